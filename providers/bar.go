@@ -2,32 +2,33 @@ package providers
 
 import "slices"
 
-// Rights is what a key, and the operator, let a request hold.
+// Rights is what a key and the operator allow a request to contain.
 type Rights struct {
-	Budget bool // money or tokens are bounded: what may cost anything is refused
-	Models bool // only some models may be asked for: what names others is refused
-	Stored bool // what is stored at providers may be named
-	// Allow are members that the operator takes for free, by their names in tables:
-	// PROVIDER/MEMBER, or PROVIDER/MODEL/MEMBER. What they name needs a right all the
-	// same.
+	Budget bool // spending is limited, in money or tokens: whatever may cost an unknown amount is refused
+	Models bool // only certain models are allowed: a member that names another one is refused
+	Stored bool // members may name things stored at the provider
+	// Allow lists the members that the operator accepts as free, by their names in the
+	// tables: PROVIDER/MEMBER or PROVIDER/MODEL/MEMBER. A member that names a model or
+	// something stored still needs the right to do so.
 	Allow []string
-	// Strict refuses what may cost anything to every key.
+	// Strict refuses members of unknown cost for every key, limited or not.
 	Strict bool
 }
 
-// Bounded reports that what may cost anything is refused.
+// Bounded reports whether members of unknown cost are refused.
 func (r Rights) Bounded() bool { return r.Budget || r.Strict }
 
-// Bar is why a request may not be sent to a target: the first member that its key has
-// no right to.
+// Bar is the reason that a request can't be sent to a target: the first member that its key
+// has no right to use.
 type Bar struct {
 	Class  Class // Stored, Selects or Refused
 	Member string
-	// Allow is what the operator would have to allow; "" where that does not help.
+	// Allow is the entry that the operator would have to add to Rights.Allow; "" where that
+	// would not help.
 	Allow string
 }
 
-// String says it as a reason for not taking a target.
+// String returns the bar as a reason for skipping the target.
 func (b *Bar) String() string {
 	switch b.Class {
 	case Stored:
@@ -39,7 +40,8 @@ func (b *Bar) String() string {
 	return "what " + b.Member + " costs is not known"
 }
 
-// Bar is the first member that may not be sent to t; nil where all may.
+// Bar returns the bar for the first member that must not be sent to t, or nil if all may be
+// sent.
 func (v Verdict) Bar(r Rights, t *Target) *Bar {
 	for _, b := range []struct {
 		class   Class
@@ -66,7 +68,7 @@ func (v Verdict) Bar(r Rights, t *Target) *Bar {
 	return nil
 }
 
-// Named are the members that are sent though nobody can know what they cost.
+// Named returns the paths of the members whose cost cannot be known in advance.
 func (v Verdict) Named() (paths []string) {
 	for _, members := range [][]Member{v.Unpriced, v.Selects} {
 		for _, m := range members {

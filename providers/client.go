@@ -13,58 +13,58 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// Options are the bounds of a Client. The zero value is the default of each.
+// Options are the settings of a Client. A zero field takes the default given here.
 type Options struct {
 	DialTimeout   time.Duration // 3 s
 	TLSTimeout    time.Duration // 5 s
-	HeaderTimeout time.Duration // until the header of a plain answer, which comes when all of it is there: 10 min
-	StreamTimeout time.Duration // until the header of a streamed one: 30 s
-	// FirstTimeout is until the first content of a stream, 5 min, or the target's
-	// IdleTimeout if that is longer: a provider that only keeps the connection
-	// alive does not answer.
+	HeaderTimeout time.Duration // until the header of a plain response, which is sent only when the response is complete: 10 min
+	StreamTimeout time.Duration // until the header of a streamed response: 30 s
+	// FirstTimeout is the time until the first content of a stream: 5 min, or the target's
+	// IdleTimeout if that is longer. A provider that only keeps the connection alive has not
+	// answered.
 	FirstTimeout time.Duration
-	IdleTimeout  time.Duration // between two bytes of an answer: 60 s
-	MaxBody      int64         // of a plain answer: 32 MiB
+	IdleTimeout  time.Duration // between two bytes of a response: 60 s
+	MaxBody      int64         // bytes of a plain response: 32 MiB
 	IdleConns    int           // kept open per host: 256
 	UserAgent    string        // "tallyroute"
 	RootCAs      *x509.CertPool
-	Proxy        *Proxy // nil means none; that of the environment is used only when asked for
+	Proxy        *Proxy // nil means none; the environment's proxy is used only if asked for
 }
 
-// Turn bounds how many large bodies are read and written at once.
+// Turn limits how many large bodies are read and written at once.
 type Turn interface {
-	// Take waits for the turn, until ctx ends. free ends it.
+	// Take waits for a turn or until ctx ends. Calling free gives the turn back.
 	Take(ctx context.Context) (free func(), err error)
 }
 
-// Heavy is how large a body is at least whose reading or writing waits for its turn.
+// Heavy is the size in bytes from which reading or writing a body needs a turn.
 const Heavy = 64 << 10
 
-// Bounds that nobody has had a reason to move.
+// Limits that nobody has needed to change.
 const (
 	maxHeader = 64 << 10
-	maxError  = 64 << 10 // of the body of a failed call that is read
+	maxError  = 64 << 10 // bytes read of a failed call's body
 	errorTime = 5 * time.Second
 	keepAlive = 50 * time.Second
-	// writeBuffer takes most requests whole, so that they are sent in one piece.
+	// writeBuffer is large enough to send most requests in one piece.
 	writeBuffer = 16 << 10
 )
 
-// Client makes calls. It owns everything that touches the network. It is for
-// many goroutines at once.
+// Client makes calls. It owns everything that touches the network and is safe for concurrent
+// use.
 type Client struct {
 	o       Options
 	guarded *http.Transport // refuses addresses that are not public
-	open    *http.Transport // for targets that are declared private
+	open    *http.Transport // for targets declared private
 
-	known known // credentials, to be kept out of errors
+	known known // credentials to keep out of errors
 
 	uncounted uncounted
 
-	plain, streamed http.Header // ours, unless the target or the adapter says otherwise
+	plain, streamed http.Header // our own headers, unless the target or the adapter overrides them
 }
 
-// NewClient is a client with the bounds of o.
+// NewClient returns a client with the settings in o.
 func NewClient(o Options) *Client {
 	o = o.filled()
 	return &Client{
@@ -105,7 +105,8 @@ func (o Options) filled() Options {
 	return o
 }
 
-// guarded reaches public addresses alone, through a proxy where there is to be one.
+// guarded returns a transport that reaches only public addresses, through the proxy if one is
+// set.
 func (o Options) guarded() *http.Transport {
 	free := net.Dialer{Timeout: o.DialTimeout}
 	dialer := free
@@ -115,9 +116,9 @@ func (o Options) guarded() *http.Transport {
 	return t
 }
 
-// transport has no proxy of its own accord, and no time-out of its own for headers, because that depends on
-// the call. The bounds on idle connections are below those of common load
-// balancers, so that we do not write into a connection that is being closed.
+// transport returns a transport without a proxy, and without a header time-out, because that
+// depends on the call. Its limits on idle connections are below those of common load
+// balancers, so that we do not write to a connection that is being closed.
 func (o Options) transport(d net.Dialer) *http.Transport {
 	return &http.Transport{
 		DialContext: d.DialContext,
@@ -136,14 +137,14 @@ func (o Options) transport(d net.Dialer) *http.Transport {
 	}
 }
 
-// Close frees the connections that are not in use.
+// Close closes idle connections.
 func (c *Client) Close() {
 	c.guarded.CloseIdleConnections()
 	c.open.CloseIdleConnections()
 }
 
-// Do makes one call. Its errors are *Error. Cancelling ctx ends the call, a
-// stream that was returned included.
+// Do makes one call. Its errors are *Error. Cancelling ctx ends the call, including a stream
+// that was returned.
 func (c *Client) Do(ctx context.Context, x Exchange) (*Answer, error) {
 	parts, err := x.parts()
 	switch {
@@ -176,7 +177,7 @@ func (c *Client) single(ctx context.Context, x Exchange) (*Answer, error) {
 	return a, nil
 }
 
-// encode writes the call for x, of a large request when its turn has come.
+// encode writes the call for x. A large request waits for its turn first.
 func (c *Client) encode(ctx context.Context, x Exchange) (Call, error) {
 	free, err := x.turn(ctx, len(x.Request.Body()))
 	if err != nil {
@@ -190,7 +191,7 @@ func (c *Client) encode(ctx context.Context, x Exchange) (Call, error) {
 	return call, nil
 }
 
-// turn waits for the turn of a body that is so large as to need one.
+// turn waits for a turn if a body of this size needs one.
 func (x *Exchange) turn(ctx context.Context, size int) (free func(), err error) {
 	if size < Heavy || x.Turn == nil {
 		return func() {}, nil
@@ -198,7 +199,7 @@ func (x *Exchange) turn(ctx context.Context, size int) (free func(), err error) 
 	return x.Turn.Take(ctx)
 }
 
-// unsendable is a request that the adapter cannot express for this target.
+// unsendable returns the error for a request that the adapter cannot express for this target.
 func unsendable(x Exchange, err error) *Error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		e.Provider, e.Model, e.Kind = x.Target.Provider, x.Target.Model, KindUnfit
@@ -211,20 +212,20 @@ func unsendable(x Exchange, err error) *Error {
 	return e
 }
 
-// Answer is a successful call: a whole response, or a stream whose first
-// content has already been read, so that a caller may still try elsewhere
-// while Do has not returned. It must be closed.
+// Answer is the result of a successful call: a complete response, or a stream whose first
+// content has already been read, so that until Do returns the caller can still fail over. It
+// must be closed.
 type Answer struct {
 	Response *chat.Response // nil for streams
-	Stream   chat.Stream    // nil for whole responses
+	Stream   chat.Stream    // nil for complete responses
 	Header   http.Header    // the provider's, unfiltered: not for clients
-	Dropped  []string       // members of the request that were dropped by declared rule
+	Dropped  []string       // members of the request that were dropped by a declared rule
 }
 
-// OnWait has f called whenever the next chunk of a stream has not come yet, by
-// the goroutine that asks for it. What was passed on until then can so be
-// flushed together: all that the provider had sent. It reports false where there
-// is no telling; each chunk is then to be flushed by itself.
+// OnWait makes f be called whenever the next chunk of a stream has not yet arrived, on the
+// goroutine that reads the stream. Whatever has been passed on so far can then be flushed
+// together. OnWait returns false if the stream cannot tell; each chunk must then be flushed
+// on its own.
 func (a *Answer) OnWait(f func()) bool {
 	l, ok := a.Stream.(*live)
 	if ok {
@@ -233,7 +234,7 @@ func (a *Answer) OnWait(f func()) bool {
 	return ok
 }
 
-// Told is what a stream has told of its usage so far.
+// Told returns what the stream has reported of its usage so far.
 func (a *Answer) Told() (t chat.Told) {
 	if a.Stream != nil {
 		t = a.Stream.Told()
@@ -241,7 +242,7 @@ func (a *Answer) Told() (t chat.Told) {
 	return t
 }
 
-// Close ends the call and frees its connection. Closing twice is closing once.
+// Close ends the call and frees its connection. Further calls have no effect.
 func (a *Answer) Close() error {
 	if a.Stream == nil {
 		return nil
@@ -249,7 +250,7 @@ func (a *Answer) Close() error {
 	return a.Stream.Close()
 }
 
-// Beside is for calls to the provider of t that are not calls of models.
+// Beside returns the transport for calls to t's provider that are not model calls.
 func (c *Client) Beside(t *Target) http.RoundTripper {
 	if t.Private {
 		return c.open
@@ -259,12 +260,12 @@ func (c *Client) Beside(t *Target) http.RoundTripper {
 
 var errTokenRedirect = errors.New("providers: an authorization server redirects, which is not followed")
 
-// TokenClient is for talking to authorization servers: it reaches public addresses
-// alone, through the proxy where there is one, and follows nothing, as calls of models do.
+// TokenClient returns a client for authorization servers. Like model calls, it reaches only
+// public addresses, uses the proxy if there is one, and does not follow redirects.
 func TokenClient(p *Proxy) *http.Client { return tokenClient(Options{Proxy: p}.filled().guarded()) }
 
-// PrivateTokenClient is one for the authorization server of a provider that may be on a
-// private address.
+// PrivateTokenClient returns a client for the authorization server of a provider that may
+// have a private address.
 func PrivateTokenClient() *http.Client {
 	o := Options{}.filled()
 	return tokenClient(o.transport(net.Dialer{Timeout: o.DialTimeout}))
@@ -278,37 +279,38 @@ func tokenClient(way *http.Transport) *http.Client {
 	}
 }
 
-// CountingCodec is a codec of a format that counts the tokens of a prompt, for nothing.
+// CountingCodec is the codec of a format that can count the tokens of a prompt free of
+// charge.
 type CountingCodec interface {
 	ChatCodec
-	// Count is the call that counts the prompt of what Encode wrote; false where the target
-	// has none.
+	// Count returns the call that counts the prompt of the call that Encode wrote; false if
+	// the target has no such call.
 	Count(x Exchange, call Call) (Call, bool)
-	// Counted reads the answer to it.
+	// Counted reads the response to that call.
 	Counted(body []byte) (tokens int64, ok bool)
 }
 
-// ErrUncounted is a prompt that its provider does not count.
+// ErrUncounted is returned for a prompt that its provider does not count.
 var ErrUncounted = errors.New("providers: the provider counted no prompt")
 
-// mostCount is more than the answer to a count has.
+// mostCount is larger than any response to a count.
 const mostCount = 64 << 10
 
-// countAgain is when a provider is asked again that has no counter.
+// countAgain is how long to wait before asking again a provider that had no counter.
 const countAgain = 10 * time.Minute
 
-// uncounted are the targets that have no counter, and until when they are not asked.
+// uncounted holds the targets that have no counter, and until when not to ask them.
 type uncounted struct{ until sync.Map }
 
 func (u *uncounted) is(t *Target) bool {
 	until, ok := u.until.Load(t.Name())
-	return ok && time.Now().Before(until.(time.Time)) //nolint:forcetypeassert // nothing else is in it
+	return ok && time.Now().Before(until.(time.Time)) //nolint:forcetypeassert // only times are stored
 }
 
 func (u *uncounted) note(t *Target) { u.until.Store(t.Name(), time.Now().Add(countAgain)) }
 
-// Count has the provider count the tokens of a prompt. ErrUncounted where it has no way
-// to, or gives no count.
+// Count asks the provider to count the tokens of a prompt. It returns ErrUncounted if the
+// provider cannot, or gives no count.
 func (c *Client) Count(ctx context.Context, x Exchange) (int64, error) {
 	codec, ok := x.Target.Adapter.Chat.(CountingCodec)
 	if !ok || c.uncounted.is(&x.Target) {

@@ -11,18 +11,18 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Purpose is what the texts of a request for embeddings are for, which many models
-// must know. It is one of the constants, or in the words of the client, in small
-// letters: "clustering", "classification", …
+// Purpose is what the texts of an embedding request are for, which many models need to know.
+// It is one of the constants or the client's own word in lower case, such as "clustering" or
+// "classification".
 type Purpose string
 
-// The purposes that providers have different words for.
+// The purposes for which providers use different words.
 const (
-	ToFind    Purpose = "query"    // a question that is asked of texts
-	ToBeFound Purpose = "document" // a text that is searched
+	ToFind    Purpose = "query"    // a question that is put to a set of texts
+	ToBeFound Purpose = "document" // a text to be searched
 )
 
-// PurposeOf is the member input_type of a request, "" if there is none.
+// PurposeOf returns the purpose in the request's input_type, or "" if there is none.
 func PurposeOf(r *chat.Request) Purpose {
 	switch word := strings.ToLower(jsonraw.Text(r.Get("input_type"))); word {
 	case "query", "search_query", "retrieval_query":
@@ -34,9 +34,8 @@ func PurposeOf(r *chat.Request) Purpose {
 	}
 }
 
-// Texts are the inputs of a request for embeddings, each as a JSON string. It is
-// a *chat.FieldError where they are tokens, which only the model's own provider
-// could read.
+// Texts returns the inputs of an embedding request, each as a JSON string. It returns a
+// *chat.FieldError if they are tokens, which only the model's own provider could read.
 func Texts(r *chat.Request) ([][]byte, error) {
 	if r.TokenInput() {
 		return nil, &chat.FieldError{
@@ -47,8 +46,8 @@ func Texts(r *chat.Request) ([][]byte, error) {
 	return slices.Collect(r.Inputs()), nil
 }
 
-// Unread are the members of a request for embeddings that say something and are
-// not among those that an adapter has read; they are lost.
+// Unread returns the members of an embedding request that say something but are not among
+// those that an adapter has read; they are lost.
 func Unread(r *chat.Request, read ...string) (lost []string) {
 	for name, value := range r.Members() {
 		switch n := string(name); {
@@ -60,8 +59,8 @@ func Unread(r *chat.Request, read ...string) (lost []string) {
 	return lost
 }
 
-// splitInputs makes requests with as many inputs each as one call may have; none
-// where one call will do.
+// splitInputs splits a request into several, each with no more inputs than one call may have.
+// It returns none if one call is enough.
 func splitInputs(x Exchange) (parts []*chat.Request, err error) {
 	codec := x.Target.Adapter.Embed
 	if codec == nil {
@@ -82,12 +81,12 @@ func splitInputs(x Exchange) (parts []*chat.Request, err error) {
 	return parts, nil
 }
 
-// batchCalls is how many calls are made at once for one request.
+// batchCalls is the number of concurrent calls for one request.
 const batchCalls = 4
 
-// batched answers a request that one call cannot have all of. The first
-// call goes alone, so that a provider that refuses does so once; of the others a
-// few go at a time, and the first failure ends them all.
+// batched answers a request that is too large for one call. The first call goes alone, so
+// that a provider that refuses does so only once; the rest go a few at a time, and the first
+// failure cancels all others.
 func (c *Client) batched(ctx context.Context, x Exchange, parts []*chat.Request) (*Answer, error) {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -122,7 +121,7 @@ func (c *Client) batched(ctx context.Context, x Exchange, parts []*chat.Request)
 	return a, nil
 }
 
-// partly is the failure of a request of which one call at least was answered.
+// partly returns the error of a request of which at least one call was answered.
 func partly(err error, parts []*chat.Request, answers []*Answer, failed []error) *Error {
 	e := *asError(err)
 	e.Sent, e.Free, e.Usage, e.Parts = true, false, nil, &Parts{}
@@ -150,7 +149,7 @@ func partly(err error, parts []*chat.Request, answers []*Answer, failed []error)
 	return &e
 }
 
-// firstFailure is the one that ended the others, which were canceled.
+// firstFailure returns the error that ended the other calls, which were cancelled.
 func firstFailure(failed []error) (first error) {
 	for _, err := range failed {
 		if err == nil {
@@ -163,7 +162,7 @@ func firstFailure(failed []error) (first error) {
 	return first
 }
 
-// joined is one answer of several.
+// joined combines several answers into one.
 func joined(x Exchange, answers []*Answer) (*Answer, error) {
 	responses := make([]*chat.Response, len(answers))
 	for i, a := range answers {

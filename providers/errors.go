@@ -18,7 +18,7 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// Kind is how a call failed. Whose fault that is decides what happens next.
+// Kind is the way in which a call failed. Whose fault that is decides what happens next.
 type Kind string
 
 // The kinds.
@@ -27,33 +27,33 @@ const (
 	KindTimeout    Kind = "timeout"       // no header, no byte or no end in time
 	KindCredential Kind = "credential"    // our key was refused: 401, 403
 	KindRate       Kind = "rate"          // 429
-	KindQuota      Kind = "quota"         // our account at the provider is used up: 402, and some 429
+	KindQuota      Kind = "quota"         // our account at the provider is exhausted: 402, and some 429
 	KindOverload   Kind = "overload"      // 5xx, 408, 409, 425
-	KindBroken     Kind = "broken"        // an invalid answer: HTML, empty, malformed, cut, too large
+	KindBroken     Kind = "broken"        // an invalid response: HTML, empty, malformed, truncated, too large
 	KindRedirect   Kind = "redirect"      // 3xx, which is never followed
 	KindRequest    Kind = "request"       // the provider refused the request itself
-	KindLarge      Kind = "too_large"     // more than this account or provider takes at once: 413, and some 429 and 402
-	KindUnfit      Kind = "unfit"         // this target cannot be asked for it: nothing was sent
+	KindLarge      Kind = "too_large"     // more than this account or provider accepts at once: 413, and some 429 and 402
+	KindUnfit      Kind = "unfit"         // this target cannot serve the request: nothing was sent
 	KindContext    Kind = "context"       // the prompt is too long for the model
 	KindContent    Kind = "content"       // the provider's content policy refused it
 	KindUnknown    Kind = "unknown_model" // 404, 410
 	KindCanceled   Kind = "canceled"      // our caller gave up
-	KindRoom       Kind = "no_room"       // the answer is more than may be held in memory now
+	KindRoom       Kind = "no_room"       // the response is more than may be held in memory now
 )
 
-// Fault is whose fault a failed call is.
+// Fault says whose fault a failed call is.
 type Fault int
 
-// The faults. A kind that the table does not have is the target's.
+// The faults. A kind that is missing from the table is the target's fault.
 const (
-	FaultTarget     Fault = iota // the provider or the way to it could not answer
+	FaultTarget     Fault = iota // the provider, or the route to it, failed
 	FaultRate                    // this credential may make no more calls for now
 	FaultCredential              // our credential, or the account behind it, was refused
-	FaultNobody                  // another target may be one that can be asked for it
+	FaultNobody                  // another target may be able to serve the request
 	FaultRequest                 // any provider would refuse the request, or its client has left
 )
 
-// faults is the one place that says what a kind means for what happens next.
+// faults is the one place that maps a kind to what happens next.
 var faults = map[Kind]Fault{
 	KindNetwork: FaultTarget, KindTimeout: FaultTarget, KindOverload: FaultTarget,
 	KindBroken: FaultTarget, KindRedirect: FaultTarget, KindUnknown: FaultTarget,
@@ -63,14 +63,14 @@ var faults = map[Kind]Fault{
 	KindRequest: FaultRequest, KindContext: FaultRequest, KindContent: FaultRequest, KindCanceled: FaultRequest, KindRoom: FaultRequest,
 }
 
-// Fault is whose fault a call of this kind is.
+// Fault returns whose fault a call of this kind is.
 func (k Kind) Fault() Fault { return faults[k] }
 
-// Failover reports whether another target may be tried after this kind.
+// Failover reports whether another target may be tried after a failure of this kind.
 func (k Kind) Failover() bool { return k.Fault() != FaultRequest }
 
-// Refuses reports that a failure of this kind, told where an answer should be, says
-// that no answer was begun.
+// Refuses reports whether a failure of this kind, reported in place of an answer, means that
+// no answer was begun.
 func (k Kind) Refuses() bool {
 	switch k.Fault() {
 	case FaultRate, FaultCredential:
@@ -82,8 +82,7 @@ func (k Kind) Refuses() bool {
 	return k == KindUnknown || k == KindLarge
 }
 
-// AnotherCredential reports whether the same target may do with another credential
-// what it did not with this one.
+// AnotherCredential reports whether the same target may succeed with another credential.
 func (k Kind) AnotherCredential() bool {
 	return k.Fault() == FaultRate || k.Fault() == FaultCredential || k == KindLarge
 }
@@ -92,34 +91,34 @@ func (k Kind) AnotherCredential() bool {
 type Error struct {
 	Provider, Model string
 	Kind            Kind
-	Status          int           // HTTP status of the provider; 0 where none came
-	RetryAfter      time.Duration // clamped to 0..60 s; 0 where the provider did not say
+	Status          int           // HTTP status from the provider; 0 if there was none
+	RetryAfter      time.Duration // clamped to 0..60 s; 0 if the provider did not say
 	Detail          chat.Error    // what the provider said, without our credential
 	Err             error         // for the log
 
-	// Sent says that the request, or part of it, may have reached the provider, and
-	// Free that it was refused in a way for which the provider charges nothing.
+	// Sent reports that the request, or part of it, may have reached the provider, and Free
+	// that it was refused in a way for which the provider does not charge.
 	Sent, Free bool
-	Received   int64 // bytes of an answer that could not be used
-	// Usage is what such an answer said of its usage, nil where it said nothing: a
-	// provider that says as much is not free.
+	Received   int64 // bytes of a response that could not be used
+	// Usage is the usage reported by such a response; nil if it reported none. A call with
+	// reported usage is not free.
 	Usage *chat.Usage
-	// Parts is what became of the calls of a request that takes several; nil where it
-	// took one.
+	// Parts is the outcome of the calls of a request that needs several; nil if it needed
+	// only one.
 	Parts *Parts
 }
 
-// Parts are the calls of a request of which one failed.
+// Parts describes the calls of a request of which one failed.
 type Parts struct {
-	Used chat.Usage // of those that were answered
-	// Unsure are those that the provider may bill, and has told nothing of.
+	Used chat.Usage // of the calls that were answered
+	// Unsure holds the calls that the provider may bill without having reported any usage.
 	Unsure []*chat.Request
 }
 
-// Charged reports that the provider may bill the call.
+// Charged reports whether the provider may bill the call.
 func (e *Error) Charged() bool { return e.Sent && !e.Free }
 
-// Error is for the log: it may name hosts and must not be shown to clients.
+// Error returns a message for the log: it may name hosts and must not be shown to clients.
 func (e *Error) Error() string {
 	s := fmt.Sprintf("providers: %s/%s: %s", e.Provider, e.Model, e.Kind)
 	if e.Status != 0 {
@@ -131,11 +130,11 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// KindOf is the kind of a failure of which only the status is known. Adapters
-// begin with it and look closer where the provider says more.
+// KindOf returns the kind of a failure whose status alone is known. Adapters start with it
+// and look closer if the provider says more.
 func KindOf(status int) Kind {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -149,7 +148,7 @@ func KindOf(status int) Kind {
 	case http.StatusRequestEntityTooLarge:
 		return KindLarge
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusFailedDependency, http.StatusTooEarly, 498:
-		return KindOverload // 498 and 424: the model, not the request, could not
+		return KindOverload // 498 and 424: the model failed, not the request
 	}
 	switch status / 100 {
 	case 3:
@@ -162,11 +161,11 @@ func KindOf(status int) Kind {
 	return KindBroken
 }
 
-// maxRetryAfter is the longest that a provider may send us away.
+// maxRetryAfter is the longest wait that a provider can impose.
 const maxRetryAfter = time.Minute
 
-// RetryAfter is what a provider's header says of when to come back: in
-// milliseconds, in seconds, or as a date. What it says otherwise is ignored.
+// RetryAfter returns the wait that a provider's header asks for, given in milliseconds, in
+// seconds or as a date. Any other form is ignored.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	if d, ok := number(h.Get("Retry-After-Ms"), time.Millisecond); ok && d > 0 {
 		return d
@@ -191,8 +190,8 @@ func number(s string, unit time.Duration) (time.Duration, bool) {
 
 func clamp(d time.Duration) time.Duration { return min(max(d, 0), maxRetryAfter) }
 
-// reconsider finds failures that a provider tells like its own and that are about
-// what was asked: no other request would meet them.
+// reconsider finds failures that a provider reports as its own but that are about what was
+// asked: no other request would meet them.
 func (x Exchange) reconsider(e *Error) {
 	message := strings.ToLower(e.Detail.Message)
 	switch {
@@ -204,8 +203,8 @@ func (x Exchange) reconsider(e *Error) {
 	}
 }
 
-// tooLarge reports words that say that the request alone is more than is allowed at
-// any time.
+// tooLarge reports whether a message says that the request on its own exceeds what is ever
+// allowed.
 func tooLarge(message string) bool {
 	for _, said := range [...]string{"request too large", "request is too large", "fewer max_tokens", "can only afford"} {
 		if strings.Contains(message, said) {
@@ -220,7 +219,7 @@ func tooLarge(message string) bool {
 	return ok && requested > limit
 }
 
-// numberAfter is the number that follows a word: "limit 8000", "limit: 8,000".
+// numberAfter returns the number that follows a word: "limit 8000", "limit: 8,000".
 func numberAfter(text, word string) (int64, bool) {
 	for {
 		_, rest, found := strings.Cut(text, word)
@@ -239,18 +238,19 @@ func numberAfter(text, word string) (int64, bool) {
 	}
 }
 
-// things are what requests name by an id that our account may not know, or not use.
+// things are what a request refers to by an id that our account may not know or may not be
+// allowed to use.
 var things = [...]string{
 	"cached content", "cachedcontent", "cached_content", "the file ", "file id", "file object", "file_id", "files/", "file with",
 	"vector store", "vector_store", "previous response", "previous_response", "conversation with", "prompt with", "prompt id",
 	"container with", "storage object", "storage.objects", "s3://", "gs://", "bucket",
 }
 
-// mostNames bounds how many words of an error are looked for in a request.
+// mostNames is the number of words of an error that are looked up in a request.
 const mostNames = 32
 
-// names reports that an error is about a thing that the request names and that is not
-// its model.
+// names reports whether an error is about something that the request names, other than its
+// model.
 func (x Exchange) names(message string) bool {
 	lower := strings.ToLower(message)
 	for _, t := range things {
@@ -280,12 +280,12 @@ func (x Exchange) names(message string) bool {
 	return false
 }
 
-// isID reports a word that is not a word of a language.
+// isID reports whether a word is an id and not a word of a language.
 func isID(word string) bool {
 	return len(word) >= 6 && strings.ContainsAny(word, "0123456789_/:")
 }
 
-// isModel reports a word that is the model's name, or has it in it.
+// isModel reports whether a word is the model's name, contains it or is contained in it.
 func (x Exchange) isModel(word string) bool {
 	for _, name := range [...]string{x.Target.Upstream, x.Target.Model, x.Request.Model()} {
 		if name != "" && (strings.Contains(word, name) || strings.Contains(name, word)) {
@@ -295,22 +295,22 @@ func (x Exchange) isModel(word string) bool {
 	return false
 }
 
-// betaHeader names what is asked of Anthropic beyond the rule.
+// betaHeader is the header that asks Anthropic for beta features.
 const betaHeader = "Anthropic-Beta"
 
-// Bounds of what is taken for a credential in a provider's words.
+// Limits for recognising a credential in a provider's message.
 const (
-	fragment = 6 // bytes of it that betray it
-	shortest = 4 // a shorter credential would be found everywhere
+	fragment = 6 // bytes of a credential that give it away
+	shortest = 4 // a credential shorter than this would match everywhere
 )
 
-// credentials are what signing has put on a request: all header values and query
-// parameters that neither we nor the target nor the adapter have declared. So no
-// Auth has to say what of its doing is secret.
+// credentials returns what signing has added to a request: all header values and query
+// parameters that neither we nor the target nor the adapter declared. This way an Auth does
+// not have to say which of them are secret.
 func credentials(r *http.Request, path string, declared ...http.Header) []string {
 	var list []string
 	for name, values := range r.Header {
-		if name == betaHeader { // which signing adds a word to
+		if name == betaHeader { // signing adds a word to it
 			continue
 		}
 		if slices.ContainsFunc(declared, func(h http.Header) bool { return slices.Equal(h[name], values) }) {
@@ -330,7 +330,7 @@ func credentials(r *http.Request, path string, declared ...http.Header) []string
 	return list
 }
 
-// pieces are what betrays credentials: every run of some bytes of them, in lower case.
+// pieces holds what gives credentials away: every substring of a fixed length, in lower case.
 type pieces map[string]struct{}
 
 func (p pieces) add(secret string, size int) {
@@ -339,7 +339,7 @@ func (p pieces) add(secret string, size int) {
 	}
 }
 
-// mark marks what a text, in lower case, shares with them.
+// mark marks the parts of a lower-case text that match one of the pieces.
 func (p pieces) mark(hit []bool, text string, size int) []bool {
 	for i := 0; i+size <= len(text); i++ {
 		if _, ok := p[text[i:i+size]]; !ok {
@@ -355,7 +355,7 @@ func (p pieces) mark(hit []bool, text string, size int) []bool {
 	return hit
 }
 
-// scrub replaces in text what it shares with a credential, in whatever case.
+// scrub replaces the parts of a text that match a credential, ignoring case.
 func scrub(said string, secrets []string, others pieces) string {
 	text := lower(said)
 	hit := others.mark(nil, text, fragment)
@@ -384,7 +384,7 @@ func scrub(said string, secrets []string, others pieces) string {
 	return b.String()
 }
 
-// lower is s with its ASCII letters in lower case, byte for byte.
+// lower returns s with its ASCII letters in lower case, byte for byte.
 func lower(s string) string {
 	b := []byte(s)
 	for i, c := range b {
@@ -395,8 +395,8 @@ func lower(s string) string {
 	return string(b)
 }
 
-// honest is a text without what a terminal or a reader could be deceived with: control
-// characters, and those that change the direction of what follows or cannot be seen.
+// honest returns a text without anything that could deceive a terminal or a reader: control
+// characters, and those that are invisible or change the direction of what follows.
 func honest(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -409,7 +409,7 @@ func honest(s string) string {
 	}, s)
 }
 
-// redact takes the credentials out of all that an error says, and what deceives.
+// redact removes credentials and deceptive characters from everything that an error says.
 func (e *Error) redact(secrets []string, others pieces) {
 	for _, s := range []*string{&e.Detail.Message, &e.Detail.Type, &e.Detail.Param, &e.Detail.Code} {
 		*s = scrub(honest(*s), secrets, others)
@@ -421,21 +421,21 @@ func (e *Error) redact(secrets []string, others pieces) {
 	}
 }
 
-// Bounds of the credentials that a client remembers.
+// Limits on the credentials that a client remembers.
 const (
 	mostKnown    = 256
-	shortestKept = 16 // bytes; a shorter one shares too much with words
+	shortestKept = 16 // bytes; a shorter one has too much in common with ordinary words
 )
 
-// known are the credentials that calls were made with: a provider may tell one of ours
-// that is not the one of the call.
+// known holds the credentials that calls were made with, since a provider may reveal one of
+// ours other than the one used for the call.
 type known struct {
 	mu     sync.RWMutex
 	of     map[account]bool
-	pieces pieces // never changed, but replaced
+	pieces pieces // replaced as a whole, never modified
 }
 
-// account is what one credential is for.
+// account identifies a credential.
 type account struct{ provider, name string }
 
 // learn remembers the credentials of an account, once.
@@ -458,21 +458,21 @@ func (k *known) learn(t *trip) {
 		all = make(pieces)
 	}
 	for _, secret := range t.credentials() {
-		if len(secret) >= shortestKept && !strings.Contains(secret, "=") { // which signatures and dates have
+		if len(secret) >= shortestKept && !strings.Contains(secret, "=") { // signatures and dates contain one
 			all.add(lower(secret), fragment)
 		}
 	}
 	k.pieces = all
 }
 
-// all are the pieces of the credentials of every account.
+// all returns the pieces of the credentials of every account.
 func (k *known) all() pieces {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	return k.pieces
 }
 
-// credentials are those of one call.
+// credentials returns the credentials of one call.
 func (t *trip) credentials() []string {
 	return credentials(t.req, t.call.Path, t.own(), t.x.Target.Header, t.call.Header)
 }

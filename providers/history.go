@@ -13,12 +13,12 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Histories come from other providers, from clients that cut them, and from models
-// that made up a tool. Providers refuse what does not fit together, and so before
-// anything else the results stand behind their calls, one for each.
+// Message histories come from other providers, from clients that truncate them, and from
+// models that invented a tool. Providers refuse a history whose calls and results do not
+// match, so before anything else each call is followed by exactly one result.
 
-// paired is x with a history in which every call has its result, and the other way
-// round, with the names of what is lost. It is x itself where that is so already.
+// paired returns x with a history in which every call has a result and every result a call,
+// and the names of what was lost. It returns x itself if that already holds.
 func (x Exchange) paired(a aliases) (Exchange, []string, error) {
 	if x.Operation != Chat || !called(x.Request) {
 		return x, nil, nil
@@ -39,7 +39,7 @@ func (x Exchange) paired(a aliases) (Exchange, []string, error) {
 	return x, h.lost, nil
 }
 
-// called reports a history with calls or results.
+// called reports whether the history contains tool calls or results.
 func called(r *chat.Request) bool {
 	for m := range r.Messages() {
 		switch string(m.Role.Bytes()) {
@@ -54,12 +54,12 @@ func called(r *chat.Request) bool {
 	return false
 }
 
-// history is the messages of one request.
+// history holds the messages of one request.
 type history struct {
 	r        *chat.Request
 	messages []said
 	calls    []madeCall
-	byID     map[string][]int // calls by the client's id for them
+	byID     map[string][]int // calls by their ids in the client's request
 	aliases  aliases
 	lost     []string
 	changed  bool
@@ -69,18 +69,18 @@ type history struct {
 type said struct {
 	raw   []byte
 	tool  bool
-	calls []int // of the assistant
+	calls []int // made in this message, if it is the assistant's
 	id    string
 	name  string
 }
 
-// madeCall is a call of the assistant.
+// madeCall is a tool call made by the assistant.
 type madeCall struct {
-	message  int // it stands in
+	message  int // index of the message that contains it
 	raw      []byte
 	id, name string
-	as       string // the id that it gets
-	result   int    // the message that answers it; none yet: -1
+	as       string // the id to send
+	result   int    // index of the message that answers it; -1 until there is one
 }
 
 func (h *history) read() {
@@ -105,11 +105,11 @@ func (h *history) read() {
 	}
 }
 
-// mostID is the longest id of a call that all providers take.
+// mostID is the length of the longest call id that every provider accepts.
 const mostID = 40
 
-// unique is an id that no earlier call has, and that is not too long: id itself where
-// that is so.
+// unique returns an id that is short enough and not used by an earlier call: id itself if
+// that qualifies.
 func unique(id string, taken map[string]bool, n int) string {
 	as := id
 	if len(as) > mostID {
@@ -126,8 +126,8 @@ func unique(id string, taken map[string]bool, n int) string {
 	return as
 }
 
-// match finds the call of each result. Of several results of one call the last counts;
-// one of no call becomes something that the user says.
+// match finds the call that each result belongs to. If a call has several results, the last
+// one counts; a result without a call becomes a user message.
 func (h *history) match() {
 	for i := range h.messages {
 		m := &h.messages[i]
@@ -149,10 +149,10 @@ func (h *history) match() {
 	}
 }
 
-// uncalled is what a result is introduced with whose call the history does not have.
+// uncalled introduces a result whose call is not in the history.
 const uncalled = "The result of a tool that was called before this conversation:"
 
-// spoken is the result of a tool as a message of the user.
+// spoken turns a tool result into a user message.
 func spoken(raw []byte) []byte {
 	var text, o jsonraw.Object
 	text.Text("type", "text")
@@ -171,15 +171,16 @@ func spoken(raw []byte) []byte {
 	return o.Bytes()
 }
 
-// elsewhere reports that a part of the conversation is kept by the provider.
+// elsewhere reports whether the provider keeps a part of the conversation.
 func (h *history) elsewhere() bool {
 	return slices.ContainsFunc([]string{"previous_response_id", "conversation", "cached_content"}, func(name string) bool {
 		return jsonraw.Present(h.r.Get(name)) != nil
 	})
 }
 
-// callOf is the call that message i answers: the latest before it that waits for a
-// result, or the next behind it, or the latest that has one; -1 if there is none.
+// callOf returns the call that message i answers: the latest one before it without a result;
+// failing that, the next one after it; failing that, the last one with the same id. It
+// returns -1 if there is none.
 func (h *history) callOf(i int) int {
 	m := &h.messages[i]
 	list := h.byID[m.id]
@@ -202,7 +203,8 @@ func (h *history) callOf(i int) int {
 	return list[len(list)-1]
 }
 
-// first is the first call of c's message that has its id and waits for a result.
+// first returns the first call in the same message that has the same id as c and no result
+// yet.
 func (h *history) first(c int) int {
 	for _, other := range h.messages[h.calls[c].message].calls {
 		if h.calls[c].id != "" && h.calls[other].id == h.calls[c].id && h.calls[other].result < 0 {
@@ -212,8 +214,8 @@ func (h *history) first(c int) int {
 	return c
 }
 
-// waiting are the calls that a result without an id may be of: those of its name, or
-// any where it has no name either, of the message of the assistant before it.
+// waiting returns the calls that a result without an id may answer: those with its name, or
+// any if it has no name either, in the nearest preceding assistant message with calls.
 func (h *history) waiting(i int, name string) (list []int) {
 	for j := i - 1; j >= 0; j-- {
 		if len(h.messages[j].calls) == 0 {
@@ -221,7 +223,7 @@ func (h *history) waiting(i int, name string) (list []int) {
 		}
 		for _, c := range slices.Backward(h.messages[j].calls) {
 			if h.calls[c].result < 0 && (name == "" || h.calls[c].name == name) {
-				list = append(list, c) // so that the first is taken first
+				list = append(list, c) // callOf searches backwards, so the first call is taken first
 			}
 		}
 		return list
@@ -229,10 +231,11 @@ func (h *history) waiting(i int, name string) (list []int) {
 	return nil
 }
 
-// unanswered is the result of a call that has none, because somebody was interrupted.
+// unanswered is the result given to a call that has none, for instance because somebody
+// interrupted it.
 const unanswered = "There is no result: the call was not answered."
 
-// fill adds results to the calls that have none: every provider wants one.
+// fill adds a result to each call that has none, because every provider expects one.
 func (h *history) fill() {
 	for i := range h.messages {
 		for _, c := range h.messages[i].calls {
@@ -250,10 +253,10 @@ func (h *history) fill() {
 	}
 }
 
-// list is the messages with each result behind its call.
+// list returns the messages with each result after its call.
 func (h *history) list() [][]byte {
 	list := make([][]byte, 0, len(h.messages))
-	order := -1 // of the original messages
+	order := -1 // index of the last message added, in the original order
 	add := func(i int, raw []byte) {
 		h.changed = h.changed || i < order || !same(raw, h.messages[i].raw)
 		order = i
@@ -273,7 +276,7 @@ func (h *history) list() [][]byte {
 	return list
 }
 
-// inOrder are those of calls that have results, in the order of these.
+// inOrder returns those of the calls that have results, in the order of the results.
 func (h *history) inOrder(calls []int) []int {
 	list := slices.DeleteFunc(slices.Clone(calls), func(c int) bool { return h.calls[c].result < 0 })
 	slices.SortFunc(list, func(a, b int) int { return h.calls[a].result - h.calls[b].result })
@@ -282,7 +285,7 @@ func (h *history) inOrder(calls []int) []int {
 
 func same(a, b []byte) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
 
-// asked is a message with its calls under the names and ids that all providers take.
+// asked returns a message with its calls under names and ids that every provider accepts.
 func (h *history) asked(m *said) []byte {
 	if len(m.calls) == 0 {
 		if calls := jsonraw.Lookup(m.raw, "tool_calls"); jsonraw.IsEmptyArray(calls) {
@@ -311,7 +314,7 @@ func (h *history) asked(m *said) []byte {
 	return jsonraw.Edit(m.raw, []jsonraw.Member{{Name: "tool_calls", Value: jsonraw.Array(list)}})
 }
 
-// answer is the result of a call, with the id and the name that the call has now.
+// answer returns the result of a call, under the id and the name that the call has now.
 func (h *history) answer(c *madeCall) []byte {
 	m := &h.messages[c.result]
 	var sets []jsonraw.Member
@@ -327,8 +330,8 @@ func (h *history) answer(c *madeCall) []byte {
 	return jsonraw.Edit(m.raw, sets)
 }
 
-// plain is the name of a tool that was called as it is sent. One that is not declared
-// a model has made up, and nothing hangs on it.
+// plain returns the name under which a called tool is sent. A tool that is not declared was
+// invented by the model, so its name may be changed freely.
 func (h *history) plain(name string) string {
 	if as := h.aliases.sent[name]; as != "" {
 		return as
@@ -340,11 +343,11 @@ func (h *history) plain(name string) string {
 	return PlainName(name)
 }
 
-// mostName is the longest name of a tool that all providers take.
+// mostName is the length of the longest tool name that every provider accepts.
 const mostName = 64
 
-// PlainName is the name of a tool in the letters and the length that all providers
-// take: letters, digits, "_" and "-".
+// PlainName returns a tool's name in the characters and the length that every provider
+// accepts: letters, digits, "_" and "-", at most 64 of them.
 func PlainName(name string) string {
 	plain := strings.Map(func(r rune) rune {
 		if letter(r) {
@@ -363,7 +366,7 @@ func letter(r rune) bool {
 	return r == '_' || r == '-' || '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z' && r < 0x80
 }
 
-// lose tells of what is lost, a few at most.
+// lose records the name of something that is lost, up to a limit.
 func (h *history) lose(name string) {
 	h.changed = true
 	if len(h.lost) < 16 && !slices.Contains(h.lost, name) {

@@ -10,60 +10,60 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Class is what a member of a request means for what the request costs or reaches.
+// Class says what a member of a request means for what the request costs or can reach.
 type Class string
 
 // The classes.
 const (
-	Unknown Class = ""         // of what no table names: it may cost anything
+	Unknown Class = ""         // in no table: may cost any amount
 	Free    Class = "free"     // costs no more than the tokens that are held
-	Unsent  Class = "unsent"   // the format has no word for it: it is left out
-	Priced  Class = "priced"   // is charged by a meter
-	Extends Class = "extends"  // adds its text to the bound of the output
-	Refused Class = "unpriced" // may cost what nobody can know before: a second bound of the output, a surcharge, work without end
-	Selects Class = "selects"  // names a model, or who serves it, besides the member model
-	Content Class = "content"  // is part of the prompt; a file_id in it names what is stored at the provider
-	Stored  Class = "stored"   // names what is stored at the provider, or stores it
+	Unsent  Class = "unsent"   // cannot be expressed in the provider's format, so it is left out
+	Priced  Class = "priced"   // charged by a meter
+	Extends Class = "extends"  // adds its text to the output limit
+	Refused Class = "unpriced" // cost cannot be known in advance: a second output limit, a surcharge, unbounded work
+	Selects Class = "selects"  // names a model, or who serves it, in addition to the member model
+	Content Class = "content"  // part of the prompt; a file_id in it names something stored at the provider
+	Stored  Class = "stored"   // names something stored at the provider, or stores it
 )
 
-// Rule is what a table says of a member.
+// Rule is what a table says about a member.
 type Rule struct {
 	Class Class
-	Meter string   // of what is priced
-	Most  []string // members that bound its units: paths below the member itself, or at the top level
-	Each  int64    // units where nothing bounds them; 0 is not known
-	// Values are the only ones of the class, of a text or of the elements of a list;
-	// nil are all. Others may cost anything.
+	Meter string   // that charges for it, if it is priced
+	Most  []string // members that limit its units: paths below the member itself, or at the top level
+	Each  int64    // units if nothing limits them; 0 means unknown
+	// Values lists the values that the class applies to, for a string or for the elements of
+	// a list; nil means all. Any other value may cost any amount.
 	Values []string
 }
 
-// Members is a table: what the members of requests mean beyond those that mean the
-// same to every model. Names are paths without positions: messages.content.fps. Tools
-// of a provider are named by their type, without a date: tools.web_search.max_uses.
-// NAME.* is all below NAME that has no line of its own, and * all there is. Where
-// members below a name are in the table, or NAME.* is, they are judged one by one;
-// else a value is judged as a whole.
+// Members is a table of what the members of requests mean, apart from those that mean the
+// same to every model. Names are paths without positions: messages.content.fps. A provider's
+// tools are named by their type, without a date: tools.web_search.max_uses. NAME.* stands for
+// everything below NAME that has no line of its own, and * for everything. If the table has
+// members below a name, or NAME.*, they are judged one by one; otherwise a value is judged as
+// a whole.
 type Members map[string]Rule
 
-// Line is a rule and the names that it is for, separated by white space. NAME=VALUE is
-// one value of a member.
+// Line is a rule and the names that it applies to, separated by white space. NAME=VALUE
+// stands for one value of a member.
 type Line struct {
 	Rule  Rule
 	Names string
 }
 
-// Of are lines of a class.
+// Of returns the line that puts the names into class c.
 func (c Class) Of(names ...string) Line { return Line{Rule{Class: c}, strings.Join(names, " ")} }
 
-// PricedBy is the line of members that a meter charges for.
+// PricedBy returns the line for members that a meter charges for.
 func PricedBy(meter string, each int64, name string, most ...string) Line {
 	return Line{Rule{Class: Priced, Meter: meter, Each: each, Most: most}, name}
 }
 
-// NewMembers is the table of lines.
+// NewMembers returns a table with the given lines.
 func NewMembers(lines ...Line) Members { return make(Members).With(lines...) }
 
-// With are the lines of m and more.
+// With returns a copy of m with more lines.
 func (m Members) With(lines ...Line) Members {
 	all := maps.Clone(m)
 	for _, l := range lines {
@@ -89,14 +89,14 @@ func (m Members) add(name string, r Rule) {
 // inside marks a member whose own members have lines.
 const inside = "/"
 
-// hasInside reports that the members below a name are judged one by one.
+// hasInside reports whether the members below a name are judged one by one.
 func (m Members) hasInside(name string) bool {
 	_, ok := m[name+inside]
 	return ok
 }
 
-// Rule is what the table says of a name: by its own line, or by the nearest of those
-// for all below a name that it lies below.
+// Rule returns what the table says about a name: its own line, or else the nearest wildcard
+// above it.
 func (m Members) Rule(name string) (Rule, bool) {
 	if r, ok := m[name]; ok {
 		return r, true
@@ -114,7 +114,7 @@ func (m Members) Rule(name string) (Rule, bool) {
 	return Rule{}, false
 }
 
-// Over is the table m over another one.
+// Over returns the table m laid over base.
 func (m Members) Over(base Members) Members {
 	switch {
 	case len(m) == 0:
@@ -127,7 +127,7 @@ func (m Members) Over(base Members) Members {
 	return all
 }
 
-// Meters are all that a price can be given for.
+// Meters returns all meters that can have a price.
 func Meters() []string {
 	return []string{
 		MeterWebSearch, MeterWebFetch, MeterCodeExecution, MeterContainer, MeterFileSearch, MeterGrounding, MeterMaps, MeterImage,
@@ -135,9 +135,9 @@ func Meters() []string {
 	}
 }
 
-// Bound is how many units are held for a use: what the request allows, or what is
-// seldom passed where it allows any number. What is used beyond is booked all the
-// same, as an overrun.
+// Bound returns the number of units to hold for a use: what the request allows, or, if it
+// sets no limit, a number that is seldom exceeded. Anything used beyond that is still booked,
+// as an overrun.
 func (u Use) Bound() int64 {
 	if u.Most > 0 {
 		return u.Most
@@ -153,29 +153,29 @@ func (u Use) Bound() int64 {
 	return 10
 }
 
-// Verdict is what the members of a request mean to one target. Members are given by
-// where they lie in the request.
+// Verdict is what the members of a request mean to one target. Members are identified by
+// their place in the request.
 type Verdict struct {
 	Uses     []Use
-	Unpriced []Member // may cost what nobody can know before
+	Unpriced []Member // cost cannot be known in advance
 	Selects  []Member // name a model, or who serves it
-	Stored   []Member // name what is stored at the provider
-	Extra    int64    // bytes of text that add to the bound of the output
+	Stored   []Member // name something stored at the provider
+	Extra    int64    // bytes of text that add to the output limit
 }
 
-// Member is one of a request: where it lies, and its name in tables, which for a tool
+// Member is a member of a request: its path, and its name in the tables. In the name, a tool
 // has its type instead of its position.
 type Member struct{ Path, Name string }
 
-// Judge says what the members of a request mean to t, as it will be sent there. It is
-// the zero Verdict for most requests.
+// Judge returns what the members of a request, in the form sent to t, mean there. For most
+// requests this is the zero Verdict.
 func (t *Target) Judge(r *chat.Request) (v Verdict) {
 	t.judge(judgement{v: &v, table: t.Quirks.Members, request: r}, r.Noted())
 	return v
 }
 
-// JudgeNative is Judge for a request that is sent as its client wrote it: what would be
-// left out otherwise is sent, too.
+// JudgeNative is like Judge, for a request that is sent as its client wrote it, so that
+// nothing is left out.
 func (t *Target) JudgeNative(r *chat.Request, n *Native) (v Verdict) {
 	j := judgement{v: &v, table: t.Quirks.Members, request: r, whole: true}
 	t.judge(j, r.Noted())
@@ -200,15 +200,15 @@ func (t *Target) judge(j judgement, list []chat.Noted) {
 	}
 }
 
-// judgement is a verdict that is being reached.
+// judgement is a verdict in the making.
 type judgement struct {
 	v       *Verdict
 	table   Members
 	request *chat.Request
-	whole   bool // all of it is sent
+	whole   bool // the request is sent as it is, with nothing left out
 }
 
-// rule is what the table says of a name.
+// rule returns what the table says about a name.
 func (j judgement) rule(name string) (Rule, bool) {
 	rule, ok := j.table.Rule(name)
 	return rule, ok && (!j.whole || rule.Class != Unsent)
@@ -236,7 +236,7 @@ func (j judgement) member(n chat.Noted) {
 	case !ok || !rule.takes(n.Value):
 		j.v.Unpriced = append(j.v.Unpriced, Member{n.Path, n.Name})
 		return
-	case inner && rule.Class == Stored && jsonraw.IsObject(n.Value): // an id is a text; an object says more
+	case inner && rule.Class == Stored && jsonraw.IsObject(n.Value): // an id is a string; an object says more
 	default:
 		j.apply(rule, n)
 	}
@@ -245,8 +245,8 @@ func (j judgement) member(n chat.Noted) {
 	}
 }
 
-// within judges a member of which only what is in it means something: an object, or a
-// list of such.
+// within judges a member that has no meaning beyond that of its contents: an object, or a
+// list of objects.
 func (j judgement) within(n chat.Noted) {
 	if !hasMembers(n.Value) {
 		j.v.Unpriced = append(j.v.Unpriced, Member{n.Path, n.Name})
@@ -255,7 +255,7 @@ func (j judgement) within(n chat.Noted) {
 	j.below(n)
 }
 
-// hasMembers reports an object, or a list that consists of such.
+// hasMembers reports whether a value is an object, or a list of nothing but objects.
 func hasMembers(value []byte) bool {
 	if !jsonraw.IsArray(value) {
 		return jsonraw.IsObject(value)
@@ -268,7 +268,7 @@ func hasMembers(value []byte) bool {
 	return true
 }
 
-// takes reports a value that the rule is for.
+// takes reports whether the rule applies to a value.
 func (r Rule) takes(value []byte) bool {
 	if r.Values == nil {
 		return true
@@ -292,7 +292,7 @@ func (r Rule) takes(value []byte) bool {
 	return true
 }
 
-// apply notes what a member of a class means. One that is switched off asks for
+// apply records what a member means by its class. A member that is switched off means
 // nothing.
 func (j judgement) apply(rule Rule, n chat.Noted) {
 	if rule.Class != Free && (string(n.Value) == "false" || jsonraw.IsEmptyArray(n.Value)) {
@@ -317,7 +317,7 @@ func (j judgement) apply(rule Rule, n chat.Noted) {
 	}
 }
 
-// names reports a member of that name anywhere in a value.
+// names reports whether a value contains a member of that name at any depth.
 func names(value []byte, member string) bool {
 	for element := range jsonraw.Elements(value) {
 		if names(element, member) {
@@ -332,8 +332,8 @@ func names(value []byte, member string) bool {
 	return false
 }
 
-// most is how many units a priced member may use: the least of the bounds that the
-// client gives, else what the rule says.
+// most returns how many units a priced member may use: the lowest of the limits that the
+// client sets, or else what the rule says.
 func (j judgement) most(rule Rule, value []byte) int64 {
 	least := rule.Each
 	for _, name := range rule.Most {
@@ -363,7 +363,7 @@ func (j judgement) below(n chat.Noted) {
 	}
 }
 
-// pathName is a client's name that cannot be taken for a path.
+// pathName returns a client's name with the characters replaced that have a meaning in paths.
 func pathName(name []byte) string {
 	return shown(strings.Map(func(r rune) rune {
 		if strings.ContainsRune(".[]*/=", r) {
@@ -373,9 +373,8 @@ func pathName(name []byte) string {
 	}, string(name[:min(len(name), 64)])))
 }
 
-// tool judges an element of tools: by its type, or where it has none, by each of its
-// members, as Google and Amazon have them. One of the client itself has the type
-// function here.
+// tool judges an element of tools: by its type or, if it has none, by each of its members, as
+// in Google's and Amazon's formats. A tool of the client has the type function or custom.
 func (j judgement) tool(n chat.Noted) {
 	kind := jsonraw.Text(jsonraw.Lookup(n.Value, "type"))
 	if kind == "" {
@@ -408,10 +407,10 @@ func (j judgement) tool(n chat.Noted) {
 	}
 }
 
-// toolMembers are those that a tool may have whatever it is.
+// toolMembers lists the members that any tool may have.
 var toolMembers = []string{"type", "function", "custom", "id", "index", "name", "description", "cache_control", "parameters", "strict"}
 
-// withoutDate is the type of a tool without the day since when it has been so.
+// withoutDate returns the type of a tool without the date of its version.
 func withoutDate(kind string) string {
 	for _, date := range []string{"_00000000", "_0000_00_00"} {
 		end := len(kind) - len(date)

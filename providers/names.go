@@ -7,11 +7,11 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// aliases are names under which tools are sent that the client calls otherwise: by
-// what it calls them, and back.
+// aliases maps the client's tool names to the names that are sent instead, and back.
 type aliases struct{ sent, back map[string]string }
 
-// aliases are those of the tools whose names not every provider takes; mostly none.
+// aliases returns the aliases of those tools whose names not every provider accepts; usually
+// there are none.
 func (x Exchange) aliases() (a aliases) {
 	if x.Operation != Chat {
 		return a
@@ -46,7 +46,7 @@ func (x Exchange) aliases() (a aliases) {
 	return a
 }
 
-// declaration is the object that describes a tool of the client's, and its name; nil
+// declaration returns the kind of a tool that the client declares, and the tool's name; nil
 // for the provider's own tools.
 func declaration(tool []byte) (kind string, name []byte) {
 	for _, kind := range [...]string{"function", "custom"} {
@@ -57,7 +57,7 @@ func declaration(tool []byte) (kind string, name []byte) {
 	return "", nil
 }
 
-// plain reports a name, without its quotes, that all providers take.
+// plain reports whether every provider accepts a name, which is given without its quotes.
 func plain(name []byte) bool {
 	for _, c := range name {
 		if !letter(rune(c)) {
@@ -67,7 +67,7 @@ func plain(name []byte) bool {
 	return len(name) <= mostName
 }
 
-// renamed is x with the tools, and the choice among them, under other names.
+// renamed returns x with its tools, and the choice among them, under their aliases.
 func (x Exchange) renamed(a aliases) (Exchange, error) {
 	if len(a.sent) == 0 {
 		return x, nil
@@ -91,7 +91,7 @@ func (x Exchange) renamed(a aliases) (Exchange, error) {
 	return x, nil
 }
 
-// chosen is a choice of tools under other names.
+// chosen returns a tool choice with the tools under their aliases.
 func (a aliases) chosen(choice []byte) []byte {
 	for _, kind := range [...]string{"function", "custom"} {
 		choice = a.in(choice, kind)
@@ -109,7 +109,7 @@ func (a aliases) chosen(choice []byte) []byte {
 	return jsonraw.Edit(choice, []jsonraw.Member{{Name: "allowed_tools", Value: allowed}})
 }
 
-// in is an object in which the member kind has another name.
+// in returns an object with the name inside its member kind replaced by the alias.
 func (a aliases) in(object []byte, kind string) []byte {
 	inner := jsonraw.Lookup(object, kind)
 	if to := a.named(inner); !same(to, inner) {
@@ -118,7 +118,7 @@ func (a aliases) in(object []byte, kind string) []byte {
 	return object
 }
 
-// named is an object with another name.
+// named returns an object with its name replaced by the alias.
 func (a aliases) named(object []byte) []byte {
 	if as := a.sent[jsonraw.Text(jsonraw.Lookup(object, "name"))]; as != "" && jsonraw.IsObject(object) {
 		return jsonraw.Edit(object, []jsonraw.Member{{Name: "name", Value: jsonraw.Quote(as)}})
@@ -126,8 +126,8 @@ func (a aliases) named(object []byte) []byte {
 	return object
 }
 
-// restore puts the client's names into an answer, or a piece of one. No text can hold
-// what it looks for, because there the quotes are escaped.
+// restore puts the client's names back into a response, or into a part of one. It cannot
+// match inside a text, because the quotes there are escaped.
 func (a aliases) restore(data []byte) []byte {
 	for as, name := range a.back {
 		for _, key := range [...]string{`"name":`, `"name": `} {

@@ -11,38 +11,39 @@ import (
 // Format is a wire format that clients and providers may both speak.
 type Format string
 
-// The formats besides that of chat completions.
+// The formats other than chat completions.
 const (
 	Messages  Format = "messages"  // Anthropic's
 	Responses Format = "responses" // OpenAI's
 )
 
-// Native is a request as its client wrote it in another format than that of chat
-// completions. A provider that speaks it is sent these bytes, but for what a codec must
-// edit; all others are sent the chat completion that stands for it.
+// Native is a request as its client wrote it, in a format other than chat completions. A
+// provider that speaks the format is sent these bytes, apart from the edits that its codec
+// must make; every other provider is sent the equivalent chat completion.
 type Native struct {
 	Format Format
 	Body   []byte
-	Betas  []string // that the client's header asks for
-	// Aside is what of Body has no place in the chat completion, and is judged besides it
-	// where Body is sent.
+	Betas  []string // requested in the client's header
+	// Aside holds the members of Body that have no place in the chat completion. They are
+	// judged in addition to it when Body is sent.
 	Aside []chat.Noted
-	// Unseen is how many bytes of Aside the model reads.
+	// Unseen is the number of bytes of Aside that the model reads.
 	Unseen int64
-	// Only is why the request cannot be made as a chat completion; nil where it can.
+	// Only is the reason that the request cannot be expressed as a chat completion; nil if it
+	// can.
 	Only error
 }
 
-// NativeCodec is a codec whose Encode edits Exchange.Native where it is set, and whose
-// Decode and Stream then return what the provider said, byte for byte, as the body and the
-// data of chunks, one for each event.
+// NativeCodec is a codec whose Encode edits Exchange.Native if that is set. Its Decode and
+// Stream then return the provider's response byte for byte: as the body, or as the data of
+// chunks, one chunk per event.
 type NativeCodec interface {
 	ChatCodec
-	// Speaks is the format that t is called in.
+	// Speaks returns the format in which t is called.
 	Speaks(t *Target) Format
 }
 
-// For reports whether t can be sent n as it is.
+// For reports whether n can be sent to t as it is.
 func (n *Native) For(t *Target) bool {
 	if n == nil {
 		return false
@@ -51,8 +52,8 @@ func (n *Native) For(t *Target) bool {
 	return ok && codec.Speaks(t) == n.Format
 }
 
-// native writes the call for a request that is sent as it is. Of the declared quirks those
-// hold that say what the provider does not take.
+// native writes the call for a request that is sent as it is. Of the declared quirks, only
+// those that say what the provider does not accept are applied.
 func (x Exchange) native(codec Codec) (Call, error) {
 	q := x.Target.Quirks.Of(x.Operation)
 	var lost, gone []string
@@ -74,8 +75,8 @@ func (x Exchange) native(codec Codec) (Call, error) {
 	return call, err
 }
 
-// TakesBeta reports that a beta may be asked for: where what may cost anything is refused,
-// its line in the table must say that it is free.
+// TakesBeta reports whether the request may ask for a beta. Where members of unknown cost are
+// refused, the beta's line in the table must say that it is free.
 func (x Exchange) TakesBeta(member, beta string) bool {
 	if !x.Bounded {
 		return true
@@ -84,7 +85,7 @@ func (x Exchange) TakesBeta(member, beta string) bool {
 	return ok && rule.Class == Free && slices.Contains(rule.Values, beta)
 }
 
-// Betas are the names in values of a header that lists them.
+// Betas returns the names listed in the values of a header.
 func Betas(values []string) (names []string) {
 	for _, value := range values {
 		for name := range strings.SplitSeq(value, ",") {

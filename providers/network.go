@@ -12,12 +12,12 @@ import (
 	"syscall"
 )
 
-// ProxyEnvironment is the setting that takes the proxy from the environment, as other
-// programs do: HTTPS_PROXY and NO_PROXY.
+// ProxyEnvironment is the setting that takes the proxy from the environment variables that
+// other programs use: HTTPS_PROXY and NO_PROXY.
 const ProxyEnvironment = "environment"
 
-// Proxy is the way to public providers, and to the authorization servers of some, where
-// there is no direct one. Providers that are declared private are called without it.
+// Proxy is the route to public providers, and to the authorization servers of some, where
+// there is no direct one. Providers declared private are called without it.
 type Proxy struct {
 	pick   func(*http.Request) (*url.URL, error)
 	dialed sync.Map // addresses of proxies, which need not be public
@@ -25,8 +25,8 @@ type Proxy struct {
 
 var errProxy = errors.New("providers: want the proxy as http://host:port or https://host:port, or " + ProxyEnvironment)
 
-// NewProxy reads a setting: an address, ProxyEnvironment, or "" for none, which is nil.
-// Its error does not repeat what may hold a password.
+// NewProxy reads a setting: an address, ProxyEnvironment, or "" for no proxy, which returns
+// nil. Its error does not repeat the setting, which may contain a password.
 func NewProxy(setting string) (*Proxy, error) {
 	if setting == "" {
 		return nil, nil
@@ -41,8 +41,8 @@ func NewProxy(setting string) (*Proxy, error) {
 	return &Proxy{pick: http.ProxyURL(u)}, nil
 }
 
-// choose is the proxy for a request, once the host that it is for was checked: the
-// proxy would connect to any.
+// choose returns the proxy for a request, after checking the host that the request is for:
+// the proxy itself would connect to any host.
 func (p *Proxy) choose(r *http.Request) (*url.URL, error) {
 	u, err := p.pick(r)
 	if u == nil || err != nil {
@@ -62,8 +62,8 @@ func (p *Proxy) choose(r *http.Request) (*url.URL, error) {
 	return u, nil
 }
 
-// checkPublic refuses a host that is known not to be public. One that cannot be resolved
-// here may be by the proxy.
+// checkPublic refuses a host that is known not to be public. A host that cannot be resolved
+// here passes, because the proxy may be able to resolve it.
 func checkPublic(ctx context.Context, host string) error {
 	if a, err := netip.ParseAddr(host); err == nil {
 		if !public(a) {
@@ -83,7 +83,7 @@ func checkPublic(ctx context.Context, host string) error {
 	return nil
 }
 
-// through has a transport use p, whose own address is dialled unguarded.
+// through makes a transport use p. The proxy's own address is dialled unguarded.
 func (p *Proxy) through(t *http.Transport, unguarded net.Dialer) {
 	if p == nil {
 		return
@@ -98,16 +98,16 @@ func (p *Proxy) through(t *http.Transport, unguarded net.Dialer) {
 	}
 }
 
-// ErrNotPublic is a connection that was refused because it would have led to an
+// ErrNotPublic is returned when a connection is refused because it would have led to an
 // address that is not on the public internet.
 var ErrNotPublic = errors.New("providers: not a public address; a provider that is meant to be there needs private: true")
 
-// PublicOnly has a dialer refuse connections to addresses that are not public, whatever
-// name led there.
+// PublicOnly makes a dialer refuse connections to addresses that are not public, whatever
+// name they were resolved from.
 func PublicOnly(d *net.Dialer) { d.Control = guard }
 
-// guard refuses connections to addresses that are not public. It sees each
-// address as it is dialled, after every spelling and every name was resolved.
+// guard refuses connections to addresses that are not public. It sees each address as it is
+// dialled, after names and unusual spellings have been resolved.
 func guard(_, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -138,13 +138,13 @@ func public(a netip.Addr) bool {
 }
 
 var (
-	// nat64 carries an IPv4 address in its last four bytes. Where a network has
-	// IPv6 alone, public providers are reached through it.
+	// nat64 carries an IPv4 address in its last four bytes. IPv6-only networks reach public
+	// providers through it.
 	nat64 = netip.MustParsePrefix("64:ff9b::/96")
-	// globalUnicast is all that IPv6 has given out. What lies beyond it is
-	// loopback, link-local, unique local, multicast, mapped or of no use.
+	// globalUnicast is all the address space that IPv6 has allocated. Anything outside it is
+	// loopback, link-local, unique local, multicast, mapped or unused.
 	globalUnicast = netip.MustParsePrefix("2000::/3")
-	// special are the registries of special-purpose addresses of IANA.
+	// special holds the ranges in IANA's special-purpose address registries.
 	special = prefixes(
 		"0.0.0.0/8",       // this network
 		"10.0.0.0/8",      // private
@@ -154,14 +154,14 @@ var (
 		"172.16.0.0/12",   // private
 		"192.0.0.0/24",    // protocol assignments
 		"192.0.2.0/24",    // documentation
-		"192.88.99.0/24",  // relays from 6to4
+		"192.88.99.0/24",  // 6to4 relays
 		"192.168.0.0/16",  // private
 		"198.18.0.0/15",   // benchmarks
 		"198.51.100.0/24", // documentation
 		"203.0.113.0/24",  // documentation
 		"224.0.0.0/4",     // multicast
 		"240.0.0.0/4",     // reserved, and broadcast
-		"2001::/23",       // protocol assignments: Teredo and others that tunnel
+		"2001::/23",       // protocol assignments: Teredo and other tunnels
 		"2001:db8::/32",   // documentation
 		"2002::/16",       // 6to4: an IPv4 address in the next four bytes
 		"3fff::/20",       // documentation

@@ -10,52 +10,52 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// Adapter is one wire format: a codec for each operation, nil where it has none.
+// Adapter implements one wire format: a codec for each operation, nil if the format does not
+// support it.
 type Adapter struct {
 	Chat  ChatCodec
 	Embed EmbedCodec
-	// Quirks hold for every target of the format, under what else is declared.
+	// Quirks apply to every target of the format, below those declared elsewhere.
 	Quirks Quirks
-	// LeastOutput is the smallest bound of the output that the format takes, in tokens;
-	// 0 is any.
+	// LeastOutput is the smallest output limit that the format accepts, in tokens; 0 means
+	// any.
 	LeastOutput int64
 }
 
-// Codec translates one operation into a wire format and back. It is pure: it
-// touches no network, keeps no state between calls and may be used by many
-// goroutines at once.
+// Codec translates one operation into a wire format and back. It is pure: it does not touch
+// the network, keeps no state between calls and is safe for concurrent use.
 type Codec interface {
-	// Encode writes the upstream call for x. It starts from the client's bytes
-	// and changes only what must differ.
+	// Encode writes the upstream call for x. It starts from the client's bytes and changes
+	// only what must differ.
 	Encode(x Exchange) (Call, error)
-	// Decode reads a whole answer with a 2xx status into the OpenAI format. An
-	// answer that is something else (an error object, HTML, nothing) is an *Error.
+	// Decode converts a complete response with a 2xx status into the OpenAI format. If the
+	// response is something else (an error object, HTML, nothing), it returns an *Error.
 	Decode(x Exchange, h http.Header, body []byte) (*chat.Response, error)
-	// Fail reads an answer with any other status.
+	// Fail reads a response with any other status.
 	Fail(x Exchange, status int, h http.Header, body []byte) *Error
 }
 
 // ChatCodec is the Codec of chat completions.
 type ChatCodec interface {
 	Codec
-	// Stream reads a streamed answer with a 2xx status and closes body with itself.
+	// Stream reads a streamed response with a 2xx status. Closing the stream closes body.
 	Stream(x Exchange, body io.ReadCloser) chat.Stream
-	// Usage reads the usage of an answer, or of a part of one, that need not be an
-	// answer otherwise; nil where it has none.
+	// Usage reads the usage from a response, or from a part of one, that may be invalid in
+	// other respects; it returns nil if there is none.
 	Usage(x Exchange, body []byte) *chat.Usage
 }
 
-// EmbedCodec is the Codec of embeddings. An answer has one vector for each input,
-// in their order and in the encoding that the client asked for.
+// EmbedCodec is the Codec of embeddings. Its response has one vector per input, in the order
+// of the inputs and in the encoding that the client asked for.
 type EmbedCodec interface {
 	Codec
-	// InputsPerCall is how many inputs one call for x may have; 0 is any number.
+	// InputsPerCall returns the number of inputs that one call for x may have; 0 means any.
 	InputsPerCall(x Exchange) int64
 }
 
-// Operation is one thing that clients ask of models. All that the operations
-// differ in outside of the codecs stands in one table, so that nobody asks which
-// of them a request is.
+// Operation is one kind of request that clients make to models. Everything that differs
+// between operations, outside the codecs, is in one table, so that no other code has to
+// distinguish them.
 type Operation int
 
 // The operations.
@@ -66,25 +66,25 @@ const (
 
 // operation is a row of the table.
 type operation struct {
-	name  string // in errors, and as an ability of models in the catalogue
-	path  string // of the public API
+	name  string // for errors, and as an ability of models in the catalogue
+	path  string // in the public API
 	parse func(l chat.Limits, body []byte) (*chat.Request, error)
-	// output is set where answers are tokens of output: a request bounds them, and
-	// they share the model's context with the prompt. Elsewhere each input has the
-	// context to itself.
+	// output is set if responses consist of output tokens: a request limits them, and they
+	// share the model's context with the prompt. Otherwise each input has the context to
+	// itself.
 	output bool
-	ours   []string              // members that the codecs and the router see to, which no quirk takes out
-	known  bool                  // what an adapter or a provider is declared to know are members of this operation
-	codec  func(a Adapter) Codec // nil where a has none
+	ours   []string              // members that the codecs and the router handle and that no quirk removes
+	known  bool                  // Quirks.Known lists members of this operation
+	codec  func(a Adapter) Codec // nil if a has none
 	stream func(x Exchange, body io.ReadCloser) chat.Stream
-	usage  func(x Exchange, body []byte) *chat.Usage // of a chat codec's answer that cannot be read; nil is the OpenAI format's
-	// parts are the requests, more than one, as which x must be sent because one
-	// call cannot have all of it; join makes one answer of theirs.
+	usage  func(x Exchange, body []byte) *chat.Usage // of a response to a chat codec that cannot be read; nil uses the OpenAI format's
+	// parts splits x into several requests if one call cannot carry it all; join combines
+	// their responses into one.
 	parts func(x Exchange) ([]*chat.Request, error)
 	join  func(x Exchange, parts []*chat.Response) (*chat.Response, error)
 }
 
-// operations are the rows. A new operation is a constant and a row.
+// operations holds the rows. To add an operation, add a constant and a row.
 var operations = [...]operation{
 	Chat: {
 		name: "chat", path: "/v1/chat/completions", parse: chat.Limits.Parse, output: true, known: true,
@@ -106,7 +106,7 @@ var operations = [...]operation{
 	},
 }
 
-// Operations are all that there are.
+// Operations returns all operations.
 func Operations() []Operation {
 	list := make([]Operation, len(operations))
 	for i := range list {
@@ -115,10 +115,10 @@ func Operations() []Operation {
 	return list
 }
 
-// String is the name of o, in errors and as an ability of models.
+// String returns the name of o, used in errors and as an ability of models.
 func (o Operation) String() string { return operations[o].name }
 
-// Path is where the public API has o.
+// Path returns the path of o in the public API.
 func (o Operation) Path() string { return operations[o].path }
 
 // Parse reads the body of a request for o.
@@ -126,23 +126,23 @@ func (o Operation) Parse(body []byte, l chat.Limits) (*chat.Request, error) {
 	return operations[o].parse(l, body)
 }
 
-// HasOutput reports that answers are tokens of output, which a request bounds and
-// which share the model's context with the prompt. Elsewhere each input has the
-// context to itself.
+// HasOutput reports whether responses consist of output tokens, which a request limits and
+// which share the model's context with the prompt. Otherwise each input has the context to
+// itself.
 func (o Operation) HasOutput() bool { return operations[o].output }
 
-// Streams reports that answers may be streamed.
+// Streams reports whether responses may be streamed.
 func (o Operation) Streams() bool { return operations[o].stream != nil }
 
-// Serves reports whether t is a model for o and its adapter knows how to ask.
+// Serves reports whether t is a model for o and its adapter can make the call.
 func (t Target) Serves(o Operation) bool {
 	return t.Can.Operation == o && operations[o].codec(t.Adapter) != nil
 }
 
-// codec is the one that x is for.
+// codec returns the codec for x's operation; nil if the adapter has none.
 func (x Exchange) codec() Codec { return operations[x.Operation].codec(x.Target.Adapter) }
 
-// parts are the requests as which x must be sent; none where one call will do.
+// parts returns the requests into which x must be split; none if one call is enough.
 func (x Exchange) parts() ([]*chat.Request, error) {
 	if split := operations[x.Operation].parts; split != nil {
 		return split(x)
@@ -152,7 +152,7 @@ func (x Exchange) parts() ([]*chat.Request, error) {
 
 var errNoCodec = errors.New("providers: the adapter has no codec for the operation")
 
-// Encode writes the call for x: its codec does, after the quirks of the target.
+// Encode writes the call for x. The quirks of the target are applied before the codec runs.
 func Encode(x Exchange) (Call, error) {
 	codec := x.codec()
 	if codec == nil {
@@ -182,7 +182,8 @@ func Encode(x Exchange) (Call, error) {
 	return call, err
 }
 
-// told are the names of what is lost, as the client is told them: each once.
+// told merges the names of lost members as they are reported to the client, without
+// duplicates.
 func told(lists ...[]string) (all []string) {
 	for _, list := range lists {
 		for _, name := range list {
@@ -192,7 +193,7 @@ func told(lists ...[]string) (all []string) {
 	return all
 }
 
-// shown is a client's name for a member as a header may repeat it.
+// shown returns a client's name for a member in a form that is safe to repeat in a header.
 func shown(name string) string {
 	const most = 64
 	name = strings.Map(func(r rune) rune {
@@ -204,7 +205,7 @@ func shown(name string) string {
 	return name[:min(len(name), most)]
 }
 
-// The meters, as package chat names them.
+// The meters, under the names that package chat gives them.
 const (
 	MeterWebSearch     = chat.MeterWebSearch
 	MeterWebFetch      = chat.MeterWebFetch
@@ -218,8 +219,8 @@ const (
 	MeterToolCall      = chat.MeterToolCall
 )
 
-// Use is how much a request may use of what a provider charges for besides tokens.
+// Use is how much a request may use of something that a provider charges for besides tokens.
 type Use struct {
 	Meter string
-	Most  int64 // units; 0 is not bounded by the request
+	Most  int64 // units; 0 means that the request sets no limit
 }

@@ -16,7 +16,7 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Answers that are none.
+// Responses that are not answers.
 var (
 	errEncoded   = errors.New("providers: the answer is compressed, which was not asked for")
 	errTooLarge  = errors.New("providers: the answer is too large")
@@ -27,7 +27,7 @@ var (
 	errNoContent = errors.New("providers: the stream goes on without content")
 )
 
-// answer reads what has come, as far as it must be read to tell whether it is one.
+// answer reads as much of the response as is needed to tell whether it is an answer.
 func (t *trip) answer(resp *http.Response) (*Answer, error) {
 	b := t.body(resp)
 	switch {
@@ -43,12 +43,12 @@ func (t *trip) answer(resp *http.Response) (*Answer, error) {
 	return t.whole(resp, b)
 }
 
-// refused reads a failed call.
+// refused reads the response to a failed call.
 func (t *trip) refused(resp *http.Response, b *body) error {
 	var text []byte
 	if !encoded(resp) {
 		b.until = time.Now().Add(errorTime)
-		text, _ = io.ReadAll(io.LimitReader(b, maxError)) // what came of it will do
+		text, _ = io.ReadAll(io.LimitReader(b, maxError)) // a partial body is good enough
 	}
 	t.hear(text)
 	b.drain()
@@ -63,7 +63,7 @@ func (t *trip) broken(resp *http.Response, b *body, err error) error {
 	return t.fill(&Error{Kind: KindBroken, Err: err}, resp)
 }
 
-// whole reads a plain answer.
+// whole reads a response that is not streamed.
 func (t *trip) whole(resp *http.Response, b *body) (*Answer, error) {
 	text, err := b.readAll(resp.ContentLength, t.c.o.MaxBody)
 	_ = b.Close()
@@ -94,7 +94,7 @@ func (t *trip) whole(resp *http.Response, b *body) (*Answer, error) {
 	return &Answer{Response: answer}, nil
 }
 
-// decode reads a whole answer, a large one when its turn has come.
+// decode decodes a complete response. A large one waits for its turn first.
 func (t *trip) decode(resp *http.Response, text []byte) (*chat.Response, error) {
 	free, err := t.x.turn(t.ctx, len(text))
 	if err != nil {
@@ -108,10 +108,10 @@ func (t *trip) decode(resp *http.Response, text []byte) (*chat.Response, error) 
 	return r, err
 }
 
-// hear notes what an answer that cannot be used says of its usage: it, or the part of
-// it that a failure is wrapped in or wraps.
+// hear notes the usage in a response that cannot be used: in the response itself, or in its
+// member response, error or message.
 func (t *trip) hear(text []byte) {
-	const most = 4 << 20 // is looked through, again and again
+	const most = 4 << 20 // bytes searched, since they are searched repeatedly
 	text = text[:min(len(text), most)]
 	o := operations[t.x.Operation]
 	for _, part := range [...]string{"", "response", "error", "message"} {
@@ -131,7 +131,7 @@ func (t *trip) hear(text []byte) {
 	}
 }
 
-// network is a failure to send or receive.
+// network returns the error for a failure to send or receive.
 func (t *trip) network(err error) *Error {
 	e := &Error{Kind: KindNetwork, Err: err}
 	switch cause := context.Cause(t.ctx); {
@@ -145,7 +145,7 @@ func (t *trip) network(err error) *Error {
 	return e
 }
 
-// asError is what an adapter says of an invalid answer.
+// asError returns an adapter's error about an invalid response as an *Error.
 func asError(err error) *Error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e
@@ -153,7 +153,7 @@ func asError(err error) *Error {
 	return &Error{Kind: KindBroken, Err: err}
 }
 
-// fill adds what the answer's header tells.
+// fill adds what the response header says.
 func (t *trip) fill(e *Error, resp *http.Response) *Error {
 	if e.Status == 0 {
 		e.Status = resp.StatusCode
@@ -164,7 +164,7 @@ func (t *trip) fill(e *Error, resp *http.Response) *Error {
 	return e
 }
 
-// abort ends a call that has failed and makes its error complete.
+// abort ends a failed call and completes its error.
 func (t *trip) abort(err error) *Error {
 	e := asError(err)
 	t.cancel(errClosed)
@@ -177,8 +177,8 @@ func (t *trip) abort(err error) *Error {
 	return e
 }
 
-// free reports that the provider answered a call that failed in a way for which it
-// charges nothing: with the status of a refusal, or with words that are one.
+// free reports whether the provider answered the failed call in a way for which it charges
+// nothing: with a status, or an error message, that refuses it.
 func (t *trip) free(k Kind) bool {
 	switch t.status / 100 {
 	case 0:
@@ -201,10 +201,10 @@ func mediaType(resp *http.Response) string {
 	return strings.ToLower(strings.TrimSpace(kind))
 }
 
-// Answered reports whether a provider that says which model answered names the one
-// that t asks for. Names of one model differ by whoever hosts it, by the order of their
-// words and what parts them, and by the day of a version where only one of them has it.
-// A deployment with a name of its own answers in that of its model.
+// Answered reports whether the model that a provider says has answered is the one that t asks
+// for. Names of one model may differ by host, in word order and separators, and in a version
+// date that only one of them has. A deployment with a name of its own reports the name of its
+// model.
 func (t *Target) Answered(said string) bool {
 	if said == "" || said == t.Upstream || said == t.Model {
 		return true
@@ -218,8 +218,8 @@ func (t *Target) Answered(said string) bool {
 	return alike(name.model(), ours.model()) && name.fits(&ours)
 }
 
-// NamesOf are the names by which a catalogue may know a model that a provider calls
-// said: that one, and without where it lies and without the end that tells its version.
+// NamesOf yields the names under which a catalogue may list the model that a provider calls
+// said: that name, and the name without its host and without its version suffix.
 func NamesOf(said string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		if !yield(said) {
@@ -240,12 +240,12 @@ func NamesOf(said string) iter.Seq[string] {
 	}
 }
 
-// mostWords is how many words of a name are looked at.
+// mostWords is the number of words of a name that are compared.
 const mostWords = 24
 
-// words are those of the name of a model, and of its version, which may be none.
+// words holds the words of a model's name and of its version, if it has one.
 type words struct {
-	all    [mostWords]string // those of the version stand at the end
+	all    [mostWords]string // the version's words come last
 	models int
 	dates  int
 }
@@ -258,8 +258,8 @@ func (w *words) fits(other *words) bool {
 	return w.dates == 0 || other.dates == 0 || alike(w.version(), other.version())
 }
 
-// read parts a name such as eu.anthropic.claude-sonnet-4-5-20250929-v1:0. A word is a
-// run of letters or of digits.
+// read splits a name such as eu.anthropic.claude-sonnet-4-5-20250929-v1:0. A word is a run of
+// letters or of digits.
 func (w *words) read(name string) {
 	name = withoutHost(name[strings.LastIndexByte(name, '/')+1:])
 	dated := false
@@ -270,7 +270,7 @@ func (w *words) read(name string) {
 		}
 		switch {
 		case neutral(word):
-		case dated && word == "v": // a revision of that version, and the last of the name
+		case dated && word == "v": // a revision of that version, which ends the name
 			return
 		case ofDate(word, name) || dated && len(word) == 2 && isDigit(word[0]):
 			dated = true
@@ -285,8 +285,8 @@ func (w *words) read(name string) {
 	}
 }
 
-// withoutHost is a name without where it is hosted, and without the revision that
-// Amazon puts behind the names of others.
+// withoutHost returns a name without its host, and without the revision that Amazon appends
+// to the names of other vendors' models.
 func withoutHost(name string) string {
 	hosted := false
 	for {
@@ -305,7 +305,7 @@ func withoutHost(name string) string {
 	return name
 }
 
-// firstWord parts the first word from the rest.
+// firstWord splits off the first word.
 func firstWord(s string) (word, rest string) {
 	for s != "" && !isDigit(s[0]) && !isLetter(s[0]) {
 		s = s[1:]
@@ -321,13 +321,14 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c >= 0x80 }
 
-// neutral reports a word that says nothing about which model it is.
+// neutral reports whether a word says nothing about which model it is.
 func neutral(word string) bool {
 	return word == "latest" || word == "preview" || word == "exp" || word == "experimental" || word == "gguf"
 }
 
-// ofDate reports a number that is part of a date, or that counts versions: it has four
-// digits or more, begins with a zero, or stands before a year. Two digits behind such a number are part of it, too.
+// ofDate reports whether a number is part of a date or a version counter: it has at least
+// four digits, starts with a zero, or precedes a year. Two digits after such a number belong
+// to it too.
 func ofDate(word, rest string) bool {
 	if !isDigit(word[0]) || len(word) < 2 {
 		return false
@@ -336,7 +337,7 @@ func ofDate(word, rest string) bool {
 	return len(word) >= 4 || word[0] == '0' || len(word) == 2 && len(next) == 4 && strings.HasPrefix(next, "20")
 }
 
-// alike compares words, in any order and without regard to capitals.
+// alike compares words, ignoring order and case.
 func alike(a, b []string) bool {
 	if len(a) != len(b) {
 		return false
@@ -353,11 +354,11 @@ func alike(a, b []string) bool {
 	})
 }
 
-// maxHeld bounds what a stream may send before its first content.
+// maxHeld is how many bytes a stream may send before its first content.
 const maxHeld = 4 << 20
 
-// live is a stream under way. What came before its first content, and that, is
-// held back until the caller asks.
+// live is a stream in progress. Its first content, and anything before that, is held until
+// the caller asks for it.
 type live struct {
 	*trip
 	resp   *http.Response
@@ -370,7 +371,7 @@ type live struct {
 
 var _ chat.Stream = (*live)(nil)
 
-// stream reads a streamed answer up to its first content.
+// stream reads a streamed response up to its first content.
 func (t *trip) stream(resp *http.Response, b *body) (*Answer, error) {
 	l := &live{trip: t, resp: resp, body: b, from: operations[t.x.Operation].stream(t.x, b)}
 	t.awaited = "the first content"
@@ -384,7 +385,7 @@ func (t *trip) stream(resp *http.Response, b *body) (*Answer, error) {
 	return &Answer{Stream: l}, nil
 }
 
-// begin holds chunks until one says that the answer has begun.
+// begin holds chunks until one shows that the answer has begun.
 func (l *live) begin() error {
 	for size := 0; ; {
 		c, err := l.read()
@@ -406,7 +407,7 @@ func (l *live) begin() error {
 	}
 }
 
-// read is the next chunk of the adapter's, with the names that the client gave.
+// read returns the adapter's next chunk, with tool names as the client gave them.
 func (l *live) read() (chat.Chunk, error) {
 	c, err := l.from.Next()
 	if len(l.call.aliases.back) > 0 {
@@ -415,7 +416,7 @@ func (l *live) read() (chat.Chunk, error) {
 	return c, err
 }
 
-// Next is the next chunk, first of those that were held back.
+// Next returns the next chunk, starting with those that were held.
 func (l *live) Next() (chat.Chunk, error) {
 	if len(l.held) > 0 {
 		c := l.held[0]
@@ -435,11 +436,11 @@ func (l *live) Next() (chat.Chunk, error) {
 	return chat.Chunk{}, l.end
 }
 
-// Told is what was told of the usage so far.
+// Told returns the usage reported so far.
 func (l *live) Told() chat.Told { return l.from.Told() }
 
-// fault is why a stream failed: what the provider said of it, or else what the
-// network did. The adapter may have read ahead, so that both can be known.
+// fault returns the reason that a stream failed: what the provider said about it, or else
+// what the network did. The adapter may have read ahead, so both may be known.
 func (l *live) fault(err error) *Error {
 	if l.body.full != nil {
 		return l.fill(&Error{Kind: KindRoom, Err: l.body.full}, l.resp)
@@ -451,8 +452,7 @@ func (l *live) fault(err error) *Error {
 	return l.fill(asError(err), l.resp)
 }
 
-// Close ends the call. The connection of a stream that was read to its end can
-// be used again.
+// Close ends the call. The connection can be reused if the stream was read to its end.
 func (l *live) Close() error {
 	if l.closed {
 		return nil

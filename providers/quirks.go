@@ -12,82 +12,81 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Quirks are declared differences of a target from the OpenAI format. Those that
-// change a request are applied to it in the OpenAI format, before the codec sees
-// it, and so they hold for every wire format alike. What is lost by them is told to
-// the client. The last ones are settings that some formats read.
+// Quirks are declared differences of a target from the OpenAI format. Those that change a
+// request are applied in the OpenAI format before the codec sees it, so they work the same
+// for every wire format. Whatever is lost by them is reported to the client. The last ones
+// are settings that only some formats read.
 type Quirks struct {
 	Rename map[string]string // top-level member → the provider's name for it
-	// Drop are top-level members that the provider refuses, and tools.NAME members of the
-	// elements of tools.
+	// Drop lists top-level members that the provider refuses; tools.NAME stands for members
+	// of the elements of tools.
 	Drop []string
-	// Known are the only top-level members that the provider takes, by its names,
-	// besides those that every request has; all others are dropped. Empty: any.
+	// Known lists the only top-level members that the provider accepts, under its own names,
+	// in addition to those that every request has; all others are dropped. Empty means any.
 	Known []string
-	// Refuse are top-level members that the provider cannot do, and without which
-	// the answer would be another one: with them a request is refused.
+	// Refuse lists top-level members that the provider does not support and without which the
+	// response would not be the one asked for: a request that has them is refused.
 	Refuse []string
-	Bounds map[string]Bound // the least and the most of top-level members that are numbers
-	// Efforts are the levels of reasoning_effort that the model takes, from the lowest
-	// on: another one becomes the next above, or the highest. Empty: any.
+	Bounds map[string]Bound // the minimum and maximum of numeric top-level members
+	// Efforts lists the levels of reasoning_effort that the model accepts, lowest first.
+	// Another level becomes the next higher one, or else the highest. Empty means any.
 	Efforts []string
-	// Sampling is one of the constants Sampling…: how the model can be told to sample;
-	// "" is in every way.
+	// Sampling is one of the constants Sampling…: how the model can be told to sample; ""
+	// means in every way.
 	Sampling string
-	// NoReasoning are the members, with their values in JSON, that switch reasoning off.
+	// NoReasoning maps the members that switch reasoning off to their values, in JSON.
 	NoReasoning map[string]string
-	// Reasons is ReasonsAlways where the model cannot be told not to reason, ReasonsAsked where
-	// it does so only when it is told to.
+	// Reasons is ReasonsAlways if the model cannot be told not to reason, and ReasonsAsked if
+	// it reasons only when told to.
 	Reasons string
-	// ForcedTools is ForcedUnreasoned where a call can only be forced while the model does
-	// not reason.
+	// ForcedTools is ForcedUnreasoned if a call can be forced only while the model does not
+	// reason.
 	ForcedTools string
-	// Prefill is PrefillNever where a conversation has to end with the user: the model does
-	// not go on with an answer that has been begun.
+	// Prefill is PrefillNever if a conversation must end with the user: the model does not
+	// continue an answer that has been begun.
 	Prefill string
-	// SignCalls is SignDetails where calls of earlier answers must be signed: those that
-	// are not get the mark by which the model takes them nevertheless.
+	// SignCalls is SignDetails if the calls in earlier answers must be signed. Unsigned calls
+	// get a marker with which the model accepts them.
 	SignCalls string
-	// Search is SearchNever where web_search_options leads to no search: with it a
-	// request is refused.
+	// Search is SearchNever if web_search_options does not trigger a search: a request that
+	// has it is refused.
 	Search string
-	// Members are what the members that the provider takes mean for what a request
-	// costs or reaches.
+	// Members says what the members that the provider accepts mean for what a request costs
+	// or can reach.
 	Members Members
 
 	Roles         map[string]string // role of a message → the provider's name for it
-	MessageRename map[string]string // member of a message of the assistant → the provider's name for it
-	// MessageDrop are members of messages that the provider refuses, and content.NAME and
-	// tool_calls.NAME those of the elements of these.
+	MessageRename map[string]string // member of an assistant message → the provider's name for it
+	// MessageDrop lists members of messages that the provider refuses; content.NAME and
+	// tool_calls.NAME stand for members of the elements of those.
 	MessageDrop []string
-	// Alternate is set where user and assistant must take turns, with the system before
-	// them: what one says in several messages becomes one.
+	// Alternate is set if user and assistant must take turns after the system message:
+	// consecutive messages of one side are merged.
 	Alternate bool
-	// CallMembers are texts that a message of the assistant with calls must have:
-	// where another provider gave none, they are empty.
+	// CallMembers lists the text members that an assistant message with tool calls must have.
+	// Any that are missing are added as empty strings.
 	CallMembers []string
 
-	// MaxTokens is the member that bounds the output, "max_tokens" or
-	// "max_completion_tokens"; "" is max_tokens.
+	// MaxTokens is the member that limits the output, "max_tokens" or
+	// "max_completion_tokens"; "" means max_tokens.
 	MaxTokens string
-	// NoStreamUsage is set where stream_options is refused or ignored.
+	// NoStreamUsage is set if stream_options is refused or ignored.
 	NoStreamUsage bool
-	// Vectors is VectorsInt8 where embeddings are 8-bit numbers in base64, and
-	// there is nothing else to be asked for.
+	// Vectors is VectorsInt8 if embeddings are 8-bit numbers in base64 and no other encoding
+	// can be requested.
 	Vectors    string
-	Path       string // of chat completions below BaseURL; "" is that of the format
-	APIVersion string // of formats whose calls name one
+	Path       string // of chat completions, relative to BaseURL; "" means the format's own
+	APIVersion string // for formats whose calls name a version
 }
 
-// VectorsInt8 are vectors of 8-bit numbers in base64, as Perplexity has them.
+// VectorsInt8 stands for vectors of 8-bit numbers in base64, as Perplexity sends them.
 const VectorsInt8 = "int8"
 
-// Bound is the least and the most of a number, in JSON; "" means none.
+// Bound is the minimum and maximum of a number, in JSON; "" means none.
 type Bound struct{ Min, Max string }
 
-// Over are the quirks q declared over those of base, as those of a model are over
-// those of its provider: what is listed adds up, what can have one value has that of
-// q where q gives it.
+// Over returns the quirks q laid over base, such as a model's over its provider's: lists and
+// maps are merged, and of single values q's are used where it sets them.
 func (q Quirks) Over(base Quirks) Quirks {
 	q.Rename = merged(base.Rename, q.Rename)
 	q.Bounds = merged(base.Bounds, q.Bounds)
@@ -148,8 +147,8 @@ func union(base, more []string) []string {
 	return all
 }
 
-// Of are the quirks of an adapter or a provider as they hold for an operation: what is
-// known are members of chats.
+// Of returns the quirks of an adapter or a provider for an operation: Known applies only to
+// chat completions.
 func (q Quirks) Of(o Operation) Quirks {
 	if !operations[o].known {
 		q.Known = nil
@@ -164,7 +163,7 @@ func (q *Quirks) change() bool {
 		len(q.Roles)+len(q.MessageRename)+len(q.MessageDrop)+len(q.CallMembers) > 0 || q.Alternate
 }
 
-// Output is the provider's name for the bound of the output in the OpenAI format.
+// Output returns the provider's name for the output limit, in the OpenAI format.
 func (q *Quirks) Output() string {
 	name := q.MaxTokens
 	if name == "" {
@@ -191,8 +190,8 @@ const (
 	maxCompletion = "max_completion_tokens"
 )
 
-// declared is x as its target's quirks have it, with the names of what is lost. It is
-// x itself, without a copy, where they change nothing.
+// declared returns x with its target's quirks applied, and the names of what is lost. It
+// returns x itself, without a copy, if they change nothing.
 func (x Exchange) declared() (Exchange, []string, error) {
 	if !x.Target.Quirks.change() && !x.mustNotStore() {
 		return x, nil, nil
@@ -200,7 +199,8 @@ func (x Exchange) declared() (Exchange, []string, error) {
 	return x.changed()
 }
 
-// mustNotStore reports that the client asks for an answer to be kept that may not be.
+// mustNotStore reports whether the client asks for the answer to be stored when that is not
+// allowed.
 func (x Exchange) mustNotStore() bool { return x.Request.Stores() && !x.Stored }
 
 func (x Exchange) changed() (Exchange, []string, error) {
@@ -234,18 +234,18 @@ func (x Exchange) changed() (Exchange, []string, error) {
 	return x, p.lost, nil
 }
 
-// pass gathers what is to be changed in a request.
+// pass collects the changes to a request.
 type pass struct {
 	q   *Quirks
 	row *operation
 	r   *chat.Request
 
-	reasons bool // the model can
-	quiet   bool // it is told not to
+	reasons bool // the model can reason
+	quiet   bool // the model is told not to reason
 
 	sets  []jsonraw.Member
 	drops []string
-	lost  []string // those of drops that said something, and what was brought into bounds
+	lost  []string // members that were dropped although they said something, and those brought within bounds
 }
 
 // has is slices.Contains without a copy of the name.
@@ -258,18 +258,18 @@ func has(list []string, name []byte) bool {
 	return false
 }
 
-// refuses reports a member with which a request is refused.
+// refuses reports whether a request that has the member is refused.
 func (q *Quirks) refuses(name []byte) bool {
 	return has(q.Refuse, name) || q.Search == SearchNever && string(name) == searchMember
 }
 
-// takes reports whether the provider takes a member by its name for it.
+// takes reports whether the provider accepts a member, given by the provider's name for it.
 func (p *pass) takes(name []byte) bool {
 	return !has(p.q.Drop, name) && (len(p.q.Known) == 0 || has(p.q.Known, name))
 }
 
-// member applies the rules for one member: it is refused, or brought into bounds,
-// and then renamed or dropped.
+// member applies the rules for one member: it is refused, or brought within bounds and then
+// renamed or dropped.
 func (p *pass) member(name, value []byte) error {
 	if p.q.refuses(name) {
 		if !chat.Idle(name, value) {
@@ -320,13 +320,13 @@ func (p *pass) member(name, value []byte) error {
 	return nil
 }
 
-// forget takes a member out.
+// forget removes a member without reporting it.
 func (p *pass) forget(name []byte) {
 	p.drops = append(p.drops, string(name))
 	p.sets = slices.DeleteFunc(p.sets, func(m jsonraw.Member) bool { return m.Name == string(name) })
 }
 
-// lose takes a member out for good.
+// lose removes a member and reports it as lost, unless it said nothing.
 func (p *pass) lose(name, value []byte) {
 	if value == nil {
 		return
@@ -337,7 +337,7 @@ func (p *pass) lose(name, value []byte) {
 	}
 }
 
-// clamp is the bound that a number is beyond, "" where it is within.
+// clamp returns the bound that a number violates, or "" if it is within bounds.
 func (b Bound) clamp(raw []byte) (to string) {
 	value, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil {
@@ -361,9 +361,8 @@ func refused(name string) *Error {
 	}
 }
 
-// messages applies the rules for messages. That roles have another name, and that
-// what we have said of an earlier answer is taken back, loses nothing; the rest is
-// told as "messages.NAME".
+// messages applies the rules for messages. Renaming roles, and taking back what we added to
+// an earlier answer, loses nothing; anything else is reported as "messages.NAME".
 func (p *pass) messages() {
 	members := len(p.q.MessageRename)+len(p.q.MessageDrop)+len(p.q.CallMembers)+len(p.q.SignCalls) > 0
 	if !members && len(p.q.Roles) == 0 && !p.q.Alternate && p.q.Prefill != PrefillNever {
@@ -402,7 +401,7 @@ func (p *pass) messages() {
 	}
 }
 
-// first are the first n messages as they are.
+// first returns the first n messages unchanged.
 func (p *pass) first(n int) [][]byte {
 	list := make([][]byte, 0, n+1)
 	for m := range p.r.Messages() {
@@ -414,7 +413,7 @@ func (p *pass) first(n int) [][]byte {
 	return list
 }
 
-// message is one message with the changes; its own bytes if there are none.
+// message returns one message with the changes applied, or its own bytes if there are none.
 func (p *pass) message(m chat.Message) []byte {
 	var sets []jsonraw.Member
 	var drops []string
@@ -450,9 +449,9 @@ func (p *pass) message(m chat.Message) []byte {
 	return jsonraw.Edit(m.Raw, sets, drops...)
 }
 
-// without are the elements of a list without the members that the provider refuses of
-// them, which the names give with within before them; the list itself if it has none of
-// these. lose is told of each.
+// without returns a list whose elements lack the members that the provider refuses, which are
+// those of names that begin with the prefix within. It returns the list itself if no element
+// has any of them, and calls lose for each member removed.
 func without(list []byte, within string, names []string, lose func(name string, value []byte)) []byte {
 	var elements [][]byte // nil until one changes
 	n := 0

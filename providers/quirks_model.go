@@ -9,51 +9,51 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// How a model can be told to sample, where not in every way.
+// How a model can be told to sample, if there are restrictions.
 const (
-	SamplingNever      = "never"      // only as it does by default
-	SamplingUnreasoned = "unreasoned" // while it does not reason
-	SamplingSingle     = "single"     // by temperature or top_p, not both, while it does not reason
-	SamplingAny        = "any"        // in every way, though others of its family cannot
+	SamplingNever      = "never"      // only with its defaults
+	SamplingUnreasoned = "unreasoned" // only while it does not reason
+	SamplingSingle     = "single"     // by temperature or top_p but not both, and only while it does not reason
+	SamplingAny        = "any"        // in every way, unlike others in its family
 )
 
-// What is special about a model that reasons.
+// What is special about the way a model reasons.
 const (
 	ReasonsAlways    = "always"
-	ReasonsAsked     = "asked" // it does so only where it is asked to
+	ReasonsAsked     = "asked" // only when asked to
 	ForcedUnreasoned = "unreasoned"
-	ForcedAny        = "any" // though others of its provider refuse it
+	ForcedAny        = "any" // unlike other models of its provider, which refuse it
 )
 
-// What is special about a model's history.
+// What is special about the message history that a model accepts.
 const (
 	PrefillNever = "never"
-	PrefillAny   = "any"               // though others of its family do not go on
-	SignDetails  = "reasoning_details" // where signatures stand in this member, as OpenRouter has them
+	PrefillAny   = "any"               // unlike others in its family, which do not continue a begun answer
+	SignDetails  = "reasoning_details" // signatures are in this member, as at OpenRouter
 
-	// GoOn asks on behalf of the user for the rest of an answer.
+	// GoOn asks, on behalf of the user, for the rest of an answer.
 	GoOn = "Continue this answer exactly where it stops, without repeating any of it."
 
-	// unsigned is what Google takes in place of a signature.
+	// unsigned is the value that Google accepts in place of a signature.
 	unsigned = "skip_thought_signature_validator"
 )
 
-// Whether web_search_options leads to a search.
+// Whether web_search_options triggers a search.
 const (
 	SearchNever = "never"
-	SearchAny   = "any" // it does, though not at other models of the provider
+	SearchAny   = "any" // it does, unlike at other models of the provider
 
 	searchMember = "web_search_options"
 )
 
-// efforts are the levels that there are, from the lowest on.
+// efforts lists the levels of reasoning effort, lowest first.
 var efforts = []string{"none", "minimal", "low", "medium", "high", "xhigh", "max"}
 
-// sampling are the members that say how to sample.
+// sampling lists the members that control sampling.
 var sampling = []string{"temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs"}
 
-// taken is the value that the provider takes instead of one that it refuses, "" where
-// it takes that one.
+// taken returns the value that the provider accepts in place of one that it refuses, or "" if
+// it accepts the value as it is.
 func (p *pass) taken(name, value []byte) string {
 	if string(name) == effortMember && len(p.q.Efforts) > 0 {
 		return p.q.effort(jsonraw.Text(value))
@@ -66,8 +66,8 @@ func (p *pass) taken(name, value []byte) string {
 
 const effortMember = "reasoning_effort"
 
-// effort is the level, as JSON, in place of one that the model refuses. What is no
-// level is left to the provider.
+// effort returns, as JSON, the level to send in place of one that the model refuses; "" if
+// the model accepts it. Unknown levels are left for the provider to judge.
 func (q *Quirks) effort(asked string) string {
 	rank := slices.Index(efforts, asked)
 	if rank < 0 || slices.Contains(q.Efforts, asked) {
@@ -81,7 +81,7 @@ func (q *Quirks) effort(asked string) string {
 	return strconv.Quote(q.Efforts[len(q.Efforts)-1])
 }
 
-// fixed reports a member that says how to sample, of a model that cannot be told.
+// fixed reports whether a member controls sampling in a way that the model does not allow.
 func (p *pass) fixed(name []byte) bool {
 	if p.q.Sampling == "" || p.q.Sampling == SamplingAny || !has(sampling, name) {
 		return false
@@ -92,8 +92,8 @@ func (p *pass) fixed(name []byte) bool {
 	return p.q.Sampling == SamplingSingle && string(name) == "top_p" && !jsonraw.IsNull(p.r.Get("temperature"))
 }
 
-// loseSampling takes a member out. A temperature or a top_p of 1 asks for what
-// happens anyway.
+// loseSampling removes a member. A temperature or top_p of 1 is the default anyway, so
+// removing it is not reported as a loss.
 func (p *pass) loseSampling(name, value []byte) {
 	if one, err := strconv.ParseFloat(string(value), 64); err == nil && one == 1 && !chat.Idle(name, value) {
 		if n := string(name); n == "temperature" || n == "top_p" {
@@ -104,7 +104,7 @@ func (p *pass) loseSampling(name, value []byte) {
 	p.lose(name, value)
 }
 
-// callMembers adds to a message with calls what it must have.
+// callMembers adds the members that a message with tool calls must have.
 func (p *pass) callMembers(raw []byte, sets []jsonraw.Member) []jsonraw.Member {
 	for _, name := range p.q.CallMembers {
 		if jsonraw.IsNull(jsonraw.Lookup(raw, name)) {
@@ -114,7 +114,7 @@ func (p *pass) callMembers(raw []byte, sets []jsonraw.Member) []jsonraw.Member {
 	return sets
 }
 
-// signCalls adds to a message whose calls nobody has signed the mark of each of them.
+// signCalls adds a marker for each call to a message whose calls are unsigned.
 func (p *pass) signCalls(raw, calls []byte, sets []jsonraw.Member) []jsonraw.Member {
 	if p.q.SignCalls == "" {
 		return sets
@@ -138,7 +138,8 @@ func (p *pass) signCalls(raw, calls []byte, sets []jsonraw.Member) []jsonraw.Mem
 	return append(sets, jsonraw.Member{Name: p.q.SignCalls, Value: jsonraw.Array(list)})
 }
 
-// prefilled reports a conversation that ends in an answer that has been begun.
+// prefilled reports whether the conversation ends in an answer that the model should
+// continue.
 func (p *pass) prefilled() bool {
 	var last chat.Message
 	for m := range p.r.Messages() {
@@ -151,8 +152,8 @@ func (p *pass) prefilled() bool {
 	return !jsonraw.IsArray(calls) || jsonraw.IsEmptyArray(calls)
 }
 
-// alternates reports a conversation in which user and assistant take turns behind the
-// system. Tools answer for the user.
+// alternates reports whether user and assistant take turns after the system messages. Tool
+// results count as the user's turn.
 func alternates(r *chat.Request) bool {
 	last := "system"
 	for m := range r.Messages() {
@@ -168,8 +169,8 @@ func alternates(r *chat.Request) bool {
 	return true
 }
 
-// alternate makes one message of what one side says in several, and lets the user say
-// what the system says later on.
+// alternate merges consecutive messages of one side into one, and turns later system messages
+// into user messages.
 func (p *pass) alternate(list [][]byte) [][]byte {
 	var out [][]byte
 	last := "system"
@@ -195,7 +196,8 @@ func (p *pass) alternate(list [][]byte) [][]byte {
 	return out
 }
 
-// together is the second message behind the first: its content, and what else it has.
+// together returns the first message with the content of the second appended, and with the
+// other members that only the second has.
 func together(first, second []byte) []byte {
 	sets := []jsonraw.Member{{Name: "content", Value: jsonraw.Array(append(parts(first), parts(second)...))}}
 	for name, value := range jsonraw.Each(second) {
@@ -206,7 +208,7 @@ func together(first, second []byte) []byte {
 	return jsonraw.Edit(first, sets)
 }
 
-// parts are those of a message's content.
+// parts returns the parts of a message's content.
 func parts(message []byte) (list [][]byte) {
 	content := jsonraw.Lookup(message, "content")
 	if jsonraw.IsString(content) {
@@ -221,10 +223,10 @@ func parts(message []byte) (list [][]byte) {
 	return list
 }
 
-// reasoning are the members by which clients ask models to reason, or not to.
+// reasoning lists the members by which clients ask models to reason, or not to.
 var reasoning = []string{effortMember, "reasoning", "thinking", "enable_thinking", "thinking_budget"}
 
-// asksToReason reports a member that asks the model to reason, rather than not to.
+// asksToReason reports whether a member asks the model to reason, as opposed to not to.
 func (p *pass) asksToReason(name, value []byte) bool {
 	if jsonraw.IsNull(value) {
 		return false
@@ -242,7 +244,7 @@ func (p *pass) asksToReason(name, value []byte) bool {
 	return string(value) != "0"
 }
 
-// toReason reports a request that asks the model to reason.
+// toReason reports whether the request asks the model to reason.
 func (p *pass) toReason() bool {
 	if p.quiet {
 		return false
@@ -255,7 +257,7 @@ func (p *pass) toReason() bool {
 	return false
 }
 
-// notToReason reports a request that asks the model not to.
+// notToReason reports whether the request asks the model not to reason.
 func (p *pass) notToReason() bool {
 	for _, name := range reasoning {
 		if value := p.r.Get(name); !jsonraw.IsNull(value) {
@@ -265,7 +267,7 @@ func (p *pass) notToReason() bool {
 	return false
 }
 
-// forced reports a choice of tools that forces a call.
+// forced reports whether a tool choice forces a call.
 func forced(choice []byte) bool {
 	switch jsonraw.Text(choice) {
 	case "required", "any":
@@ -275,8 +277,8 @@ func forced(choice []byte) bool {
 	return jsonraw.IsObject(choice) && (mode == nil || jsonraw.Text(mode) == "required")
 }
 
-// reasoning decides whether the model is told not to reason: the client wants it, or
-// forces a call, which the provider takes from a model that does not reason alone.
+// reasoning decides whether to tell the model not to reason: because the client asks for
+// that, or because it forces a call, which the provider only accepts without reasoning.
 func (p *pass) reasoning() error {
 	reasons := p.toReason() || p.reasons && p.q.Reasons != ReasonsAsked
 	force := reasons && p.q.ForcedTools == ForcedUnreasoned && forced(p.r.Get("tool_choice"))
@@ -289,7 +291,8 @@ func (p *pass) reasoning() error {
 	return nil
 }
 
-// setQuiet tells the model not to reason. The client is told, unless it wants that.
+// setQuiet tells the model not to reason. This is reported to the client as a loss unless the
+// request says anything about reasoning itself.
 func (p *pass) setQuiet() {
 	if !p.quiet || len(p.q.NoReasoning) == 0 {
 		return
@@ -311,7 +314,7 @@ func (p *pass) setQuiet() {
 	}
 }
 
-// unforced is the error where a call is forced of a model that always reasons.
+// unforced returns the error for a forced call to a model that always reasons.
 func unforced() *Error {
 	e := refused("tool_choice")
 	e.Detail = chat.Error{

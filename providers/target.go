@@ -16,9 +16,9 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Target is one model at one provider: everything that is needed to call it
-// and to decide whether it can do a request. Targets are built by the
-// catalogue and never change afterwards.
+// Target is one model at one provider: everything that is needed to call it and to decide
+// whether it can serve a request. Targets are built by the catalogue and never change
+// afterwards.
 type Target struct {
 	Provider string // "groq"
 	Model    string // our name for the model, without the provider: "llama-3.3-70b"
@@ -26,26 +26,26 @@ type Target struct {
 	BaseURL  string // without a trailing slash: https://api.groq.com/openai/v1
 	Adapter  Adapter
 	Auth     Auth
-	// Credentials are those to choose from where there are several; Auth and
-	// Account are then what With chose.
+	// Credentials is the choice of credentials if there are several. Auth and Account are
+	// then those that With has selected.
 	Credentials []Credential
-	Region      string      // that BaseURL is in; "" where that is not known
-	Account     string      // the name of the credential; "" where there is only one
+	Region      string      // where BaseURL is; "" if unknown
+	Account     string      // the name of the credential; "" if there is only one
 	Header      http.Header // sent with every call; never credentials
-	Quirks      Quirks      // those of its adapter, its provider and its model together
+	Quirks      Quirks      // of its adapter, its provider and its model, combined
 	Can         Abilities
-	Weight      int // 0 takes no traffic
-	// Environments are those of the keys that it is for; nil is all.
+	Weight      int // 0 receives no traffic
+	// Environments lists the environments whose keys may use the target; nil means all.
 	Environments []string
 	// Private allows a BaseURL on a loopback, private or link-local address.
 	Private bool
 
-	Context   int64 // tokens, prompt and output together; 0 is not known
-	MaxOutput int64 // tokens in one answer; 0 is not known
+	Context   int64 // tokens, prompt and output together; 0 means unknown
+	MaxOutput int64 // tokens in one response; 0 means unknown
 	Tokenizer Tokenizer
 
-	// TokensPerSecond is the most that one choice of an answer may grow by in a
-	// second: what an answer that was not seen is charged with at most. 0 is not known.
+	// TokensPerSecond is the most that one choice of a response may grow per second. It caps
+	// the charge for a response that was not seen. 0 means unknown.
 	TokensPerSecond int64
 	Billing         Billing
 
@@ -54,10 +54,10 @@ type Target struct {
 	IdleTimeout   time.Duration // between two bytes of a stream; 0 is the client's default
 }
 
-// Name is the target as users write it: provider/model.
+// Name returns the target's name as users write it: provider/model.
 func (t Target) Name() string { return t.Provider + "/" + t.Model }
 
-// LeastOutput is the smallest bound of the output that t takes, in tokens; 0 is any.
+// LeastOutput returns the smallest output limit that t accepts, in tokens; 0 means any.
 func (t *Target) LeastOutput() int64 {
 	least := t.Adapter.LeastOutput
 	for _, name := range [...]string{maxTokens, maxCompletion} {
@@ -71,24 +71,24 @@ func (t *Target) LeastOutput() int64 {
 	return least
 }
 
-// Billing is what a provider charges for calls that do not come to their end.
-// What is not known to be free is charged.
+// Billing is what a provider charges for calls that do not run to completion. Anything not
+// known to be free is assumed to be charged.
 type Billing struct {
-	Errors bool // answers with a 5xx status are billed
-	Stops  bool // a call that is cancelled is billed no further
+	Errors bool // responses with a 5xx status are billed
+	Stops  bool // billing ends when a call is cancelled
 }
 
-// Credential is one of several that a provider may be called with.
+// Credential is one of several with which a provider may be called.
 type Credential struct {
-	Name   string // tells it from the others, and nothing of what it is
+	Name   string // distinguishes it from the others without revealing anything about it
 	Auth   Auth
-	Weight int // the share of calls that it takes; 0 takes none
-	// Spare is one that takes calls only where none of the others can: a secret that is
-	// being replaced.
+	Weight int // its share of the calls; 0 receives none
+	// Spare marks a credential that is used only if no other can be: a secret that is being
+	// replaced.
 	Spare bool
 }
 
-// With is the target called with c.
+// With returns the target with credential c selected.
 func (t Target) With(c Credential) Target {
 	t.Auth, t.Account = c.Auth, c.Name
 	return t
@@ -97,85 +97,87 @@ func (t Target) With(c Credential) Target {
 // Abilities are what a model can do besides answering text with text.
 type Abilities struct {
 	Stream, Tools, Vision, Audio, Documents, JSONSchema, Reasoning bool
-	// Operation is the one that the model is for.
+	// Operation is the operation that the model serves.
 	Operation Operation
 }
 
 // Tokenizer says how a model's tokens are estimated before it is called.
 type Tokenizer struct {
-	// Encoding is "o200k_base", "cl100k_base" or "": neither, so that a declared
+	// Encoding is "o200k_base" or "cl100k_base", or "" for neither, in which case a declared
 	// bound is used instead of a count.
 	Encoding string
-	// Percent scales the count of o200k_base for models with another tokenizer,
-	// so that the result is a bound: 100 is unscaled, 0 is the default of 100 for
-	// the two encodings and of 150 otherwise.
+	// Percent scales the o200k_base count for models with another tokenizer, so that the
+	// result is an upper bound. 100 is unscaled; 0 means the default, which is 100 for the
+	// two encodings and 150 otherwise.
 	Percent int64
-	// Images names the rule for image tokens: "openai-tile", "openai-patch" or
-	// ""; "" takes the dearest known rule as a bound.
+	// Images names the rule for image tokens: "openai-tile", "openai-patch", or "", which
+	// uses the most expensive known rule as an upper bound.
 	Images string
-	// ImageMultiplier scales the rule, in hundredths (0 is 100).
+	// ImageMultiplier scales the rule, in hundredths; 0 means 100.
 	ImageMultiplier int64
 }
 
-// Auth puts our credential on a call. It fails for lack of one, unless its error is
-// an *Error of another kind.
+// Auth adds our credential to a call. An error means that the credential is missing, unless
+// it is an *Error of another kind.
 type Auth interface {
 	Sign(ctx context.Context, r *http.Request) error
 }
 
-// Exchange is one call to be made: a request of a client, for one target.
+// Exchange is one call to be made: a client's request to one target.
 type Exchange struct {
 	Operation Operation
 	Target    Target
 	Request   *chat.Request
-	// MaxOutput is the output bound to send; 0 leaves the client's own untouched.
+	// MaxOutput is the output limit to send; 0 leaves the client's own unchanged.
 	MaxOutput int64
-	// Stored lets the answer be kept at the provider, where the client asks for it or
-	// the provider does by itself.
+	// Stored allows the response to be kept at the provider, if the client asks for that or
+	// the provider does so by default.
 	Stored bool
-	// Native is the request as the client wrote it, where it is sent so; else nil.
+	// Native is the request as the client wrote it, if it is to be sent that way; otherwise
+	// nil.
 	Native *Native
-	// Bounded leaves out what may cost anything, as far as it can be left out.
+	// Bounded leaves out members of unknown cost, as far as they can be left out.
 	Bounded bool
-	// Unsayable is why the request cannot be sent as a chat completion; nil where it can.
+	// Unsayable is the reason that the request cannot be sent as a chat completion; nil if it
+	// can.
 	Unsayable error
-	Room      Room // what the answer may take of memory; nil is as much as it likes
-	Turn      Turn // of the client, for heavy work; nil has no bound
+	Room      Room // the memory that the response may use; nil means unlimited
+	Turn      Turn // the client's turn for heavy work; nil means unlimited
 }
 
-// Listing is one name that can be asked for, as GET /v1/models lists it.
+// Listing is one name that clients can ask for, as GET /v1/models lists it.
 type Listing struct {
 	ID            string
 	Created       time.Time
 	OwnedBy       string
-	ContextLength int64 // the longest
-	MaxOutput     int64 // the most
+	ContextLength int64 // the longest of its targets
+	MaxOutput     int64 // the highest of its targets
 	Providers     []string
-	// Prompt and Completion are the cheapest known prices in nano-dollars per
-	// million tokens; nil where none is known.
+	// Prompt and Completion are the lowest known prices, in nano-dollars per million tokens;
+	// nil if none is known.
 	Prompt, Completion *int64
 }
 
-// Room is what a request may hold in memory.
+// Room is the memory that a request may hold.
 type Room interface {
 	Grow(n int64) error
 	Shrink(n int64)
 }
 
-// Call is what an adapter wants sent. Path is below the target's BaseURL.
+// Call is what an adapter wants sent. Path is relative to the target's BaseURL.
 type Call struct {
 	Path    string
 	Header  http.Header
 	Body    []byte
-	Dropped []string // members of the request that the provider cannot take, by declared rule
+	Dropped []string // members of the request that the provider does not accept, by a declared rule
 	aliases aliases
-	// JSONStream is set where a streamed answer may have the media type
-	// application/json. Elsewhere such an answer is whole.
+	// JSONStream is set if a streamed response may have the media type application/json.
+	// Otherwise a response of that type is not a stream.
 	JSONStream bool
 }
 
-// ValidateBaseURL refuses a base URL that is not plainly the https address of a
-// public host. It resolves no names: where they lead is checked at each dial.
+// ValidateBaseURL refuses a base URL that is not plainly the https address of a public host.
+// It does not resolve names: their addresses are checked at each dial.
 func ValidateBaseURL(raw string) error {
 	u, err := parseBase(raw)
 	if err != nil {
@@ -198,14 +200,14 @@ func ValidateBaseURL(raw string) error {
 	return nil
 }
 
-// ValidatePrivateURL is ValidateBaseURL for a provider that is declared private:
-// http and any address are allowed.
+// ValidatePrivateURL is like ValidateBaseURL, for a provider declared private: http and any
+// address are allowed.
 func ValidatePrivateURL(raw string) error {
 	_, err := parseBase(raw)
 	return err
 }
 
-// parseBase accepts only URLs that every parser reads alike.
+// parseBase accepts only URLs that every parser reads the same way.
 func parseBase(raw string) (*url.URL, error) {
 	for i := range len(raw) {
 		if c := raw[i]; c <= ' ' || c >= 0x7f || c == '\\' || c == '%' {
@@ -215,7 +217,7 @@ func parseBase(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil:
-		return nil, urlError("is not a URL") // url.Error would repeat it, and with it a password
+		return nil, urlError("is not a URL") // url.Error would repeat the URL, possibly with a password in it
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, urlError("must begin with https://")
 	case u.User != nil:
@@ -249,16 +251,16 @@ func checkHost(u *url.URL) error {
 			return urlError("has a host that is none")
 		}
 	}
-	// Some resolvers read a name whose last label is a number as an IPv4 address
-	// in octal, in hexadecimal, or with parts left out.
+	// Some resolvers read a name whose last label is a number as an IPv4 address in octal, in
+	// hexadecimal or with parts missing.
 	if last := strings.ToLower(labels[len(labels)-1]); strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") {
 		return urlError("has an address that is not written as four numbers from 0 to 255")
 	}
 	return nil
 }
 
-// plainPath reports whether every server would read a path alike: it has no
-// empty, . or .. segments.
+// plainPath reports whether every server would read a path the same way: it has no empty, "."
+// or ".." segments.
 func plainPath(path string) bool {
 	if strings.Contains(path, "//") {
 		return false
@@ -273,14 +275,14 @@ func plainPath(path string) bool {
 
 func urlError(what string) error { return errors.New("providers: base URL " + what) }
 
-// needed are the members without which an answer is another one than was asked for.
+// needed lists the members without which the response would not be the one asked for.
 var needed = []string{
 	searchMember, "tools", "tool_choice", "functions", "function_call", "parallel_tool_calls", "response_format", "n",
 	"modalities", "audio",
 	"logprobs", "top_logprobs",
 }
 
-// Needed are those members of r without which the answer would be another one.
+// Needed returns the members of r without which the response would not be the one asked for.
 func Needed(r *chat.Request) (names []string) {
 	for _, name := range needed {
 		value := r.Get(name)
@@ -292,8 +294,8 @@ func Needed(r *chat.Request) (names []string) {
 	return names
 }
 
-// Loses is the first of names that t could not do: that its quirks refuse, leave out or
-// bring down to what happens anyway; "" if there is none.
+// Loses returns the first of names that t cannot honour, because its quirks refuse it, remove
+// it or reduce it to the default behaviour; "" if there is none.
 func (t *Target) Loses(names []string) string {
 	q := &t.Quirks
 	i := slices.IndexFunc(names, func(name string) bool {
@@ -306,14 +308,14 @@ func (t *Target) Loses(names []string) string {
 	return names[i]
 }
 
-// mostLost is how many names of members that are lost a client is told. The names are
-// its own, and there may be any number of them.
+// mostLost is the number of lost members that are reported to a client. The names are the
+// client's own, so there may be any number of them.
 const mostLost = 64
 
-// moreLost tells that there are others.
+// moreLost is reported in place of any further names.
 const moreLost = "more"
 
-// Lose adds the name of a member that is lost, once.
+// Lose adds the name of a lost member, without duplicates.
 func Lose(lost []string, name string) []string {
 	if len(lost) > mostLost || slices.Contains(lost, name) {
 		return lost

@@ -17,53 +17,53 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// trip is one call under way.
+// trip is one call in progress.
 type trip struct {
 	c       *Client
 	x       Exchange
 	call    Call
 	req     *http.Request
-	ctx     context.Context // of the request; its cause says why it was cut short
+	ctx     context.Context // of the request; its cause says why the call was cut short
 	cancel  context.CancelCauseFunc
-	timer   *time.Timer // cancels when nothing came in time
-	awaited string      // for the message: what did not come
+	timer   *time.Timer // cancels the call when a deadline passes
+	awaited string      // what had not arrived by then, for the error message
 
 	trace   httptrace.ClientTrace
-	written atomic.Bool // part of the request was, or may have been, written
-	again   int         // how often the transport began once more
-	fresh   int         // how many connections it opened for that
+	written atomic.Bool // part of the request was, or may have been, sent
+	again   int         // how often the transport has retried
+	fresh   int         // how many connections it has opened for that
 	began   time.Time   // when it began
-	status  int         // of the answer; 0 until its header is there
-	size    int64       // of the answer, as far as it was read and could not be used
-	told    *chat.Usage // by an answer that could not be used
+	status  int         // of the response; 0 until its header has arrived
+	size    int64       // bytes read of a response that could not be used
+	told    *chat.Usage // reported by a response that could not be used
 }
 
-// Why we end a call ourselves.
+// Reasons for which we end a call ourselves.
 var (
 	errSilent = errors.New("providers: nothing came in time")
 	errClosed = errors.New("providers: the answer was closed")
 )
 
-// errNotTaken ends the repetition of a request that a provider does not take up.
+// errNotTaken stops retrying a request that a provider does not accept.
 var errNotTaken = errors.New("providers: the provider takes up no request")
 
-// How often, and for how long, a request is repeated of which nothing was taken up. Other
-// providers may have room. Of connections that were dead before there may be many.
+// Limits on retrying a request that was never accepted: another provider may have capacity.
+// There may be many dead connections, so retries over those are allowed for a short time.
 const (
 	mostAgain  = 3
 	againUntil = 500 * time.Millisecond
 )
 
-// begin writes and signs the request.
+// begin builds and signs the request.
 func (c *Client) begin(ctx context.Context, x Exchange, call Call) (*trip, error) {
 	t := &trip{c: c, x: x, call: call}
 	if err := checkCall(call); err != nil {
 		return nil, unsendable(x, err)
 	}
 	t.ctx, t.cancel = context.WithCancelCause(ctx)
-	// The body can be read again, so that a request of which nothing was sent, or
-	// of which the provider has said that it ignored it, can go over another
-	// connection. Go does not repeat a POST for any other reason.
+	// GetBody lets the transport resend the request over another connection if nothing of it
+	// was sent, or if the provider has said that it ignored it. Go does not retry a POST for
+	// any other reason.
 	req, err := http.NewRequestWithContext(t.traced(), http.MethodPost, x.Target.BaseURL+call.Path, bytes.NewReader(call.Body))
 	if err != nil {
 		t.cancel(errClosed)
@@ -88,9 +88,9 @@ func (c *Client) begin(ctx context.Context, x Exchange, call Call) (*trip, error
 	return t, nil
 }
 
-// traced is the context of the request, from which the transport tells us what
-// has become of it. Where a connection turns out to be dead before anything went
-// over it, another one is asked for.
+// traced returns the request's context, through which the transport reports what happens to
+// the request. If a connection turns out to be dead before anything was sent over it, the
+// transport asks for another one.
 func (t *trip) traced() context.Context {
 	t.trace.GetConn = func(string) { t.written.Store(false) }
 	t.trace.GotConn = func(c httptrace.GotConnInfo) {
@@ -102,9 +102,9 @@ func (t *trip) traced() context.Context {
 	return httptrace.WithClientTrace(t.ctx, &t.trace)
 }
 
-// rewind has the body read again. The transport asks for it only where the provider is
-// sure not to have taken the request up: the connection was dead before, or the stream
-// was refused, or came after the last one before the end of its connection.
+// rewind lets the body be read again. The transport asks for it only where the provider has
+// certainly not processed the request: the connection was already dead, the stream was
+// refused, or the connection was shut down and this stream came after the last one accepted.
 func (t *trip) rewind() (io.ReadCloser, error) {
 	t.written.Store(false)
 	if t.again++; t.fresh >= mostAgain || t.again >= mostAgain && time.Since(t.began) > againUntil {
@@ -113,7 +113,7 @@ func (t *trip) rewind() (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(t.call.Body)), nil
 }
 
-// own are the headers that are ours.
+// own returns our own headers.
 func (t *trip) own() http.Header {
 	if t.x.Request.Stream() {
 		return t.c.streamed
@@ -121,8 +121,8 @@ func (t *trip) own() http.Header {
 	return t.c.plain
 }
 
-// checkCall refuses what cannot be sent: a header that is none, because of what the
-// request has in it, and a path that would lead elsewhere than below the base URL.
+// checkCall refuses what cannot be sent: a header made invalid by something in the request,
+// and a path that would lead outside the base URL.
 func checkCall(c Call) error {
 	for name, values := range c.Header {
 		for _, v := range values {
@@ -134,7 +134,7 @@ func checkCall(c Call) error {
 	return checkPath(c.Path)
 }
 
-// checkPath refuses a path that would lead elsewhere, because of a model's name in it.
+// checkPath refuses a path that a model's name would lead outside the base URL.
 func checkPath(path string) error {
 	plain, _, _ := strings.Cut(path, "?")
 	read, err := url.PathUnescape(plain)
@@ -144,16 +144,15 @@ func checkPath(path string) error {
 	return nil
 }
 
-// send makes the request and waits for the header of its answer. The transport
-// is used without a http.Client: nothing follows redirects, and nothing is
-// gained from the rest of it.
+// send makes the request and waits for the response header. It uses the transport without an
+// http.Client: redirects are not followed, and the client's other features are not needed.
 func (t *trip) send() (*http.Response, error) {
 	t.awaited = "the header"
 	t.timer = time.AfterFunc(t.headerTimeout(), func() { t.cancel(errSilent) })
 	resp, err := t.transport().RoundTrip(t.req)
 	t.timer.Stop()
 	if err != nil {
-		if strings.Contains(err.Error(), "http2: Transport received GOAWAY") { // of a last stream before this one
+		if strings.Contains(err.Error(), "http2: Transport received GOAWAY") { // after the last stream that was accepted
 			t.written.Store(false)
 		}
 		return nil, t.network(fmt.Errorf("providers: %w", err))
@@ -174,8 +173,9 @@ func (t *trip) headerTimeout() time.Duration {
 	return t.c.o.HeaderTimeout
 }
 
-// firstTimeout is until the first content of a stream. What is not content, such as a
-// comment, shows that the provider lives: it need only come within the idle time-out.
+// firstTimeout returns the time-out for the first content of a stream. Anything that is not
+// content, such as a comment, shows that the provider is alive and need only keep within the
+// idle time-out.
 func (t *trip) firstTimeout() time.Duration {
 	if t.x.Target.FirstTimeout > 0 {
 		return t.x.Target.FirstTimeout
@@ -183,17 +183,17 @@ func (t *trip) firstTimeout() time.Duration {
 	return max(t.c.o.FirstTimeout, t.x.Target.IdleTimeout)
 }
 
-// body is an answer's body in which no byte may be too long in coming.
+// body is a response body with a time-out for each read.
 type body struct {
 	rc    io.ReadCloser
 	timer *time.Timer
 	idle  time.Duration
-	until time.Time // where set, when reading must be over
-	waits func()    // where set, called before each wait
-	room  Room      // what the request may hold in memory; nil is as much as it likes
+	until time.Time // if set, when reading must end
+	waits func()    // if set, called before each wait
+	room  Room      // the request's share of memory; nil means unlimited
 	full  error     // why there was no room
-	err   error     // why the network failed; nil for a clean end
-	ended bool      // all of it was read, or none can be
+	err   error     // why the network failed; nil at a clean end
+	ended bool      // nothing is left to read, or nothing can be read
 }
 
 func (t *trip) body(resp *http.Response) *body {
@@ -205,7 +205,7 @@ func (t *trip) body(resp *http.Response) *body {
 	return &body{rc: resp.Body, timer: t.timer, idle: idle, room: t.x.Room}
 }
 
-// Read waits as long as it may. The time in which nobody reads does not count.
+// Read reads with the time-out. Time during which nobody is reading does not count.
 func (b *body) Read(p []byte) (int, error) {
 	if b.waits != nil {
 		b.waits()
@@ -226,17 +226,17 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the connection unless all of the body was read.
+// Close closes the body, and with it the connection unless the body was read to its end.
 func (b *body) Close() error { return b.rc.Close() }
 
-// How much of an answer that nobody needs is read, and for how long, so that the
-// connection can be used again.
+// How much of an unneeded response is read, and for how long, so that the connection can be
+// reused.
 const (
 	drainBytes = 64 << 10
 	drainTime  = 50 * time.Millisecond
 )
 
-// drain reads on for a moment.
+// drain reads the rest of the body within these limits and closes it.
 func (b *body) drain() {
 	if !b.ended {
 		b.idle, b.until = drainTime, time.Now().Add(drainTime)
@@ -257,11 +257,11 @@ func (b *body) Grow(n int64) error {
 	return err
 }
 
-// modest is what any answer may have without asking for room.
+// modest is the size in bytes that any response may have without asking for room.
 const modest = 64 << 10
 
-// readAll reads up to limit bytes, or as many as there are before an error. What the
-// header says of the length is taken for a hint, not for a promise.
+// readAll reads up to limit bytes, or whatever there is before an error. The length in the
+// header is taken as a hint, not as a promise.
 func (b *body) readAll(length, limit int64) ([]byte, error) {
 	if length < 0 {
 		length = 4 << 10
@@ -285,7 +285,7 @@ func (b *body) readAll(length, limit int64) ([]byte, error) {
 	}
 }
 
-// larger is text with room for as much again.
+// larger returns text with twice its capacity, within limit.
 func (b *body) larger(text []byte, limit int64) ([]byte, error) {
 	size := min(2*int64(cap(text)), limit+1)
 	if size > modest {
@@ -300,7 +300,7 @@ func (b *body) larger(text []byte, limit int64) ([]byte, error) {
 	return next, nil
 }
 
-// copied asks for the room of what is made of an answer of n bytes.
+// copied asks for the room that the decoded form of an n-byte response needs.
 func (b *body) copied(n int) error {
 	if n <= modest {
 		return nil
