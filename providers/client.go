@@ -304,7 +304,7 @@ type uncounted struct{ until sync.Map }
 
 func (u *uncounted) is(t *Target) bool {
 	until, ok := u.until.Load(t.Name())
-	return ok && time.Now().Before(until.(time.Time)) //nolint:forcetypeassert // only times are stored
+	return ok && time.Now().Before(until.(time.Time)) //nolint:forcetypeassert // nothing else is in it
 }
 
 func (u *uncounted) note(t *Target) { u.until.Store(t.Name(), time.Now().Add(countAgain)) }

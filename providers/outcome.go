@@ -219,7 +219,8 @@ func (t *Target) Answered(said string) bool {
 }
 
 // NamesOf yields the names under which a catalogue may list the model that a provider calls
-// said: that name, and the name without its host and without its version suffix.
+// said: that name, the name without its host, and that with more and more of its version
+// cut off.
 func NamesOf(said string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		if !yield(said) {
