@@ -171,6 +171,21 @@ type Database interface {
 	Close() error
 }
 
+// DatabaseState is what a server says of the connection to it.
+type DatabaseState struct {
+	User   string        // that asks
+	Powers []string      // that it has and needs none of, such as SUPERUSER
+	Lacks  []string      // tables that it may not read and write
+	TLS    string        // its version; "" is none
+	Local  bool          // the server is on this host
+	Ahead  time.Duration // its clock is of ours
+}
+
+// Inspector is a Database that is a server.
+type Inspector interface {
+	Inspect(ctx context.Context) (DatabaseState, error)
+}
+
 // Keys keeps virtual keys. Only a keyed hash of a secret is ever stored.
 type Keys interface {
 	// CreateKey stores k, which must name an existing ProjectID, with the

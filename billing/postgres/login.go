@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tallyroute/billing"
 )
 
 // Login is the user that connections are made by.
@@ -75,4 +77,33 @@ func (l logins) over(c *pgxpool.Config) {
 	c.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) { return l.current(ctx, conn), nil }
 	c.AfterRelease = func(conn *pgx.Conn) bool { return l.current(context.Background(), conn) }
 	c.MaxConnIdleTime, c.HealthCheckPeriod = loginIdle, loginLook
+}
+
+const inspectSQL = `
+SELECT current_user, clock_timestamp(),
+    coalesce((SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), ''),
+    inet_server_addr() IS NULL OR inet_server_addr() << '127.0.0.0/8' OR inet_server_addr() = '::1',
+    (SELECT array_remove(ARRAY[
+        CASE WHEN rolsuper THEN 'SUPERUSER' END, CASE WHEN rolcreaterole THEN 'CREATEROLE' END,
+        CASE WHEN rolcreatedb THEN 'CREATEDB' END, CASE WHEN rolreplication THEN 'REPLICATION' END,
+        CASE WHEN rolbypassrls THEN 'BYPASSRLS' END], NULL) FROM pg_roles WHERE rolname = current_user),
+    coalesce((SELECT array_agg(relname::text ORDER BY relname) FROM pg_class
+        WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace
+            AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT'))), '{}')`
+
+var _ billing.Inspector = (*Store)(nil)
+
+// Inspect implements billing.Inspector.
+func (s *Store) Inspect(ctx context.Context) (st billing.DatabaseState, err error) {
+	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		var now time.Time
+		asked := time.Now()
+		if err := c.QueryRow(ctx, inspectSQL).Scan(&st.User, &now, &st.TLS, &st.Local, &st.Powers, &st.Lacks); err != nil {
+			return err
+		}
+		answered := time.Now()
+		st.Ahead = now.Sub(asked.Add(answered.Sub(asked) / 2))
+		return nil
+	})
+	return st, err
 }

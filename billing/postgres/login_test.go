@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres"
@@ -54,6 +55,9 @@ func TestLoginThatIsReplacedIsUsedByNewConnectionsAndLeftByOldOnes(t *testing.T)
 	}
 	if err := s.Ready(t.Context()); err != nil || open(users[0]) == "0" {
 		t.Fatalf("by the first: %v, %s connections", err, open(users[0]))
+	}
+	if st, err := s.Inspect(t.Context()); err != nil || !st.Local || st.TLS != "" || st.Ahead.Abs() > time.Hour || len(st.Lacks) > 0 {
+		t.Errorf("%+v, %v", st, err)
 	}
 	current.Store(1)
 	for range 20 {

@@ -28,36 +28,20 @@ func (c *Config) SecretUses() []SecretUse {
 }
 
 func secretsIn(at string, v reflect.Value) (list []SecretUse) {
-	switch one := v.Interface().(type) {
-	case SecretRef:
-		if source := secret.SourceOf(string(one)); source != "" {
+	visit(at, v, func(at string, v reflect.Value) {
+		source := ""
+		switch one := v.Interface().(type) {
+		case SecretRef:
+			source = secret.SourceOf(string(one))
+		case ProxyRef:
+			source = secret.SourceOf(string(one))
+		case DSN:
+			source = one.passwordSource()
+		}
+		if source != "" {
 			list = append(list, SecretUse{at, source})
 		}
-		return list
-	case ProxyRef:
-		if source := secret.SourceOf(string(one)); source != "" {
-			list = append(list, SecretUse{at, source})
-		}
-		return list
-	case DSN:
-		if source := one.passwordSource(); source != "" {
-			list = append(list, SecretUse{at, source})
-		}
-		return list
-	}
-	switch v.Kind() {
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if name := v.Type().Field(i).Tag.Get("yaml"); name != "" {
-				list = append(list, secretsIn(joinPath(at, name), v.Field(i))...)
-			}
-		}
-	case reflect.Slice:
-		for i := range v.Len() {
-			list = append(list, secretsIn(at+"["+strconv.Itoa(i)+"]", v.Index(i))...)
-		}
-	default: // holds no others
-	}
+	})
 	return list
 }
 
@@ -125,5 +109,37 @@ func (r *reader) checkLiterals(cfg *Config) {
 			r.fault(setting, "holds a password in the git work tree %s, which production: true does not allow: refer to it: "+
 				"env:NAME, file:/path, age:…", tree)
 		}
+	}
+}
+
+// References are the settings that refer to a secret, and to which.
+func (c *Config) References() map[string]string {
+	all := make(map[string]string)
+	visit("", reflect.ValueOf(c).Elem(), func(at string, v reflect.Value) {
+		switch v.Interface().(type) {
+		case SecretRef, ProxyRef, DSN:
+			if secret.IsReference(v.String()) {
+				all[at] = v.String()
+			}
+		}
+	})
+	return all
+}
+
+// visit calls each for every setting, by its path.
+func visit(at string, v reflect.Value, each func(at string, v reflect.Value)) {
+	each(at, v)
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if name := v.Type().Field(i).Tag.Get("yaml"); name != "" {
+				visit(joinPath(at, name), v.Field(i), each)
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			visit(at+"["+strconv.Itoa(i)+"]", v.Index(i), each)
+		}
+	default: // holds no others
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"tallyroute/billing"
@@ -21,10 +23,18 @@ import (
 // files are those that others must not read.
 func files(_ context.Context, p *patient) (all []Finding) {
 	names := map[string]string{"tls.key_file": p.cfg.TLS.KeyFile, "admin_tls.key_file": p.cfg.AdminTLS.KeyFile}
-	if u, err := url.Parse(string(p.cfg.Database)); err == nil && u.User != nil {
-		if _, there := u.User.Password(); there && p.cfg.File != "" {
-			names["database, with its password, in the configuration"] = p.cfg.File
-		}
+	settings, tree := p.cfg.Literals()
+	if len(settings) > 0 {
+		names[strings.Join(settings, ", ")+", with its password, in the configuration"] = p.cfg.File
+	}
+	if tree != "" {
+		all = append(all, Finding{
+			Severity: Warning, Found: "the configuration holds a password in the git work tree " + tree,
+			Do: "Refer to it: env:NAME, file:/path or, encrypted, age:…",
+		})
+	}
+	if path, err := p.cfg.Database.SQLitePath(); err == nil {
+		names["the database"] = path
 	}
 	for what, name := range names {
 		if name == "" {
@@ -148,7 +158,54 @@ func database(ctx context.Context, p *patient) []Finding {
 			Do: "tallyroute migrate, by the version that runs.",
 		}}
 	}
-	return []Finding{ok("it answers, and its tables are those of this version")}
+	all := []Finding{ok("it answers, and its tables are those of this version")}
+	if server, is := store.Database.(billing.Inspector); is {
+		all = append(all, inspected(ctx, server)...)
+	}
+	return all
+}
+
+// skew is how far the clocks of two hosts may be apart.
+const skew = 2 * time.Second
+
+// inspected is what a server says: rights, TLS and the clock.
+func inspected(ctx context.Context, server billing.Inspector) (all []Finding) {
+	st, err := server.Inspect(ctx)
+	if err != nil {
+		return []Finding{{Severity: Warning, Found: "its rights cannot be read: " + err.Error(), Do: "Try again."}}
+	}
+	if len(st.Powers) > 0 {
+		all = append(all, Finding{
+			Severity: Warning, Found: fmt.Sprintf("the user %s has %s, which the router needs none of", st.User, strings.Join(st.Powers, ", ")),
+			Do: fmt.Sprintf("Give it a user of its own that owns its tables; or ALTER ROLE %q NO%s.", st.User, strings.Join(st.Powers, " NO")),
+		})
+	}
+	if len(st.Lacks) > 0 {
+		all = append(all, Finding{
+			Severity: Critical, Found: fmt.Sprintf("the user %s may not read and write %s", st.User, strings.Join(st.Lacks, ", ")),
+			Do: fmt.Sprintf("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %q;", st.User),
+		})
+	}
+	if len(all) == 0 {
+		all = append(all, ok("the user %s may do what it has to, and no more", st.User))
+	}
+	switch {
+	case st.TLS != "":
+		all = append(all, ok("it is reached by %s", st.TLS))
+	case st.Local:
+		all = append(all, ok("it is on this host"))
+	default:
+		all = append(all, Finding{
+			Severity: Warning, Found: "it is reached in the clear, over a network", Do: "Add sslmode=verify-full to database.",
+		})
+	}
+	if st.Ahead.Abs() > skew {
+		return append(all, Finding{
+			Severity: Warning, Found: fmt.Sprintf("its clock is %s off this host's", st.Ahead.Abs().Round(time.Second/10)),
+			Do: "Keep both by NTP: periods of budgets and expiry go by them.",
+		})
+	}
+	return append(all, ok("its clock agrees with this host's"))
 }
 
 // least is what should be free on a disk that is written to.
@@ -259,4 +316,33 @@ func keysOf(ctx context.Context, p *patient) []Finding {
 			boundless),
 		Do: "tallyroute keys update --expires …; tallyroute budgets set key …",
 	}}
+}
+
+// secretsOf are the references of the configuration: whether each leads somewhere, the
+// pepper above all, and whether the login of a manager may do more than it has to.
+func secretsOf(ctx context.Context, p *patient) (all []Finding) {
+	report, err := app.CheckSecrets(ctx, p.cfg, p.catalogue)
+	if err != nil {
+		return []Finding{{Severity: Critical, Found: err.Error(), Do: "Mend the section secrets."}}
+	}
+	for _, ref := range slices.Sorted(maps.Keys(report.Missing)) {
+		all = append(all, Finding{
+			Severity: Critical, Found: fmt.Sprintf("%s cannot be read: %s", ref, report.Missing[ref]),
+			Do: "Put it there, or let the router read it.",
+		})
+	}
+	for _, wide := range report.Wide {
+		all = append(all, Finding{
+			Severity: Warning, Found: wide, Do: "Give the router a policy for its own secrets alone: docs/secrets.md.",
+		})
+	}
+	if report.Pepper != nil {
+		all = append(all, Finding{
+			Severity: Critical, Found: report.Pepper.Error(), Do: "Put the right one back: without it no key is known.",
+		})
+	}
+	if len(all) == 0 {
+		all = append(all, ok("%d secrets can be read, and the pepper is that of the database", report.Read))
+	}
+	return all
 }

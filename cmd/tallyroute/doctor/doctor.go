@@ -61,6 +61,7 @@ func checks() []check {
 		{"listeners", listeners},
 		{"tls", encryption},
 		{"database", database},
+		{"secrets", secretsOf},
 		{"disk", disk},
 		{"prices", prices},
 		{"keys", keysOf},

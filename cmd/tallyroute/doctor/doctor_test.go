@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net"
 	"os"
@@ -10,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"tallyroute/billing"
 	"tallyroute/cmd/tallyroute/cli"
+	"tallyroute/providers/secret/secrettest"
 	"tallyroute/router/certificate/certtest"
 )
 
@@ -103,5 +106,51 @@ func TestDoctorTellsOfAConfigurationThatIsRefused(t *testing.T) {
 	if err == nil || !has(found["configuration"], Critical, "did you mean listen") ||
 		!has(found["configuration"], Critical, "alerts.channels") || len(found) != 1 {
 		t.Errorf("%v: %+v", err, found)
+	}
+}
+
+// server says what it is told to say of itself.
+type server struct{ billing.DatabaseState }
+
+func (s server) Inspect(context.Context) (billing.DatabaseState, error) { return s.DatabaseState, nil }
+
+func TestDoctorSaysWhatIsWrongWithTheLoginOfTheDatabase(t *testing.T) {
+	good := billing.DatabaseState{User: "router", TLS: "TLSv1.3"}
+	for text, c := range map[string]struct {
+		change func(*billing.DatabaseState)
+		s      Severity
+	}{
+		"may do what it has to":       {func(*billing.DatabaseState) {}, OK},
+		"has SUPERUSER, CREATEDB":     {func(s *billing.DatabaseState) { s.Powers = []string{"SUPERUSER", "CREATEDB"} }, Warning},
+		"may not read and write keys": {func(s *billing.DatabaseState) { s.Lacks = []string{"keys"} }, Critical},
+		"in the clear":                {func(s *billing.DatabaseState) { s.TLS = "" }, Warning},
+		"it is on this host":          {func(s *billing.DatabaseState) { s.TLS, s.Local = "", true }, OK},
+		"its clock is 3s off":         {func(s *billing.DatabaseState) { s.Ahead = -3 * time.Second }, Warning},
+	} {
+		st := good
+		c.change(&st)
+		found := inspected(t.Context(), server{st})
+		if !has(found, c.s, text) {
+			t.Errorf("%s: %+v", text, found)
+		}
+		for _, f := range found {
+			if f.Severity != OK && f.Do == "" {
+				t.Errorf("%+v: nobody is told what to do", f)
+			}
+		}
+	}
+}
+
+// A login of Vault that may do everything, and a secret that is not there, are told.
+func TestDoctorLooksAtSecretsAndAtWhatTheirLoginsMayDo(t *testing.T) {
+	v := secrettest.NewVault(t)
+	v.Put("kv/router/pepper", map[string]any{"value": strings.Repeat("p", 32)})
+	t.Setenv("TALLYROUTE_TEST_TOKEN", "root")
+	dir := t.TempDir()
+	found, _ := examine(t, "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\ndatabase: sqlite:"+filepath.Join(dir, "x.db")+
+		"\nsecrets: {vault: {address: \""+v.URL+"\", auth: token, secret: env:TALLYROUTE_TEST_TOKEN}}\n"+
+		"key_pepper: vault:kv/data/router/pepper#value\nwebhook_secret: vault:kv/data/router/none#value\n")
+	if !has(found["secrets"], Critical, "webhook_secret cannot be read") || !has(found["secrets"], Warning, "policy root") {
+		t.Errorf("%+v", found)
 	}
 }
