@@ -223,6 +223,7 @@ func (s *Service) bringUp(ctx context.Context) error {
 			}
 			s.Log.Info("ready", zap.Stringer("database", s.now().cfg.Database))
 			s.tellPooler()
+			s.tellOthers(ctx)
 			return nil
 		}
 		if errors.As(err, new(*wrongPepperError)) || errors.As(err, new(*wrongJournalError)) ||
@@ -240,6 +241,24 @@ func (s *Service) bringUp(ctx context.Context) error {
 		}
 		if !Wait(ctx, gap) {
 			return nil
+		}
+	}
+}
+
+// tellOthers says that other routers use the same file of SQLite: each then waits for the
+// other's writes, and what is cached by one is not known to the other at once.
+func (s *Service) tellOthers(ctx context.Context) {
+	if _, err := s.now().cfg.Database.SQLitePath(); err != nil || s.ledger.log == nil {
+		return
+	}
+	all, err := s.store.ListReplicas(ctx)
+	if err != nil {
+		return
+	}
+	for _, r := range all {
+		if r.Live && r.ID != s.ledger.log.ID() {
+			s.Log.Warn("another router uses this file of SQLite, which is for one: end it, or give both PostgreSQL",
+				zap.String("router", r.Name), zap.Time("seen", r.SeenAt))
 		}
 	}
 }

@@ -2,6 +2,10 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -20,7 +24,9 @@ import (
 	"tallyroute/cmd/tallyroute/upstream"
 	"tallyroute/providers"
 	"tallyroute/providers/catalogue"
+	"tallyroute/providers/secret"
 	"tallyroute/providers/secret/envelope"
+	"tallyroute/providers/secret/manager"
 	"tallyroute/router/brake"
 	"tallyroute/router/health"
 	"tallyroute/router/limit"
@@ -211,4 +217,107 @@ func (s *Service) check(ctx context.Context) (map[string]string, error) {
 	}
 	state["config_read_at"] = r.at.UTC().Format(time.RFC3339)
 	return state, nil
+}
+
+// WithStored is the catalogue with what administrators have stored, for who asks once.
+func WithStored(ctx context.Context, c *config.Config, demo Local) (Catalogue, error) {
+	if _, missing := c.Database.Missing(); missing {
+		return Catalogue{}, billing.ErrUnavailable
+	}
+	store, err := OpenStore(ctx, c)
+	if err != nil {
+		return Catalogue{}, err
+	}
+	defer func() { _ = store.Close() }()
+	stored, err := Stored(ctx, c, store)
+	if err != nil {
+		return Catalogue{}, err
+	}
+	from, err := once(c)
+	if err != nil {
+		return Catalogue{}, err
+	}
+	made, _, err := openCatalogue(ctx, c, demo, nowhere, &credentialFiles{from: from}, stored)
+	return made, err
+}
+
+// SecretsReport is what a look at all secrets of a configuration found.
+type SecretsReport struct {
+	Read    int
+	Missing map[string]error // by setting
+	Wide    []string         // what logins of managers may do beyond what they have to
+	Pepper  error            // nil is that of the database, or none was made yet
+}
+
+// reacher is a manager that can say what its login may do.
+type reacher interface {
+	Reach(ctx context.Context, names []string) (wide []string, err error)
+}
+
+// CheckSecrets reads every secret that a configuration refers to, once.
+func CheckSecrets(ctx context.Context, c *config.Config, providers Catalogue) (SecretsReport, error) {
+	report := SecretsReport{Missing: make(map[string]error)}
+	from, err := once(c)
+	if err != nil {
+		return report, err
+	}
+	names := make(map[string][]string) // by scheme
+	for setting, ref := range c.References() {
+		if _, err := from.Resolve(ctx, ref); err != nil {
+			report.Missing[setting] = err
+			continue
+		}
+		report.Read++
+		if kept, ok := secret.Managed(ref); ok {
+			names[kept.Scheme] = append(names[kept.Scheme], kept.Name)
+		}
+	}
+	if providers.Catalogue != nil {
+		for _, p := range providers.Providers() {
+			for _, ref := range p.References {
+				if kept, ok := secret.Managed(ref); ok && p.Configured {
+					names[kept.Scheme] = append(names[kept.Scheme], kept.Name)
+				}
+			}
+		}
+	}
+	for _, scheme := range slices.Sorted(maps.Keys(names)) {
+		m, _ := from.Manager(scheme)
+		if r, ok := m.(reacher); ok {
+			wide, err := r.Reach(ctx, names[scheme])
+			if err == nil {
+				report.Wide = append(report.Wide, wide...)
+			}
+		}
+	}
+	report.Pepper = pepperFits(ctx, from, c)
+	return report, nil
+}
+
+// pepperFits compares the pepper with the database's, and makes neither.
+func pepperFits(ctx context.Context, from *manager.Keeper, c *config.Config) error {
+	if _, missing := c.Database.Missing(); missing {
+		return checkPepper(ctx, from, c)
+	}
+	if c.KeyPepper == "" {
+		if _, err := os.Stat(pepperFile(c)); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("key_pepper: there is no %s, beside a database that is there", pepperFile(c))
+		}
+	}
+	p, err := readPepper(ctx, from, c)
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, from, c, nil)
+	if err != nil {
+		return nil // which is told of the database
+	}
+	defer func() { _ = store.Close() }()
+	if keys, _, err := (manage.Actions{Store: store}).Keys(ctx, billing.KeyFilter{}); err != nil || len(keys) == 0 {
+		return nil // the database may remember none yet, and shall not by our asking
+	}
+	if id, err := store.Setting(ctx, pepperSetting, p.ID()); err == nil && id != p.ID() {
+		return &wrongPepperError{p.where}
+	}
+	return nil
 }

@@ -51,6 +51,9 @@ func (c routeExplain) Run(a *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if with, err := app.WithStored(a.Ctx, cfg, a.Source().Demo); err == nil {
+		b = with // or else, while the database is away, without what is stored there
+	}
 	candidates, live, err := app.Explain(a.Ctx, cfg, b, req)
 	var unknown *router.ModelError
 	if errors.As(err, &unknown) {
