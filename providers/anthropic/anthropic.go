@@ -1,10 +1,9 @@
-// Package anthropic is the adapter of Anthropic's Messages API, at Anthropic and
-// where others host Claude under their own paths. It owns what a chat request
-// becomes there and what its answers become here; how either travels is the
-// client's.
+// Package anthropic is the adapter for Anthropic's Messages API, both at Anthropic and
+// at hosts that serve Claude under their own paths. It translates chat requests into that
+// format and its responses back; transport is the client's job.
 //
-// The format is that of the OpenAPI document that Anthropic publishes, with the
-// events of its streams as documented beside it.
+// The format is the one in the OpenAPI document that Anthropic publishes, with stream
+// events as documented alongside it.
 package anthropic
 
 import (
@@ -14,31 +13,31 @@ import (
 	"tallyroute/providers"
 )
 
-// Completions is the codec of chat completions.
+// Completions is the codec for chat completions.
 type Completions struct{ host Host }
 
-// Host is how one that hosts Claude differs from Anthropic. The zero value is
+// Host describes how a host of Claude differs from Anthropic. The zero value is
 // Anthropic itself.
 type Host struct {
-	// Path is where a call goes; nil is /messages.
+	// Path returns the path to call; nil means /messages.
 	Path func(x providers.Exchange) string
-	// Version is sent as anthropic_version in a body that does not name the model,
-	// because the path does. "" sends Anthropic's header and the model.
+	// Version is sent as anthropic_version in a body that does not name the model, because
+	// the path does. If it is "", Anthropic's header and the model are sent instead.
 	Version string
-	// Count is where prompts are counted by a host with a version; "" is nowhere.
+	// Count is the path that counts prompts at a host with a Version; "" means it has none.
 	Count string
-	// NoStream leaves out the member "stream", where the path tells that too.
+	// NoStream leaves out the member "stream", for hosts whose path already says it.
 	NoStream bool
-	// Now is the clock for the time that answers bear; nil is time.Now.
+	// Now is the clock that timestamps responses; nil means time.Now.
 	Now func() time.Time
 }
 
-// New is the adapter for Anthropic.
+// New returns the adapter for Anthropic.
 func New() providers.Adapter {
 	return providers.Adapter{Chat: At(Host{}), Quirks: providers.Quirks{Members: Members(), Search: providers.SearchNever}}
 }
 
-// At is the codec for another host.
+// At returns the codec for another host.
 func At(h Host) Completions { return Completions{h} }
 
 func (a Completions) path(x providers.Exchange) string {
@@ -55,5 +54,5 @@ func (a Completions) now() int64 {
 	return time.Now().Unix()
 }
 
-// PathName is a model's name as one segment of a path.
+// PathName returns a model's name, escaped as one path segment.
 func PathName(x providers.Exchange) string { return url.PathEscape(x.Target.Upstream) }

@@ -7,18 +7,18 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// images are the kinds of pictures that the format has.
+// images lists the image types that the format supports.
 var images = []string{"image/jpeg", "image/png", "image/gif", "image/webp"}
 
-// natives are the blocks that clients may send as Anthropic has them: those that
-// the OpenAI format has no word for.
+// natives lists the blocks that clients may send in Anthropic's own form, because the
+// OpenAI format has no equivalent.
 var natives = []string{
 	"document", "image", "search_result", "container_upload", "server_tool_use", "web_search_tool_result", "web_fetch_tool_result",
 	"code_execution_tool_result", "bash_code_execution_tool_result", "text_editor_code_execution_tool_result", "tool_search_tool_result",
 	"mcp_tool_use", "mcp_tool_result", "tool_reference",
 }
 
-// blocks writes what a turn holds: thoughts, parts and calls, or the result of a tool.
+// blocks writes the content of a turn: reasoning, parts and calls, or the result of a tool.
 func (e *encoder) blocks(t *translate.Turn) error {
 	if t.Role == "tool" {
 		return e.result(t)
@@ -112,7 +112,7 @@ func (e *encoder) part(t *translate.Turn, p translate.Part) error {
 	return err
 }
 
-// source writes the member "source" of one of the format's kinds.
+// source writes the member "source" with the given type.
 func (e *encoder) source(kind string, members func(o *jsonraw.Object)) {
 	e.o.Key("source")
 	e.o.Open('{')
@@ -121,10 +121,11 @@ func (e *encoder) source(kind string, members func(o *jsonraw.Object)) {
 	e.o.Close('}')
 }
 
-// elsewhere writes where a file is that does not come with the request; false where it does.
+// elsewhere writes a reference to a file that is not part of the request. It returns false
+// if the data is inline.
 func (e *encoder) elsewhere(m translate.Media) bool {
 	switch {
-	case m.ID != "": // was given to Anthropic before
+	case m.ID != "": // uploaded to Anthropic earlier
 		if !slices.Contains(e.betas, betaFiles) {
 			e.betas = append(e.betas, betaFiles)
 		}

@@ -8,14 +8,14 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// counts are the members of a request that its prompt is made of. The API that counts
-// takes no others.
+// counts lists the members of a request that make up its prompt. The counting API
+// accepts no others.
 var counts = []string{
 	"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "output_format", "cache_control",
 	"context_management", "mcp_servers", "speed",
 }
 
-// Count makes of a call one that counts its prompt.
+// Count turns a call into one that only counts the tokens of its prompt.
 func (a Completions) Count(x providers.Exchange, call providers.Call) (providers.Call, bool) {
 	if a.host.Version != "" && a.host.Count == "" {
 		return call, false
@@ -36,5 +36,5 @@ func (a Completions) Count(x providers.Exchange, call providers.Call) (providers
 	return call, true
 }
 
-// Counted reads the answer to it.
+// Counted reads the response to such a call.
 func (Completions) Counted(body []byte) (int64, bool) { return translate.Counted(body, "input_tokens") }

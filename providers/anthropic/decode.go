@@ -9,14 +9,14 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Format is what reasoning that Claude signed is marked with, so that it goes
-// back to no other model.
+// Format marks reasoning that Claude signed, so that it is not sent back to any other
+// model.
 const Format = "anthropic-claude-v1"
 
-// errShape is an answer that is not a message.
+// errShape reports a response that is not a message.
 var errShape = translate.Malformed("it is not a message")
 
-// Decode reads a whole answer.
+// Decode reads a complete, non-streamed response.
 func (a Completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if err := translate.Valid(body); err != nil {
 		return nil, err
@@ -44,7 +44,7 @@ func (a Completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 	return translate.Response(m.head, []translate.Choice{m.Choice}, m.usage.whole()), nil
 }
 
-// message is a whole answer that is being read.
+// message is a complete response while it is being read.
 type message struct {
 	translate.Choice
 
@@ -85,8 +85,8 @@ func (m *message) read(body []byte) {
 	}
 }
 
-// block reads one of content. What the provider did with its own tools is passed
-// over: the OpenAI format has no place for it.
+// block reads one block of the content. It skips what the provider did with its own
+// tools, which the OpenAI format has no place for.
 func (m *message) block(raw []byte) {
 	b := readBlock(raw)
 	switch b.kind {
@@ -108,12 +108,12 @@ func (m *message) block(raw []byte) {
 	}
 }
 
-// source is where a page of the web is cited, if it is one.
+// source returns the citation of a web page; for any other kind of source, its URL is empty.
 func source(citation []byte, start, end int64) translate.Citation {
 	return translate.Citation{URL: jsonraw.Lookup(citation, "url"), Title: jsonraw.Lookup(citation, "title"), Start: start, End: end}
 }
 
-// thought is a block of reasoning.
+// thought converts a block of reasoning.
 func (b content) thought(index int) translate.Thought {
 	t := translate.Thought{Index: index, Format: Format}
 	if b.kind == "redacted_thinking" {
@@ -124,10 +124,10 @@ func (b content) thought(index int) translate.Thought {
 	return t
 }
 
-// content is what is read of a block, as JSON.
+// content holds the fields read from a block, as JSON.
 type content struct {
 	kind                       string
-	text                       []byte // of a text, of a thought, or the data of a hidden one
+	text                       []byte // of a text or thinking block, or the data of a redacted one
 	signature, id, name, input []byte
 	citations                  []byte
 }
@@ -155,7 +155,7 @@ func readBlock(raw []byte) content {
 	return b
 }
 
-// finish is a stop reason in the words of OpenAI.
+// finish translates a stop reason into the OpenAI format's terms.
 func finish(stop string, calls int) string {
 	switch stop {
 	case "tool_use":
@@ -171,8 +171,8 @@ func finish(stop string, calls int) string {
 	return "stop" // end_turn, stop_sequence, pause_turn
 }
 
-// usage is what was used. Of a streamed answer, what comes later counts. Cached
-// tokens stand beside input_tokens here.
+// usage is what the provider reports as used. In a streamed response, later values win.
+// Cached tokens are counted in addition to input_tokens here.
 type usage struct {
 	translate.Usage
 
@@ -180,7 +180,7 @@ type usage struct {
 	tier  string
 	speed string
 	geo   string
-	aside *usage // beside the answer; what was told last counts
+	aside *usage // used beside the answer itself; the latest report counts
 }
 
 func (u *usage) read(raw []byte) {
@@ -213,15 +213,15 @@ func (u *usage) read(raw []byte) {
 	}
 }
 
-// contained counts the container that code ran in.
+// contained counts the container in which code ran.
 func (u *usage) contained(container []byte) {
 	if jsonraw.IsObject(container) {
 		u.Metered.Raise(chat.MeterContainer, 1)
 	}
 }
 
-// readIterations reads what was used beside the answer: to compact the conversation,
-// or to ask another model.
+// readIterations reads what was used beside the answer itself: to compact the
+// conversation, or to call another model.
 func (u *usage) readIterations(list []byte) {
 	var aside usage
 	for i := range jsonraw.Elements(list) {
@@ -240,8 +240,8 @@ func (u *usage) readIterations(list []byte) {
 	u.aside = &aside
 }
 
-// whole is the usage as the OpenAI format counts it, nil where none was told. What is
-// written to the cache is kept for minutes unless it is said to be kept for an hour.
+// whole returns the usage as the OpenAI format counts it, or nil if none was reported.
+// Cache writes count as the five-minute kind unless they are reported as one-hour writes.
 func (u *usage) whole() *translate.Usage {
 	if !u.Found {
 		return nil
@@ -258,15 +258,15 @@ func (u *usage) whole() *translate.Usage {
 	return &whole
 }
 
-// Usage reads the usage of an answer that need not be one otherwise.
+// Usage reads the usage from a body that may not be a valid response otherwise.
 func (a Completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
 	var u usage
 	u.read(jsonraw.Lookup(body, "usage"))
 	return u.whole().Chat(u.served())
 }
 
-// served is the tier that was served. What is faster than the standard is as dear as
-// no tier is, and where it was generated adds to either.
+// served returns the tier that was served. A speed above standard takes the place of the
+// tier, because it has a price of its own; a region of inference is appended to either.
 func (u *usage) served() string {
 	fast := u.speed != "" && u.speed != "standard"
 	switch anywhere := u.geo == "" || u.geo == "global" || u.geo == "not_available"; {
@@ -280,7 +280,7 @@ func (u *usage) served() string {
 	return u.geo
 }
 
-// tier is a service tier in the words of OpenAI, where it has one.
+// tier translates a service tier into OpenAI's terms; "" if OpenAI has no equivalent.
 func tier(name string) string {
 	switch name {
 	case "standard":

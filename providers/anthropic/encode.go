@@ -13,16 +13,16 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// version is the only one there is of the format.
+// version is the only version of the format.
 const version = "2023-06-01"
 
-// Betas that what a request may hold is a part of.
+// Names of betas that certain content in a request needs.
 const betaFiles = "files-api-2025-04-14"
 
-// passed are members that clients may set by Anthropic's own names.
+// passed lists the members that clients may set by Anthropic's own names.
 var passed = []string{"container", "inference_geo", "cache_control", "context_management", "mcp_servers", "speed"}
 
-// Encode writes a request as a call of the Messages API.
+// Encode writes a request as a call to the Messages API.
 func (a Completions) Encode(x providers.Exchange) (providers.Call, error) {
 	if x.Native != nil {
 		return a.native(x)
@@ -43,7 +43,7 @@ func (a Completions) Encode(x providers.Exchange) (providers.Call, error) {
 	return call, err
 }
 
-// encoder is one request under way.
+// encoder holds one request while it is being encoded.
 type encoder struct {
 	*translate.Request
 
@@ -53,7 +53,7 @@ type encoder struct {
 	tools  []translate.Tool
 	choice translate.ToolChoice
 	set    translate.Settings
-	bound  int64 // of the output
+	bound  int64 // on the output, in tokens
 	think  Thinking
 	betas  []string
 	o      jsonraw.Object
@@ -113,13 +113,13 @@ func (e *encoder) read() (err error) {
 	return e.Options(e.options())
 }
 
-// Bounds of the betas that a request asks for, which become a header.
+// Limits on the betas that a request asks for, which become a header.
 const (
 	mostBetas   = 32
 	longestBeta = 128
 )
 
-// readBetas reads the names of betas, written as a list or as one text.
+// readBetas reads the names of betas, given as a list or as one comma-separated string.
 func (e *encoder) readBetas() error {
 	member := e.Member("anthropic_beta")
 	var names []string
@@ -148,12 +148,12 @@ func notInBeta(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._-", r)
 }
 
-// claudes reports reasoning of Claude, or of which nobody says whose it is.
+// claudes reports whether reasoning is Claude's or of unknown origin.
 func claudes(d translate.Detail) bool {
 	return d.Format == "" || strings.HasPrefix(d.Format, "anthropic")
 }
 
-// options are the top-level members that have a word in the format.
+// options returns the handlers of the top-level members that the format can express.
 func (e *encoder) options() map[string]translate.Option {
 	options := e.set.Options("1")
 	for _, name := range slices.Concat(passed, []string{
@@ -164,9 +164,9 @@ func (e *encoder) options() map[string]translate.Option {
 	return options
 }
 
-// plan decides what depends on several members.
+// plan makes the decisions that depend on several members.
 func (e *encoder) plan() {
-	if len(e.tools) == 0 && e.Called() { // a history with calls must name their tools
+	if len(e.tools) == 0 && e.Called() { // calls in the history require declared tools
 		e.tools, e.choice = e.CalledTools(), translate.ToolChoice{Mode: "none"}
 	}
 	if e.Object("thinking") != nil {
@@ -276,8 +276,8 @@ func (e *encoder) settings() {
 	}
 }
 
-// output writes output_config: the schema of the answer and the effort, over what
-// the client says there itself.
+// output writes output_config: the response schema and the effort, along with whatever else
+// the client sets there.
 func (e *encoder) output() {
 	native := e.Object("output_config")
 	if asked := jsonraw.Text(jsonraw.Lookup(native, "effort")); asked != "" {
@@ -304,7 +304,7 @@ func (e *encoder) output() {
 	e.o.Object("output_config", config)
 }
 
-// user writes for whom the call is made, which is all that metadata can hold.
+// user writes the end user of the call, which is all that metadata can hold.
 func (e *encoder) user() {
 	id := e.Exchange.Request.EndUser()
 	for name, value := range jsonraw.Each(e.Object("metadata")) {

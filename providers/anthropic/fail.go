@@ -9,7 +9,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Fail reads an answer whose status says that it failed.
+// Fail reads a response whose status reports a failure.
 func (Completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	d, ok := chat.ParseError(body)
 	if !ok {
@@ -18,8 +18,8 @@ func (Completions) Fail(_ providers.Exchange, status int, _ http.Header, body []
 	return &providers.Error{Kind: Classify(status, d), Status: status, Detail: d, Err: &d}
 }
 
-// inBody is an error object that came under a status that says nothing: in a
-// stream, or as a whole answer.
+// inBody returns the error for an error object that arrived under a status that does not
+// reflect it: in a stream, or as a whole response.
 func inBody(body []byte) *providers.Error {
 	d, _ := chat.ParseError(body)
 	return said(d)
@@ -30,7 +30,7 @@ func said(d chat.Error) *providers.Error {
 	return &providers.Error{Kind: Classify(status, d), Status: status, Detail: d, Err: &d}
 }
 
-// statusOf is the status that Anthropic documents for a type of error.
+// statusOf returns the status that Anthropic documents for a type of error.
 func statusOf(kind string) int {
 	switch kind {
 	case "invalid_request_error":
@@ -55,7 +55,7 @@ func statusOf(kind string) int {
 	return http.StatusInternalServerError
 }
 
-// words are what messages say where the type alone says too little, in lower case.
+// words lists phrases, in lower case, that classify an error whose type alone says too little.
 var words = []struct {
 	kind providers.Kind
 	says []string
@@ -69,7 +69,7 @@ var words = []struct {
 	{providers.KindUnknown, []string{"model:", "model identifier", "model not found"}},
 }
 
-// Classify says whose fault an error is.
+// Classify returns the kind of an error, which says whose fault it is.
 func Classify(status int, d chat.Error) providers.Kind {
 	switch d.Type {
 	case "rate_limit_error":
@@ -95,7 +95,7 @@ func Classify(status int, d chat.Error) providers.Kind {
 		}
 	}
 	if d.Type == "not_found_error" && strings.Contains(message, "file") {
-		return providers.KindRequest // something else that the request names
+		return providers.KindRequest // something else that the request names, not the model
 	}
 	return providers.KindOf(status)
 }

@@ -5,8 +5,8 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Members is what the Messages API takes beyond what the OpenAI format has words for.
-// Source: its reference, and that of its tools and betas.
+// Members lists what the Messages API accepts beyond the OpenAI format. Source: its
+// reference, and those of its tools and betas.
 func Members() providers.Members {
 	return translate.Members(
 		providers.Free.Of(
@@ -18,7 +18,7 @@ func Members() providers.Members {
 		),
 		providers.Unknown.Of("thinking.*", "output_config.*"),
 		Betas("anthropic_beta"),
-		// What is taken out of the context costs nothing. A summary of it is output without a bound.
+		// Removing something from the context costs nothing. Summarising it is unbounded output.
 		providers.Free.Of("context_management.edits.type=clear_tool_uses_20250919", "context_management.edits.type=clear_thinking_20251015",
 			"context_management.edits.trigger", "context_management.edits.keep", "context_management.edits.clear_at_least",
 			"context_management.edits.exclude_tools", "context_management.edits.clear_tool_inputs"),
@@ -37,7 +37,7 @@ func Members() providers.Members {
 		providers.Free.Of("tools.custom.input_schema", "tools.name", "tools.description", "tools.input_schema", "tools.cache_control",
 			"tools.strict", "tools.defer_loading", "tools.allowed_callers", "tools.input_examples", "tools.eager_input_streaming"),
 		providers.Unknown.Of("tools.custom.*"),
-		// Tools that run there.
+		// Tools that run at the provider.
 		providers.PricedBy(providers.MeterWebSearch, 0, "tools.web_search", "max_uses"),
 		providers.PricedBy(providers.MeterWebFetch, 0, "tools.web_fetch", "max_uses"),
 		providers.PricedBy(providers.MeterCodeExecution, 0, "tools.code_execution"),
@@ -48,9 +48,9 @@ func Members() providers.Members {
 			"tools.web_fetch.use_cache"),
 		providers.Refused.Of("tools.mcp_toolset", "tools.advisor"),
 
-		// What the messages of a request say that passes as it is.
+		// Members of messages that pass through unchanged.
 		providers.Free.Of("messages.is_error", "messages.extra_content", "messages.tool_calls.extra_content"),
-		// Blocks of the format itself.
+		// Content blocks in Anthropic's own form.
 		providers.Content.Of("messages.content.source", "messages.content.file_id"),
 		providers.Stored.Of("messages.content.file_id"),
 		providers.Free.Of("messages.content.title", "messages.content.context", "messages.content.citations", "messages.content.content",
@@ -61,7 +61,7 @@ func Members() providers.Members {
 	)
 }
 
-// tools are what each tool of Anthropic may say beside its own settings.
+// tools lists the settings that every tool of Anthropic's accepts besides its own.
 func tools(kinds ...string) (names []string) {
 	for _, kind := range kinds {
 		for _, name := range []string{"defer_loading", "allowed_callers", "input_examples", "eager_input_streaming"} {
@@ -71,8 +71,8 @@ func tools(kinds ...string) (names []string) {
 	return names
 }
 
-// Betas is the line of a member that switches on betas which cost nothing by
-// themselves: what they bring is judged where it is used.
+// Betas returns the line for a member that enables betas. The betas cost nothing by
+// themselves; the features that they enable are judged where they are used.
 func Betas(name string) providers.Line {
 	var values []string
 	for _, beta := range []string{

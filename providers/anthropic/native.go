@@ -9,12 +9,12 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Speaks is the format of clients whose requests pass as they are.
+// Speaks returns the format of the clients whose requests pass through unchanged.
 func (Completions) Speaks(*providers.Target) providers.Format { return providers.Messages }
 
-// native writes the call for a request of the Messages API itself. What is edited: the
-// model's name, which some hosts have in the path; the bound of the output where it is
-// above what the model, or what is left of a budget, allows; and where betas are named.
+// native writes the call for a request that is already in the Messages API's format. It
+// changes the model's name, which some hosts put in the path; the limit on the output, where
+// it exceeds what the model or the remaining budget allows; and where betas are named.
 func (a Completions) native(x providers.Exchange) (providers.Call, error) {
 	body := x.Native.Body
 	drop := []string{betaMember}
@@ -49,11 +49,11 @@ func (a Completions) native(x providers.Exchange) (providers.Call, error) {
 	return call, nil
 }
 
-// betaMember names betas in a body.
+// betaMember is the member of a body that names betas.
 const betaMember = "anthropic_beta"
 
-// betasOf are those that the client asks for, in its header or in the body, as far as
-// they may be sent.
+// betasOf returns the betas that the client asks for, in its header or in the body, if
+// they may be sent; lost reports that some were left out.
 func betasOf(x providers.Exchange) (names []string, lost bool) {
 	member := jsonraw.Lookup(x.Native.Body, betaMember)
 	asked := x.Native.Betas
@@ -79,7 +79,7 @@ func quoted(texts []string) []byte {
 	return jsonraw.Array(list)
 }
 
-// bounded lowers the bound of the output, and what of it may be thought.
+// bounded lowers the limit on the output, and the thinking budget within it.
 func bounded(body []byte, n int64) []jsonraw.Member {
 	set := []jsonraw.Member{{Name: "max_tokens", Value: strconv.AppendInt(nil, n, 10)}}
 	thinking := jsonraw.Lookup(body, "thinking")

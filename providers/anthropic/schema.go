@@ -2,8 +2,8 @@ package anthropic
 
 import "tallyroute/providers/schema"
 
-// Strict is what the grammar of Claude takes, for answers and for tools that are
-// strict. Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs.
+// Strict returns the subset of JSON Schema that Claude's grammar accepts, for responses and
+// for strict tools. Source: https://platform.claude.com/docs/en/build-with-claude/structured-outputs.
 func Strict() *schema.Subset {
 	return &schema.Subset{
 		Keywords: []string{
@@ -15,5 +15,5 @@ func Strict() *schema.Subset {
 	}
 }
 
-// Plain is what other tools may take: anything but alternatives at the top.
+// Plain returns what other tools accept: anything except alternatives at the top level.
 func Plain() *schema.Subset { return &schema.Subset{Flat: true} }

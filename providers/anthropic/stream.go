@@ -13,7 +13,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Stream reads a streamed answer.
+// Stream reads a streamed response.
 func (a Completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	r := sse.NewReader(body)
 	return a.events(x, &stream{next: func() ([]byte, error) {
@@ -22,8 +22,8 @@ func (a Completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Strea
 	}, waiting: r.Waiting}, body)
 }
 
-// Events reads a streamed answer whose events come from next, each as JSON, valid
-// until the next call; io.EOF ends them. Closing the stream closes c.
+// Events reads a streamed response whose events come from next, each as JSON that is valid
+// until the following call; io.EOF ends them. Closing the stream closes c.
 func (a Completions) Events(x providers.Exchange, next func() ([]byte, error), c io.Closer) chat.Stream {
 	return a.events(x, &stream{next: next}, c)
 }
@@ -40,13 +40,13 @@ func (a Completions) events(x providers.Exchange, s *stream, c io.Closer) chat.S
 
 var errRestart = errors.New("anthropic: the answer begins a second time, after parts of it were passed on")
 
-// stream ends properly with message_stop, or without it when a stop reason came.
+// stream ends properly with message_stop, or without it once a stop reason has arrived.
 type stream struct {
 	next    func() ([]byte, error)
-	waiting func() bool // reports an event that has come; nil where nobody knows
+	waiting func() bool // reports whether an event has already arrived; nil if unknown
 	created int64
-	open    []block // those that have not ended
-	calls   int     // that began
+	open    []block // blocks that have not ended
+	calls   int     // calls that began
 	think   int     // blocks of reasoning that began
 	chars   int64   // of the text so far
 	usage   usage
@@ -58,18 +58,18 @@ type stream struct {
 // Waiting implements translate.Waiter.
 func (s *stream) Waiting() bool { return s.waiting != nil && s.waiting() }
 
-// block is one that is being streamed.
+// block is a content block that is being streamed.
 type block struct {
-	index     string // as it stands in the events
+	index     string // as written in the events
 	kind      string
-	number    int // of the call, or of the reasoning
+	number    int // of the call or of the reasoning block
 	input     []byte
 	pieces    bool // arguments came
 	start     int64
 	citations [][]byte
 }
 
-// Step reads one event. Pings and what is not known leave nothing behind.
+// Step reads one event. Pings and unknown events produce nothing.
 func (s *stream) Step(e *translate.Emitter) error {
 	data, err := s.next()
 	if err != nil {
@@ -106,10 +106,10 @@ func (s *stream) Step(e *translate.Emitter) error {
 	return nil
 }
 
-// start begins the answer. One that begins again is another one: some hosts start
-// over when their first try breaks off, and what was passed on cannot be taken back.
+// start begins the answer. A second start is an error: some hosts start over when their
+// first attempt breaks off, but what was already passed on cannot be taken back.
 func (s *stream) start(e *translate.Emitter, message []byte) error {
-	if s.over { // which nobody is shown, but it may be billed
+	if s.over { // nobody sees the new answer, but it may be billed
 		*s = stream{next: s.next, waiting: s.waiting, created: s.created}
 	}
 	if s.begun {
@@ -150,7 +150,7 @@ func (s *stream) text(m *translate.Message, raw []byte) {
 	m.Text.Add(raw)
 }
 
-// find is the open block with an index, nil if there is none.
+// find returns the open block with an index, or nil if there is none.
 func (s *stream) find(index string) *block {
 	i := slices.IndexFunc(s.open, func(b block) bool { return b.index == index })
 	if i < 0 {
@@ -184,7 +184,7 @@ func (s *stream) delta(m *translate.Message, data []byte) {
 	}
 }
 
-// argue adds to the arguments of a call.
+// argue appends to the arguments of a call.
 func (b *block) argue(m *translate.Message, piece translate.Words) {
 	if len(piece) > 0 {
 		b.pieces = true
@@ -192,8 +192,8 @@ func (b *block) argue(m *translate.Message, piece translate.Words) {
 	}
 }
 
-// blockStop ends a block. Arguments that did not come in pieces came with the
-// start, and are {} where the tool takes none.
+// blockStop ends a block. Arguments that did not arrive in pieces arrived with the start
+// of the block, and are {} if the tool takes none.
 func (s *stream) blockStop(m *translate.Message, index string) {
 	b := s.find(index)
 	if b == nil {
@@ -207,10 +207,10 @@ func (s *stream) blockStop(m *translate.Message, index string) {
 	for _, c := range b.citations {
 		m.Cite(source(c, b.start, s.chars))
 	}
-	b.index = "ended" // no index reads like this
+	b.index = "ended" // matches no real index
 }
 
-// ended takes in what is told at the end: why it ended, and what was used.
+// ended reads the final report: why the answer ended, and what was used.
 func (s *stream) ended(e *translate.Emitter, data []byte) {
 	s.usage.read(jsonraw.Lookup(data, "usage"))
 	delta := jsonraw.Lookup(data, "delta")

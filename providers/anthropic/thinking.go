@@ -8,15 +8,15 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Thinking is what a request's wish for reasoning becomes.
+// Thinking is how a request's wish for reasoning is expressed in the format.
 type Thinking struct {
-	On     bool   // the model is to think, so that sampling cannot be changed
-	Raw    []byte // of the member "thinking"; nil for none
-	Effort string // of output_config; "" is not said
+	On     bool   // the model is to think, which rules out sampling settings
+	Raw    []byte // the member "thinking"; nil means none
+	Effort string // for output_config; "" leaves it unset
 }
 
-// Budgets of models that are given one, in tokens. The format allows none below
-// the least.
+// Thinking budgets for models that take one, in tokens. The format allows nothing below
+// leastBudget.
 const (
 	leastBudget  = 1024
 	lowBudget    = 2048
@@ -25,24 +25,23 @@ const (
 	mostBudget   = 32768
 )
 
-// Room is what else of a request decides whether the model may think.
+// Room describes the rest of a request, as far as it decides whether the model may think.
 type Room struct {
-	Bound      int64 // of the output, in tokens
+	Bound      int64 // on the output, in tokens
 	Forced     bool  // a tool must be called
-	Unfinished bool  // a call under way was made without thinking
+	Unfinished bool  // a pending call was made without thinking
 }
 
-// Plan decides how a model is asked to think: newer ones by effort, older ones by
-// a budget. Where the format forbids to think, because a tool is forced, because
-// the bound of the answer leaves no room, or because a call under way was made
-// without thinking, and where the model is too old to, the wish is dropped. What a
-// client says in the format's own words is brought into what the model takes. r
-// tells of either.
+// Plan decides how a model is asked to think: newer models by effort, older ones by a
+// budget. The wish is dropped if the format forbids thinking (because a tool call is forced,
+// the limit on the output leaves no room, or a pending call was made without thinking) or if
+// the model is too old. Settings in the format's own terms are adapted to what the model
+// accepts. In either case r reports what was dropped.
 func Plan(r *translate.Request, room Room) Thinking {
 	e, model := r.Effort(), r.Model()
 	native := r.Object("thinking")
 	adaptive := adapts(model)
-	if native != nil { // counts alone
+	if native != nil { // overrides the other settings
 		e = translate.ReadThinking(native)
 	}
 	switch {
@@ -69,7 +68,7 @@ func Plan(r *translate.Request, room Room) Thinking {
 	return Thinking{On: true, Raw: o.Bytes()}
 }
 
-// ours is the member "thinking" of a client, as the model takes it.
+// ours returns the client's own "thinking" member, adapted to what the model accepts.
 func ours(r *translate.Request, native []byte, e translate.Effort, room Room) Thinking {
 	kind := jsonraw.Text(jsonraw.Lookup(native, "type"))
 	v := versionOf(r.Model())
@@ -77,7 +76,7 @@ func ours(r *translate.Request, native []byte, e translate.Effort, room Room) Th
 	case kind == "adaptive" && v != 0 && !adapts(r.Model()):
 		r.Drop("thinking")
 		return Thinking{On: true, Raw: set(native, "enabled", budget(e, room.Bound))}
-	case kind == "enabled" && v >= 407: // which know no budget
+	case kind == "enabled" && v >= 407: // which do not take a budget
 		r.Drop("thinking")
 		return Thinking{On: true, Raw: set(native, "adaptive", 0), Effort: effort(e)}
 	case kind == "enabled" && (e.Budget < leastBudget || e.Budget >= room.Bound):
@@ -87,7 +86,7 @@ func ours(r *translate.Request, native []byte, e translate.Effort, room Room) Th
 	return Thinking{On: true, Raw: native}
 }
 
-// set is native of another kind, with another budget; 0 means none.
+// set returns native with another type and budget; a budget of 0 means none.
 func set(native []byte, kind string, budget int64) []byte {
 	members := []jsonraw.Member{{Name: "type", Value: jsonraw.Quote(kind)}}
 	if budget == 0 {
@@ -96,8 +95,8 @@ func set(native []byte, kind string, budget int64) []byte {
 	return jsonraw.Edit(native, append(members, jsonraw.Member{Name: "budget_tokens", Value: strconv.AppendInt(nil, budget, 10)}))
 }
 
-// Level is the effort that a model knows in place of one that it may not; "" where it
-// knows none.
+// Level returns the effort that a model supports in place of one that it may not support;
+// "" if it supports none.
 func Level(model, asked string) string {
 	switch v := versionOf(model); {
 	case v == 0 || v >= 407:
@@ -113,9 +112,9 @@ func Level(model, asked string) string {
 	return asked
 }
 
-// Sample takes out of s what the model refuses, and r tells of it: all sampling beside
-// reasoning and since version 4.7, one of temperature and top_p since 4.1. A value of
-// 1 asks for what happens anyway.
+// Sample removes the sampling settings that the model refuses from s, and r reports them:
+// all of them with reasoning and since version 4.7, top_p beside temperature since 4.1. A
+// temperature or top_p of 1 is the default anyway, so its removal is not reported.
 func Sample(r *translate.Request, t Thinking, s *translate.Settings) {
 	switch v := versionOf(r.Model()); {
 	case t.On || v >= 407:
@@ -128,11 +127,11 @@ func Sample(r *translate.Request, t Thinking, s *translate.Settings) {
 	}
 }
 
-// Continues reports a model that goes on with an answer which the conversation ends
-// in: later ones want to be asked.
+// Continues reports whether a model can continue an answer that ends the conversation.
+// Later models need a user's turn.
 func Continues(model string) bool { return versionOf(model) < 406 }
 
-// effort is one that the format knows; "" where nobody says how much.
+// effort returns an effort that the format supports; "" if nobody says how much.
 func effort(e translate.Effort) string {
 	switch e.Level {
 	case "minimal":
@@ -151,7 +150,7 @@ func effort(e translate.Effort) string {
 	return "high"
 }
 
-// budget is the client's or that of its effort, with room left for the answer.
+// budget returns the client's budget or that of its effort, with room left for the answer.
 func budget(e translate.Effort, bound int64) int64 {
 	want := e.Budget
 	if want == 0 {
@@ -171,20 +170,20 @@ func budget(e translate.Effort, bound int64) int64 {
 	return max(leastBudget, min(want, bound/4*3))
 }
 
-// adapts reports a model that decides by itself how long it thinks: from version
-// 4.6 on.
+// adapts reports whether a model decides by itself how long to think, as models from
+// version 4.6 on do.
 func adapts(model string) bool { return versionOf(model) >= 406 }
 
-// thinks reports a model that can be asked to: from version 3.7 on, and those of
-// which no version is known.
+// thinks reports whether a model can be asked to think: models from version 3.7 on, and
+// those whose version is unknown.
 func thinks(model string) bool {
 	v := versionOf(model)
 	return v == 0 || v >= 307
 }
 
-// versionOf is a model's version, 406 for 4.6, and 0 where its name tells none.
-// Names are claude-sonnet-4-6, claude-3-7-sonnet-20250219 and the like, with what
-// hosts put around them.
+// versionOf returns a model's version, such as 406 for 4.6, or 0 if its name has none. Names
+// are claude-sonnet-4-6, claude-3-7-sonnet-20250219 and the like, with whatever hosts add
+// around them.
 func versionOf(model string) int {
 	_, rest, ok := strings.Cut(model, "claude")
 	if !ok {
@@ -205,7 +204,7 @@ func versionOf(model string) int {
 	return version
 }
 
-// number is one of at most two digits: longer ones are dates.
+// number parses a number of at most two digits; longer ones are dates.
 func number(word string) (int, bool) {
 	if word == "" || len(word) > 2 || strings.Trim(word, "0123456789") != "" {
 		return 0, false

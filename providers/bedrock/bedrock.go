@@ -1,9 +1,9 @@
-// Package bedrock is the adapter of AWS Bedrock: the Converse API, whole and
-// streamed, for every model that it serves, and InvokeModel for Claude. It owns what
-// a chat request becomes there and what its answers become here; how either travels
-// is the client's.
+// Package bedrock is the adapter for AWS Bedrock: the Converse API, streamed or not, for
+// every model that it serves, and InvokeModel for Claude, Nova and older models. It
+// translates chat requests into those formats and their responses back; transport is the
+// client's job.
 //
-// The format is that of the Bedrock Runtime API reference of AWS.
+// The formats follow AWS's Bedrock Runtime API reference.
 package bedrock
 
 import (
@@ -18,19 +18,19 @@ import (
 	"tallyroute/providers"
 )
 
-// completions is the codec of chat completions by Converse.
+// completions is the codec for chat completions over Converse.
 type completions struct{ now func() time.Time }
 
-// New is the adapter.
+// New returns the adapter.
 func New() providers.Adapter { return At(time.Now) }
 
-// At is the adapter with another clock.
+// At returns the adapter with the given clock.
 func At(now func() time.Time) providers.Adapter {
 	a := completions{now}
 	return providers.Adapter{Chat: a, Embed: embeddings{a}, Quirks: providers.Quirks{Members: members(), Search: providers.SearchNever}}
 }
 
-// id is one for an answer, which has none of its own.
+// id returns an ID for a response, since Bedrock provides none.
 func (a completions) id(x providers.Exchange) string {
 	h := sha256.New()
 	_ = binary.Write(h, binary.BigEndian, a.now().UnixNano())
@@ -40,8 +40,8 @@ func (a completions) id(x providers.Exchange) string {
 	return "chatcmpl-" + hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// path is where a model is called. All that AWS does not take for a plain letter
-// is escaped, as its own clients do.
+// path returns the path to call a model. Like AWS's own clients, it escapes every
+// character that AWS does not treat as unreserved.
 func path(x providers.Exchange, whole, streamed string) string {
 	var b strings.Builder
 	b.WriteString("/model/")
@@ -61,7 +61,7 @@ func path(x providers.Exchange, whole, streamed string) string {
 
 const unreserved = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
 
-// accept is what a call asks for.
+// accept returns the Accept header of a call.
 func accept(x providers.Exchange) http.Header {
 	if x.Request.Stream() {
 		return http.Header{"Accept": {"application/vnd.amazon.eventstream"}}

@@ -8,8 +8,8 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// blocks writes what a turn holds: thoughts, parts and calls, or the result of a tool.
-// Behind each comes the cache point that the client set there.
+// blocks writes the content of a turn: reasoning, parts and calls, or the result of a tool.
+// A cache point follows each block that the client marked with one.
 func (e *encoder) blocks(t *translate.Turn) error {
 	if t.Role == "tool" {
 		return e.result(t)
@@ -37,7 +37,7 @@ func (e *encoder) blocks(t *translate.Turn) error {
 	return nil
 }
 
-// nest writes an object with one member, which is an object.
+// nest writes an object whose only member is an object.
 func (e *encoder) nest(name string, members func(o *jsonraw.Object)) {
 	e.o.Open('{')
 	e.o.Key(name)
@@ -110,7 +110,7 @@ func (e *encoder) part(t *translate.Turn, p translate.Part) error {
 	return nil
 }
 
-// formats are the words of Converse for media types, by the kind of block.
+// formats maps media types to Converse's names for them, by the kind of block.
 var formats = map[string]map[string]string{
 	"image": {"image/png": "png", "image/jpeg": "jpeg", "image/gif": "gif", "image/webp": "webp"},
 	"video": {
@@ -129,8 +129,8 @@ var formats = map[string]map[string]string{
 	},
 }
 
-// media writes an image, a video, audio or a document. Nothing is fetched: what is
-// not in the request must lie in S3, where Bedrock fetches it itself.
+// media writes an image, a video, audio or a document. We fetch nothing: data that is not
+// in the request must be in S3, where Bedrock fetches it itself.
 func (e *encoder) media(kind string, t *translate.Turn, p translate.Part) error {
 	m := p.Media
 	format := formats[kind][m.MIME]
@@ -157,8 +157,8 @@ func (e *encoder) media(kind string, t *translate.Turn, p translate.Part) error 
 	return nil
 }
 
-// name is a document's name in the letters that Converse takes, and such that no
-// two are alike.
+// name returns a document's name in the characters that Converse accepts, and makes it
+// unique within the request.
 func (e *encoder) name(name string) string {
 	if i := strings.LastIndexByte(name, '.'); i > 0 {
 		name = name[:i]

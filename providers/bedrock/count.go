@@ -9,7 +9,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// counted is a call that counts what is in the input.
+// counted returns a call that counts the tokens of the given input.
 func counted(x providers.Exchange, call providers.Call, kind string, input []byte) (providers.Call, bool) {
 	const at = "/count-tokens"
 	call.Path, call.Header = path(x, at, at), nil
@@ -17,7 +17,7 @@ func counted(x providers.Exchange, call providers.Call, kind string, input []byt
 	return call, true
 }
 
-// Count makes of a call one that counts its prompt.
+// Count turns a call into one that only counts the tokens of its prompt.
 func (a completions) Count(x providers.Exchange, call providers.Call) (providers.Call, bool) {
 	var o jsonraw.Object
 	for _, name := range []string{"messages", "system", "toolConfig", "additionalModelRequestFields"} {
@@ -26,20 +26,20 @@ func (a completions) Count(x providers.Exchange, call providers.Call) (providers
 	return counted(x, call, "converse", o.Bytes())
 }
 
-// Counted reads the answer to it.
+// Counted reads the response to such a call.
 func (completions) Counted(body []byte) (int64, bool) { return translate.Counted(body, "inputTokens") }
 
-// Count makes of a call one that counts its prompt. Claude wants a bound of the output,
-// which a request that is only counted need not have.
+// Count turns a call into one that only counts the tokens of its prompt. Claude requires a
+// limit on the output, which a request that is only counted may lack.
 func (a invoke) Count(x providers.Exchange, call providers.Call) (providers.Call, bool) {
 	body := call.Body
 	if familyOf(x.Target.Upstream) == claude && jsonraw.Lookup(body, "max_tokens") == nil {
-		least, _ := strconv.ParseInt(string(jsonraw.Lookup(body, "thinking", "budget_tokens")), 10, 64) // 0 where it thinks of nothing
+		least, _ := strconv.ParseInt(string(jsonraw.Lookup(body, "thinking", "budget_tokens")), 10, 64) // 0 without a thinking budget
 		body = jsonraw.Edit(body, []jsonraw.Member{{Name: "max_tokens", Value: strconv.AppendInt(nil, least+1, 10)}})
 	}
 	inner := jsonraw.One("body", jsonraw.Quote(base64.StdEncoding.EncodeToString(body)))
 	return counted(x, call, "invokeModel", inner)
 }
 
-// Counted reads the answer to it.
+// Counted reads the response to such a call.
 func (a invoke) Counted(body []byte) (int64, bool) { return a.converse.Counted(body) }

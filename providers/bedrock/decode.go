@@ -11,10 +11,10 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// errShape is an invalid answer of Converse.
+// errShape reports an invalid Converse response.
 var errShape = translate.Malformed("it has no message and no reason why it ended")
 
-// Decode reads a whole answer.
+// Decode reads a complete, non-streamed response.
 func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if err := translate.Valid(body); err != nil {
 		return nil, err
@@ -34,17 +34,17 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 	return translate.Response(m.head, []translate.Choice{m.Choice}, m.usage), nil
 }
 
-// head is what an answer begins with. Bedrock names neither it nor the model.
+// head returns the fields that identify a response. Bedrock names neither it nor the model.
 func (a completions) head(x providers.Exchange) translate.Head {
 	return translate.Head{ID: a.id(x), Model: x.Target.Upstream, Created: a.now().Unix()}
 }
 
-// message is a whole answer that is being read.
+// message is a complete response while it is being read.
 type message struct {
 	translate.Choice
 
 	head    translate.Head
-	format  string // of reasoning
+	format  string // of the reasoning
 	thought int    // blocks of reasoning
 	found   bool
 	usage   *translate.Usage
@@ -74,7 +74,7 @@ func (m *message) read(body []byte) {
 	}
 }
 
-// block reads one of content, by the member that it has. What the provider did
+// block reads one block of the content, by the member that it has. What the provider did
 // with its own tools is only counted.
 func (m *message) block(raw []byte) {
 	for name, value := range jsonraw.Each(raw) {
@@ -103,15 +103,15 @@ func (m *message) text(value []byte) {
 	m.chars += translate.Characters(value)
 }
 
-// readCall reads a tool call without its input; false is one that the provider makes
-// itself.
+// readCall reads a tool call without its input. It returns false for a call that the
+// provider runs itself.
 func readCall(value []byte) (translate.ToolCall, bool) {
 	c := translate.ToolCall{ID: jsonraw.Text(jsonraw.Lookup(value, "toolUseId")), Name: translate.WordsOf(jsonraw.Lookup(value, "name"))}
 	return c, jsonraw.Text(jsonraw.Lookup(value, "type")) != "server_tool_use"
 }
 
-// count counts a call that the provider makes itself: searches by the prompt, as Nova's
-// grounding is charged, all else by the call.
+// count counts a call that the provider runs itself: Nova's grounding once per prompt, as
+// it is charged, and everything else per call.
 func count(did *chat.Metered, call []byte) {
 	name := strings.TrimPrefix(jsonraw.Text(jsonraw.Lookup(call, "name")), "nova_")
 	if name == "grounding" {
@@ -121,8 +121,8 @@ func count(did *chat.Metered, call []byte) {
 	did.Add(cmp.Or(chat.MeterOf(name), chat.MeterToolCall), 1)
 }
 
-// thought is a block of reasoning, or a piece of one: its text and signature lie in
-// text, what is encrypted in whole.
+// thought converts a block of reasoning, or a piece of one. Its text and signature are in
+// text; encrypted content is in whole.
 func thought(index int, format string, text, whole []byte) translate.Thought {
 	t := translate.Thought{
 		Index: index, Format: format,
@@ -134,8 +134,8 @@ func thought(index int, format string, text, whole []byte) translate.Thought {
 	return t
 }
 
-// cited reads text with its sources, of which the OpenAI format has pages of the
-// web alone.
+// cited reads text with its sources. The OpenAI format can express only those that are web
+// pages.
 func (m *message) cited(value []byte) {
 	start := m.chars
 	for part := range jsonraw.Elements(jsonraw.Lookup(value, "content")) {
@@ -146,14 +146,14 @@ func (m *message) cited(value []byte) {
 	}
 }
 
-// source is where a page of the web is cited, if it is one.
+// source returns the citation of a web page; for any other kind of source, its URL is empty.
 func source(citation []byte, start, end int64) translate.Citation {
 	url, title := jsonraw.Lookup(citation, "location", "web", "url"), jsonraw.Lookup(citation, "title")
 	return translate.Citation{URL: url, Title: title, Start: start, End: end}
 }
 
-// finish is a stop reason in the words of OpenAI. Some models end their turn with
-// calls that wait for an answer.
+// finish translates a stop reason into the OpenAI format's terms. Some models end their
+// turn normally although they made calls that need a result.
 func finish(stop string, calls int) string {
 	switch stop {
 	case "tool_use":
@@ -167,25 +167,25 @@ func finish(stop string, calls int) string {
 		return "tool_calls"
 	}
 	if malformed(stop) {
-		return "content_filter" // so that nobody takes what came before for whole
+		return "content_filter" // so that nobody takes the partial answer for a complete one
 	}
 	return "stop" // end_turn, stop_sequence
 }
 
-// malformed reports that what the model wrote cannot be read. Asked again, it may do
-// better.
+// malformed reports a stop reason that means the model's output cannot be parsed. A retry
+// may succeed.
 func malformed(stop string) bool {
 	return stop == "malformed_model_output" || stop == "malformed_tool_use"
 }
 
-// Usage reads the usage of an answer that need not be one otherwise.
+// Usage reads the usage from a body that may not be a valid response otherwise.
 func (a completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
 	return usage(jsonraw.Lookup(body, "usage")).Chat(tier(jsonraw.Lookup(body, "serviceTier")))
 }
 
-// usage is what was used, nil where nothing is told. Cached tokens stand beside
-// inputTokens here; what is written to the cache is kept for minutes unless it is said
-// to be kept for an hour.
+// usage reads the usage, and returns nil if none is reported. Cached tokens are counted in
+// addition to inputTokens here. Cache writes count as the five-minute kind unless they are
+// reported as one-hour writes.
 func usage(raw []byte) *translate.Usage {
 	u := &translate.Usage{}
 	for name, value := range jsonraw.Each(raw) {
@@ -215,7 +215,7 @@ func usage(raw []byte) *translate.Usage {
 	return u
 }
 
-// tier is the service tier where OpenAI has a word for it.
+// tier returns the service tier, if OpenAI has a name for it.
 func tier(raw []byte) string {
 	switch t := jsonraw.Text(jsonraw.Lookup(raw, "type")); t {
 	case "default", "flex", "priority":

@@ -13,14 +13,14 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// embeddings is the codec of embeddings, by InvokeModel: Converse has none.
+// embeddings is the codec for embeddings. It uses InvokeModel, since Converse has none.
 type embeddings struct{ completions }
 
-// titan reports a model of Amazon's, which has a format of its own; all others are
-// called in that of Cohere.
+// titan reports whether a model is one of Amazon's Titan models, which have a format of
+// their own; all others are called in Cohere's format.
 func titan(x providers.Exchange) bool { return strings.Contains(x.Target.Upstream, "titan-embed") }
 
-// InputsPerCall is one text for Titan, and the bound of Cohere's API otherwise.
+// InputsPerCall returns 1 for Titan, and the limit of Cohere's API for other models.
 func (embeddings) InputsPerCall(x providers.Exchange) int64 {
 	if titan(x) {
 		return 1
@@ -28,8 +28,8 @@ func (embeddings) InputsPerCall(x providers.Exchange) int64 {
 	return 96
 }
 
-// Encode writes an InvokeModel call. The formats are those of the Bedrock
-// user guide: Amazon Titan Text Embeddings, and Cohere Embed.
+// Encode writes an InvokeModel call. The formats are those in the Bedrock user guide:
+// Amazon Titan Text Embeddings, and Cohere Embed.
 func (embeddings) Encode(x providers.Exchange) (providers.Call, error) {
 	texts, err := providers.Texts(x.Request)
 	if err != nil {
@@ -52,8 +52,8 @@ func (embeddings) Encode(x providers.Exchange) (providers.Call, error) {
 	return providers.Call{Path: path(x, "/invoke", "/invoke"), Body: o.Bytes(), Dropped: providers.Unread(x.Request, own...)}, nil
 }
 
-// purpose is what the texts of a request are for, in Cohere's words. It must be
-// said; where the client does not, they are to be searched.
+// purpose returns what the texts of a request are for, in Cohere's terms. Cohere requires
+// it; by default they are documents to be searched.
 func purpose(r *chat.Request) string {
 	switch p := providers.PurposeOf(r); p {
 	case "", providers.ToBeFound:
@@ -65,8 +65,8 @@ func purpose(r *chat.Request) string {
 	}
 }
 
-// Decode reads an answer with vectors. How many tokens were read is said
-// in it by Titan, and in a header of all.
+// Decode reads a response with vectors. Titan reports the number of tokens read in the
+// body, and every model reports it in a header.
 func (embeddings) Decode(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
 	v := chat.Vectors{ID: jsonraw.Text(jsonraw.Lookup(body, "id")), Model: x.Target.Upstream, List: vectors(body)}
 	for _, count := range []string{string(jsonraw.Lookup(body, "inputTextTokenCount")), h.Get("X-Amzn-Bedrock-Input-Token-Count")} {
@@ -85,7 +85,7 @@ func (embeddings) Decode(x providers.Exchange, h http.Header, body []byte) (*cha
 	return r, nil
 }
 
-// vectors are those of an answer: one of Titan, or a list, which may stand by its type.
+// vectors returns the vectors of a response: one from Titan, or a list, possibly keyed by type.
 func vectors(body []byte) iter.Seq[[]byte] {
 	if one := jsonraw.Lookup(body, "embedding"); one != nil {
 		return func(yield func([]byte) bool) { yield(one) }

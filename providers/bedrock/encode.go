@@ -10,15 +10,15 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// passed are members that clients may set by the names of Converse.
+// passed lists the members that clients may set by Converse's names.
 var passed = []string{"guardrailConfig", "performanceConfig", "requestMetadata", "promptVariables", "additionalModelResponseFieldPaths"}
 
-// Encode writes a request as a call of Converse or ConverseStream.
+// Encode writes a request as a Converse or ConverseStream call.
 func (a completions) Encode(x providers.Exchange) (providers.Call, error) {
 	return encode(x, familyOf(x.Target.Upstream), path(x, "/converse", "/converse-stream"))
 }
 
-// encode writes the call for a model of a family.
+// encode writes a call for a model of the given family.
 func encode(x providers.Exchange, f family, path string) (providers.Call, error) {
 	format := translate.Format{Path: path, Tools: true, Effort: true, Cache: true, Reasoning: true, Failures: true}
 	call, err := translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {
@@ -32,7 +32,7 @@ func encode(x providers.Exchange, f family, path string) (providers.Call, error)
 	return call, err
 }
 
-// encoder is one request under way.
+// encoder holds one request while it is being encoded.
 type encoder struct {
 	*translate.Request
 
@@ -42,9 +42,9 @@ type encoder struct {
 	tools  []translate.Tool
 	choice translate.ToolChoice
 	set    translate.Settings
-	bound  int64 // of the output; 0 means none
+	bound  int64 // on the output; 0 means none
 	think  anthropic.Thinking
-	names  map[string]bool // of documents, which must differ
+	names  map[string]bool // of documents, which must be unique
 	o      jsonraw.Object
 }
 
@@ -67,13 +67,13 @@ func (e *encoder) read() (err error) {
 		}
 	}
 	e.bound = cmp.Or(e.Bound(), e.Target.MaxOutput)
-	if e.family == claude { // which thinks within it
+	if e.family == claude { // whose thinking counts against it
 		e.bound = cmp.Or(e.bound, translate.FallbackOutput)
 	}
 	return e.Options(e.options())
 }
 
-// options are the top-level members that have a word in the format.
+// options returns the handlers of the top-level members that the format can express.
 func (e *encoder) options() map[string]translate.Option {
 	options := e.set.Options("1")
 	for _, name := range slices.Concat(passed, []string{"service_tier", "additionalModelRequestFields", "anthropic_beta"}) {
@@ -82,7 +82,7 @@ func (e *encoder) options() map[string]translate.Option {
 	return options
 }
 
-// plan decides what depends on several members.
+// plan makes the decisions that depend on several members.
 func (e *encoder) plan() {
 	e.planTools()
 	if e.family == claude {
@@ -98,8 +98,8 @@ func (e *encoder) plan() {
 	}
 }
 
-// planTools: there is no way to forbid tools but to leave them out, and none to
-// leave them out where there were calls before.
+// planTools adapts the tools to the tool choice. Converse can forbid tools only by leaving
+// them out, and they can't be left out when the history contains calls.
 func (e *encoder) planTools() {
 	if e.choice.One() == "" {
 		e.tools = slices.DeleteFunc(e.tools, func(t translate.Tool) bool { return !e.choice.Allows(t) })
@@ -194,7 +194,7 @@ func (e *encoder) tool(t translate.Tool) {
 	e.cachePoint(t.Cache)
 }
 
-// inference writes the settings that every model has.
+// inference writes the settings that all models share.
 func (e *encoder) inference() {
 	o := &e.o
 	o.Key("inferenceConfig")
@@ -208,7 +208,7 @@ func (e *encoder) inference() {
 	o.Close('}')
 }
 
-// format asks for an answer by a schema, which goes as text.
+// format asks for a response that matches a schema, which is sent as text.
 func (e *encoder) format() {
 	if e.set.Answer.Schema == nil {
 		return
@@ -221,8 +221,8 @@ func (e *encoder) format() {
 	e.o.Raw("outputConfig", jsonraw.One("textFormat", text.Bytes()))
 }
 
-// ours reports reasoning that Bedrock can verify: its own, Claude's wherever it was
-// signed, and what nobody says whose it is.
+// ours reports whether Bedrock can verify a piece of reasoning: its own, Claude's wherever
+// it was signed unless it is redacted, and reasoning of unknown origin.
 func ours(d translate.Detail) bool {
 	return d.Format == "" || d.Format == own || d.Format == anthropic.Format && d.Data == ""
 }

@@ -10,7 +10,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Fail reads an answer whose status says that it failed.
+// Fail reads a response whose status reports a failure.
 func (completions) Fail(_ providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
 	kind, text := said(h, body)
 	if kind == "" && text == "" {
@@ -19,8 +19,8 @@ func (completions) Fail(_ providers.Exchange, status int, h http.Header, body []
 	return failed(status, kind, text)
 }
 
-// said is the name of an exception and what it says. The name stands in a header,
-// or in the body behind a namespace.
+// said returns an exception's name and message. The name is in a header, or in the body
+// after a namespace.
 func said(h http.Header, body []byte) (kind, text string) {
 	kind = h.Get("X-Amzn-Errortype")
 	for name, raw := range jsonraw.Each(body) {
@@ -37,7 +37,7 @@ func said(h http.Header, body []byte) (kind, text string) {
 	return kind[strings.LastIndexByte(kind, '#')+1:], text
 }
 
-// failed is the error of an exception; the status is 0 where none tells.
+// failed returns the error for an exception; status is 0 if it is unknown.
 func failed(status int, kind, text string) *providers.Error {
 	d := chat.Error{Type: kind, Message: text}
 	known := exceptions[strings.ToLower(strings.TrimSuffix(kind, "Exception"))]
@@ -59,13 +59,13 @@ func failed(status int, kind, text string) *providers.Error {
 	return e
 }
 
-// exception is what is known of one by its name.
+// exception is what an exception's name tells about it.
 type exception struct {
 	status int
 	kind   providers.Kind
 }
 
-// exceptions are those of the Bedrock Runtime API, and the ones that all of AWS has.
+// exceptions are those of the Bedrock Runtime API, and the ones common to all of AWS.
 var exceptions = map[string]exception{
 	"accessdenied":               {403, providers.KindCredential},
 	"unrecognizedclient":         {403, providers.KindCredential},
@@ -94,7 +94,8 @@ var exceptions = map[string]exception{
 	"invalidclienttokenid":       {403, providers.KindCredential},
 }
 
-// spoken is what a message says where its exception says too little; "" for nothing.
+// spoken classifies an error by its message, where the exception says too little; "" if
+// the message does not help.
 func spoken(message string) providers.Kind {
 	for _, w := range words {
 		for _, text := range w.says {

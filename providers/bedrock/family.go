@@ -10,20 +10,20 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// family is whose model it is, which decides what it takes besides what all do.
+// family is the family that a model belongs to, which decides which extra fields it takes.
 type family string
 
 const (
 	claude family = "claude"
 	nova   family = "nova"
-	nova2  family = "nova-2" // those that reason
+	nova2  family = "nova-2" // the models that reason
 	gptOSS family = "gpt-oss"
 	gpt    family = "openai.gpt-"
 	qwen   family = "qwen"
 	others family = ""
 )
 
-// familyOf goes by the id of a model or of its inference profile.
+// familyOf finds the family by the ID of a model or of its inference profile.
 func familyOf(model string) family {
 	for _, f := range []family{claude, nova2, nova, gptOSS, gpt, qwen} {
 		if strings.Contains(model, string(f)) {
@@ -33,7 +33,7 @@ func familyOf(model string) family {
 	return others
 }
 
-// extra are fields of the model itself. The first to set one wins.
+// extra collects the model's own fields. The first value set for a field wins.
 type extra struct {
 	jsonraw.Object
 
@@ -48,8 +48,8 @@ func (x *extra) set(name string, value []byte) {
 	x.Raw(name, value)
 }
 
-// additional writes what only models of one family take. What the client says
-// there itself goes first.
+// additional writes the fields that only models of one family take. What the client sets
+// there itself takes precedence.
 func (e *encoder) additional() {
 	var x extra
 	for name, value := range jsonraw.Each(e.Object("additionalModelRequestFields")) {
@@ -82,7 +82,7 @@ func (e *encoder) reasoning(x *extra) {
 		x.set("reasoningConfig", []byte(novaReasoning(effort.Level)))
 	case gptOSS:
 		x.set("reasoning_effort", jsonraw.Quote(level(effort.Level)))
-	case gpt: // whose levels are the model's, and brought into them before
+	case gpt: // whose levels depend on the model, and were adapted to it earlier
 		if effort.Level == "" {
 			e.DropEffort()
 			return
@@ -104,7 +104,7 @@ func novaReasoning(effort string) string {
 	return `{"type":"enabled","maxReasoningEffort":"` + level(effort) + `"}`
 }
 
-// level is one of the three that all know.
+// level maps an effort to one of the three levels that every model knows.
 func level(effort string) string {
 	switch effort {
 	case "none", "minimal", "low":
@@ -127,8 +127,8 @@ func (e *encoder) takeTopK(x *extra) {
 	}
 }
 
-// subset is what tools may take. The grammar of strict ones is that of Claude for all;
-// models other than Claude know no references.
+// subset returns the JSON Schema subset that a tool's parameters may use. Strict tools of all
+// models use Claude's grammar; models other than Claude do not support references.
 func (e *encoder) subset(t translate.Tool) *schema.Subset {
 	if t.Strict {
 		return anthropic.Strict()
@@ -138,11 +138,11 @@ func (e *encoder) subset(t translate.Tool) *schema.Subset {
 	return s
 }
 
-// own marks reasoning that Bedrock gave out in its own way, encrypted or of models
-// whose reasoning nobody signs as Claude's is.
+// own marks reasoning in Bedrock's own form: encrypted, or from models whose reasoning is
+// not signed the way Claude's is.
 const own = "bedrock-converse-v1"
 
-// format marks the reasoning of a family. Claude's signatures hold wherever it runs.
+// format returns the mark for a family's reasoning. Claude's signatures are valid on any host.
 func (f family) format() string {
 	if f == claude {
 		return anthropic.Format

@@ -12,15 +12,14 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// frames reads the event streams of AWS: binary messages with headers and two
-// checksums.
+// frames reads AWS event streams: binary messages with headers and two checksums.
 type frames struct {
 	from    counter
 	decoder *eventstream.Decoder
-	payload []byte // is used again for each
+	payload []byte // reused for each message
 }
 
-// counter tells whether a message had begun when its bytes ended.
+// counter counts bytes, to tell whether a message had begun when the stream ended.
 type counter struct {
 	r *bufio.Reader
 	n int
@@ -39,11 +38,11 @@ func newFrames(r io.Reader) *frames {
 // frame is one event. Its data is valid until the next call of next.
 type frame struct {
 	name   string
-	failed bool // it is an exception; name is which
+	failed bool // it is an exception, called name
 	data   []byte
 }
 
-// next is io.EOF at a clean end, and io.ErrUnexpectedEOF in the middle of a message.
+// next returns io.EOF at a clean end, and io.ErrUnexpectedEOF in the middle of a message.
 func (f *frames) next() (frame, error) {
 	f.from.n = 0
 	m, err := f.decoder.Decode(&f.from, f.payload[:0])

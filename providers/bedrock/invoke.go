@@ -15,18 +15,19 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// invoke is the codec of InvokeModel, for what Converse does not carry: Claude in the
-// format of Anthropic, with all that it has, Nova in its own, which is that of Converse,
-// and older models that go on with a text. Others are called by Converse.
+// invoke is the codec for InvokeModel, for what Converse does not carry: Claude in
+// Anthropic's format with all its features, Nova in its own format, which is that of
+// Converse, and older text-completion models. Other models need the adapter bedrock, which
+// calls Converse.
 type invoke struct {
 	converse completions
 	messages anthropic.Completions
 }
 
-// NewInvoke is the adapter of InvokeModel.
+// NewInvoke returns the adapter for InvokeModel.
 func NewInvoke() providers.Adapter { return InvokeAt(time.Now) }
 
-// InvokeAt is the adapter with another clock.
+// InvokeAt returns the adapter for InvokeModel with the given clock.
 func InvokeAt(now func() time.Time) providers.Adapter {
 	converse := completions{now}
 	claude := anthropic.At(anthropic.Host{Path: invokePath, Version: "bedrock-2023-05-31", NoStream: true, Now: now})
@@ -40,7 +41,7 @@ func invokePath(x providers.Exchange) string {
 	return path(x, "/invoke", "/invoke-with-response-stream")
 }
 
-// Speaks reports Claude, which is called in the format of Anthropic.
+// Speaks returns Anthropic's format for Claude, which is called in it, and "" otherwise.
 func (a invoke) Speaks(t *providers.Target) providers.Format {
 	if strings.Contains(t.Upstream, "claude") && dialogueOf(t.Upstream) == nil && familyOf(t.Upstream) == claude {
 		return providers.Messages
@@ -48,14 +49,14 @@ func (a invoke) Speaks(t *providers.Target) providers.Format {
 	return ""
 }
 
-// Encode writes a request in the format of the model.
+// Encode writes a request in the model's format.
 func (a invoke) Encode(x providers.Exchange) (providers.Call, error) {
 	if d := dialogueOf(x.Target.Upstream); d != nil {
 		return d.encode(x)
 	}
 	switch familyOf(x.Target.Upstream) {
 	case nova, nova2:
-		return encode(x, others, invokePath(x)) // what else Nova takes has another place here
+		return encode(x, others, invokePath(x)) // the extra fields of Nova belong elsewhere in this format
 	case claude:
 	default:
 		if host := foreign(x.Target.Upstream); host != "" {
@@ -71,8 +72,8 @@ func (a invoke) Encode(x providers.Exchange) (providers.Call, error) {
 	return call, err
 }
 
-// foreign is whose model it is, by its id, where that is another one than Anthropic;
-// "" where the id does not tell, as those of inference profiles.
+// foreign returns the maker of a model, by its ID, if it is not Anthropic; "" if the ID does
+// not tell, as with those of inference profiles.
 func foreign(model string) string {
 	for _, host := range []string{
 		"ai21", "amazon", "cohere", "deepseek", "google", "luma", "meta", "minimax", "mistral", "moonshot",
@@ -85,7 +86,7 @@ func foreign(model string) string {
 	return ""
 }
 
-// Decode reads a whole answer in the format that it has.
+// Decode reads a complete response in whichever format it has.
 func (a invoke) Decode(x providers.Exchange, h http.Header, body []byte) (*chat.Response, error) {
 	if x.Native == nil && jsonraw.Lookup(body, "output") != nil {
 		return a.converse.Decode(x, h, body)
@@ -104,12 +105,12 @@ func (a invoke) Decode(x providers.Exchange, h http.Header, body []byte) (*chat.
 	return r, err
 }
 
-// Fail reads an answer whose status says that it failed.
+// Fail reads a response whose status reports a failure.
 func (a invoke) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
 	return a.converse.Fail(x, status, h, body)
 }
 
-// Usage reads the usage of an answer that need not be one otherwise.
+// Usage reads the usage from a body that may not be a valid response otherwise.
 func (a invoke) Usage(x providers.Exchange, body []byte) *chat.Usage {
 	if u := a.converse.Usage(x, body); u != nil {
 		return u
@@ -117,12 +118,12 @@ func (a invoke) Usage(x providers.Exchange, body []byte) *chat.Usage {
 	return a.messages.Usage(x, body)
 }
 
-// Stream reads a streamed answer, whose first event tells its format.
+// Stream reads a streamed response, whose first event reveals its format.
 func (a invoke) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	return &invoked{Closer: body, a: a, x: x, chunks: chunks{frames: newFrames(body)}}
 }
 
-// invoked is a streamed answer whose format is not known before it begins.
+// invoked is a streamed response whose format is unknown until it begins.
 type invoked struct {
 	io.Closer
 
@@ -132,7 +133,7 @@ type invoked struct {
 	inner  chat.Stream
 }
 
-// Next is the next chunk.
+// Next returns the next chunk.
 func (s *invoked) Next() (chat.Chunk, error) {
 	if s.inner == nil {
 		first, err := s.chunks.next()
@@ -155,7 +156,7 @@ func (s *invoked) Next() (chat.Chunk, error) {
 	return s.inner.Next()
 }
 
-// Told is what was told of the usage so far.
+// Told returns the usage reported so far.
 func (s *invoked) Told() (t chat.Told) {
 	if s.inner != nil {
 		t = s.inner.Told()
@@ -163,13 +164,13 @@ func (s *invoked) Told() (t chat.Told) {
 	return t
 }
 
-// chunks are the events of a model inside the frames of AWS.
+// chunks reads the model's events from AWS's frames.
 type chunks struct {
 	frames *frames
-	held   []byte // is given first
+	held   []byte // returned first
 }
 
-// next is the next event as JSON.
+// next returns the next event as JSON.
 func (c *chunks) next() ([]byte, error) {
 	if data := c.held; data != nil {
 		c.held = nil
@@ -190,10 +191,10 @@ func (c *chunks) next() ([]byte, error) {
 	return data, nil
 }
 
-// events are the kinds of events of Converse, of which each has one.
+// events lists the kinds of Converse events; each event is exactly one of them.
 var events = []string{"messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"}
 
-// frame is the next event of a model that has its name around it.
+// frame returns the next event, unwrapped from the member that names its kind.
 func (c *chunks) frame() (frame, error) {
 	data, err := c.next()
 	if err != nil {
@@ -204,5 +205,5 @@ func (c *chunks) frame() (frame, error) {
 			return frame{name: name, data: value}, nil
 		}
 	}
-	return frame{data: data}, nil // of a kind that says nothing here
+	return frame{data: data}, nil // of a kind that is irrelevant here
 }

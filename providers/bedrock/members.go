@@ -6,12 +6,12 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// members is what Converse takes beyond what the OpenAI format has words for. Sources:
-// its reference, and the parameters of the families of models for what goes below
-// additionalModelRequestFields. There the bound of the output has many names, all of which
-// the bound of Converse itself is for: max_tokens, max_completion_tokens, max_gen_len,
-// max_tokens_to_sample, max_new_tokens, maxTokens, maxTokenCount. So has the number of
-// answers: n, num_generations, numResults. None of them is in the table.
+// members lists what Converse accepts beyond the OpenAI format. Sources: its reference, and
+// the parameters of each family of models for what goes below additionalModelRequestFields.
+// Two settings have many names there, and none of those is listed, because Converse's own
+// member covers them: the limit on the output (max_tokens, max_completion_tokens,
+// max_gen_len, max_tokens_to_sample, max_new_tokens, maxTokens, maxTokenCount), and the
+// number of choices (n, num_generations, numResults).
 func members() providers.Members {
 	const extra = "additionalModelRequestFields."
 	below := func(name string, inner ...string) providers.Line {
@@ -28,7 +28,7 @@ func members() providers.Members {
 		providers.Free.Of(extra+"top_k", extra+"topK", extra+"k", extra+"p", extra+"reasoning_effort", extra+"stop_sequences",
 			extra+"temperature", extra+"top_p", extra+"inferenceConfig.topK", extra+"frequency_penalty", extra+"presence_penalty",
 			extra+"seed", extra+"random_seed", extra+"safe_prompt", extra+"enable_thinking", extra+"anthropic_version"),
-		// What is thought is output, which is bounded.
+		// Reasoning is output, which is limited.
 		below("thinking", "type", "budget_tokens", "display"), below("reasoning_config", "type", "budget_tokens"),
 		below("reasoningConfig", "type", "maxReasoningEffort"), below("output_config", "effort", "format"),
 		providers.Unknown.Of(extra+"inferenceConfig.*"),
@@ -36,7 +36,7 @@ func members() providers.Members {
 		providers.Stored.Of("promptVariables"),
 		providers.Refused.Of("guardrailConfig"),
 		providers.Free.Of("tools.toolSpec", "tools.cachePoint"),
-		// Of the tools of Nova the price of the interpreter of code is not known.
+		// Of Nova's tools, the code interpreter has no known price.
 		providers.PricedBy(providers.MeterGrounding, 0, "tools.systemTool.name=nova_grounding"),
 		providers.Unknown.Of("tools.systemTool.*"),
 	)

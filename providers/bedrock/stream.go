@@ -10,40 +10,40 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Stream reads a streamed answer.
+// Stream reads a streamed response.
 func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	return translate.NewStream(a.events(x, newFrames(body).next), body)
 }
 
-// events reads a streamed answer from frames.
+// events reads a streamed response from frames.
 func (a completions) events(x providers.Exchange, next func() (frame, error)) *stream {
 	return &stream{next: next, format: familyOf(x.Target.Upstream).format(), head: a.head(x)}
 }
 
-// stream ends properly where the connection ends after a stop reason came.
+// stream ends properly if the connection ends after a stop reason arrived.
 type stream struct {
 	next   func() (frame, error)
-	format string // of reasoning
+	format string // of the reasoning
 	head   translate.Head
 	open   []block
-	calls  int          // that began
+	calls  int          // calls that began
 	think  int          // blocks of reasoning that began
 	chars  int64        // of the text so far
 	did    chat.Metered // by the provider's own tools
 	done   bool
 }
 
-// block is one that is being streamed.
+// block is a content block that is being streamed.
 type block struct {
-	index     string // as it stands in the events
-	call      int    // of a tool call; -1 for none
-	thought   int    // of reasoning; -1 for none
+	index     string // as written in the events
+	call      int    // index of the tool call; -1 for none
+	thought   int    // index of the reasoning block; -1 for none
 	pieces    bool   // arguments came
 	start     int64  // where its text begins
 	citations [][]byte
 }
 
-// Step reads one event. What is not known leaves nothing behind.
+// Step reads one event. Unknown events produce nothing.
 func (s *stream) Step(e *translate.Emitter) error {
 	f, err := s.next()
 	if err != nil {
@@ -86,7 +86,7 @@ func (s *stream) Step(e *translate.Emitter) error {
 	return nil
 }
 
-// at is the block that an event is about. Texts begin without an event of their own.
+// at returns the block that an event is about. Text blocks begin without a start event.
 func (s *stream) at(data []byte) *block {
 	index := string(jsonraw.Lookup(data, "contentBlockIndex"))
 	i := slices.IndexFunc(s.open, func(b block) bool { return b.index == index })
@@ -137,7 +137,7 @@ func (s *stream) delta(m *translate.Message, data []byte) {
 	}
 }
 
-// argue adds to the arguments of a call.
+// argue appends to the arguments of a call.
 func (b *block) argue(m *translate.Message, piece translate.Words) {
 	if len(piece) > 0 && b.call >= 0 {
 		b.pieces = true
@@ -145,7 +145,7 @@ func (b *block) argue(m *translate.Message, piece translate.Words) {
 	}
 }
 
-// stop ends a block. A call of a tool that takes nothing has no arguments.
+// stop ends a block. A call to a tool that takes nothing has no arguments.
 func (s *stream) stop(m *translate.Message, data []byte) {
 	b := s.at(data)
 	if !b.pieces {
@@ -154,5 +154,5 @@ func (s *stream) stop(m *translate.Message, data []byte) {
 	for _, c := range b.citations {
 		m.Cite(source(c, b.start, s.chars))
 	}
-	b.index = "ended" // no index reads like this
+	b.index = "ended" // matches no real index
 }

@@ -12,20 +12,21 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Older models take a text by InvokeModel, and go on with it. A conversation becomes
-// such a text in the words that each was taught; what is not text they cannot be given.
+// Older models take a text through InvokeModel and continue it. A conversation is turned
+// into such a text with the markers that each family was trained on; such models accept
+// nothing but text.
 
-// dialogue is how a family of such models is asked.
+// dialogue describes how a family of such models is prompted.
 type dialogue struct {
-	name string // is in the id of its models
-	// What its settings are called; "" for those that it does not have.
+	name string // a substring of its models' IDs
+	// The names of its settings; "" for those that it does not have.
 	prompt, within, bound, temperature, topP, topK, stop string
 
-	before, after map[string]string // a turn, by its role
-	begin, answer string            // the text, and what it ends in
+	before, after map[string]string // text around a turn, by its role
+	begin, answer string            // what the prompt starts and ends with
 }
 
-// dialogueOf is the family of a model, nil for those that hold conversations.
+// dialogueOf returns a model's family, or nil for models that take conversations.
 func dialogueOf(model string) *dialogue {
 	list := dialogues()
 	for i := range list {
@@ -72,7 +73,7 @@ func dialogues() []dialogue {
 	return []dialogue{titan, cohere, light, old, llama, mistral}
 }
 
-// encode writes the call for a model that goes on with a text.
+// encode writes the call for a text-completion model.
 func (d *dialogue) encode(x providers.Exchange) (providers.Call, error) {
 	call, err := translate.Encode(x, translate.Format{Path: invokePath(x)}, func(r *translate.Request) ([]byte, error) {
 		var set translate.Settings
@@ -122,7 +123,7 @@ func (d *dialogue) encode(x providers.Exchange) (providers.Call, error) {
 	return call, err
 }
 
-// text is the conversation in the words of the model.
+// text returns the conversation in the model's prompt format.
 func (d *dialogue) text(r *translate.Request) (string, error) {
 	var b strings.Builder
 	b.WriteString(d.begin)
@@ -139,7 +140,7 @@ func (d *dialogue) text(r *translate.Request) (string, error) {
 	return b.String(), nil
 }
 
-// piece is a text that a model wrote, whole or the next of it.
+// piece is a text that a model wrote, or the next part of one.
 type piece struct {
 	text   []byte // as JSON
 	native string // why it ended
@@ -147,14 +148,14 @@ type piece struct {
 	found  bool
 }
 
-// read takes in an answer in whichever of the formats it is.
+// read reads a response in any of the formats.
 func (p *piece) read(body []byte) {
 	for name, value := range jsonraw.Each(body) {
 		switch string(name) {
 		case "results", "generations", "outputs":
 			for e := range jsonraw.Elements(value) {
 				p.read(e)
-				break // one is asked for
+				break // we asked for only one
 			}
 		case "outputText", "generation", "completion", "text":
 			if jsonraw.IsString(value) {
@@ -179,7 +180,7 @@ func (p *piece) read(body []byte) {
 	}
 }
 
-// whole is a count, which some models write as 3.0.
+// whole strips the fraction of a count, which some models write as 3.0.
 func whole(count []byte) []byte { return []byte(strings.TrimSuffix(string(count), ".0")) }
 
 func (p *piece) counted() *translate.Usage {
@@ -199,7 +200,7 @@ func (p *piece) finish() string {
 	return "stop"
 }
 
-// decodeText reads a whole answer; false where it is in another format.
+// decodeText reads a complete response; it returns false for one in another format.
 func (a invoke) decodeText(x providers.Exchange, h http.Header, body []byte) (*chat.Response, bool) {
 	var p piece
 	p.read(body)

@@ -13,19 +13,19 @@ import (
 	"tallyroute/providers"
 )
 
-// format marks our elements of reasoning_details.
+// format marks the elements of reasoning_details that we produce.
 const format = "cohere-v2"
 
-// completions is the codec of chat completions.
+// completions is the codec for chat completions.
 type completions struct {
 	// Now is the clock: answers do not say when they were made.
 	Now func() time.Time
 }
 
-// New is the adapter.
+// New returns the adapter.
 func New() providers.Adapter { return At(time.Now) }
 
-// At is the adapter with another clock.
+// At returns the adapter with the given clock.
 func At(now func() time.Time) providers.Adapter {
 	a := completions{now}
 	return providers.Adapter{Chat: a, Embed: embeddings{a}, Quirks: providers.Quirks{Members: members(), Search: providers.SearchNever}}

@@ -10,7 +10,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Decode reads a whole answer.
+// Decode reads a complete, non-streamed response.
 func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if err := translate.Valid(body); err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func count(usage []byte) *translate.Usage {
 	return u
 }
 
-// Usage reads the usage of an answer that need not be one otherwise.
+// Usage reads the usage from a body that may not be a valid response otherwise.
 func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
 	return count(jsonraw.Lookup(body, "usage")).Chat("")
 }
@@ -78,7 +78,7 @@ func unfinished(reason string, data []byte) *providers.Error {
 	return &providers.Error{Kind: providers.KindOverload, Detail: d, Err: &d}
 }
 
-// finish is a reason in the OpenAI format's words.
+// finish translates a finish reason into the OpenAI format's terms.
 func finish(reason string, calls int) string {
 	switch reason {
 	case "MAX_TOKENS", "ERROR_LIMIT":
@@ -94,7 +94,7 @@ func finish(reason string, calls int) string {
 	return "stop"
 }
 
-// speaker makes one message of the pieces of an answer.
+// speaker builds one message from the pieces of a response.
 type speaker struct{ calls, details int }
 
 func (s *speaker) message(m *translate.Message, raw []byte) {

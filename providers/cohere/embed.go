@@ -14,7 +14,7 @@ import (
 
 const embedPath = "/v2/embed"
 
-// embeddings is the codec of embeddings.
+// embeddings is the codec for embeddings.
 type embeddings struct{ completions }
 
 // InputsPerCall is the bound of Cohere's API.
@@ -56,7 +56,7 @@ func purpose(r *chat.Request) string {
 	}
 }
 
-// Decode reads an answer with vectors.
+// Decode reads a response with embedding vectors.
 func (embeddings) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	var c translate.Counter
 	n := c.At(body, "meta", "billed_units", "input_tokens")

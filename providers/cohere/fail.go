@@ -10,7 +10,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Fail reads an answer whose status says that it failed.
+// Fail reads a response whose status reports a failure.
 func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	if _, ok := chat.ParseError(body); !ok {
 		e := translate.Unread("cohere", status)
@@ -20,7 +20,7 @@ func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []
 	return failure(status, body)
 }
 
-// failure describes an error object; status is 0 where none tells.
+// failure describes an error object; status is 0 if it is unknown.
 func failure(status int, body []byte) *providers.Error {
 	d, _ := chat.ParseError(body)
 	if d.Type == "" {

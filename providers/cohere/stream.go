@@ -9,7 +9,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Stream reads a streamed answer.
+// Stream reads a streamed response.
 func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	return translate.NewStream(&stream{a: a, x: x, Frames: translate.NewFrames(body)}, body)
 }

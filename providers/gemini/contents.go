@@ -11,9 +11,9 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// contents writes the conversation. System messages are one instruction, wherever
-// they stand; the results of one round of calls are one turn. Before Gemini 3 a result is
-// text alone: what else it holds is shown by the user.
+// contents writes the conversation. System messages become one instruction, wherever they
+// occur; the results of one round of calls form one turn. Before Gemini 3, a result can
+// only be text, so any other parts of it move to a user turn.
 func (e *encoder) contents() error {
 	if versionOf(e.Model()) < 300 {
 		e.ShowResults(func(p translate.Part) bool { return p.Kind != translate.Text })
@@ -41,14 +41,14 @@ func (e *encoder) contents() error {
 		}
 	}
 	flush()
-	if len(e.turns) == 0 { // there must be one
+	if len(e.turns) == 0 { // Google requires at least one
 		e.turn("user", spoken(e.system))
 		e.system = nil
 	}
 	return nil
 }
 
-// turn adds a turn. The user has the first.
+// turn adds a turn. The first must be the user's.
 func (e *encoder) turn(role string, parts [][]byte) {
 	if len(e.turns) == 0 && role != "user" {
 		e.turn("user", spoken(nil))
@@ -59,12 +59,12 @@ func (e *encoder) turn(role string, parts [][]byte) {
 	e.turns = append(e.turns, o.Bytes())
 }
 
-// said is what the system, a user or the assistant said.
+// said writes what the system, a user or the assistant said.
 func (e *encoder) said(t *translate.Turn) error {
 	if t.Role == "assistant" {
 		return e.assistant(t)
 	}
-	t.Parts = slices.DeleteFunc(t.Parts, func(p translate.Part) bool { // Google refuses texts of nothing
+	t.Parts = slices.DeleteFunc(t.Parts, func(p translate.Part) bool { // Google refuses empty texts
 		return p.Kind == translate.Text && len(p.Text.Bytes()) == 0
 	})
 	parts, err := e.parts(t)
@@ -79,7 +79,7 @@ func (e *encoder) said(t *translate.Turn) error {
 	return nil
 }
 
-// spoken is the parts of what a user said, who has to say something.
+// spoken returns the parts of a user's turn, or a placeholder if there are none.
 func spoken(parts [][]byte) [][]byte {
 	if len(parts) == 0 {
 		return [][]byte{text(jsonraw.Quote(translate.Silence))}
@@ -108,13 +108,13 @@ func (e *encoder) parts(t *translate.Turn) ([][]byte, error) {
 	return list, nil
 }
 
-// media is an image, a sound, a film or a document: by its bytes, or by the place
-// from which Google itself will fetch it.
+// media writes an image, audio, a video or a document: its bytes, or the address from which
+// Google fetches it.
 func (e *encoder) media(t *translate.Turn, p translate.Part) ([]byte, error) {
 	m := p.Media
 	mime := m.MIME
 	if mime == "" && p.Kind == translate.Image {
-		mime = "image/jpeg" // Google looks at the bytes, too
+		mime = "image/jpeg" // Google also inspects the bytes
 	}
 	var o jsonraw.Object
 	if m.Inline() {
@@ -137,12 +137,12 @@ func (e *encoder) media(t *translate.Turn, p translate.Part) ([]byte, error) {
 	return jsonraw.One("fileData", o.Bytes()), nil
 }
 
-// quoted is base64 as a JSON string.
+// quoted returns base64 data as a JSON string.
 func quoted(data []byte) []byte {
 	return append(append(append(make([]byte, 0, len(data)+2), '"'), data...), '"')
 }
 
-// result is what a function gave. It must be an object.
+// result writes a function's result, which must be an object.
 func (e *encoder) result(t *translate.Turn) ([]byte, error) {
 	if t.Called == "" {
 		return nil, t.Unanswerable()
@@ -166,8 +166,8 @@ func (e *encoder) result(t *translate.Turn) ([]byte, error) {
 	return jsonraw.One("functionResponse", o.Bytes()), nil
 }
 
-// object is a text as an object: the one that it spells, or one that holds it. In an
-// object Google would take "$ref" for a pointer to another part.
+// object returns a text as an object: the one that it encodes, or one that wraps it. Google
+// would take "$ref" in an object as a reference to another part, so such text is wrapped.
 func object(text string) []byte {
 	raw := []byte(strings.TrimSpace(text))
 	if !json.Valid(raw) || raw[0] != '{' && raw[0] != '[' || bytes.Contains(raw, []byte(`"$ref"`)) {
@@ -179,8 +179,8 @@ func object(text string) []byte {
 	return raw
 }
 
-// assistant writes what the model said: what it thought, its text and its calls,
-// each with its signature.
+// assistant writes the model's turn: its reasoning, its text and its calls, each with its
+// signature.
 func (e *encoder) assistant(t *translate.Turn) error {
 	s := e.signatures(t)
 	list := s.thoughts
@@ -217,15 +217,15 @@ func written(call translate.Call, signature string) []byte {
 	return o.Bytes()
 }
 
-// signed is what reasoning_details bring back to Google.
+// signed holds what reasoning_details return to Google.
 type signed struct {
 	thoughts [][]byte          // parts
 	answer   string            // the signature of the text
-	calls    map[string]string // those of calls, by their ids
+	calls    map[string]string // the signatures of calls, by call ID
 }
 
-// signatures reads reasoning_details. Those of other providers say nothing to this
-// one; thoughts without a signature are not needed again.
+// signatures reads reasoning_details. Those of other providers mean nothing to Google, and
+// thoughts without a signature need not be sent again.
 func (e *encoder) signatures(t *translate.Turn) signed {
 	s := signed{calls: make(map[string]string)}
 	thought, foreign := "", t.Reasoning != "" && len(t.Details) == 0
@@ -270,8 +270,8 @@ func (s *signed) think(thought, signature string) {
 	s.thoughts = append(s.thoughts, o.Bytes())
 }
 
-// text puts the signature of the text on the last part of it, or on an empty one
-// if there is none: list begins with the thoughts.
+// text attaches the signature of the text to its last part, or to an empty part if there is
+// none: list begins with the thoughts.
 func (s *signed) text(list [][]byte) [][]byte {
 	if s.answer == "" {
 		return list
@@ -285,11 +285,11 @@ func (s *signed) text(list [][]byte) [][]byte {
 	return append(list, jsonraw.Extend(text([]byte(`""`)), o))
 }
 
-// unsigned is what Google asks to be sent in place of the signature of a call that
-// another model made.
+// unsigned is what Google asks for in place of a signature if the call was made by another
+// model.
 const unsigned = "skip_thought_signature_validator"
 
-// of is the signature of a call. The first call of a turn must have one.
+// of returns the signature of a call. The first call of a turn must have one.
 func (s *signed) of(call translate.Call, i int, model string) string {
 	if sig := googleSignature(call.Extra); sig != "" {
 		return sig
@@ -303,7 +303,7 @@ func (s *signed) of(call translate.Call, i int, model string) string {
 	return ""
 }
 
-// image is a picture that the model made, with its signature.
+// image adds the signature to an image that the model generated.
 func (s *signed) image(part []byte, i int, model string) []byte {
 	signature := s.calls[imageID(i)]
 	if signature == "" && third(model) {
@@ -317,7 +317,7 @@ func (s *signed) image(part []byte, i int, model string) []byte {
 	return jsonraw.Extend(part, o)
 }
 
-// imageID is under which the signature of a picture is kept among the details.
+// imageID returns the ID under which an image's signature is kept among the details.
 func imageID(i int) string { return "image_" + strconv.Itoa(i) }
 
 func googleSignature(extra []byte) string {

@@ -8,7 +8,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Count makes of a call one that counts its prompt.
+// Count turns a call into one that only counts the tokens of its prompt.
 func (a completions) Count(x providers.Exchange, call providers.Call) (providers.Call, bool) {
 	at, _, ok := strings.Cut(a.path(x), ":")
 	if !ok {
@@ -28,5 +28,5 @@ func (a completions) Count(x providers.Exchange, call providers.Call) (providers
 	return call, true
 }
 
-// Counted reads the answer to it.
+// Counted reads the response to such a call.
 func (completions) Counted(body []byte) (int64, bool) { return translate.Counted(body, "totalTokens") }

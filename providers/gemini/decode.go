@@ -11,7 +11,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Decode reads a whole answer.
+// Decode reads a complete, non-streamed response.
 func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	r, err := read(body)
 	if err != nil {
@@ -40,19 +40,19 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 	return translate.Response(h, choices, found.with(x, count(r.usage))), nil
 }
 
-// Stream reads a streamed answer.
+// Stream reads a streamed response.
 func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	return translate.NewStream(&stream{a: a, x: x, frames: translate.NewFrames(body)}, body)
 }
 
-// stream ends with its connection: only then the last finish reason is known, for
-// some models send one with every piece.
+// stream ends with its connection. Only then is the last finish reason known, because some
+// models send one with every piece.
 type stream struct {
 	a       completions
 	x       providers.Exchange
 	frames  *translate.Frames
 	choices []*choice
-	ends    []string // their finish reasons, "" if there is none yet
+	ends    []string // their finish reasons; "" if there is none yet
 	blocked string
 	usage   []byte
 	found   searches
@@ -97,10 +97,10 @@ func (s *stream) Step(q *translate.Emitter) error {
 	return nil
 }
 
-// told is what Google told of the usage with its last piece.
+// told returns the usage that Google reported with its latest piece.
 func (s *stream) told() *translate.Usage { return s.found.with(s.x, count(s.usage)) }
 
-// at is where the choice with an index stands.
+// at returns the position of the choice with an index.
 func (s *stream) at(q *translate.Emitter, index int) int {
 	i := slices.IndexFunc(s.choices, func(c *choice) bool { return c.index == index })
 	if i < 0 {
@@ -110,7 +110,7 @@ func (s *stream) at(q *translate.Emitter, index int) int {
 	return i
 }
 
-// end says how the choices ended, if all of them did, and what was used.
+// end emits how the choices ended, if all of them did, and the usage.
 func (s *stream) end(q *translate.Emitter) error {
 	if len(s.choices) == 0 && s.blocked != "" {
 		m := refusal(s.blocked)
@@ -120,7 +120,7 @@ func (s *stream) end(q *translate.Emitter) error {
 		return io.EOF
 	}
 	if len(s.choices) == 0 || slices.Contains(s.ends, "") {
-		return io.EOF // it was cut short
+		return io.EOF // the stream was cut short
 	}
 	if len(s.choices) == 1 && !s.choices[0].said && malformed(s.ends[0]) {
 		return translate.Malformed("the model gave up: " + s.ends[0])

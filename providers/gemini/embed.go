@@ -12,11 +12,11 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// embeddings is the codec of embeddings.
+// embeddings is the codec for embeddings.
 type embeddings struct{ completions }
 
-// InputsPerCall is what Google's references say: of the Gemini API 100, of Vertex
-// AI 250, but one text alone for its Gemini models.
+// InputsPerCall returns the limit in Google's references: 100 for the Gemini API and 250 for
+// Vertex AI, whose Gemini models take only one text.
 func (a embeddings) InputsPerCall(x providers.Exchange) int64 {
 	switch {
 	case !a.Vertex:
@@ -27,17 +27,16 @@ func (a embeddings) InputsPerCall(x providers.Exchange) int64 {
 	return 250
 }
 
-// alone reports a model of Vertex AI that is called as the Gemini API is called
-// for one text. Those before it have the form of all models that predict.
+// alone reports whether a Vertex AI model is called for one text, the way the Gemini API is.
+// Earlier models use the generic predict format.
 func (a embeddings) alone(x providers.Exchange) bool {
 	return a.Vertex && strings.Contains(x.Target.Upstream, "gemini-embedding") && !strings.Contains(x.Target.Upstream,
 		"gemini-embedding-001")
 }
 
-// Encode writes a batchEmbedContents call, or those that Vertex AI has for
-// it, embedContent and predict. The formats are documented at
-// https://ai.google.dev/api/embeddings and in the reference of Vertex AI, Text
-// embeddings API.
+// Encode writes a batchEmbedContents call, or one of its Vertex AI counterparts, embedContent
+// and predict. The formats are documented at https://ai.google.dev/api/embeddings and under
+// Text embeddings API in the Vertex AI reference.
 func (a embeddings) Encode(x providers.Exchange) (providers.Call, error) {
 	texts, err := providers.Texts(x.Request)
 	if err != nil {
@@ -71,7 +70,7 @@ func (a embeddings) Encode(x providers.Exchange) (providers.Call, error) {
 	return call, nil
 }
 
-// one is the request for one text.
+// one returns the request for one text.
 func one(x providers.Exchange, text []byte) (o jsonraw.Object) {
 	o.Raw("content", jsonraw.One("parts", jsonraw.Array([][]byte{jsonraw.One("text", text)})))
 	o.Some("taskType", task(x.Request))
@@ -100,7 +99,7 @@ func (a embeddings) predict(x providers.Exchange, texts [][]byte) (o jsonraw.Obj
 	return o
 }
 
-// task is what the texts are for, in Google's words; "" where the client does not say.
+// task returns what the texts are for, in Google's terms; "" if the client does not say.
 func task(r *chat.Request) string {
 	switch p := providers.PurposeOf(r); p {
 	case providers.ToFind:
@@ -112,7 +111,7 @@ func task(r *chat.Request) string {
 	}
 }
 
-// Decode reads an answer with vectors, in any of the three forms.
+// Decode reads a response with embedding vectors, in any of the three formats.
 func (embeddings) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if err := failure(body); err != nil {
 		return nil, err
@@ -124,7 +123,7 @@ func (embeddings) Decode(x providers.Exchange, _ http.Header, body []byte) (*cha
 	return r, nil
 }
 
-// values are the vectors of an answer.
+// values returns the vectors of a response.
 func values(body []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		if single := jsonraw.Lookup(body, "embedding", "values"); single != nil {
@@ -144,8 +143,8 @@ func values(body []byte) iter.Seq[[]byte] {
 	}
 }
 
-// usageOf is what an answer says it used: as a whole, or of each text. Some models
-// say nothing.
+// usageOf returns the usage that a response reports, in total or per text. Some models
+// report none.
 func usageOf(body []byte) *chat.Usage {
 	var c translate.Counter
 	n := c.At(body, "usageMetadata", "promptTokenCount")

@@ -11,7 +11,7 @@ import (
 
 // Encode writes a generateContent call.
 func (a completions) Encode(x providers.Exchange) (providers.Call, error) {
-	// A stream that is not asked for as events is one JSON array.
+	// A stream that is not requested as events is one JSON array.
 	format := translate.Format{Path: a.path(x), Tools: true, Effort: true, Reasoning: true, Extra: true, Images: true, JSONStream: true}
 	return translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {
 		e := encoder{completions: a, Request: r}
@@ -19,8 +19,8 @@ func (a completions) Encode(x providers.Exchange) (providers.Call, error) {
 	})
 }
 
-// path is where a model is called. Streams are asked for as events; without that
-// they would be one JSON array.
+// path returns the path to call a model. Streams are requested as events; otherwise they
+// would be one JSON array.
 func (a completions) path(x providers.Exchange) string {
 	model := strings.TrimPrefix(x.Target.Upstream, "models/")
 	at := a.Models + url.PathEscape(model)
@@ -33,7 +33,7 @@ func (a completions) path(x providers.Exchange) string {
 	return at + ":generateContent"
 }
 
-// encoder gathers the parts of a request.
+// encoder collects the parts of a request.
 type encoder struct {
 	completions
 	*translate.Request
@@ -42,7 +42,7 @@ type encoder struct {
 	tools         [][]byte
 	top, config   jsonraw.Object // of the request, and its generationConfig
 	calling       jsonraw.Object // functionCallingConfig
-	thought       []byte         // thinkingConfig in Google's own words
+	thought       []byte         // thinkingConfig, as the client wrote it in Google's own terms
 }
 
 func (e *encoder) body() ([]byte, error) {
@@ -75,7 +75,7 @@ func (e *encoder) body() ([]byte, error) {
 	return o.Bytes(), nil
 }
 
-// options are the top-level members that have a word in the format.
+// options returns the handlers of the top-level members that the format can express.
 func (e *encoder) options() map[string]translate.Option {
 	config := func(name string) translate.Option {
 		return func(value []byte) error { e.config.Raw(name, value); return nil }
@@ -102,7 +102,7 @@ func (e *encoder) options() map[string]translate.Option {
 	return options
 }
 
-// penalty is taken by models before 2.5 alone; later ones refuse it.
+// penalty applies only to models before 2.5; later ones refuse it.
 func (e *encoder) penalty(name string) translate.Option {
 	return func(value []byte) error {
 		if versionOf(e.Model()) >= 205 {
@@ -113,7 +113,7 @@ func (e *encoder) penalty(name string) translate.Option {
 	}
 }
 
-// google is what clients of Google's OpenAI endpoint say beside its format.
+// google reads the extensions that Google's own OpenAI endpoint accepts.
 func (e *encoder) google(value []byte) error {
 	for name, v := range jsonraw.Each(value) {
 		switch string(name) {
@@ -122,7 +122,7 @@ func (e *encoder) google(value []byte) error {
 		case "cached_content", "cachedContent":
 			e.top.Raw("cachedContent", v)
 		case "thinking_config", "thinkingConfig":
-			_ = e.thinkingConfig(v) // it takes all
+			_ = e.thinkingConfig(v) // it accepts everything
 		default:
 			e.Lose("google." + string(name))
 		}
@@ -130,7 +130,7 @@ func (e *encoder) google(value []byte) error {
 	return nil
 }
 
-// thinkingConfig is read when all is known that decides of it.
+// thinkingConfig only stores the value; it is evaluated once everything else is known.
 func (e *encoder) thinkingConfig(value []byte) error {
 	e.thought = value
 	return nil
@@ -157,7 +157,7 @@ func (e *encoder) modalities(value []byte) error {
 	return nil
 }
 
-// voice is who speaks. In which format is Google's choice.
+// voice sets the voice. Google chooses the audio format.
 func (e *encoder) voice(value []byte) error {
 	voice := jsonraw.Lookup(value, "voice")
 	if voice == nil {

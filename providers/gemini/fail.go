@@ -12,7 +12,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Fail reads an answer whose status says that it failed.
+// Fail reads a response whose status reports a failure.
 func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	object := first(body)
 	d, ok := chat.ParseError(object)
@@ -22,7 +22,7 @@ func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []
 	return describe(status, d, jsonraw.Lookup(object, "error"))
 }
 
-// first is the error of a body that may be a list with one in it.
+// first returns the error of a body that may be a list with one element.
 func first(body []byte) []byte {
 	for element := range jsonraw.Elements(body) {
 		return element
@@ -30,7 +30,7 @@ func first(body []byte) []byte {
 	return body
 }
 
-// failure is the error that a reply with a good status is, nil where it is none.
+// failure returns the error in a reply with a success status, or nil if there is none.
 func failure(data []byte) error {
 	object := first(data)
 	raw := jsonraw.Lookup(object, "error")
@@ -45,8 +45,8 @@ func failure(data []byte) error {
 	return describe(status, d, raw)
 }
 
-// describe finds whose fault an error is. The status word of Google's RPCs tells
-// more than the HTTP status, and the reason in the details more than the word.
+// describe classifies an error. Google's RPC status is more specific than the HTTP status,
+// and the reason in the details is more specific still.
 func describe(status int, d chat.Error, raw []byte) *providers.Error {
 	word := jsonraw.Text(jsonraw.Lookup(raw, "status"))
 	if d.Type == "" {
@@ -62,7 +62,7 @@ func describe(status int, d chat.Error, raw []byte) *providers.Error {
 	return e
 }
 
-// look reads one of the details of google.rpc.
+// look reads one google.rpc detail.
 func look(e *providers.Error, detail []byte) {
 	kind := jsonraw.Text(jsonraw.Lookup(detail, "@type"))
 	switch kind[strings.LastIndexByte(kind, '.')+1:] {
@@ -77,13 +77,13 @@ func look(e *providers.Error, detail []byte) {
 	case "QuotaFailure":
 		for violation := range jsonraw.Elements(jsonraw.Lookup(detail, "violations")) {
 			if strings.Contains(jsonraw.Text(jsonraw.Lookup(violation, "quotaId")), "PerDay") {
-				e.Kind = providers.KindQuota // it will not be back in a minute
+				e.Kind = providers.KindQuota // it will not recover within a minute
 			}
 		}
 	}
 }
 
-// reasons are those of google.rpc.ErrorInfo that tell one kind from another.
+// reasons maps the reasons of google.rpc.ErrorInfo that decide the kind of an error.
 var reasons = map[string]providers.Kind{
 	"API_KEY_INVALID": providers.KindCredential, "API_KEY_EXPIRED": providers.KindCredential,
 	"API_KEY_SERVICE_BLOCKED": providers.KindCredential, "SERVICE_DISABLED": providers.KindCredential,
@@ -93,7 +93,7 @@ var reasons = map[string]providers.Kind{
 	"RATE_LIMIT_EXCEEDED": providers.KindRate,
 }
 
-// words are the codes of google.rpc.
+// words maps the status codes of google.rpc.
 var words = map[string]providers.Kind{
 	"INVALID_ARGUMENT": providers.KindRequest, "FAILED_PRECONDITION": providers.KindRequest, "OUT_OF_RANGE": providers.KindRequest,
 	"UNIMPLEMENTED": providers.KindRequest, "ALREADY_EXISTS": providers.KindRequest,
@@ -104,8 +104,8 @@ var words = map[string]providers.Kind{
 	"DATA_LOSS": providers.KindOverload,
 }
 
-// signs are what messages say, in lower case, when the code says no more than that
-// the request was wrong.
+// signs lists phrases in messages, in lower case, for when the code says only that the
+// request was wrong.
 var signs = []struct {
 	kind providers.Kind
 	says []string
@@ -121,7 +121,7 @@ var signs = []struct {
 	{providers.KindQuota, []string{"enable billing", "billing account", "credits are depleted"}},
 }
 
-// classify says whose fault an error is; status is 0 where none tells.
+// classify returns the kind of an error; status is 0 if it is unknown.
 func classify(status int, word, message string) providers.Kind {
 	kind := words[word]
 	if kind == "" {

@@ -10,9 +10,9 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// cite tells the sources of an answer as citations of URLs. Google counts a place in
-// the text in bytes, the OpenAI format in characters. Of a stream the text is not kept,
-// and so Google's numbers stay.
+// cite adds the sources of an answer as URL citations. Google gives positions in the text in
+// bytes, the OpenAI format in characters. The text of a stream is not kept, so there Google's
+// numbers are passed on as they are.
 func cite(m *translate.Message, text string, grounded []byte) {
 	var chunks [][]byte
 	for c := range jsonraw.Elements(jsonraw.Lookup(grounded, "groundingChunks")) {
@@ -32,7 +32,7 @@ func cite(m *translate.Message, text string, grounded []byte) {
 	}
 }
 
-// characters is how many characters the first so many bytes of a text are.
+// characters returns the number of characters in the first n bytes of a text.
 func characters(text string, n int64) int64 {
 	if n > int64(len(text)) {
 		return n
@@ -40,10 +40,10 @@ func characters(text string, n int64) int64 {
 	return int64(utf8.RuneCountInString(strings.ToValidUTF8(text[:n], "")))
 }
 
-// searches are what an answer was grounded by, over all its candidates and pieces.
+// searches collects what an answer was grounded on, over all its candidates and pieces.
 type searches struct {
 	queries     map[string]bool
-	found, maps bool // a page, a place
+	found, maps bool // a web page; a place
 	stored      map[string]bool
 }
 
@@ -72,8 +72,8 @@ func note(set *map[string]bool, query []byte) {
 	(*set)[string(query)] = true
 }
 
-// with is the usage with what is charged for the searches: up to the second generation
-// of models a prompt that was answered with some, since the third each of them.
+// with returns the usage with the searches that are charged: up to Gemini 2, one for each
+// prompt that was answered with any; since Gemini 3, each search.
 func (s *searches) with(x providers.Exchange, u *translate.Usage) *translate.Usage {
 	if u == nil {
 		return nil

@@ -5,9 +5,8 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Members is what generateContent takes beyond what the OpenAI format has words for,
-// by the names that this format has for it. Source: the references of the Gemini API
-// and of Vertex AI.
+// Members lists what generateContent accepts beyond the OpenAI format, by the names used in
+// that format. Source: the references of the Gemini API and of Vertex AI.
 func Members() providers.Members {
 	lines := []providers.Line{
 		providers.Free.Of("safety_settings", "labels", "thinking_config", "google.safety_settings", "google.safetySettings",

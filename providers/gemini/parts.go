@@ -7,15 +7,15 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// choice is what came of one candidate so far.
+// choice is the state of one candidate so far.
 type choice struct {
-	id      string // of the answer
+	id      string // of the response
 	index   int
 	calls   int
-	details int // how many elements of reasoning_details
-	text    int // bytes
+	details int // the number of elements of reasoning_details
+	text    int // in bytes
 	images  int
-	said    bool // there was a part
+	said    bool // a part has arrived
 }
 
 // say reads the parts of a candidate.
@@ -32,8 +32,8 @@ func (c *choice) say(from candidate) translate.Message {
 	return m
 }
 
-// part reads one part. What is neither text nor a call nor a picture or sound,
-// such as code that Google has run, is kept among the details.
+// part reads one part. Anything other than text, calls, images and audio, such as code that
+// Google ran, is kept among the details.
 func (c *choice) part(m *translate.Message, raw []byte) {
 	signature := jsonraw.Text(jsonraw.Lookup(raw, "thoughtSignature"))
 	thought := string(jsonraw.Lookup(raw, "thought")) == "true"
@@ -74,7 +74,7 @@ func (c *choice) detail(kind string) jsonraw.Object {
 	return o
 }
 
-// thought is text that the model thought.
+// thought adds a piece of the model's reasoning.
 func (c *choice) thought(m *translate.Message, text []byte, signature string) {
 	m.Reasoning.Add(text)
 	d := c.detail("reasoning.text")
@@ -83,13 +83,13 @@ func (c *choice) thought(m *translate.Message, text []byte, signature string) {
 	m.Details = append(m.Details, d.Bytes())
 }
 
-// words are text that the model says.
+// words adds a piece of the model's answer.
 func (c *choice) words(m *translate.Message, text []byte, signature string) {
 	m.Text.Add(text)
 	c.encrypted(m, "", signature)
 }
 
-// encrypted keeps the signature of the text, or of the call with an id.
+// encrypted keeps the signature of the text, or of the call with an ID.
 func (c *choice) encrypted(m *translate.Message, id, signature string) {
 	if signature == "" {
 		return
@@ -100,7 +100,7 @@ func (c *choice) encrypted(m *translate.Message, id, signature string) {
 	m.Details = append(m.Details, d.Bytes())
 }
 
-// call is a call of a function. Before the third generation they have no ids.
+// call adds a function call. Models before the third generation give calls no IDs.
 func (c *choice) call(m *translate.Message, raw []byte, signature string) {
 	name := jsonraw.Lookup(raw, "name")
 	s := translate.ToolCall{Index: c.calls, ID: jsonraw.Text(jsonraw.Lookup(raw, "id")), Name: translate.WordsOf(name)}
@@ -120,7 +120,7 @@ func (c *choice) call(m *translate.Message, raw []byte, signature string) {
 	c.calls++
 }
 
-// media is a picture or a sound that the model made.
+// media adds an image or audio that the model generated.
 func (c *choice) media(m *translate.Message, raw []byte, signature string) bool {
 	mime, data := jsonraw.Text(jsonraw.Lookup(raw, "mimeType")), jsonraw.Lookup(raw, "data")
 	if len(data) < len(`""`) || data[0] != '"' {
@@ -147,7 +147,7 @@ func (c *choice) media(m *translate.Message, raw []byte, signature string) bool 
 	return true
 }
 
-// logprobs are the logarithms of probabilities as the OpenAI format has them.
+// logprobs converts log probabilities into the OpenAI format.
 func logprobs(raw []byte) []byte {
 	var tops [][]byte
 	for t := range jsonraw.Elements(jsonraw.Lookup(raw, "topCandidates")) {
@@ -177,7 +177,7 @@ func probability(raw []byte) jsonraw.Object {
 	o.Text("token", jsonraw.Text(jsonraw.Lookup(raw, "token")))
 	p := jsonraw.Present(jsonraw.Lookup(raw, "logProbability"))
 	if p == nil {
-		p = []byte("0") // Google leaves zeroes out
+		p = []byte("0") // Google omits zeros
 	}
 	o.Raw("logprob", p)
 	o.Raw("bytes", []byte("null"))

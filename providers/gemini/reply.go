@@ -9,11 +9,11 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// reply is one GenerateContentResponse: a whole answer, or a piece of one.
+// reply is one GenerateContentResponse: a complete response, or a piece of one.
 type reply struct {
 	id, model, created string
 	candidates         []candidate
-	blocked            string // why the prompt was, "" where it was not
+	blocked            string // why the prompt was blocked; "" if it was not
 	usage              []byte // usageMetadata
 }
 
@@ -26,7 +26,7 @@ type candidate struct {
 	grounded []byte // groundingMetadata
 }
 
-// read reads a reply. Its error is an *providers.Error where Google reports one.
+// read reads a reply. The error is an *providers.Error if Google reports one.
 func read(data []byte) (reply, error) {
 	var r reply
 	if err := translate.Valid(data); err != nil {
@@ -78,8 +78,8 @@ func readCandidate(raw []byte) candidate {
 	return c
 }
 
-// head is what is said of an answer as a whole. Without an identifier of Google's
-// it gets one from what came first.
+// head returns the fields that describe a response as a whole. Without an ID from Google, it
+// derives one from the first data.
 func (a completions) head(x providers.Exchange, r reply, data []byte) translate.Head {
 	h := translate.Head{ID: r.id, Model: r.model, Created: translate.Unix(r.created, a.Now), Tier: tier(r.usage)}
 	if h.ID == "" {
@@ -91,7 +91,7 @@ func (a completions) head(x providers.Exchange, r reply, data []byte) translate.
 	return h
 }
 
-// tier is the service tier that was used, in the OpenAI format's words.
+// tier returns the service tier that was used, in the OpenAI format's terms.
 func tier(usage []byte) string {
 	word := jsonraw.Text(jsonraw.Lookup(usage, "serviceTier")) + jsonraw.Text(jsonraw.Lookup(usage, "trafficType"))
 	switch word = strings.ToLower(word); {
@@ -105,8 +105,8 @@ func tier(usage []byte) string {
 	return ""
 }
 
-// count makes the kinds of the OpenAI format of Google's: thoughts stand beside
-// the candidates there, and what tools brought in beside the prompt.
+// count converts Google's token counts into the OpenAI format's. Google counts thoughts
+// separately from the candidates, and the input of tools separately from the prompt.
 func count(metadata []byte) *translate.Usage {
 	if metadata == nil {
 		return nil
@@ -126,13 +126,13 @@ func count(metadata []byte) *translate.Usage {
 	return u
 }
 
-// Usage reads the usage of an answer that need not be one otherwise.
+// Usage reads the usage from a body that may not be a valid response otherwise.
 func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
 	metadata := jsonraw.Present(jsonraw.Lookup(body, "usageMetadata"))
 	return count(metadata).Chat(tier(metadata))
 }
 
-// audio is how many of some tokens were sound.
+// audio returns how many of certain tokens were audio.
 func audio(u *translate.Usage, metadata []byte, details string) int64 {
 	var n int64
 	for d := range jsonraw.Elements(jsonraw.Lookup(metadata, details)) {
@@ -143,15 +143,15 @@ func audio(u *translate.Usage, metadata []byte, details string) int64 {
 	return n
 }
 
-// malformed reports that what the model wrote cannot be read. Asked again, it may do
-// better.
+// malformed reports a finish reason that means the model's output cannot be parsed. A retry
+// may succeed.
 func malformed(reason string) bool {
 	return reason == "MALFORMED_FUNCTION_CALL" || reason == "MALFORMED_RESPONSE"
 }
 
-// finish is a reason in the OpenAI format's words. Google says STOP where
-// functions are called. An answer that ended for a reason that is not a good end is told as
-// filtered, so that nobody takes it for whole.
+// finish translates a finish reason into the OpenAI format's terms. Google says STOP even if
+// functions are called. An answer that ended for an abnormal reason is reported as filtered,
+// so that nobody takes it for a complete one.
 func finish(reason string, calls int) string {
 	switch reason {
 	case "MAX_TOKENS":
@@ -169,7 +169,7 @@ func finish(reason string, calls int) string {
 	return "content_filter"
 }
 
-// refusal is what is said of a prompt that was not answered.
+// refusal returns the message for a prompt that was blocked.
 func refusal(blocked string) (m translate.Message) {
 	m.Unbilled = true
 	m.Refusal.AddText("The prompt was blocked: " + blocked + ".")

@@ -2,9 +2,9 @@ package gemini
 
 import "tallyroute/providers/schema"
 
-// subset is what Google takes of JSON Schema, for answers and for functions. Source:
-// FunctionDeclaration.parametersJsonSchema and GenerationConfig.responseJsonSchema at
-// https://ai.google.dev/api/generate-content.
+// subset returns the subset of JSON Schema that Google accepts, for responses and for
+// functions. Source: FunctionDeclaration.parametersJsonSchema and
+// GenerationConfig.responseJsonSchema at https://ai.google.dev/api/generate-content.
 func subset() *schema.Subset {
 	return &schema.Subset{
 		Keywords: []string{
@@ -15,7 +15,7 @@ func subset() *schema.Subset {
 	}
 }
 
-// functions is what it takes for functions, whose parameters are one object.
+// functions returns the subset for functions, whose parameters must be a single object.
 func functions() *schema.Subset {
 	s := subset()
 	s.Flat = true

@@ -8,17 +8,17 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// thinker is how a model can be told how much to think: by a level since the third
-// generation, by a budget of tokens before, and not at all where both are empty.
+// thinker describes how a model can be told how much to think: by a level since the third
+// generation, by a budget of tokens before, and not at all if both are empty.
 type thinker struct {
-	levels      []string // from the lowest on
-	least, most int64    // tokens of a budget
-	stops       bool     // a budget of 0 turns it off
+	levels      []string // in ascending order
+	least, most int64    // limits of the budget, in tokens
+	stops       bool     // a budget of 0 turns thinking off
 }
 
-// thinkerOf goes by the model's name. One that is not known is taken for the newest,
-// of which all know the three levels. Source: the tables at
-// https://ai.google.dev/gemini-api/docs/thinking and what its models refuse.
+// thinkerOf goes by the model's name. An unknown model is treated as the newest, all of
+// which support the three levels. Source: the tables at
+// https://ai.google.dev/gemini-api/docs/thinking, and what Google's models refuse.
 func thinkerOf(model string) thinker {
 	v := versionOf(model)
 	flash := strings.Contains(model, "flash")
@@ -45,11 +45,10 @@ func thinkerOf(model string) thinker {
 	return thinker{levels: []string{"LOW", "MEDIUM", "HIGH"}}
 }
 
-// newest is the version of models whose name tells none, as those that are called
-// latest.
+// newest is the version of models whose name has none, such as those called latest.
 const newest = 399
 
-// versionOf is a model's version, 205 for 2.5.
+// versionOf returns a model's version, such as 205 for 2.5.
 func versionOf(model string) int {
 	_, rest, ok := strings.Cut(model, "gemini-")
 	if !ok || rest == "" || rest[0] < '0' || rest[0] > '9' {
@@ -62,10 +61,10 @@ func versionOf(model string) int {
 	return v
 }
 
-// third reports a model that refuses calls of functions without a signature.
+// third reports whether a model refuses function calls without a signature.
 func third(model string) bool { return strings.Contains(model, "gemini") && versionOf(model) >= 300 }
 
-// What Google's own OpenAI endpoint makes of reasoning_effort.
+// How Google's own OpenAI endpoint maps reasoning_effort.
 var (
 	budgets = map[string]int64{"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
 	levels  = map[string]string{
@@ -74,8 +73,8 @@ var (
 	ranks = map[string]int{"MINIMAL": 0, "LOW": 1, "MEDIUM": 2, "HIGH": 3}
 )
 
-// thinking says how much is to be thought, in the model's own way. What it cannot
-// be told as it was asked is told as lost.
+// thinking writes how much the model is to think, in the model's own terms. If a wish can't
+// be met exactly, it is reported as lost.
 func (e *encoder) thinking() error {
 	own := e.ownThinking()
 	effort := e.Effort()
@@ -108,7 +107,7 @@ func (e *encoder) thinking() error {
 	w.bounded = w.bounded || w.budget > 0
 	exact := t.write(&e.config, w)
 	if own == nil && len(t.levels) > 0 && (effort.Level == "xhigh" || effort.Level == "max") {
-		exact = false // there is none above high
+		exact = false // no level is above high
 	}
 	if !exact {
 		if own != nil {
@@ -120,15 +119,15 @@ func (e *encoder) thinking() error {
 	return nil
 }
 
-// wish is how much a client wants a model to think.
+// wish is how much thinking a client asks for.
 type wish struct {
-	budget  int64 // in tokens, where bounded; -1 leaves it to the model
+	budget  int64 // in tokens, if bounded; -1 leaves it to the model
 	bounded bool
 	level   string
-	show    bool // thoughts are wanted in the answer
+	show    bool // the answer should include the thoughts
 }
 
-// write is false where what is asked for is not quite what is written.
+// write writes the wish. It returns false if what it writes is not quite what was asked for.
 func (t thinker) write(config *jsonraw.Object, w wish) (exact bool) {
 	exact = true
 	var o jsonraw.Object
@@ -146,7 +145,7 @@ func (t thinker) write(config *jsonraw.Object, w wish) (exact bool) {
 		o.Text("thinkingLevel", level)
 		exact = level == w.level
 	case w.bounded:
-		o.Int("thinkingBudget", w.budget) // still taken, in place of a level
+		o.Int("thinkingBudget", w.budget) // still accepted in place of a level
 	}
 	if w.show {
 		o.Word("includeThoughts", "true")
@@ -155,7 +154,7 @@ func (t thinker) write(config *jsonraw.Object, w wish) (exact bool) {
 	return exact
 }
 
-// budget is one that the model takes.
+// budget returns the nearest budget that the model accepts.
 func (t thinker) budget(asked int64) int64 {
 	if asked < 0 || asked == 0 && t.stops {
 		return asked
@@ -163,7 +162,7 @@ func (t thinker) budget(asked int64) int64 {
 	return min(max(asked, t.least), t.most)
 }
 
-// level is the one of the model's own that is nearest, rather above than below.
+// level returns the model's nearest level, preferring a higher one.
 func (t thinker) level(asked string) string {
 	for _, l := range t.levels {
 		if ranks[l] >= ranks[asked] {
@@ -173,7 +172,7 @@ func (t thinker) level(asked string) string {
 	return t.levels[len(t.levels)-1]
 }
 
-// ownThinking is what the client says in Google's own words, nil where it does not.
+// ownThinking returns the settings in Google's own terms, or nil if the client gave none.
 func (e *encoder) ownThinking() *wish {
 	if e.thought == nil {
 		return nil

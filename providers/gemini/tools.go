@@ -5,8 +5,8 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// declare writes the tools: functions in one declaration, and Google's own tools
-// as the client gives them.
+// declare writes the tools: functions in one declaration, and Google's own tools as the
+// client gives them.
 func (e *encoder) declare() error {
 	tools, err := e.Tools()
 	if err != nil {
@@ -31,7 +31,7 @@ func (e *encoder) declare() error {
 	return nil
 }
 
-// function is a declaration. Its parameters are JSON Schema, as far as Google knows that.
+// function writes a declaration. Its parameters are JSON Schema, as far as Google supports it.
 func (e *encoder) function(t translate.Tool) []byte {
 	var o jsonraw.Object
 	o.Raw("name", t.Name)
@@ -45,7 +45,7 @@ func (e *encoder) function(t translate.Tool) []byte {
 	return o.Bytes()
 }
 
-// natives are Google's own tools under the names that clients have for them.
+// natives maps clients' names for Google's own tools to Google's.
 var natives = map[string]string{
 	"google_search": "googleSearch", "googleSearch": "googleSearch",
 	"google_search_retrieval": "googleSearchRetrieval", "googleSearchRetrieval": "googleSearchRetrieval",
@@ -57,7 +57,7 @@ var natives = map[string]string{
 	"retrieval": "retrieval",
 }
 
-// native is a tool of Google's own, written as {"google_search":{}} or as
+// native reads one of Google's own tools, written as {"google_search":{}} or as
 // {"type":"google_search"}.
 func native(tool []byte) ([]byte, bool) {
 	for name, value := range jsonraw.Each(tool) {
@@ -78,7 +78,7 @@ func (e *encoder) toolChoice([]byte) error {
 	}
 	mode := map[string]string{"auto": "AUTO", "none": "NONE", "required": "ANY"}[c.Mode]
 	if len(c.Names) > 0 && c.Mode == "auto" {
-		mode = "VALIDATED" // the only one in which some functions may be called and none must
+		mode = "VALIDATED" // the only mode that limits which functions may be called without requiring a call
 	}
 	e.calling.Text("mode", mode)
 	var names [][]byte

@@ -12,7 +12,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Decode reads a whole answer.
+// Decode reads a complete, non-streamed response.
 func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if err := translate.Valid(body); err != nil {
 		return nil, err
@@ -56,10 +56,10 @@ func count(data []byte) *translate.Usage {
 	return u
 }
 
-// Usage reads the usage of an answer that need not be one otherwise.
+// Usage reads the usage from a body that may not be a valid response otherwise.
 func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage { return count(body).Chat("") }
 
-// finish is a reason in the OpenAI format's words.
+// finish translates a finish reason into the OpenAI format's terms.
 func finish(reason string, calls int) string {
 	switch {
 	case reason == "length":
@@ -70,7 +70,7 @@ func finish(reason string, calls int) string {
 	return "stop"
 }
 
-// speaker makes one message of the pieces of an answer.
+// speaker builds one message from the pieces of a response.
 type speaker struct {
 	id    string
 	calls int
@@ -130,7 +130,7 @@ func logprobs(list []byte) []byte {
 	return o.Bytes()
 }
 
-// Stream reads a streamed answer.
+// Stream reads a streamed response.
 func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	return translate.NewStream(&stream{a: a, x: x, Frames: translate.NewFrames(body)}, body)
 }
@@ -172,7 +172,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 // failed reports a line that is an error.
 func failed(data []byte) bool { return jsonraw.Present(jsonraw.Lookup(data, "error")) != nil }
 
-// Fail reads an answer whose status says that it failed.
+// Fail reads a response whose status reports a failure.
 func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	if _, ok := chat.ParseError(body); !ok {
 		return translate.Unread("ollama", status)
@@ -180,7 +180,7 @@ func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []
 	return failure(status, body)
 }
 
-// failure describes an error object; status is 0 where none tells.
+// failure describes an error object; status is 0 if it is unknown.
 func failure(status int, body []byte) *providers.Error {
 	d, _ := chat.ParseError(body)
 	return translate.Failed(classify(status, strings.ToLower(d.Message)), status, d)

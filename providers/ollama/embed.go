@@ -12,7 +12,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// embeddings is the codec of embeddings.
+// embeddings is the codec for embeddings.
 type embeddings struct{ completions }
 
 // InputsPerCall is any number.
@@ -38,7 +38,7 @@ func (embeddings) Encode(x providers.Exchange) (providers.Call, error) {
 	return providers.Call{Path: "/api/embed", Body: o.Bytes(), Dropped: providers.Unread(x.Request, own...)}, nil
 }
 
-// Decode reads an answer with vectors.
+// Decode reads a response with embedding vectors.
 func (embeddings) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if failed(body) {
 		return nil, failure(0, body)

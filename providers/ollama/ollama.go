@@ -12,16 +12,16 @@ import (
 	"tallyroute/providers"
 )
 
-// completions is the codec of chat completions.
+// completions is the codec for chat completions.
 type completions struct {
 	// Now is the clock for answers that do not say when they were made.
 	Now func() time.Time
 }
 
-// New is the adapter.
+// New returns the adapter.
 func New() providers.Adapter { return At(time.Now) }
 
-// At is the adapter with another clock.
+// At returns the adapter with the given clock.
 func At(now func() time.Time) providers.Adapter {
 	a := completions{now}
 	return providers.Adapter{Chat: a, Embed: embeddings{a}, Quirks: providers.Quirks{Members: members(), Search: providers.SearchNever}}

@@ -8,12 +8,12 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// counts are the members of a request that its prompt is made of.
+// counts lists the members of a request that make up its prompt.
 var counts = []string{
 	"model", "input", "instructions", "tools", "tool_choice", "text", "reasoning", "truncation", "parallel_tool_calls",
 }
 
-// Count makes of a call one that counts its prompt.
+// Count turns a call into one that only counts the tokens of its prompt.
 func (completions) Count(_ providers.Exchange, call providers.Call) (providers.Call, bool) {
 	var o jsonraw.Object
 	for name, value := range jsonraw.Each(call.Body) {
@@ -25,5 +25,5 @@ func (completions) Count(_ providers.Exchange, call providers.Call) (providers.C
 	return call, true
 }
 
-// Counted reads the answer to it.
+// Counted reads the response to such a call.
 func (completions) Counted(body []byte) (int64, bool) { return translate.Counted(body, "input_tokens") }

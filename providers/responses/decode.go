@@ -29,7 +29,7 @@ func failed(x providers.Exchange, body []byte) *providers.Error {
 	return e
 }
 
-// Decode reads a whole answer.
+// Decode reads a complete, non-streamed response.
 func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if err := translate.Valid(body); err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 	return translate.Response(a.head(x, body), []translate.Choice{c}, count(body)), nil
 }
 
-// head is what is said of an answer as a whole.
+// head returns the fields that describe a response as a whole.
 func (a completions) head(x providers.Exchange, response []byte) translate.Head {
 	h := translate.Head{ID: jsonraw.Text(jsonraw.Lookup(response, "id")), Model: jsonraw.Text(jsonraw.Lookup(response, "model"))}
 	var n translate.Counter
@@ -98,7 +98,7 @@ func count(response []byte) *translate.Usage {
 	return u
 }
 
-// Usage reads the usage of an answer that need not be one otherwise.
+// Usage reads the usage from a body that may not be a valid response otherwise.
 func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
 	return count(body).Chat("")
 }
@@ -127,7 +127,7 @@ func metered(output []byte) (m chat.Metered) {
 	return m
 }
 
-// speaker makes one message of the items of an output.
+// speaker builds one message from the items of an output.
 type speaker struct {
 	calls   int
 	details int
@@ -246,7 +246,7 @@ func (s *speaker) keep(m *translate.Message, item []byte) {
 	add("reasoning.encrypted", "data", jsonraw.Text(jsonraw.Lookup(item, "encrypted_content")))
 }
 
-// image is a picture that was made.
+// image adds a generated image to the message.
 func (s *speaker) image(m *translate.Message, item []byte) {
 	data := jsonraw.Text(jsonraw.Lookup(item, "result"))
 	if data == "" {

@@ -30,7 +30,7 @@ func (completions) Encode(x providers.Exchange) (providers.Call, error) {
 	})
 }
 
-// encoder gathers the members of a request.
+// encoder collects the members of a request.
 type encoder struct {
 	*translate.Request
 
@@ -98,7 +98,7 @@ func (e *encoder) effort() {
 	}
 }
 
-// options are the top-level members that have a word in the format.
+// options returns the handlers of the top-level members that the format can express.
 func (e *encoder) options() map[string]translate.Option {
 	same := func(name string) translate.Option {
 		return func(value []byte) error { e.o.Raw(name, value); return nil }

@@ -10,7 +10,7 @@ import (
 // encrypted asks for reasoning that can be given back where nothing is kept.
 const encrypted = `"reasoning.encrypted_content"`
 
-// Speaks is the format of clients whose requests pass as they are.
+// Speaks returns the format of the clients whose requests pass through unchanged.
 func (completions) Speaks(*providers.Target) providers.Format { return providers.Responses }
 
 // native writes the call for a request of the Responses API itself. What is edited: the

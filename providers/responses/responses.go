@@ -14,19 +14,19 @@ import (
 	"tallyroute/providers"
 )
 
-// format marks our elements of reasoning_details.
+// format marks the elements of reasoning_details that we produce.
 const format = "openai-responses-v1"
 
-// completions is the codec of chat completions.
+// completions is the codec for chat completions.
 type completions struct {
 	// Now is the clock for answers that do not say when they were made.
 	Now func() time.Time
 }
 
-// New is the adapter.
+// New returns the adapter.
 func New() providers.Adapter { return At(time.Now) }
 
-// At is the adapter with another clock.
+// At returns the adapter with the given clock.
 func At(now func() time.Time) providers.Adapter {
 	return providers.Adapter{Chat: completions{now}, Quirks: providers.Quirks{Members: members()}, LeastOutput: least}
 }

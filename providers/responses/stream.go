@@ -10,7 +10,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Stream reads a streamed answer.
+// Stream reads a streamed response.
 func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	frames := translate.NewFrames(body)
 	s := &stream{a: a, x: x, Frames: frames, next: frames.Next, items: make(map[string]*item)}
