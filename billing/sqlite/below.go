@@ -59,7 +59,8 @@ WHERE b.parent_id = ?1
   AND NOT EXISTS (
     SELECT 1 FROM budget_counters c
      WHERE c.budget_id = b.id
-       AND (c.window_end > strftime('%Y-%m-%dT%H:%M:%fZ', 'now') AND c.window_start < '9999-01-01' OR c.held_tokens + c.held_nano + c.held_requests > 0
+       AND (c.window_end > strftime('%Y-%m-%dT%H:%M:%fZ', 'now') AND c.window_start < '9999-01-01'
+         OR c.held_tokens + c.held_nano + c.held_requests > 0
          OR c.leased_tokens + c.leased_nano + c.leased_requests > 0))
 LIMIT 1000`
 	dropLeases   = `DELETE FROM leases WHERE budget_id IN (SELECT value FROM json_each(?))`
