@@ -1,6 +1,6 @@
-// Package auth puts our credentials on calls: keys in a header, tokens that an
-// authorization server gives out, and signatures. It owns how each of them is
-// obtained and kept; who asks for it is a providers.Target.
+// Package auth puts the router's credentials on calls: keys in a header, tokens from an
+// authorization server, and signatures. It owns how each of them is obtained and cached;
+// providers.Target says which one a call uses.
 package auth
 
 import (
@@ -13,8 +13,8 @@ import (
 	"tallyroute/providers"
 )
 
-// Source gives a credential whenever one is needed, so that one that was rotated
-// is seen.
+// Source returns a credential. It is called each time one is needed, so that a rotated
+// credential takes effect.
 type Source func(ctx context.Context) (string, error)
 
 var (
@@ -22,7 +22,7 @@ var (
 	errNoHeader     = errors.New("auth: the credential holds a line end or another control character")
 )
 
-// Fits reports a credential that can be sent in a header.
+// Fits reports whether a credential can be sent in a header.
 func Fits(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
@@ -35,7 +35,7 @@ func Header(name string, s Source) providers.Auth {
 	return header{http.CanonicalHeaderKey(name), "", s}
 }
 
-// None signs nothing, for providers that ask for nothing.
+// None signs nothing, for providers that need no credential.
 func None() providers.Auth { return none{} }
 
 type header struct {

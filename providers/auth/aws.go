@@ -18,17 +18,17 @@ import (
 	"tallyroute/providers"
 )
 
-// Keys are where the parts of a credential of AWS come from.
+// Keys holds the sources of the parts of an AWS credential.
 type Keys struct {
-	Region  string // "" takes it from the host that is called
+	Region  string // "" takes it from the host of the call
 	Access  Source // AWS_ACCESS_KEY_ID
 	Secret  Source // AWS_SECRET_ACCESS_KEY
-	Session Source // AWS_SESSION_TOKEN; nil, or one that gives "", for keys that have none
-	// Lent, if it is there, gives all three: keys that are good for a while.
+	Session Source // AWS_SESSION_TOKEN; nil, or a source of "", for keys that have none
+	// Lent, if set, provides all three: temporary keys.
 	Lent func(ctx context.Context) (aws.Credentials, error)
 }
 
-// AWS signs calls of Bedrock with Signature Version 4.
+// AWS signs calls to Bedrock with Signature Version 4.
 func AWS(k Keys) providers.Auth { return signature{keys: k, signer: v4.NewSigner(), now: time.Now} }
 
 var (
@@ -42,7 +42,7 @@ type signature struct {
 	now    func() time.Time
 }
 
-// Sign puts the signature and what it stands on into the header.
+// Sign adds the signature, and the headers that it covers.
 func (s signature) Sign(ctx context.Context, r *http.Request) error {
 	c, err := s.keys.read(ctx)
 	if err != nil {
@@ -88,7 +88,7 @@ func (k Keys) read(ctx context.Context) (aws.Credentials, error) {
 	return c, nil
 }
 
-// RegionOf is the region that the host in an address names; "" if it names none.
+// RegionOf returns the region named by the host of a URL; "" if there is none.
 func RegionOf(at string) string {
 	u, err := url.Parse(at)
 	if err != nil {
@@ -97,7 +97,7 @@ func RegionOf(at string) string {
 	return regionOf(u.Hostname())
 }
 
-// regionOf is the region in a host such as bedrock-runtime.eu-west-1.amazonaws.com.
+// regionOf returns the region in a host such as bedrock-runtime.eu-west-1.amazonaws.com.
 func regionOf(host string) string {
 	labels := strings.Split(host, ".")
 	for i, label := range labels {
@@ -108,7 +108,7 @@ func regionOf(host string) string {
 	return ""
 }
 
-// hashOf is the hash of the body, which can be read again.
+// hashOf returns the hash of the body, without consuming it.
 func hashOf(r *http.Request) (string, error) {
 	h := sha256.New()
 	if r.GetBody != nil {

@@ -8,24 +8,23 @@ import (
 	"tallyroute/providers"
 )
 
-// Login says who asks Microsoft Entra ID for a token, and for what.
+// Login describes who asks Microsoft Entra ID for a token, and for what.
 type Login struct {
-	Tenant Source // of the directory: an id or a domain
-	Client Source // id of the application
+	Tenant Source // the directory: an ID or a domain
+	Client Source // ID of the application
 	Secret Source // of the application
-	Scope  string // "" is that of Azure OpenAI
+	Scope  string // "" means that of Azure OpenAI
 	Server string // "" is https://login.microsoftonline.com
 }
 
 const (
 	entraServer = "https://login.microsoftonline.com"
-	// EntraScope is that of Azure OpenAI.
+	// EntraScope is the scope of Azure OpenAI.
 	EntraScope = "https://cognitiveservices.azure.com/.default"
 )
 
-// Entra signs with a token that Microsoft Entra ID gives for the secret of an
-// application (the OAuth 2.0 client credentials grant). c makes the calls;
-// providers.TokenClient will do.
+// Entra signs with a token that Microsoft Entra ID issues for an application's secret (the
+// OAuth 2.0 client credentials grant). c makes the calls; providers.TokenClient is suitable.
 func Entra(l Login, c *http.Client) providers.Auth {
 	if l.Scope == "" {
 		l.Scope = EntraScope
@@ -42,8 +41,8 @@ func Entra(l Login, c *http.Client) providers.Auth {
 	})
 }
 
-// form is what is asked. It is recreated for every token, so that a secret that
-// was rotated is seen.
+// form returns the tenant and the form to send. It is built anew for every token, so that a
+// rotated secret takes effect.
 func (l Login) form(ctx context.Context) (tenant string, form url.Values, err error) {
 	form = url.Values{"grant_type": {"client_credentials"}, "scope": {l.Scope}}
 	if tenant, err = l.Tenant(ctx); err != nil {

@@ -11,31 +11,31 @@ import (
 	"tallyroute/providers"
 )
 
-// What OpenAI and Anthropic give tokens for: a token of somebody else whom they trust,
-// that says who this process is.
+// What OpenAI and Anthropic exchange for their own tokens: a token from an identity provider
+// that they trust, which says who this process is.
 const (
 	exchangeGrant   = "urn:ietf:params:oauth:grant-type:token-exchange"
 	exchangedJWT    = "urn:ietf:params:oauth:token-type:jwt"
 	assertionGrant  = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 	openAIServer    = "https://auth.openai.com/oauth/token"
 	anthropicServer = "https://api.anthropic.com/v1/oauth/token"
-	// Anthropic takes tokens only beside the name of what makes it take them.
+	// Anthropic accepts tokens only together with the name of the beta that enables them.
 	anthropicTokens   = "oauth-2025-04-20"
 	anthropicExchange = "oidc-federation-2026-04-01"
-	// maxAssertion is the most that Anthropic reads.
+	// maxAssertion is the longest assertion that Anthropic reads.
 	maxAssertion = 16 << 10
 )
 
 var errAssertion = errors.New("auth: the token of who we are is empty, or has more than 16 KiB")
 
-// OpenAIWorkload says which service account of OpenAI this process may be.
+// OpenAIWorkload says which OpenAI service account this process acts as.
 type OpenAIWorkload struct {
 	Identity                 Source // a token that says who we are
-	Provider, ServiceAccount string // ids
-	Server                   string // "" is that of OpenAI
+	Provider, ServiceAccount string // IDs
+	Server                   string // "" means OpenAI's own
 }
 
-// OpenAI signs with tokens that OpenAI gives for ours (RFC 8693).
+// OpenAI signs with tokens that OpenAI issues in exchange for ours (RFC 8693).
 func OpenAI(w OpenAIWorkload, c *http.Client) providers.Auth {
 	return fetched(func(ctx context.Context) (token, error) {
 		return exchange(ctx, c, exchangeable{
@@ -48,14 +48,14 @@ func OpenAI(w OpenAIWorkload, c *http.Client) providers.Auth {
 	})
 }
 
-// AnthropicWorkload says which service account of Anthropic this process may be.
+// AnthropicWorkload says which Anthropic service account this process acts as.
 type AnthropicWorkload struct {
 	Identity                                      Source // a token that says who we are
-	Rule, Organization, ServiceAccount, Workspace string // ids; the last two may be ""
-	Server                                        string // "" is that of Anthropic
+	Rule, Organization, ServiceAccount, Workspace string // IDs; the last two may be ""
+	Server                                        string // "" means Anthropic's own
 }
 
-// Anthropic signs with tokens that Anthropic gives for ours (RFC 7523).
+// Anthropic signs with tokens that Anthropic issues in exchange for ours (RFC 7523).
 func Anthropic(w AnthropicWorkload, c *http.Client) providers.Auth {
 	return withBeta{fetched(func(ctx context.Context) (token, error) {
 		body := map[string]string{"grant_type": assertionGrant, "federation_rule_id": w.Rule, "organization_id": w.Organization}
@@ -71,7 +71,7 @@ func Anthropic(w AnthropicWorkload, c *http.Client) providers.Auth {
 	})}
 }
 
-// exchangeable is what is asked.
+// exchangeable describes a token exchange.
 type exchangeable struct {
 	at, member, beta string
 	identity         Source
@@ -79,7 +79,7 @@ type exchangeable struct {
 }
 
 func exchange(ctx context.Context, c *http.Client, x exchangeable) (token, error) {
-	ours, err := x.identity(ctx) // each time: it lives for minutes
+	ours, err := x.identity(ctx) // read each time: it lives for minutes
 	if err != nil {
 		return token{}, err
 	}
@@ -98,10 +98,10 @@ func exchange(ctx context.Context, c *http.Client, x exchangeable) (token, error
 	return askToken(ctx, c, x.at, string(text), header)
 }
 
-// withBeta has Anthropic take a token where it takes keys.
+// withBeta makes Anthropic accept a token in place of a key.
 type withBeta struct{ providers.Auth }
 
-// Sign names it beside what the client has asked for.
+// Sign adds the beta to those that the client asked for.
 func (b withBeta) Sign(ctx context.Context, r *http.Request) error {
 	betas := append([]string{anthropicTokens}, r.Header["Anthropic-Beta"]...)
 	r.Header["Anthropic-Beta"] = []string{strings.Join(betas, ",")}

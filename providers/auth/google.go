@@ -21,21 +21,20 @@ import (
 const (
 	googleScope = "https://www.googleapis.com/auth/cloud-platform"
 	googleGrant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-	// googleServer is where Google gives out tokens, unless a key says otherwise.
+	// googleServer is where Google issues tokens, unless a key says otherwise.
 	googleServer  = "https://oauth2.googleapis.com/token"
-	assertionLife = time.Hour // the longest for which a token may be asked
+	assertionLife = time.Hour // the longest lifetime that may be requested
 )
 
-// What a credential may lack.
+// What can be wrong with a credential.
 var (
 	errNoAccount = errors.New("auth: the credential is not the key of a service account (JSON with type, client_email and private_key)")
 	errNoKey     = errors.New("auth: the private_key of the credential is not an RSA key in PEM")
 	errTokenURI  = errors.New("auth: the token_uri of the credential does not begin with https://")
 )
 
-// Google signs with a token that Google gives for the key of a service
-// account, whose JSON is what key gives (RFC 7523). c makes the calls;
-// providers.TokenClient will do.
+// Google signs with a token that Google issues for a service account's key, whose JSON is
+// what key returns (RFC 7523). c makes the calls; providers.TokenClient is suitable.
 func Google(key Source, c *http.Client) providers.Auth {
 	return fetched(func(ctx context.Context) (token, error) {
 		text, err := key(ctx)
@@ -54,13 +53,13 @@ func Google(key Source, c *http.Client) providers.Auth {
 	})
 }
 
-// account is the key of a service account.
+// account is a service account's key.
 type account struct {
 	email, id, url string
 	key            *rsa.PrivateKey
 }
 
-// parseAccount reads a key as Google gives it out.
+// parseAccount reads a key in the form in which Google issues it.
 func parseAccount(text string) (account, error) {
 	var k struct {
 		Type  string `json:"type"`
@@ -70,7 +69,7 @@ func parseAccount(text string) (account, error) {
 		URL   string `json:"token_uri"`
 	}
 	if err := json.Unmarshal([]byte(text), &k); err != nil || k.Type != "service_account" || k.Email == "" || k.Key == "" {
-		return account{}, errNoAccount // err would repeat what it could not read
+		return account{}, errNoAccount // err would repeat the text that could not be parsed
 	}
 	if k.URL == "" {
 		k.URL = googleServer
@@ -93,13 +92,13 @@ func parseAccount(text string) (account, error) {
 	return account{email: k.Email, id: k.KeyID, url: k.URL, key: private}, nil
 }
 
-// assertion is what a token is asked for with: a JSON Web Token (RFC 7519) of who
-// asks and for what, signed with RS256.
+// assertion returns the JSON Web Token (RFC 7519) that a token is requested with. It says who
+// asks and for what, and is signed with RS256.
 func (a account) assertion(now time.Time) (string, error) {
 	part := func(v any) string {
 		text, err := json.Marshal(v)
 		if err != nil {
-			return "" // not reached: maps of texts and numbers have a JSON form
+			return "" // unreachable: maps of strings and numbers can be encoded
 		}
 		return base64.RawURLEncoding.EncodeToString(text)
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	maxToken  = 64 << 10  // bytes of an answer with a token in it
+	maxToken  = 64 << 10  // bytes of a token response
 	usualLife = time.Hour // of a token whose server does not say
 )
 
@@ -27,8 +27,8 @@ func grant(ctx context.Context, c *http.Client, at string, form url.Values) (tok
 	return askToken(ctx, c, at, form.Encode(), http.Header{"Content-Type": {"application/x-www-form-urlencoded"}})
 }
 
-// askToken asks for a token. That the server cannot be reached, or cannot answer, says
-// nothing against the credential.
+// askToken asks for a token. If the server can't be reached, or can't answer, that says
+// nothing about the credential.
 func askToken(ctx context.Context, c *http.Client, at, body string, header http.Header) (token, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, strings.NewReader(body))
 	if err != nil {
@@ -47,7 +47,7 @@ func askToken(ctx context.Context, c *http.Client, at, body string, header http.
 	return granted(resp.StatusCode, answer, time.Now())
 }
 
-// granted reads what was answered. Of a refusal only its code is repeated.
+// granted reads the response. Of a refusal, only the error code is repeated.
 func granted(status int, body []byte, now time.Time) (token, error) {
 	var answer struct {
 		Token   string      `json:"access_token"`
@@ -70,10 +70,10 @@ func granted(status int, body []byte, now time.Time) (token, error) {
 	return token{text: answer.Token, expires: now.Add(life)}, nil
 }
 
-// refusal is the code of an error: a text, or the type or code of an object.
+// refusal is an error code: a string, or the type or code of an object.
 type refusal string
 
-// UnmarshalJSON reads either; of anything else there is no code.
+// UnmarshalJSON reads either form; anything else leaves the code empty.
 func (r *refusal) UnmarshalJSON(text []byte) error {
 	var object struct{ Type, Code string }
 	if json.Unmarshal(text, (*string)(r)) != nil && json.Unmarshal(text, &object) == nil {

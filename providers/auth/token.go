@@ -10,8 +10,7 @@ import (
 	"tallyroute/providers"
 )
 
-// token is what an authorization server has given: the text and how long it
-// is good for.
+// token is what an authorization server issued: the text and when it expires.
 type token struct {
 	text    string
 	expires time.Time
@@ -21,11 +20,11 @@ const (
 	tokenSpare   = 5 * time.Minute // a token is renewed this long before it expires
 	tokenLast    = 10 * time.Second
 	tokenTimeout = 10 * time.Second
-	tokenPause   = 15 * time.Second // between two tries while the old token is still good
+	tokenPause   = 15 * time.Second // between two attempts while the old token is still valid
 )
 
-// fetched signs with a token that fetch gets. It is kept until shortly before
-// it expires; one that can still be used outlives a failed renewal.
+// fetched signs with a token that fetch returns. The token is kept until shortly before it
+// expires; if a renewal fails, the old token is used while it is still valid.
 func fetched(fetch func(ctx context.Context) (token, error)) providers.Auth {
 	return &keeper{fetch: fetch, now: time.Now}
 }
@@ -39,7 +38,7 @@ type keeper struct {
 	next  time.Time // when to renew it
 }
 
-// Sign fetches a token if there is none. Callers wait for the one that does.
+// Sign fetches a token if there is none. Concurrent callers wait for the same fetch.
 func (k *keeper) Sign(ctx context.Context, r *http.Request) error {
 	text, err := k.current(ctx)
 	if err != nil {
@@ -56,7 +55,7 @@ func (k *keeper) current(ctx context.Context) (string, error) {
 	if k.token.text != "" && now.Before(k.next) {
 		return k.token.text, nil
 	}
-	// Others may be waiting for this token, so that one caller's going must not end it.
+	// Others may be waiting for this token, so a caller that gives up must not cancel the fetch.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tokenTimeout)
 	defer cancel()
 	t, err := k.fetch(ctx)

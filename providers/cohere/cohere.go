@@ -1,10 +1,10 @@
-// Package cohere is the adapter of Cohere's chat format, version 2. It owns what a
-// chat completion request becomes there and what is made of an answer; how either
-// travels is the client's.
+// Package cohere is the adapter for version 2 of Cohere's chat format. It translates chat
+// completion requests into that format and its responses back; transport is the client's
+// job.
 //
-// The format is documented at https://docs.cohere.com/reference/chat. What a model
-// plans before it calls tools is reasoning here. Usage is what Cohere bills, not
-// what its models read.
+// The format is documented at https://docs.cohere.com/reference/chat. What a model plans
+// before it calls tools becomes reasoning here. Usage is what Cohere bills, not what its
+// models read.
 package cohere
 
 import (
@@ -18,7 +18,7 @@ const format = "cohere-v2"
 
 // completions is the codec for chat completions.
 type completions struct {
-	// Now is the clock: answers do not say when they were made.
+	// Now is the clock, since responses carry no timestamp.
 	Now func() time.Time
 }
 

@@ -34,7 +34,7 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 	return translate.Response(h, []translate.Choice{c}, count(jsonraw.Lookup(body, "usage"))), nil
 }
 
-// head is what is said of an answer as a whole: Cohere says no more than its id.
+// head returns the fields that describe a response as a whole. Cohere provides only its ID.
 func (a completions) head(x providers.Exchange, id string, data []byte) translate.Head {
 	if id == "" {
 		id = translate.AnswerID(x, data)
@@ -42,9 +42,9 @@ func (a completions) head(x providers.Exchange, id string, data []byte) translat
 	return translate.Head{ID: id, Model: x.Target.Upstream, Created: a.Now().Unix()}
 }
 
-// count reads usage. What Cohere bills leaves out what it puts around a prompt by
-// itself; where it does not say, it is what the model read and wrote. What was read
-// from a cache is a part of the latter, costs as much as all else, and is not told.
+// count reads the usage. What Cohere bills leaves out what it adds to a prompt itself; if
+// no billed count is given, the tokens that the model read and wrote count. Tokens read from
+// a cache are part of the latter, cost the same as others, and are not reported separately.
 func count(usage []byte) *translate.Usage {
 	u := &translate.Usage{}
 	billed := func(name string) int64 {
@@ -66,10 +66,10 @@ func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
 	return count(jsonraw.Lookup(body, "usage")).Chat("")
 }
 
-// failed reports a finish reason that is none.
+// failed reports a finish reason that means the answer failed.
 func failed(reason string) bool { return reason == "ERROR" || reason == "TIMEOUT" }
 
-// unfinished is an answer that Cohere could not finish.
+// unfinished returns the error for an answer that Cohere could not finish.
 func unfinished(reason string, data []byte) *providers.Error {
 	d := chat.Error{Message: "The provider could not finish its answer.", Type: reason}
 	if said := jsonraw.Text(jsonraw.Lookup(data, "delta", "error")); said != "" {
@@ -112,13 +112,13 @@ func (s *speaker) message(m *translate.Message, raw []byte) {
 	}
 }
 
-// part reads a part of the content: a text or a thought.
+// part reads one part of the content: text or reasoning.
 func (s *speaker) part(m *translate.Message, part []byte) {
 	m.Text.Add(jsonraw.Lookup(part, "text"))
 	s.reason(m, "reasoning.text", jsonraw.Lookup(part, "thinking"))
 }
 
-// reason is a thought, or a plan: what the model says that it will do with the tools.
+// reason adds reasoning or a plan, which is what the model says it will do with the tools.
 func (s *speaker) reason(m *translate.Message, kind string, text []byte) {
 	if len(jsonraw.Inside(text)) == 0 {
 		return

@@ -17,12 +17,11 @@ const embedPath = "/v2/embed"
 // embeddings is the codec for embeddings.
 type embeddings struct{ completions }
 
-// InputsPerCall is the bound of Cohere's API.
+// InputsPerCall returns the limit of Cohere's API.
 func (embeddings) InputsPerCall(providers.Exchange) int64 { return 96 }
 
-// Encode writes an embed call. What a text is for must be said there;
-// where the client does not, it is one that will be searched. The format is
-// documented at https://docs.cohere.com/reference/embed.
+// Encode writes an embed call. Cohere requires the purpose of the texts; by default they are
+// documents to be searched. The format is documented at https://docs.cohere.com/reference/embed.
 func (embeddings) Encode(x providers.Exchange) (providers.Call, error) {
 	texts, err := providers.Texts(x.Request)
 	if err != nil {
@@ -44,7 +43,7 @@ func (embeddings) Encode(x providers.Exchange) (providers.Call, error) {
 	return call, nil
 }
 
-// purpose is what the texts of a request are for, in Cohere's words.
+// purpose returns what the texts of a request are for, in Cohere's terms.
 func purpose(r *chat.Request) string {
 	switch p := providers.PurposeOf(r); p {
 	case "", providers.ToBeFound:
@@ -74,8 +73,8 @@ func (embeddings) Decode(x providers.Exchange, _ http.Header, body []byte) (*cha
 	return r, nil
 }
 
-// floats are the vectors of an answer, which stand there by their type or, where
-// none was asked for, alone.
+// floats returns the vectors of a response, which are keyed by type or, if no type was
+// requested, on their own.
 func floats(body []byte) iter.Seq[[]byte] {
 	list := jsonraw.Lookup(body, "embeddings")
 	if jsonraw.IsObject(list) {

@@ -10,7 +10,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// path is that of chats below the base URL https://api.cohere.com.
+// path is the chat endpoint below the base URL https://api.cohere.com.
 const path = "/v2/chat"
 
 // Encode writes a chat call.
@@ -102,7 +102,7 @@ func (e *encoder) responseFormat(value []byte) error {
 		return err
 	}
 	if f.Schema == nil {
-		f.Schema = jsonraw.Present(jsonraw.Lookup(value, "schema")) // as Cohere has it
+		f.Schema = jsonraw.Present(jsonraw.Lookup(value, "schema")) // where Cohere itself has it
 	}
 	e.o.Key("response_format")
 	e.o.Open('{')
@@ -115,8 +115,8 @@ func (e *encoder) responseFormat(value []byte) error {
 	return nil
 }
 
-// tools writes the functions. A choice has words for all of them alone: one of some
-// is one of all, where only these are declared. Cohere is strict about all or none.
+// tools writes the functions. Cohere's tool choice covers all functions or none, so a choice
+// of some is expressed by declaring only those. Strictness applies to all or none as well.
 func (e *encoder) tools() error {
 	c, err := e.Choice()
 	if err != nil {
@@ -143,8 +143,8 @@ func (e *encoder) tools() error {
 	return nil
 }
 
-// subset is what Cohere takes of JSON Schema. Source: "Unsupported schema features" at
-// https://docs.cohere.com/docs/structured-outputs.
+// subset returns the subset of JSON Schema that Cohere accepts. Source: "Unsupported schema
+// features" at https://docs.cohere.com/docs/structured-outputs.
 func subset() *schema.Subset {
 	return &schema.Subset{
 		Keywords: []string{

@@ -29,8 +29,8 @@ func failure(status int, body []byte) *providers.Error {
 	return translate.Failed(classify(status, strings.ToLower(d.Message+" "+d.Type)), status, d)
 }
 
-// kindOf is the kind of a status. Cohere has two of its own: a token that is none,
-// and a request that its client gave up.
+// kindOf returns the kind for a status. Two statuses are Cohere's own: an invalid token, and
+// a request that its client cancelled.
 func kindOf(status int) providers.Kind {
 	switch status {
 	case 498:
@@ -41,10 +41,10 @@ func kindOf(status int) providers.Kind {
 	return providers.KindOf(status)
 }
 
-// signs are what messages say, in lower case, of which statuses.
+// signs lists phrases in messages, in lower case, and the statuses where they count.
 var signs = []struct {
 	kind   providers.Kind
-	status []int // in which it counts
+	status []int // in which the phrases count
 	says   []string
 }{
 	{providers.KindContext, []int{0, 400, 422}, []string{

@@ -5,7 +5,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// messages writes the conversation. Of results of tools the pictures are shown by the user.
+// messages writes the conversation. Images in tool results move to a user turn.
 func (e *encoder) messages() error {
 	e.ShowResults(func(p translate.Part) bool { return p.Kind == translate.Image })
 	o := &e.o
@@ -33,7 +33,7 @@ func (e *encoder) messages() error {
 	return nil
 }
 
-// said is what a user or the system said.
+// said writes what a user or the system said.
 func (e *encoder) said(t *translate.Turn) error {
 	if len(t.Parts) == 1 && t.Parts[0].Kind == translate.Text {
 		e.o.Raw("content", t.Parts[0].Text)
@@ -84,8 +84,8 @@ func image(p translate.Part) []byte {
 	return o.Bytes()
 }
 
-// document is a file that is text. Cohere has its own place for documents, and no
-// reader for other formats.
+// document writes a text file as one of Cohere's documents, which have a place of their own.
+// Cohere cannot read other file formats.
 func document(t *translate.Turn, p translate.Part) ([]byte, error) {
 	if !p.Media.Inline() || !p.Media.Text() {
 		return nil, t.Refuse(p, "is a document, of which this model can be given only text, in the request")
@@ -100,7 +100,7 @@ func document(t *translate.Turn, p translate.Part) ([]byte, error) {
 	return jsonraw.One("data", data.Bytes()), nil
 }
 
-// result is what a tool gave: its text, or a list where documents are among it.
+// result writes a tool's result: its text, or a list if it includes documents.
 func (e *encoder) result(t *translate.Turn) error {
 	var list [][]byte
 	documents := false
@@ -133,7 +133,7 @@ func (e *encoder) result(t *translate.Turn) error {
 	return nil
 }
 
-// assistant writes what the model thought, said, planned and called.
+// assistant writes the model's reasoning, text, plan and calls.
 func (e *encoder) assistant(t *translate.Turn) error {
 	var list [][]byte
 	thought, plan := e.thoughts(t)
@@ -170,8 +170,8 @@ func (e *encoder) assistant(t *translate.Turn) error {
 	return nil
 }
 
-// thoughts are what the model thought and what it planned. Without our details
-// nobody says which is which: beside calls it is taken for the plan.
+// thoughts returns the model's reasoning and its plan. Without our details there is no way
+// to tell them apart, so reasoning beside calls is taken for the plan.
 func (e *encoder) thoughts(t *translate.Turn) (thought, plan string) {
 	if len(t.Details) == 0 {
 		if len(t.Calls) > 0 {

@@ -14,14 +14,14 @@ func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Strea
 	return translate.NewStream(&stream{a: a, x: x, Frames: translate.NewFrames(body)}, body)
 }
 
-// stream ends with the event that the message does.
+// stream ends with the event that ends the message.
 type stream struct {
 	*translate.Frames
 
 	a completions
 	x providers.Exchange
 	speaker
-	argued bool // the call under way has arguments
+	argued bool // the current call has arguments
 }
 
 // Step reads one event.
@@ -68,7 +68,7 @@ func (s *stream) event(m *translate.Message, kind string, message []byte) {
 	}
 }
 
-// argue adds to the arguments of the call under way.
+// argue appends to the arguments of the current call.
 func (s *stream) argue(m *translate.Message, piece []byte) {
 	if len(jsonraw.Inside(piece)) > 0 && s.calls > 0 {
 		s.argued = true

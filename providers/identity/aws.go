@@ -10,17 +10,17 @@ import (
 	"github.com/aws/smithy-go/logging"
 )
 
-// Chain finds credentials of AWS where its tools find them: the environment, profiles, a
-// web identity (IRSA), the container's or the machine's role (IMDSv2).
+// Chain finds AWS credentials where AWS's own tools find them: the environment, profiles, a
+// web identity (IRSA), or the role of the container or machine (IMDSv2).
 type Chain struct {
-	Region  string // "" is the one of the environment
-	Profile string // "" is the one of the environment
+	Region  string // "" means the one in the environment
+	Profile string // "" means the one in the environment
 	loaded  lazily[aws.Config]
 }
 
 func (c *Chain) load(ctx context.Context) (aws.Config, error) {
 	return c.loaded.get(func() (aws.Config, error) {
-		o := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})} // what goes wrong comes as an error
+		o := []func(*config.LoadOptions) error{config.WithLogger(logging.Nop{})} // problems are returned as errors
 		if c.Region != "" {
 			o = append(o, config.WithRegion(c.Region))
 		}
@@ -31,7 +31,7 @@ func (c *Chain) load(ctx context.Context) (aws.Config, error) {
 	})
 }
 
-// Retrieve gives credentials that are good for a while.
+// Retrieve returns temporary credentials.
 func (c *Chain) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -42,13 +42,13 @@ func (c *Chain) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return loaded.Credentials.Retrieve(ctx)
 }
 
-// Home is the region that this process belongs to; "" if nothing says so.
+// Home returns the region that this process runs in; "" if nothing says so.
 func (c *Chain) Home(ctx context.Context) (string, error) {
 	loaded, err := c.load(ctx)
 	return loaded.Region, err
 }
 
-// Proof is a token of AWS that says to an audience who this process is.
+// Proof returns a source of AWS tokens that prove to an audience who this process is.
 func (c *Chain) Proof(audience string) Token {
 	return func(ctx context.Context) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, patience)

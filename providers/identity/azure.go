@@ -10,9 +10,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// azure gives tokens of Microsoft Entra ID for a scope: by a workload identity, a managed
-// identity, the environment, or a developer's tools; of a client, if one is named, by the
-// first two.
+// azure returns a source of Microsoft Entra ID tokens for a scope: through a workload
+// identity, a managed identity, the environment, or a developer's tools. If a client is
+// named, only the first two are tried.
 func azure(scope, client string, over *http.Client) Token {
 	var found lazily[azcore.TokenCredential]
 	return func(ctx context.Context) (string, error) {

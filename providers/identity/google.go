@@ -11,11 +11,12 @@ import (
 	"golang.org/x/oauth2/google"
 )
 
-// googleScope is that of the whole platform: what may be done is up to the roles granted.
+// googleScope covers the whole platform: the granted roles decide what is allowed.
 const googleScope = "https://www.googleapis.com/auth/cloud-platform"
 
-// googleTokens gives tokens of Google Cloud by its application default credentials: a file,
-// a federated identity, a developer's tools, or the machine's service account.
+// googleTokens returns a source of Google Cloud tokens from the application default
+// credentials: a file, a federated identity, a developer's tools, or the machine's service
+// account.
 func googleTokens() Token {
 	var found lazily[oauth2.TokenSource]
 	var way witness
@@ -43,7 +44,7 @@ func googleTokens() Token {
 	})
 }
 
-// googleProof is a token of Google that says to an audience who the machine is.
+// googleProof returns a source of Google tokens that prove to an audience who the machine is.
 func googleProof(audience string) Token {
 	return func(ctx context.Context) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, patience)
@@ -53,10 +54,11 @@ func googleProof(audience string) Token {
 	}
 }
 
-// witness notes whether the last answer was none: what the library makes of it is text.
+// witness records whether the last request got no usable response, because the library
+// reports that only as text.
 type witness struct{ away atomic.Bool }
 
-// RoundTrip asks as ever.
+// RoundTrip sends the request as usual.
 func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	w.away.Store(err != nil || away(resp.StatusCode))

@@ -5,17 +5,17 @@ import (
 	"sync"
 )
 
-// Host is who this process is, at each of the clouds. What was found out is kept for all
-// who ask the same. The zero value is ready for use.
+// Host is the identity of this process at each of the clouds. Lookups are cached and shared
+// by all callers that ask for the same thing. The zero value is ready for use.
 type Host struct {
-	Client *http.Client // that Azure is asked by; nil is the library's own
+	Client *http.Client // used for calls to Azure; nil means the library's own
 
 	mu     sync.Mutex
 	chains map[string]*Chain
 	tokens map[string]Token
 }
 
-// AWS is who it is at AWS, in a region and by a profile; "" are those of the environment.
+// AWS returns the identity at AWS, for a region and profile; "" means the environment's.
 func (h *Host) AWS(region, profile string) *Chain {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -29,16 +29,16 @@ func (h *Host) AWS(region, profile string) *Chain {
 	return h.chains[name]
 }
 
-// Azure gives tokens of Microsoft Entra ID for a scope; client is the id of a user-assigned
-// identity, "" what the environment says.
+// Azure returns a source of Microsoft Entra ID tokens for a scope. client is the ID of a
+// user-assigned identity; "" leaves it to the environment.
 func (h *Host) Azure(scope, client string) Token {
 	return h.kept("azure "+scope+" "+client, func() Token { return azure(scope, client, h.Client) })
 }
 
-// Google gives tokens of Google Cloud.
+// Google returns a source of Google Cloud tokens.
 func (h *Host) Google() Token { return h.kept("google", googleTokens) }
 
-// GoogleProof gives tokens of Google that say to an audience who this machine is.
+// GoogleProof returns a source of Google tokens that prove to an audience who this machine is.
 func (h *Host) GoogleProof(audience string) Token { return googleProof(audience) }
 
 func (h *Host) kept(name string, find func() Token) Token {

@@ -1,7 +1,7 @@
-// Package identity is who this process is at AWS, Azure and Google Cloud, without a key of
-// its own: by the role of its pod or machine, by a federated token, or by what a
-// developer's tools have left. The clouds' own libraries find that out and renew it; each is
-// set up when it is first asked.
+// Package identity finds out who this process is at AWS, Azure and Google Cloud without a key
+// of its own: by the role of its pod or machine, by a federated token, or by what a
+// developer's tools left behind. The clouds' own libraries look the identity up and renew it;
+// each is set up on first use.
 //
 // Files, each of which uses only those before it: identity.go, aws.go, azure.go, google.go,
 // host.go.
@@ -21,13 +21,13 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Token gives a token that is good for a while; it is renewed in time.
+// Token returns a valid token; it is renewed in time.
 type Token func(ctx context.Context) (string, error)
 
-// patience is how long is waited for who gives out tokens.
+// patience is how long to wait for a service that issues tokens.
 const patience = 10 * time.Second
 
-// lazily makes something when it is first needed, and again where that failed.
+// lazily makes something when it is first needed, and tries again if that failed.
 type lazily[T any] struct {
 	mu   sync.Mutex
 	made bool
@@ -47,8 +47,9 @@ func (l *lazily[T]) get(make func() (T, error)) (T, error) {
 	return it, err
 }
 
-// bounded is get for as long as its caller, and patience, last. What a library does that
-// heeds no context goes on, and the next caller waits for the same.
+// bounded calls get, but waits no longer than its caller's context and patience allow. A
+// library call that ignores its context continues, and the next caller waits for the same
+// call.
 func bounded(get func() (string, error)) Token {
 	var one singleflight.Group
 	return func(ctx context.Context) (string, error) {
@@ -64,8 +65,8 @@ func bounded(get func() (string, error)) Token {
 	}
 }
 
-// Unreachable reports that who gives out tokens has not said no: it could not be reached,
-// or could not answer.
+// Unreachable reports whether an error is not a refusal: the service that issues tokens could
+// not be reached, or could not answer.
 func Unreachable(err error) bool {
 	status := 0
 	var answered interface{ HTTPStatusCode() int }
@@ -87,12 +88,12 @@ func Unreachable(err error) bool {
 		status == 0 && (errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded))
 }
 
-// away is the status of who cannot answer now.
+// away reports whether a status means that a service can't answer right now.
 func away(status int) bool {
 	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests
 }
 
-// awayError is that of somebody who has not answered.
+// awayError marks the error of a service that did not answer.
 type awayError struct{ error }
 
 func (e *awayError) Unwrap() error { return e.error }

@@ -32,7 +32,7 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 	return translate.Response(h, []translate.Choice{c}, count(body)), nil
 }
 
-// head is what is said of an answer as a whole. Ollama gives it no identifier.
+// head returns the fields that describe a response as a whole. Ollama gives it no ID.
 func (a completions) head(x providers.Exchange, data []byte) translate.Head {
 	h := translate.Head{
 		ID:      translate.AnswerID(x, data),
@@ -45,8 +45,8 @@ func (a completions) head(x providers.Exchange, data []byte) translate.Head {
 	return h
 }
 
-// count reads what was used. Servers that had the prompt in their cache leave its
-// length out: then nothing is known, rather than that it had none.
+// count reads the usage. Servers that have the prompt in their cache omit its length; the
+// usage is then unknown rather than zero.
 func count(data []byte) *translate.Usage {
 	u := &translate.Usage{}
 	if u.Prompt = u.At(data, "prompt_eval_count"); !u.Found {
@@ -101,7 +101,7 @@ func (s *speaker) say(message []byte) translate.Message {
 	return m
 }
 
-// logprobs are those of the OpenAI format but for the object around them.
+// logprobs returns log probabilities in the OpenAI format, except for the object around them.
 func logprobs(list []byte) []byte {
 	if len(list) <= len("[]") || list[0] != '[' {
 		return nil
@@ -135,7 +135,7 @@ func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Strea
 	return translate.NewStream(&stream{a: a, x: x, Frames: translate.NewFrames(body)}, body)
 }
 
-// stream ends with the line that says that it is done.
+// stream ends with the line that says "done".
 type stream struct {
 	*translate.Frames
 
@@ -169,7 +169,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 	return nil
 }
 
-// failed reports a line that is an error.
+// failed reports whether a line is an error.
 func failed(data []byte) bool { return jsonraw.Present(jsonraw.Lookup(data, "error")) != nil }
 
 // Fail reads a response whose status reports a failure.
@@ -186,7 +186,7 @@ func failure(status int, body []byte) *providers.Error {
 	return translate.Failed(classify(status, strings.ToLower(d.Message)), status, d)
 }
 
-// classify says whose fault an error is. Ollama has no codes, only words.
+// classify returns the kind of an error. Ollama has no error codes, only messages.
 func classify(status int, message string) providers.Kind {
 	says := func(words ...string) bool {
 		for _, w := range words {

@@ -15,7 +15,7 @@ import (
 // embeddings is the codec for embeddings.
 type embeddings struct{ completions }
 
-// InputsPerCall is any number.
+// InputsPerCall returns 0: there is no limit.
 func (embeddings) InputsPerCall(providers.Exchange) int64 { return 0 }
 
 // Encode writes an embed call. The format is documented at
@@ -60,8 +60,8 @@ func (embeddings) Decode(x providers.Exchange, _ http.Header, body []byte) (*cha
 	return r, nil
 }
 
-// shortened are vectors of at most as many numbers as were asked for, and of the length
-// 1 again: older servers do not know dimensions and give whole ones.
+// shortened cuts vectors to the number of dimensions asked for and normalises them again.
+// Older servers ignore dimensions and return whole vectors.
 func shortened(list iter.Seq[[]byte], most int) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for vector := range list {

@@ -9,12 +9,12 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// path is that of chats below the base URL http://localhost:11434.
+// path is the chat endpoint below the base URL http://localhost:11434.
 const path = "/api/chat"
 
 // Encode writes a chat call.
 func (completions) Encode(x providers.Exchange) (providers.Call, error) {
-	// Some servers call a stream of lines application/json.
+	// Some servers send a stream of lines as application/json.
 	format := translate.Format{Path: path, Tools: true, Effort: true, Reasoning: true, JSONStream: true}
 	return translate.Encode(x, format, func(r *translate.Request) ([]byte, error) {
 		e := encoder{Request: r}
@@ -50,7 +50,7 @@ func (e *encoder) write() error {
 	return nil
 }
 
-// think says whether the model is to think. Only some models can be told how much.
+// think sets whether the model is to think. Only some models can be told how much.
 func (e *encoder) think() {
 	effort := e.Effort()
 	switch {
@@ -106,8 +106,8 @@ func (e *encoder) responseFormat(value []byte) error {
 	return err
 }
 
-// tools writes the functions. A choice is kept as far as leaving out functions can:
-// that one must be called cannot be said.
+// tools writes the functions. A tool choice is honoured as far as leaving out functions
+// allows; Ollama has no way to require a call.
 func (e *encoder) tools() error {
 	c, err := e.Choice()
 	if err != nil {
@@ -193,7 +193,7 @@ func (e *encoder) message(t *translate.Turn) error {
 	return nil
 }
 
-// written is a call of the model. Its arguments are an object here.
+// written returns a call that the model made. Its arguments are an object here.
 func written(call translate.Call) []byte {
 	var o, f jsonraw.Object
 	f.Text("name", call.Name)

@@ -5,8 +5,8 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// members is what Ollama takes beyond what the OpenAI format has words for. Source: its
-// reference of /api/chat and of the parameters of a Modelfile.
+// members lists what Ollama accepts beyond the OpenAI format. Source: its reference for
+// /api/chat and for the parameters of a Modelfile.
 func members() providers.Members {
 	return translate.Members(
 		providers.Free.Of(

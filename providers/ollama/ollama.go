@@ -1,9 +1,8 @@
-// Package ollama is the adapter of Ollama's own chat format. It owns what a chat
-// completion request becomes there and what is made of an answer; how either
-// travels is the client's.
+// Package ollama is the adapter for Ollama's own chat format. It translates chat completion
+// requests into that format and its responses back; transport is the client's job.
 //
-// The format is documented at https://docs.ollama.com/api/chat. A stream is one
-// JSON object on each line.
+// The format is documented at https://docs.ollama.com/api/chat. A stream is one JSON object
+// per line.
 package ollama
 
 import (
@@ -14,7 +13,7 @@ import (
 
 // completions is the codec for chat completions.
 type completions struct {
-	// Now is the clock for answers that do not say when they were made.
+	// Now is the clock for responses that carry no timestamp.
 	Now func() time.Time
 }
 

@@ -11,13 +11,13 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Fail reads an answer whose status says that it failed: the errors are those of
-// the chat format.
+// Fail reads a response whose status reports a failure. Errors have the same form as in the
+// chat format.
 func (completions) Fail(x providers.Exchange, status int, h http.Header, body []byte) *providers.Error {
 	return openai.New().Chat.Fail(x, status, h, body)
 }
 
-// failed is an error under a status that says nothing.
+// failed returns the error in a response whose status does not reflect it.
 func failed(x providers.Exchange, body []byte) *providers.Error {
 	e := openai.New().Chat.Fail(x, 0, nil, body)
 	if e.Kind == providers.KindBroken {
@@ -76,7 +76,7 @@ func (a completions) head(x providers.Exchange, response []byte) translate.Head 
 	return h
 }
 
-// count reads usage, whose parts are those of the chat format under other names.
+// count reads the usage, whose parts are those of the chat format under other names.
 func count(response []byte) *translate.Usage {
 	usage := jsonraw.Present(jsonraw.Lookup(response, "usage"))
 	if usage == nil {
@@ -103,9 +103,9 @@ func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
 	return count(body).Chat("")
 }
 
-// metered counts the calls of tools at the provider among the items of an output. Of
-// what is done with what was found, only the search is charged; and of code, the
-// container that it runs in.
+// metered counts the calls to the provider's own tools among the items of an output. Of web
+// search actions, only searches are charged, not what is done with their results; of code,
+// the container that it runs in.
 func metered(output []byte) (m chat.Metered) {
 	containers := make(map[string]bool)
 	for item := range jsonraw.Elements(output) {
@@ -134,7 +134,7 @@ type speaker struct {
 	thought bool // a summary came before
 }
 
-// item reads a whole item. What OpenAI's own tools did is not shown.
+// item reads a complete item. What OpenAI's own tools did is not shown.
 func (s *speaker) item(m *translate.Message, item []byte) {
 	switch jsonraw.Text(jsonraw.Lookup(item, "type")) {
 	case "message":
@@ -160,7 +160,7 @@ func (s *speaker) item(m *translate.Message, item []byte) {
 	}
 }
 
-// paragraph separates one summary from the next.
+// paragraph separates a summary from the previous one.
 func (s *speaker) paragraph(m *translate.Message) {
 	if s.thought {
 		m.Reasoning.AddText("\n\n")
@@ -183,8 +183,8 @@ func (s *speaker) content(m *translate.Message, part []byte) {
 	}
 }
 
-// cite tells the citation of a URL, which is nested in the chat format; others have no
-// word there.
+// cite adds a URL citation, which is nested in the chat format. Other annotations have no
+// equivalent there.
 func cite(m *translate.Message, annotation []byte) {
 	if jsonraw.Text(jsonraw.Lookup(annotation, "type")) != "url_citation" {
 		return
@@ -211,7 +211,7 @@ func (s *speaker) call(m *translate.Message, item, arguments []byte) {
 	s.calls++
 }
 
-// callID is the identifier by which a result answers a call.
+// callID returns the ID by which a result refers to its call.
 func callID(item []byte, index int) string {
 	for _, name := range []string{"call_id", "id"} {
 		if id := jsonraw.Text(jsonraw.Lookup(item, name)); id != "" {
@@ -221,7 +221,7 @@ func callID(item []byte, index int) string {
 	return translate.Derived("call_", string(item), fmt.Sprint(index))
 }
 
-// keep puts a reasoning item among the details, piece by piece.
+// keep stores a reasoning item among the details, piece by piece.
 func (s *speaker) keep(m *translate.Message, item []byte) {
 	id := jsonraw.Text(jsonraw.Lookup(item, "id"))
 	add := func(kind, member, text string) {
@@ -262,7 +262,7 @@ func (s *speaker) image(m *translate.Message, item []byte) {
 	m.Images = append(m.Images, o.Bytes())
 }
 
-// ending says how an answer ended, or why it failed.
+// ending returns how an answer ended, or why it failed.
 func (s *speaker) ending(x providers.Exchange, response []byte) (finish, native string, err error) {
 	switch status := jsonraw.Text(jsonraw.Lookup(response, "status")); status {
 	case "failed", "cancelled":

@@ -9,15 +9,15 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// path is that of responses below a base URL, unless the target's quirks say otherwise.
+// path is the endpoint below a base URL, unless the target's quirks say otherwise.
 const path = "/responses"
 
-// least is the smallest bound of the output that the API takes, in tokens.
+// least is the lowest limit on the output that the API accepts, in tokens.
 const least = 16
 
 var errLeast = &chat.FieldError{Code: "invalid_value", Param: "max_completion_tokens", Message: "must be at least 16 for this model"}
 
-// Encode writes a call of the Responses API.
+// Encode writes a call to the Responses API.
 func (completions) Encode(x providers.Exchange) (providers.Call, error) {
 	if x.Native != nil {
 		return native(x)
@@ -36,8 +36,8 @@ type encoder struct {
 
 	o, text, reasoning jsonraw.Object
 	tools, include     [][]byte
-	custom             map[string]bool // ids of calls of custom tools, of the turns so far
-	stored             bool            // the client says whether the answer is kept
+	custom             map[string]bool // IDs of calls to custom tools, from the turns so far
+	stored             bool            // the client says whether the response is stored
 }
 
 func (e *encoder) write() error {
@@ -84,8 +84,8 @@ func (e *encoder) write() error {
 	return nil
 }
 
-// effort asks for reasoning, and for what is needed to go on from it: models that
-// do not reason refuse to be asked.
+// effort asks for reasoning and for what is needed to continue from it. The latter is left
+// out for models that do not reason, which refuse it.
 func (e *encoder) effort() {
 	effort := e.Effort()
 	e.reasoning.Some("effort", effort.Level)
@@ -137,7 +137,7 @@ func (e *encoder) responseFormat(value []byte) error {
 	return nil
 }
 
-// webSearch is a tool here. What the chat format nests is flat.
+// webSearch becomes a tool here. What the chat format nests is flat.
 func (e *encoder) webSearch(value []byte) error {
 	var o jsonraw.Object
 	o.Text("type", "web_search_preview")
@@ -160,7 +160,8 @@ func (e *encoder) webSearch(value []byte) error {
 	return nil
 }
 
-// flatTool is strict unless it says otherwise. Tools of OpenAI's own pass.
+// flatTool writes a tool, which is strict unless it says otherwise. OpenAI's own tools pass
+// through.
 func flatTool(t translate.Tool) ([]byte, error) {
 	if t.Function == nil {
 		if t.Type == "" {
@@ -195,7 +196,7 @@ func flatTool(t translate.Tool) ([]byte, error) {
 	return o.Bytes(), nil
 }
 
-// grammar is the format of a custom tool, which is nested in the chat format.
+// grammar returns the format of a custom tool, which is nested in the chat format.
 func grammar(format []byte) []byte {
 	inner := jsonraw.Lookup(format, "grammar")
 	if !jsonraw.IsObject(inner) {
@@ -209,7 +210,7 @@ func grammar(format []byte) []byte {
 	return o.Bytes()
 }
 
-// toolChoice is a word, or names what may be called without nesting it.
+// toolChoice writes a word, or names what may be called without nesting it.
 func (e *encoder) toolChoice(value []byte) error {
 	if value[0] == '"' {
 		e.o.Raw("tool_choice", value)
@@ -231,7 +232,7 @@ func (e *encoder) toolChoice(value []byte) error {
 	return nil
 }
 
-// flat is {"type":"function","name":…} of {"type":"function","function":{"name":…}}.
+// flat turns {"type":"function","function":{"name":…}} into {"type":"function","name":…}.
 func flat(choice []byte) []byte {
 	for _, kind := range []string{"function", "custom"} {
 		if name := jsonraw.Lookup(choice, kind, "name"); name != nil {

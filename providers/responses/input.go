@@ -70,7 +70,7 @@ func parts(t *translate.Turn) ([][]byte, error) {
 	return list, nil
 }
 
-// place is a URL, be it one that holds the bytes.
+// place returns a URL, which may be a data URL that holds the bytes.
 func place(m translate.Media) string {
 	if m.Inline() {
 		return m.DataURL()
@@ -86,7 +86,7 @@ func file(o *jsonraw.Object, m translate.Media) {
 	case m.Inline():
 		name := m.Name
 		if name == "" {
-			name = "document.pdf" // there must be one
+			name = "document.pdf" // the API requires a name
 		}
 		o.Text("filename", name)
 		o.Text("file_data", place(m))
@@ -95,7 +95,7 @@ func file(o *jsonraw.Object, m translate.Media) {
 	}
 }
 
-// result is what a tool gave: its text, or its parts where some are more than text.
+// result writes a tool's result: its text, or its parts if any of them is not text.
 func (e *encoder) result(t *translate.Turn) ([][]byte, error) {
 	var o jsonraw.Object
 	o.Text("type", "function_call_output")
@@ -119,7 +119,7 @@ func (e *encoder) result(t *translate.Turn) ([][]byte, error) {
 	return [][]byte{o.Bytes()}, nil
 }
 
-// assistant writes what the model thought, said and called.
+// assistant writes the model's reasoning, text and calls.
 func (e *encoder) assistant(t *translate.Turn) ([][]byte, error) {
 	list := e.thoughts(t)
 	for _, p := range t.Parts {
@@ -159,8 +159,8 @@ type thought struct {
 	summary       [][]byte
 }
 
-// thoughts are the reasoning items that can be given back: those that the provider
-// has encrypted, for it keeps none. All else is dropped.
+// thoughts returns the reasoning items that can be sent back: those that the provider
+// encrypted, since it stores none. All others are dropped.
 func (e *encoder) thoughts(t *translate.Turn) [][]byte {
 	var all []*thought
 	var byID map[string]*thought

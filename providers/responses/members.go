@@ -5,8 +5,8 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// members is what the Responses API takes beyond what the chat format has words for.
-// Source: the OpenAPI file of OpenAI, CreateResponse and its tools.
+// members lists what the Responses API accepts beyond the chat format. Source: OpenAI's
+// OpenAPI file, CreateResponse and its tools.
 func members() providers.Members {
 	return translate.Members(
 		providers.Unknown.Of("tools.function.*", "tools.custom.*"),
@@ -37,7 +37,7 @@ func members() providers.Members {
 		providers.PricedBy(providers.MeterContainer, 1, "tools.shell"),
 		providers.Stored.Of("tools.shell.environment.container_id", "tools.shell.environment.file_ids", "tools.shell.environment.skills"),
 		providers.Free.Of("tools.shell.environment.type", "tools.shell.environment.memory_limit=1g"),
-		// What is told besides, and what the conversation holds of tools.
+		// Other settings, and items that describe tool use earlier in the conversation.
 		providers.Free.Of("client_metadata", "reasoning.context", "reasoning.mode=standard", "input", "input.web_search_call",
 			"input.file_search_call",
 			"input.code_interpreter_call", "input.image_generation_call", "input.mcp_list_tools", "input.mcp_call",

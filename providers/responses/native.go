@@ -7,16 +7,16 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// encrypted asks for reasoning that can be given back where nothing is kept.
+// encrypted asks for encrypted reasoning, which can be sent back if nothing is stored.
 const encrypted = `"reasoning.encrypted_content"`
 
 // Speaks returns the format of the clients whose requests pass through unchanged.
 func (completions) Speaks(*providers.Target) providers.Format { return providers.Responses }
 
-// native writes the call for a request of the Responses API itself. What is edited: the
-// model's name; the bound of the output where it must be lower, or is ours; and store,
-// where the key may keep nothing at the provider: what the model needs of its reasoning
-// then comes back encrypted.
+// native writes the call for a request that is already in the Responses API's format. It
+// changes the model's name; the limit on the output, if the client's is missing or too high; and
+// store, if the key must not store anything at the provider: what the model needs of its
+// reasoning is then returned encrypted.
 func native(x providers.Exchange) (providers.Call, error) {
 	body := x.Native.Body
 	set := []jsonraw.Member{{Name: "model", Value: jsonraw.Quote(x.Target.Upstream)}}
@@ -39,7 +39,7 @@ func native(x providers.Exchange) (providers.Call, error) {
 	return providers.Call{Path: p, Body: jsonraw.Edit(body, set)}, nil
 }
 
-// including is a list of what is to be included, with encrypted reasoning.
+// including returns a list of what to include, with encrypted reasoning added.
 func including(list []byte) []byte {
 	var all [][]byte
 	for name := range jsonraw.Elements(list) {

@@ -1,11 +1,10 @@
-// Package responses is the adapter of OpenAI's Responses API, for models that
-// exist only there and for everybody who speaks it. It owns what a chat completion
-// request becomes there and what is made of an answer; how either travels is the
-// client's.
+// Package responses is the adapter for OpenAI's Responses API, for models that exist only
+// there and for clients that speak it. It translates chat completion requests into that
+// format and its responses back; transport is the client's job.
 //
 // The format is documented at https://platform.openai.com/docs/api-reference/responses.
-// Nothing is kept at the provider unless the client says so: what it needs to see
-// again of its reasoning travels encrypted in reasoning_details.
+// Nothing is stored at the provider unless the client asks for it: what the model needs to
+// see again of its reasoning travels encrypted in reasoning_details.
 package responses
 
 import (
@@ -19,7 +18,7 @@ const format = "openai-responses-v1"
 
 // completions is the codec for chat completions.
 type completions struct {
-	// Now is the clock for answers that do not say when they were made.
+	// Now is the clock for responses that carry no timestamp.
 	Now func() time.Time
 }
 

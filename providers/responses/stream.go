@@ -22,7 +22,7 @@ func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Strea
 	return translate.NewStream(s, body)
 }
 
-// stream ends with the event that the response is complete.
+// stream ends with the event that says that the response is complete.
 type stream struct {
 	*translate.Frames
 
@@ -33,12 +33,12 @@ type stream struct {
 	items map[string]*item // by output_index
 }
 
-// item is one item of the output under way: how much of it was said.
+// item is one item of a streamed output, with how much of it was passed on.
 type item struct {
-	call   int // its index, where it is one
+	call   int // its index, if it is a call
 	begun  bool
 	custom bool
-	said   map[string]int // bytes, by what they belong to
+	said   map[string]int // bytes passed on, by the part that they belong to
 }
 
 // Step reads one event.
@@ -68,7 +68,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 		q.Head = s.a.head(s.x, data)
 	}
 	if jsonraw.Lookup(data, "output_index") == nil && jsonraw.Lookup(data, "item_id") == nil {
-		return nil // not about what is said
+		return nil // not about content
 	}
 	if kind == "response.output_item.added" && strings.HasSuffix(jsonraw.Text(jsonraw.Lookup(data, "item", "type")), "_call") {
 		q.Work()
@@ -79,7 +79,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 	return nil
 }
 
-// whole reads the events that carry the response as far as it is.
+// whole reads the events that carry the response so far.
 func (s *stream) whole(q *translate.Emitter, kind string, response []byte) error {
 	usage := count(response)
 	switch kind {
@@ -90,7 +90,7 @@ func (s *stream) whole(q *translate.Emitter, kind string, response []byte) error
 		}
 		return nil
 	}
-	if len(s.items) == 0 && kind != "response.failed" { // nothing came in pieces
+	if len(s.items) == 0 && kind != "response.failed" { // nothing arrived in pieces
 		var m translate.Message
 		for it := range jsonraw.Elements(jsonraw.Lookup(response, "output")) {
 			s.item(&m, it)
@@ -110,7 +110,7 @@ func (s *stream) whole(q *translate.Emitter, kind string, response []byte) error
 	return io.EOF
 }
 
-// at is the item that an event is about.
+// at returns the item that an event is about.
 func (s *stream) at(data []byte) *item {
 	key := string(jsonraw.Lookup(data, "output_index"))
 	if key == "" {
@@ -124,7 +124,7 @@ func (s *stream) at(data []byte) *item {
 	return it
 }
 
-// rest adds what of a whole text was not said in pieces.
+// rest appends the remainder of a complete text, after what already arrived in pieces.
 func (it *item) rest(to *translate.Words, part string, whole []byte) {
 	text := jsonraw.Text(whole)
 	said := min(it.said[part], len(text))
@@ -132,14 +132,14 @@ func (it *item) rest(to *translate.Words, part string, whole []byte) {
 	to.AddText(text[said:])
 }
 
-// next adds the next piece of a text.
+// next appends the next piece of a text.
 func (it *item) next(to *translate.Words, part string, piece []byte) {
 	it.said[part] += len(jsonraw.Quoted(piece).Bytes())
 	to.Add(piece)
 }
 
-// event reads an event about one item. Each text comes in pieces and then once
-// more as a whole, of which only what was not in the pieces is news.
+// event reads an event about one item. Each text arrives in pieces and then once more in
+// full, of which only what was missing from the pieces is used.
 func (s *stream) event(m *translate.Message, kind string, data []byte) {
 	it := s.at(data)
 	part := string(jsonraw.Lookup(data, "content_index"))
@@ -197,7 +197,7 @@ func arguments(raw []byte) []byte {
 	return jsonraw.Lookup(raw, "input")
 }
 
-// piece is the next piece of the arguments of a call.
+// piece appends to the arguments of a call.
 func (s *stream) piece(m *translate.Message, it *item, text []byte, take func(to *translate.Words, part string, text []byte)) {
 	c := translate.ToolCall{Index: it.call, Custom: it.custom}
 	if take(&c.Arguments, "arguments", text); len(c.Arguments) > 0 && it.begun {
@@ -205,7 +205,7 @@ func (s *stream) piece(m *translate.Message, it *item, text []byte, take func(to
 	}
 }
 
-// done says what of an item did not come in pieces.
+// done adds whatever part of an item did not arrive in pieces.
 func (s *stream) done(m *translate.Message, it *item, raw []byte) {
 	switch kind := jsonraw.Text(jsonraw.Lookup(raw, "type")); kind {
 	case "function_call", "custom_tool_call":

@@ -1,5 +1,5 @@
-// Package identitytest is the services that say to a pod or a machine who it is, those of
-// AWS, Azure and Google, and those that give tokens for theirs, for tests.
+// Package identitytest fakes the services that tell a pod or a machine who it is, at AWS,
+// Azure and Google, and those that exchange such tokens for their own, for tests.
 package identitytest
 
 import (
@@ -16,19 +16,19 @@ import (
 	"testing"
 )
 
-// Clouds is all of them at one address.
+// Clouds serves all of them at one address.
 type Clouds struct {
 	URL    string
-	Client *http.Client // that takes every address for this one
+	Client *http.Client // sends requests for any address to this one
 
 	t      testing.TB
 	dir    string
 	mu     sync.Mutex
-	status int // of every answer; 0 is its own
+	status int // of every response; 0 means the real one
 	asked  map[string]int
 }
 
-// New starts them, and takes everything away that would say who this process is.
+// New starts them, and clears everything from the environment that says who this process is.
 func New(t testing.TB) *Clouds {
 	t.Helper()
 	c := &Clouds{t: t, dir: t.TempDir(), asked: make(map[string]int)}
@@ -53,7 +53,7 @@ func New(t testing.TB) *Clouds {
 	return c
 }
 
-// set is t.Setenv, which wants a *testing.T.
+// set sets an environment variable for the duration of the test.
 func (c *Clouds) set(name, value string) {
 	c.t.Helper()
 	c.t.(interface{ Setenv(string, string) }).Setenv(name, value) //nolint:errcheck // every testing.TB has it
@@ -69,7 +69,7 @@ func (c *Clouds) File(name, text string) string {
 	return name
 }
 
-// Down has all of them answer 503.
+// Down makes all of them answer 503.
 func (c *Clouds) Down() { c.state(http.StatusServiceUnavailable) }
 
 // Up ends that.
@@ -81,15 +81,15 @@ func (c *Clouds) state(status int) {
 	c.status = status
 }
 
-// Asked is how often one of them was asked.
+// Asked returns how often one of them was called.
 func (c *Clouds) Asked(name string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.asked[name]
 }
 
-// AWS makes this process one of AWS: a pod with a web identity (IRSA), a machine (IMDSv2), a
-// container (ECS, EKS Pod Identity) or a developer with a profile.
+// AWS makes this process run at AWS: as a pod with a web identity (IRSA), on a machine
+// (IMDSv2), in a container (ECS, EKS Pod Identity) or for a developer with a profile.
 func (c *Clouds) AWS(as string) {
 	c.t.Helper()
 	c.set("AWS_REGION", "eu-west-1")
@@ -110,7 +110,7 @@ func (c *Clouds) AWS(as string) {
 	}
 }
 
-// Azure makes it one of Azure: a pod with a workload identity, a machine, or an app.
+// Azure makes it run at Azure: as a pod with a workload identity, on a machine, or as an app.
 func (c *Clouds) Azure(as string) {
 	c.t.Helper()
 	switch as {
@@ -125,7 +125,7 @@ func (c *Clouds) Azure(as string) {
 	}
 }
 
-// Google makes it one of Google Cloud: a machine, or one of elsewhere that is federated.
+// Google makes it run at Google Cloud: on a machine, or elsewhere with a federated identity.
 func (c *Clouds) Google(as string) {
 	c.t.Helper()
 	switch as {
@@ -143,7 +143,7 @@ func (c *Clouds) Google(as string) {
 
 const neverEnds = "2099-01-01T00:00:00Z"
 
-// ServeHTTP is all of them.
+// ServeHTTP answers for all of them.
 func (c *Clouds) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reply := c.answer(w, r)
 	c.mu.Lock()
@@ -185,14 +185,14 @@ func (c *Clouds) answer(w http.ResponseWriter, r *http.Request) reply {
 	return reply{"nobody", http.StatusNotFound, "{}"}
 }
 
-// reply is what one of them answers.
+// reply is a response from one of them.
 type reply struct {
 	name   string
 	status int
 	body   string
 }
 
-// to is a reply to whoever shows what is wanted.
+// to returns the reply if the caller shows what is wanted, and a refusal otherwise.
 func (r reply) to(shown, wanted string) reply {
 	if shown != wanted {
 		return reply{r.name, http.StatusUnauthorized, `{"error":"invalid_request"}`}
@@ -211,7 +211,7 @@ func azureToken(text, about string) string {
 		text, about)
 }
 
-// sts lends keys for a web identity, and says to others who has asked.
+// sts issues keys for a web identity, and proofs of identity to callers with signed requests.
 func sts(r *http.Request) reply {
 	switch r.FormValue("Action") {
 	case "AssumeRoleWithWebIdentity":
@@ -228,7 +228,7 @@ func sts(r *http.Request) reply {
 	return reply{"sts", http.StatusBadRequest, "<ErrorResponse/>"}
 }
 
-// imds gives nothing without a token that a plain request cannot get (version 2).
+// imds returns nothing without a token that a plain request can't get (version 2).
 func imds(w http.ResponseWriter, r *http.Request) reply {
 	if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/latest/api/token") {
 		w.Header().Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "21600")
@@ -241,7 +241,7 @@ func imds(w http.ResponseWriter, r *http.Request) reply {
 	return given("imds-role", "router").to(shown, "imds-token")
 }
 
-// entra gives tokens for a federated one.
+// entra issues tokens for federated ones.
 func entra(r *http.Request) reply {
 	host := "https://login.microsoftonline.com"
 	switch {
@@ -258,7 +258,7 @@ func entra(r *http.Request) reply {
 		to(r.FormValue("client_id")+" "+r.FormValue("client_assertion"), "client-1 jwt-of-the-pod")
 }
 
-// google is the metadata server of a machine.
+// google acts as the metadata server of a machine.
 func google(w http.ResponseWriter, r *http.Request) reply {
 	w.Header().Set("Metadata-Flavor", "Google")
 	shown := r.Header.Get("Metadata-Flavor")
@@ -271,7 +271,7 @@ func google(w http.ResponseWriter, r *http.Request) reply {
 	return given("google-about", "x")
 }
 
-// exchanged is OpenAI and Anthropic: each gives a token that names what it was given for.
+// exchanged acts as OpenAI and Anthropic: each issues a token that names the token given.
 func exchanged(r *http.Request) reply {
 	var body map[string]string
 	if json.NewDecoder(r.Body).Decode(&body) != nil {
@@ -293,7 +293,7 @@ func tokenFor(whose, proof string) string {
 	return fmt.Sprintf(`{"access_token":"%s for %s","expires_in":3600,"token_type":"Bearer"}`, whose, proof)
 }
 
-// toOne sends everything to one host.
+// toOne sends every request to one host.
 type toOne struct{ host string }
 
 func (o toOne) RoundTrip(r *http.Request) (*http.Response, error) {
