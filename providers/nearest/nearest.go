@@ -1,13 +1,13 @@
-// Package nearest finds the known name that a mistyped one was meant to be.
+// Package nearest finds the known name that a mistyped one was probably meant to be.
 package nearest
 
 import "strings"
 
-// longest is how long a name may be for its neighbours to be looked for.
+// longest is the length in bytes beyond which a name's neighbours are not searched.
 const longest = 128
 
-// Hint is "; did you mean x?" for the name of known that is most like name, or
-// nothing. A name that was merely not written to its end is near.
+// Hint returns "; did you mean x?" for the known name that is most like name, or nothing. A
+// name that is merely incomplete counts as close.
 func Hint(name string, known []string) string {
 	best, least := "", Reach(name)
 	for _, k := range known {
@@ -21,7 +21,7 @@ func Hint(name string, known []string) string {
 	return "; did you mean " + best + "?"
 }
 
-// Reach is how many letters of name may be wrong; -1 for one that is too long.
+// Reach returns how many letters of name may be wrong; -1 for a name that is too long.
 func Reach(name string) int {
 	if len(name) > longest {
 		return -1
@@ -29,9 +29,8 @@ func Reach(name string) int {
 	return len(name)/3 + 1
 }
 
-// Distance counts the bytes to insert, delete or replace between name and known in
-// any case of letters, where that is at most limit. What is only the beginning of
-// known is one away.
+// Distance counts the bytes to insert, delete or replace between name and known, ignoring
+// case, if that is at most limit. A name that is a prefix of known has distance one.
 func Distance(name, known string, limit int) (int, bool) {
 	name, known = strings.ToLower(name), strings.ToLower(known)
 	switch {

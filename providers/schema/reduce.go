@@ -8,7 +8,7 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// reducer is one schema under way.
+// reducer is the reduction of one schema.
 type reducer struct {
 	s    *Subset
 	root []byte
@@ -22,10 +22,10 @@ func (r *reducer) lose(name string) {
 	}
 }
 
-// anything is a schema of all values.
+// anything is the schema that every value satisfies.
 var anything = []byte("{}")
 
-// schema is one as the subset has it. within are the references that led to it.
+// schema returns a schema reduced to the subset. within holds the references that led to it.
 func (r *reducer) schema(raw []byte, within []string) []byte {
 	raw = trimmed(raw)
 	if r.room -= len(raw); r.room < 0 || len(within) > deepest {
@@ -58,7 +58,7 @@ func (r *reducer) schema(raw []byte, within []string) []byte {
 	return w.done(raw)
 }
 
-// referred is what a reference means, with what is beside it.
+// referred returns the schema that a reference points to, merged with the keywords beside it.
 func (r *reducer) referred(raw []byte, ref string, within []string) []byte {
 	to := r.find(ref)
 	if to == nil || slices.Contains(within, ref) {
@@ -71,7 +71,7 @@ func (r *reducer) referred(raw []byte, ref string, within []string) []byte {
 	return r.schema(to, append(slices.Clip(within), ref))
 }
 
-// find is what a reference within the schema points at; nil if there is nothing.
+// find returns what a reference within the schema points to; nil if there is nothing.
 func (r *reducer) find(ref string) []byte {
 	path, ok := strings.CutPrefix(ref, "#")
 	if !ok {
@@ -108,8 +108,8 @@ func element(array []byte, n int) []byte {
 	return nil
 }
 
-// overlaid is a schema with the members of over, but for its reference and what it
-// defines, in place of its own.
+// overlaid returns under with the members of over in place of its own, except over's
+// reference and definitions.
 func overlaid(over, under []byte) []byte {
 	var o jsonraw.Object
 	for name, value := range jsonraw.Each(over) {
@@ -126,7 +126,7 @@ func overlaid(over, under []byte) []byte {
 	return o.Bytes()
 }
 
-// merged is a schema of what all of a list say together.
+// merged returns a schema that combines raw with all schemas in a list.
 func (r *reducer) merged(raw, list []byte, within []string) []byte {
 	out := without(raw, "allOf")
 	for part := range jsonraw.Elements(list) {
@@ -146,8 +146,8 @@ func (r *reducer) merged(raw, list []byte, within []string) []byte {
 	return out
 }
 
-// joined has what both say: the properties of either, and what either requires. Of
-// other keywords the first counts.
+// joined combines two schemas: the properties of both, and what either requires. For other
+// keywords the first schema wins.
 func joined(a, b []byte) []byte {
 	var o jsonraw.Object
 	for name, value := range jsonraw.Each(a) {
@@ -182,8 +182,8 @@ func union(a, b []byte) []byte {
 
 func without(object []byte, names ...string) []byte { return jsonraw.Edit(object, nil, names...) }
 
-// flat is a schema without alternatives at its top: one of objects with the properties
-// of all of them, of which those are required that every value has.
+// flat returns a schema without alternatives at the top level: one object schema with the
+// properties of all of them, requiring only what is required whichever alternative applies.
 func (r *reducer) flat(raw []byte) []byte {
 	out := raw
 	for _, kind := range []string{"allOf", "anyOf", "oneOf"} {

@@ -1,5 +1,6 @@
-// Package schema brings JSON Schemas into the subset that a provider takes. It owns
-// what becomes of each keyword; which of them a provider takes is its adapter's.
+// Package schema reduces JSON Schemas to the subset that a provider accepts. The package
+// decides what becomes of each keyword; the adapter declares which keywords its provider
+// accepts.
 package schema
 
 import (
@@ -10,21 +11,21 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Subset is what a provider takes of JSON Schema.
+// Subset is the part of JSON Schema that a provider accepts.
 type Subset struct {
-	// Keywords are those that it takes; nil is all. What says something about values
-	// and is not among them goes into the description.
+	// Keywords lists the accepted keywords; nil means all. Any other keyword that constrains
+	// values is moved into the description.
 	Keywords []string
-	Formats  []string // of strings, where not all
-	Inline   bool     // there are no references
-	Flat     bool     // no alternatives at the top
-	Closed   bool     // objects have no properties but those that are listed
-	Scalars  bool     // an enum holds only strings and numbers
+	Formats  []string // of strings; nil means all
+	Inline   bool     // references are not supported
+	Flat     bool     // no alternatives at the top level
+	Closed   bool     // objects have no properties except those listed
+	Scalars  bool     // an enum contains only strings and numbers
 	FewItems bool     // minItems is 0 or 1
 }
 
-// Reduce is raw as s takes it, and the keywords that are lost by it. It is raw itself,
-// byte for byte, where s takes that.
+// Reduce returns raw reduced to s, and the keywords that are lost. It returns raw itself,
+// byte for byte, if s accepts it.
 func (s *Subset) Reduce(raw []byte) (reduced []byte, lost []string) {
 	several := s.Flat && alternatives(raw)
 	if !jsonraw.IsObject(raw) || !several && s.fits(raw, 0) {
@@ -37,20 +38,19 @@ func (s *Subset) Reduce(raw []byte) (reduced []byte, lost []string) {
 	return r.schema(raw, nil), r.lost
 }
 
-// Bounds of what references are expanded to: without them a short schema could become
-// an endless one.
+// Limits on expanding references, without which a short schema could become an infinite one.
 const (
-	most    = 64 << 10 // bytes, beside 16 times those of the schema
+	most    = 64 << 10 // bytes, in addition to 16 times the size of the schema
 	deepest = 64
 )
 
-// annotations say nothing about values. What of them is not taken is not a loss.
+// annotations do not constrain values. Dropping one is not reported as a loss.
 var annotations = []string{
 	"$schema", "$id", "$comment", "$anchor", "$defs", "definitions", "title", "description", "default", "examples", "example", "deprecated",
 	"readOnly", "writeOnly", "contentEncoding", "contentMediaType", "propertyOrdering",
 }
 
-// Where schemas stand within schemas.
+// Where schemas occur within schemas.
 var (
 	inMaps  = []string{"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
 	inLists = []string{"anyOf", "oneOf", "allOf", "prefixItems"}
@@ -69,10 +69,10 @@ func has(list []string, name []byte) bool {
 	return false
 }
 
-// takes reports a keyword that may stay by its name.
+// takes reports whether a keyword may stay, judging by its name.
 func (s *Subset) takes(name []byte) bool { return s.Keywords == nil || has(s.Keywords, name) }
 
-// fits reports a schema that s takes as it is.
+// fits reports whether s accepts a schema as it is.
 func (s *Subset) fits(raw []byte, depth int) bool {
 	if !jsonraw.IsObject(raw) || depth > deepest {
 		return s.Keywords == nil && depth <= deepest
@@ -109,13 +109,13 @@ func (s *Subset) fits(raw []byte, depth int) bool {
 	return closed
 }
 
-// object reports a schema of objects.
+// object reports whether a schema describes objects.
 func object(raw []byte) bool {
 	return jsonraw.Text(jsonraw.Lookup(raw, "type")) == "object" || jsonraw.Lookup(raw, "properties") != nil
 }
 
-// listed are those of the names that are required which are properties of the schema, and
-// whether there are others, which grammars refuse.
+// listed returns the required names that are properties of the schema, and reports whether
+// there are others, which grammars refuse.
 func listed(required, schema []byte) (names [][]byte, unlisted bool) {
 	properties := jsonraw.Lookup(schema, "properties")
 	for name := range jsonraw.Elements(required) {
@@ -128,7 +128,7 @@ func listed(required, schema []byte) (names [][]byte, unlisted bool) {
 	return names, unlisted
 }
 
-// allows reports a value that a keyword may have.
+// allows reports whether a keyword may have a value.
 func (s *Subset) allows(name, value []byte) bool {
 	switch string(name) {
 	case "format":
@@ -148,7 +148,7 @@ func (s *Subset) allows(name, value []byte) bool {
 	return true
 }
 
-// simple reports a pattern without what grammars cannot have: looking around, word
+// simple reports whether a pattern is free of what grammars cannot express: lookaround, word
 // boundaries and references to groups.
 func simple(pattern string) bool {
 	for _, no := range []string{"(?", `\b`, `\B`, `\1`, `\2`, `\3`, `\k`, `\p`} {
@@ -159,7 +159,7 @@ func simple(pattern string) bool {
 	return true
 }
 
-// alternatives reports a schema that is several.
+// alternatives reports whether a schema combines several others.
 func alternatives(raw []byte) bool {
 	for name := range jsonraw.Each(raw) {
 		if string(name) == "anyOf" || string(name) == "oneOf" || string(name) == "allOf" {
@@ -169,5 +169,5 @@ func alternatives(raw []byte) bool {
 	return false
 }
 
-// trimmed is raw without its white space at the ends.
+// trimmed returns raw without surrounding white space.
 func trimmed(raw []byte) []byte { return bytes.TrimSpace(raw) }

@@ -27,7 +27,7 @@ func (w *writer) put(name string, value []byte) {
 	}
 }
 
-// keyword writes one keyword of raw, or what takes its place.
+// keyword writes one keyword of raw, or its replacement.
 func (w *writer) keyword(name string, value, raw []byte) {
 	switch {
 	case name == "description":
@@ -80,8 +80,7 @@ func (w *writer) list(value []byte) []byte {
 	return jsonraw.Array(list)
 }
 
-// instead writes what means the same as a keyword that is not taken, or notes that
-// it is lost.
+// instead writes an equivalent of a keyword that is not accepted, or notes that it is lost.
 func (w *writer) instead(name string, value, raw []byte) {
 	switch {
 	case slices.Contains(annotations, name):
@@ -96,7 +95,7 @@ func (w *writer) instead(name string, value, raw []byte) {
 		w.scalars(name, jsonraw.Array([][]byte{value}))
 	case name == "oneOf" && w.s.takes([]byte("anyOf")) && jsonraw.Lookup(raw, "anyOf") == nil:
 		w.put("anyOf", w.list(value))
-	case name == "nullable": // is read with the type
+	case name == "nullable": // read together with the type
 	case name == "exclusiveMinimum" && w.bound("minimum", value, raw, 1):
 	case name == "exclusiveMaximum" && w.bound("maximum", value, raw, -1):
 	default:
@@ -104,8 +103,8 @@ func (w *writer) instead(name string, value, raw []byte) {
 	}
 }
 
-// scalars writes an enum of which only strings and numbers are taken; of others it
-// writes the type.
+// scalars replaces an enum that has values other than strings and numbers. It writes the type
+// if all values have the same one, and the strings or numbers if the only other value is null.
 func (w *writer) scalars(name string, list []byte) {
 	var kinds []string
 	var kept [][]byte
@@ -127,7 +126,7 @@ func (w *writer) scalars(name string, list []byte) {
 	}
 }
 
-// kindOf is the type of a value.
+// kindOf returns the type of a value.
 func kindOf(value []byte) string {
 	if len(value) == 0 {
 		return ""
@@ -147,7 +146,7 @@ func kindOf(value []byte) string {
 	return "number"
 }
 
-// longest is how many bytes of a lost keyword's value the description tells.
+// longest is the maximum length, in bytes, of a lost keyword's value in the description.
 const longest = 200
 
 // note moves a keyword into the description.
@@ -158,7 +157,7 @@ func (w *writer) note(name string, value []byte) {
 	}
 }
 
-// done ends the schema.
+// done completes the schema.
 func (w *writer) done(raw []byte) []byte {
 	if w.closed {
 		w.put("additionalProperties", []byte("false"))
@@ -179,14 +178,14 @@ func (w *writer) done(raw []byte) []byte {
 	return slices.Clone(w.o.Bytes())
 }
 
-// emptied tells of an object that could have any properties and now has none.
+// emptied reports the loss for an object that could have any properties and now has none.
 func (w *writer) emptied(raw []byte) {
 	if open := jsonraw.Lookup(raw, "additionalProperties"); string(open) != "false" {
 		w.lose("additionalProperties")
 	}
 }
 
-// bound writes the bound of an integer that a value may not have as one that it may.
+// bound writes an exclusive bound of an integer as an inclusive one.
 func (w *writer) bound(name string, value, raw []byte, step int64) bool {
 	n, err := strconv.ParseInt(string(value), 10, 64)
 	if err != nil || !w.s.takes([]byte(name)) || jsonraw.Text(jsonraw.Lookup(raw, "type")) != "integer" ||

@@ -14,15 +14,15 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Words are a text on its way from a provider to the client: the inside of a JSON
-// string, with the escapes that it came with.
+// Words is a text on its way from a provider to the client: the inside of a JSON string, with
+// its original escapes.
 type Words []byte
 
 // Add adds a JSON string; anything else adds nothing. The first piece is not copied.
 func (w *Words) Add(raw []byte) {
 	inside := jsonraw.Inside(raw)
 	if !utf8.Valid(inside) {
-		inside = []byte(string([]rune(string(inside)))) // U+FFFD for what is not UTF-8
+		inside = []byte(string([]rune(string(inside)))) // U+FFFD in place of invalid UTF-8
 	}
 	if len(*w) == 0 {
 		*w = inside[:len(inside):len(inside)]
@@ -31,10 +31,10 @@ func (w *Words) Add(raw []byte) {
 	*w = append(*w, inside...)
 }
 
-// AddText adds a text.
+// AddText adds a plain text, escaping it as necessary.
 func (w *Words) AddText(text string) { *w = jsonraw.AppendInside((*w)[:len(*w):len(*w)], text) }
 
-// Text is the text that the words spell.
+// Text returns the text with the escapes decoded.
 func (w Words) Text() string {
 	if bytes.IndexByte(w, '\\') < 0 {
 		return string(w)
@@ -42,7 +42,7 @@ func (w Words) Text() string {
 	return string(jsonraw.AppendText(make([]byte, 0, len(w)), w))
 }
 
-// WordsOf are the words of a JSON string.
+// WordsOf returns the words of a JSON string.
 func WordsOf(raw []byte) (w Words) {
 	w.Add(raw)
 	return w
@@ -55,18 +55,18 @@ func (w Words) member(o *jsonraw.Object, name string) {
 	}
 }
 
-// Whole reports a text that is a JSON object from its beginning to its end, as the
-// arguments of a call are once all their pieces have come.
+// Whole reports whether a text is a complete JSON object, as the arguments of a call are once
+// all their pieces have arrived.
 func Whole(text []byte) bool { return jsonraw.IsObject(text) && Valid(text) == nil }
 
-// Characters is how many characters a JSON string spells.
+// Characters returns the number of characters that a JSON string represents.
 func Characters(raw []byte) int64 { return int64(utf8.RuneCount(jsonraw.Quoted(raw).Bytes())) }
 
-// Head is what a whole answer and each chunk of a streamed one begin with.
+// Head is what a complete response, and each chunk of a streamed one, begins with.
 type Head struct {
 	ID, Model string
 	Created   int64  // Unix seconds
-	Tier      string // service_tier in the OpenAI format's words; "" is not said
+	Tier      string // service_tier in OpenAI's words; "" if not given
 }
 
 func (h Head) write(o *jsonraw.Object, kind string) {
@@ -77,7 +77,7 @@ func (h Head) write(o *jsonraw.Object, kind string) {
 	o.Some("service_tier", h.Tier)
 }
 
-// Message is what one choice says, whole or the next piece of it.
+// Message is what one choice says, or its next piece in a stream.
 type Message struct {
 	Text, Refusal, Reasoning Words
 	Details                  [][]byte // elements of reasoning_details
@@ -85,29 +85,29 @@ type Message struct {
 	Annotations, Images      [][]byte
 	Audio                    []byte // an object
 	Logprobs                 []byte // the value of logprobs
-	Unbilled                 bool   // the refusal is an explanation, ours or the provider's, and no output of the model
+	Unbilled                 bool   // the refusal is an explanation, ours or the provider's, and not output of the model
 }
 
-// ToolCall is a call of a tool in an answer, or the next piece of one.
+// ToolCall is a tool call in a response, or the next piece of one.
 type ToolCall struct {
 	Index     int
-	ID        string // of the first piece
-	Name      Words  // of the first piece
+	ID        string // in the first piece
+	Name      Words  // in the first piece
 	Arguments Words
-	Custom    bool   // a custom tool, whose Arguments are its free text
+	Custom    bool   // a custom tool, whose Arguments are free text
 	Extra     []byte // extra_content
 }
 
-// Choice is one choice of a whole answer.
+// Choice is one choice of a complete response.
 type Choice struct {
 	Message
 
 	Index  int
-	Finish string // in the OpenAI format's words
-	Native string // the provider's word for it
+	Finish string // in OpenAI's words
+	Native string // the provider's name for it
 }
 
-// Response is a whole answer. usage is nil where the provider reported none.
+// Response returns a complete response. usage is nil if the provider reported none.
 func Response(h Head, choices []Choice, usage *Usage) *chat.Response {
 	var o jsonraw.Object
 	h.write(&o, "chat.completion")
@@ -123,7 +123,8 @@ func Response(h Head, choices []Choice, usage *Usage) *chat.Response {
 	return NativeResponse(h, choices, usage, oneLine(o.Bytes()))
 }
 
-// NativeResponse is a whole answer whose body is known: what it says is told besides.
+// NativeResponse returns a complete response with the given body; the other arguments say
+// what is in it.
 func NativeResponse(h Head, choices []Choice, usage *Usage, body []byte) *chat.Response {
 	r := &chat.Response{Model: h.Model, ID: h.ID, Body: body}
 	var text []byte
@@ -166,7 +167,7 @@ func (c *Choice) write(o *jsonraw.Object) {
 	o.Close('}')
 }
 
-// members adds all but the role and the content.
+// members adds everything except the role and the content.
 func (m *Message) members(o *jsonraw.Object, write func(ToolCall, *jsonraw.Object)) {
 	m.Refusal.member(o, "refusal")
 	m.Reasoning.member(o, "reasoning_content")
@@ -184,15 +185,15 @@ func (m *Message) members(o *jsonraw.Object, write func(ToolCall, *jsonraw.Objec
 	o.Raw("audio", m.Audio)
 }
 
-// says reports that the message holds what a client is waiting for.
+// says reports whether the message contains what a client is waiting for.
 func (m *Message) says() bool {
 	return len(m.Text)+len(m.Refusal)+len(m.Reasoning)+len(m.Calls)+len(m.Images)+len(m.Audio) > 0
 }
 
-// media is how many pictures and pieces of sound the message holds.
+// media returns the number of pictures and audio pieces in the message.
 func (m *Message) media() int { return len(m.Images) + min(len(m.Audio), 1) }
 
-// text is all that counts as output.
+// text returns everything that counts as output.
 func (m *Message) text() string {
 	switch len(m.Text) + len(m.Refusal) + len(m.Reasoning) + len(m.Calls) {
 	case len(m.Text):
@@ -203,7 +204,7 @@ func (m *Message) text() string {
 	return string(m.appendText(nil))
 }
 
-// appendText appends all that counts as output.
+// appendText appends everything that counts as output.
 func (m *Message) appendText(text []byte) []byte {
 	text = jsonraw.AppendText(text, m.Text)
 	if !m.Unbilled {
@@ -249,7 +250,7 @@ func (c ToolCall) piece(o *jsonraw.Object) {
 	o.Close('}')
 }
 
-// words are the names of the members that tell of the call.
+// words returns the names of the members that describe the call.
 func (c ToolCall) words() (kind, arguments string) {
 	if c.Custom {
 		return "custom", "input"
@@ -264,7 +265,7 @@ func orNull(raw []byte) []byte {
 	return raw
 }
 
-// oneLine is JSON without line ends, as an event needs it.
+// oneLine returns the JSON without line breaks, as an event requires.
 func oneLine(data []byte) []byte {
 	if bytes.IndexByte(data, '\n') < 0 && bytes.IndexByte(data, '\r') < 0 {
 		return data
@@ -272,8 +273,8 @@ func oneLine(data []byte) []byte {
 	return jsonraw.Compact(data)
 }
 
-// Derived is an identifier that the same parts always have: for what a provider
-// gives none to.
+// Derived returns an identifier that is always the same for the same parts, for things that
+// the provider gives no id.
 func Derived(prefix string, parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
@@ -282,9 +283,9 @@ func Derived(prefix string, parts ...string) string {
 	return prefix + hex.EncodeToString(h.Sum(nil)[:12])
 }
 
-// AnswerID is an identifier for an answer to which its provider gives none. It differs
-// between the requests of a conversation, which grow, even where their answers begin alike:
-// clients know calls of tools by what is derived of it.
+// AnswerID returns an identifier for a response to which its provider gives none. It differs
+// between the requests of a conversation, which grow, even if their responses begin alike:
+// clients identify tool calls by ids derived from it.
 func AnswerID(x providers.Exchange, data []byte) string {
 	grown := 0
 	if x.Request != nil {
@@ -293,8 +294,8 @@ func AnswerID(x providers.Exchange, data []byte) string {
 	return Derived("chatcmpl-", string(data), strconv.Itoa(grown))
 }
 
-// Unix is a time as RFC 3339 writes it in Unix seconds, and what now says where
-// the text is none.
+// Unix returns an RFC 3339 time in Unix seconds, or the time from now if the text is not a
+// valid one.
 func Unix(text string, now func() time.Time) int64 {
 	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
 		return t.Unix()

@@ -17,30 +17,30 @@ import (
 // Turn is one message of a request.
 type Turn struct {
 	Index  int    // in messages
-	Role   string // "system" for developers too, "user", "assistant" or "tool"
+	Role   string // "system" (also for developer messages), "user", "assistant" or "tool"
 	Parts  []Part
-	Calls  []Call // of the assistant
+	Calls  []Call // made by the assistant
 	CallID string // of a tool's turn: the call that it answers
-	Called string // the name of the function that was called there
-	Failed bool   // of a tool's turn: the tool says that it could not do it
-	Cache  []byte // cache_control of a tool's turn; of others it stands on their last part or call
-	// Reasoning is what the assistant thought, as text, and Details the same with
-	// what a provider needs to believe it: the elements of reasoning_details.
+	Called string // the name of the function that was called
+	Failed bool   // of a tool's turn: the tool reports failure
+	Cache  []byte // cache_control of a tool's turn; in other turns it is on the last part or call
+	// Reasoning is what the assistant thought, as text. Details are the same with what a
+	// provider needs to verify it: the elements of reasoning_details.
 	Reasoning string
 	Details   []Detail
 	Extra     []byte // extra_content, where Google's clients keep signatures
 }
 
-// Call is a call of a function by the assistant.
+// Call is a function call by the assistant.
 type Call struct {
 	ID, Name  string
-	Arguments string // JSON as the model wrote it; "" means none
+	Arguments string // JSON as the model wrote it; "" if there are none
 	Extra     []byte // extra_content
-	Custom    bool   // a custom tool, whose Arguments are its free text
+	Custom    bool   // a custom tool, whose Arguments are free text
 	Cache     []byte // cache_control
 }
 
-// Conversation is the messages of a request.
+// Conversation holds the messages of a request.
 type Conversation struct {
 	Turns []Turn
 	Lost  []string // members of messages that the format cannot express: messages.name, …
@@ -48,7 +48,7 @@ type Conversation struct {
 	format Format
 }
 
-// Lose tells that a member is lost.
+// Lose reports that a member is lost.
 func (c *Conversation) Lose(name string) { c.Lost = providers.Lose(c.Lost, name) }
 
 // read reads the messages of r. The error is a *chat.FieldError.
@@ -98,17 +98,17 @@ func (t *Turn) refuse(member, message string) error {
 	return &chat.FieldError{Code: "unsupported_content", Param: fmt.Sprintf("messages[%d].%s", t.Index, member), Message: message}
 }
 
-// Refuse is the error for a part that the provider cannot take.
+// Refuse returns the error for a part that the provider does not accept.
 func (t *Turn) Refuse(p Part, message string) error {
 	return t.refuse(fmt.Sprintf("content[%d]", p.Index), message)
 }
 
-// RefuseCall is the error for a call that the provider cannot be shown.
+// RefuseCall returns the error for a call that the provider cannot be shown.
 func (t *Turn) RefuseCall(i int, message string) error {
 	return t.refuse(fmt.Sprintf("tool_calls[%d]", i), message)
 }
 
-// Unanswerable is the error for a tool's turn that answers no call.
+// Unanswerable returns the error for a tool's turn that answers no call.
 func (t *Turn) Unanswerable() error {
 	return &chat.FieldError{
 		Code: "invalid_value", Param: fmt.Sprintf("messages[%d].tool_call_id", t.Index),
@@ -173,8 +173,8 @@ func (c *Conversation) turn(t *Turn, raw []byte) error {
 	return nil
 }
 
-// images adds the pictures that the assistant made. Those that are not in the message
-// itself nobody can be shown.
+// images adds the pictures that the assistant made. Those that are not contained in the
+// message itself cannot be shown to a provider.
 func (c *Conversation) images(t *Turn, list []byte) {
 	for element := range jsonraw.Elements(list) {
 		p := Part{Index: len(t.Parts), Raw: element, Type: "image", Made: true}
@@ -186,7 +186,7 @@ func (c *Conversation) images(t *Turn, list []byte) {
 	}
 }
 
-// call reads a call, without what the format has no place for.
+// call reads a call, leaving out what the format has no place for.
 func (c *Conversation) call(raw []byte) Call {
 	call := readCall(raw)
 	call.Extra = c.extra(call.Extra, "messages.tool_calls.extra_content")
@@ -196,7 +196,7 @@ func (c *Conversation) call(raw []byte) Call {
 	return call
 }
 
-// extra is an extra_content that is not null, for a format that reads it.
+// extra returns extra_content if the format reads it, and otherwise reports it as lost.
 func (c *Conversation) extra(value []byte, name string) []byte {
 	if value == nil || c.format.Extra {
 		return value
@@ -205,7 +205,7 @@ func (c *Conversation) extra(value []byte, name string) []byte {
 	return nil
 }
 
-// mark puts the cache_control of a message on the last that it holds.
+// mark puts the cache_control of a message on its last call or part.
 func (c *Conversation) mark(t *Turn, cache []byte) {
 	calls, parts := len(t.Calls), len(t.Parts)
 	switch {
@@ -232,7 +232,7 @@ func readCall(raw []byte) Call {
 	switch arguments := jsonraw.Present(jsonraw.Lookup(f, "arguments")); {
 	case c.Custom:
 		c.Arguments = jsonraw.Text(jsonraw.Lookup(f, "input"))
-	case jsonraw.IsObject(arguments): // some clients send it as it is
+	case jsonraw.IsObject(arguments): // some clients send an object instead of a string
 		c.Arguments = string(arguments)
 	default:
 		c.Arguments = jsonraw.Text(arguments)
@@ -240,9 +240,9 @@ func readCall(raw []byte) Call {
 	return c
 }
 
-// SafeID is the id of a tool call in the letters that every provider takes. One that
-// has others, or is too long, becomes a hash of itself, at the call and at its result
-// alike.
+// SafeID returns a tool call's id in characters that every provider accepts. An id with
+// others, or one that is too long, is replaced by its hash, both on the call and on its
+// result.
 func SafeID(id string) string {
 	const most = 64
 	if id != "" && len(id) <= most && strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == "" {
@@ -252,7 +252,7 @@ func SafeID(id string) string {
 	return "call_" + hex.EncodeToString(sum[:12])
 }
 
-// Text is the arguments as JSON text: an empty object where a model has written none.
+// Text returns the arguments as JSON text: an empty object if the model wrote none.
 func (c Call) Text() string {
 	if len(bytes.TrimSpace([]byte(c.Arguments))) == 0 {
 		return "{}"
@@ -260,8 +260,8 @@ func (c Call) Text() string {
 	return c.Arguments
 }
 
-// Object is the arguments as a JSON object. What a model got wrong it may see again:
-// as a text in an object.
+// Object returns the arguments as a JSON object. Arguments that the model got wrong are
+// passed back as a string in an object.
 func (c Call) Object() []byte {
 	text := bytes.TrimSpace([]byte(c.Text()))
 	switch {
@@ -273,7 +273,7 @@ func (c Call) Object() []byte {
 	return jsonraw.One("arguments", jsonraw.Quote(c.Arguments))
 }
 
-// PlainText is the text of all parts of a turn, one after the other.
+// PlainText returns the text of all parts of a turn, concatenated.
 func (t *Turn) PlainText() string {
 	var b []byte
 	for _, p := range t.Parts {
@@ -284,9 +284,9 @@ func (t *Turn) PlainText() string {
 	return string(b)
 }
 
-// ShowResults moves the parts that are chosen out of the results of tools, for formats in
-// which these cannot hold them: a turn of the user behind the results shows them, each
-// behind a line that says whose result it is.
+// ShowResults moves the chosen parts out of tool results, for formats whose results cannot
+// contain them. A user turn after the results shows them, each set introduced by a line that
+// says which result it belongs to.
 func (c *Conversation) ShowResults(chosen func(p Part) bool) {
 	var turns []Turn
 	var shown Turn
@@ -312,7 +312,7 @@ func (c *Conversation) ShowResults(chosen func(p Part) bool) {
 	c.Turns = turns
 }
 
-// without parts a result of a tool from what is chosen of it.
+// without splits a tool result into the rest and the chosen parts.
 func (t Turn) without(chosen func(p Part) bool) (rest Turn, shown []Part) {
 	if !slices.ContainsFunc(t.Parts, chosen) {
 		return t, nil
@@ -333,10 +333,10 @@ func (t Turn) without(chosen func(p Part) bool) (rest Turn, shown []Part) {
 	return t, shown
 }
 
-// resultIsShown stands in place of a result of which all is shown by the user.
+// resultIsShown replaces a result whose content is all shown in the user turn.
 const resultIsShown = "The result is shown in the message after the results."
 
-// CalledNames are the names of all functions that were called, each once.
+// CalledNames returns the names of all functions that were called, without duplicates.
 func (c *Conversation) CalledNames() []string {
 	var names []string
 	seen := make(map[string]bool)
@@ -351,7 +351,7 @@ func (c *Conversation) CalledNames() []string {
 	return names
 }
 
-// Called reports calls of tools, or their results, in the conversation.
+// Called reports whether the conversation contains tool calls or results.
 func (c *Conversation) Called() bool {
 	return slices.ContainsFunc(c.Turns, func(t Turn) bool { return t.Role == "tool" || len(t.Calls) > 0 })
 }

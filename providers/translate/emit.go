@@ -8,28 +8,28 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Source is one provider's stream. Step reads on a little and lets e emit what it
-// says. io.EOF is a clean end; what was emitted before it still counts.
+// Source is one provider's stream. Step reads a little further and lets e emit what it finds.
+// io.EOF is a clean end; anything emitted before it still counts.
 type Source interface {
 	Step(e *Emitter) error
 }
 
-// Waiter is a Source that knows whether more of its stream has come already.
+// Waiter is a Source that knows whether more of its stream has already arrived.
 type Waiter interface{ Waiting() bool }
 
-// NewStream makes the chunks of what s says. It closes body with itself.
+// NewStream returns a stream of chunks with what s says. Closing the stream closes body.
 func NewStream(s Source, body io.Closer) chat.Stream {
 	return &stream{source: s, Closer: body}
 }
 
-// NewNativeStream makes one chunk of each event of a stream, for a client that speaks the
-// provider's format: its data are the event's own bytes, and what s says of it is told
-// besides. event is what s has read last, nil where that was nothing.
+// NewNativeStream returns a stream with one chunk per event, for a client that speaks the
+// provider's format: a chunk's data is the event's own bytes, and its other fields are what s
+// says about it. event returns what s read last, or nil if there was nothing.
 func NewNativeStream(s Source, event func() []byte, body io.Closer) chat.Stream {
 	return &stream{source: s, event: event, Closer: body, emitter: Emitter{silent: true}}
 }
 
-// Tap is next, and what it read last.
+// Tap wraps next, and also returns a function that returns what next read last.
 func Tap(next func() ([]byte, error)) (tapped func() ([]byte, error), last func() []byte) {
 	var data []byte
 	return func() ([]byte, error) {
@@ -43,14 +43,14 @@ type stream struct {
 	io.Closer
 
 	source  Source
-	event   func() []byte // of one that passes events on; else nil
+	event   func() []byte // for a stream that passes events on; otherwise nil
 	emitter Emitter
 	end     error
 }
 
 var _ chat.Stream = (*stream)(nil)
 
-// Next is the next chunk.
+// Next returns the next chunk.
 func (s *stream) Next() (chat.Chunk, error) {
 	e := &s.emitter
 	for e.next == len(e.list) {
@@ -70,7 +70,7 @@ func (s *stream) Next() (chat.Chunk, error) {
 	return e.list[e.next-1], nil
 }
 
-// step reads on a little.
+// step reads a little further.
 func (s *stream) step() {
 	e := &s.emitter
 	e.list, e.next = e.list[:0], 0
@@ -80,13 +80,13 @@ func (s *stream) step() {
 	}
 }
 
-// behind is a usage that came together with the end of the stream, and tells more than
-// what was told before. Nothing is waited for.
+// behind returns a usage that arrived together with the end of the stream and exceeds what
+// was reported before. It does not wait for one.
 func (s *stream) behind() (chat.Chunk, error) {
 	w, ok := s.source.(Waiter)
 	for ok && errors.Is(s.end, io.EOF) && w.Waiting() {
 		later := Emitter{Head: s.emitter.Head, silent: s.event != nil}
-		_ = s.source.Step(&later) // what else is wrong behind the end does not matter
+		_ = s.source.Step(&later) // further errors after the end do not matter
 		for _, c := range later.list {
 			if !c.Usage.Exceeds(s.emitter.told.Usage) {
 				continue
@@ -101,11 +101,11 @@ func (s *stream) behind() (chat.Chunk, error) {
 	return chat.Chunk{}, s.end
 }
 
-// Work notes that a tool at the provider has begun to work: to a client that is shown it,
-// that is content.
+// Work notes that a tool at the provider has begun to work. To a client that is shown this,
+// it is content.
 func (e *Emitter) Work() { e.works = true }
 
-// together is what an event says as one chunk.
+// together combines what an event says into one chunk.
 func (e *Emitter) together(data []byte) chat.Chunk {
 	c := chat.Chunk{Data: data, ID: e.quoted, Model: e.named, Content: e.works}
 	e.works = false
@@ -127,7 +127,7 @@ func (e *Emitter) together(data []byte) chat.Chunk {
 	return c
 }
 
-// Told is what was told of the usage so far.
+// Told returns the usage reported so far.
 func (s *stream) Told() chat.Told {
 	e := &s.emitter
 	e.told.Model = e.Model
@@ -137,28 +137,27 @@ func (s *stream) Told() chat.Told {
 	return e.told.With(e.early().Chat(e.Tier))
 }
 
-// Emitter writes the chunks of a streamed answer. What it writes is not read again:
-// it knows what it says.
+// Emitter writes the chunks of a streamed response. They need not be parsed again, because
+// the emitter records what they say.
 type Emitter struct {
 	Head
 
 	list     []chat.Chunk
-	next     int            // the first of list that was not taken yet
-	silent   bool           // events pass as they came: what they say is noted, and no chunk is written
-	works    bool           // a tool at the provider does, of which no chunk tells
-	begun    []int          // choices whose role was told
-	finished bool           // a choice was
-	first    jsonraw.Object // the memory of the first chunk of each step
+	next     int            // index in list of the first chunk not yet returned
+	silent   bool           // events are passed on as they came: their meaning is recorded, but no chunk is written
+	works    bool           // a tool at the provider has begun work that no chunk reports
+	begun    []int          // choices whose role has been sent
+	finished bool           // a choice has been finished
+	first    jsonraw.Object // the buffer for the first chunk of each step
 	id       string
 	quoted   []byte // id as JSON
 	model    string
 	named    []byte // model as JSON
 	told     chat.Told
-	early    func() *Usage // where usage was told while the answer went on
+	early    func() *Usage // set if usage was reported while the response was going on
 }
 
-// Begin tells the role of a choice before it says anything, where the provider
-// announces an answer.
+// Begin sends the role of a choice before its content, for providers that announce an answer.
 func (e *Emitter) Begin(choice int) {
 	if e.began(choice) {
 		return
@@ -175,7 +174,7 @@ func (e *Emitter) Begin(choice int) {
 	e.close(o, c, nil)
 }
 
-// began notes that a choice has begun, and reports whether it had before.
+// began notes that a choice has begun, and reports whether it already had.
 func (e *Emitter) began(choice int) bool {
 	for _, c := range e.begun {
 		if c == choice {
@@ -186,7 +185,7 @@ func (e *Emitter) began(choice int) bool {
 	return false
 }
 
-// Say is the next piece of a choice; one that says nothing adds nothing.
+// Say emits the next piece of a choice. An empty piece adds nothing.
 func (e *Emitter) Say(choice int, m *Message) {
 	says := m.says()
 	silent := !says && len(m.Details)+len(m.Annotations) == 0
@@ -210,7 +209,7 @@ func (e *Emitter) Say(choice int, m *Message) {
 	e.close(o, c, m.Logprobs)
 }
 
-// Finish ends a choice: the reason in the words of OpenAI, and of the provider.
+// Finish ends a choice, with the reason in OpenAI's words and in the provider's.
 func (e *Emitter) Finish(choice int, reason, native string) {
 	e.finished = true
 	c := chat.Chunk{Finish: reason, Role: !e.began(choice)}
@@ -230,7 +229,7 @@ func (e *Emitter) Finish(choice int, reason, native string) {
 	e.put(o, c)
 }
 
-// open begins a chunk of one choice, as far as the inside of its delta.
+// open begins a chunk of one choice, up to the inside of its delta.
 func (e *Emitter) open(choice int) *jsonraw.Object {
 	o := e.head()
 	o.Open('{')
@@ -240,7 +239,7 @@ func (e *Emitter) open(choice int) *jsonraw.Object {
 	return o
 }
 
-// close ends a chunk that open began and that ends no choice.
+// close ends a chunk that open began and that does not finish a choice.
 func (e *Emitter) close(o *jsonraw.Object, c chat.Chunk, logprobs []byte) {
 	o.Close('}')
 	o.Raw("logprobs", orNull(logprobs))
@@ -248,15 +247,15 @@ func (e *Emitter) close(o *jsonraw.Object, c chat.Chunk, logprobs []byte) {
 	e.put(o, c)
 }
 
-// put ends the choice, and hands over the chunk.
+// put ends the choice and emits the chunk.
 func (e *Emitter) put(o *jsonraw.Object, c chat.Chunk) {
 	o.Close('}')
 	o.Close(']')
 	e.add(o, c)
 }
 
-// head begins a chunk, as far as the inside of its choices. The memory of a chunk is
-// used again when the next one is asked for.
+// head begins a chunk, up to the inside of its choices. The first chunk of a step reuses the
+// buffer of the one in the step before.
 func (e *Emitter) head() *jsonraw.Object {
 	o := &e.first
 	if len(e.list) > 0 {
@@ -270,7 +269,7 @@ func (e *Emitter) head() *jsonraw.Object {
 	return o
 }
 
-// quote has the id and the model as JSON.
+// quote updates the id and the model as JSON.
 func (e *Emitter) quote() {
 	if e.quoted == nil || e.id != e.ID {
 		e.id, e.quoted = e.ID, jsonraw.Quote(e.ID)
@@ -285,7 +284,7 @@ func (e *Emitter) add(o *jsonraw.Object, c chat.Chunk) {
 	e.note(c)
 }
 
-// note hands over a chunk, written or not.
+// note emits a chunk, whether it was written or not.
 func (e *Emitter) note(c chat.Chunk) {
 	e.quote()
 	c.ID, c.Model = e.quoted, e.named
@@ -293,15 +292,15 @@ func (e *Emitter) note(c chat.Chunk) {
 	e.list = append(e.list, c)
 }
 
-// Early notes that usage was told while the answer goes on. It is read only if that
-// does not come to its end.
+// Early notes that usage was reported while the response is going on. It is read only if the
+// response is cut short.
 func (e *Emitter) Early(u func() *Usage) {
 	e.early = u
 	e.told.Mark()
 }
 
-// Usage is the chunk that ends a stream with what it used; nil adds nothing, and neither
-// does what is not more than was told in such a chunk before.
+// Usage emits the chunk that ends a stream with its usage. It adds nothing if u is nil or
+// does not exceed what such a chunk has already reported.
 func (e *Emitter) Usage(u *Usage) {
 	if u == nil {
 		return

@@ -11,35 +11,35 @@ import (
 	"tallyroute/providers/sse"
 )
 
-// Frames reads the JSON values of a streamed answer, however they are framed: as
-// events, as the elements of one array, or one after the other.
+// Frames reads the JSON values of a streamed response in any framing: as events, as elements
+// of one array, or one after the other.
 type Frames struct {
 	r    *bufio.Reader
 	next func() ([]byte, error)
-	name []byte // of the event that was read last
+	name []byte // of the last event read
 
-	waiting func() bool // of events
+	waiting func() bool // for events
 }
 
-// NewFrames reads from r.
+// NewFrames returns Frames that read from r.
 func NewFrames(r io.Reader) *Frames {
 	f := &Frames{r: bufio.NewReader(r)}
 	f.next = f.first
 	return f
 }
 
-// Next is the next value, valid until the next call. What is not JSON wraps
-// chat.ErrMalformed; an event that says [DONE] ends the stream with io.EOF.
+// Next returns the next value, which is valid until the next call. If it is not JSON, the
+// error wraps chat.ErrMalformed; the event [DONE] ends the stream with io.EOF.
 func (f *Frames) Next() ([]byte, error) { return f.next() }
 
-// Waiting reports a value that has come as a whole already, where the stream is one of
-// events.
+// Waiting reports whether another complete value has already arrived. It is always false
+// unless the stream consists of events.
 func (f *Frames) Waiting() bool { return f.waiting != nil && f.waiting() }
 
-// Name is that of the event of the last value, "" if there is none.
+// Name returns the name of the last value's event, or "" if there is none.
 func (f *Frames) Name() string { return string(f.name) }
 
-// first looks how the stream is framed.
+// first detects how the stream is framed and reads the first value.
 func (f *Frames) first() ([]byte, error) {
 	for {
 		c, err := f.r.ReadByte()
@@ -83,7 +83,7 @@ func (f *Frames) events() func() ([]byte, error) {
 	}
 }
 
-// values are JSON values one after the other, such as one on each line.
+// values returns a reader of JSON values that follow each other, such as one per line.
 func (f *Frames) values() func() ([]byte, error) {
 	b := &bounded{r: f.r}
 	d := json.NewDecoder(b)
@@ -97,7 +97,7 @@ func (f *Frames) values() func() ([]byte, error) {
 	}
 }
 
-// array are the elements of one array.
+// array returns a reader of the elements of one array.
 func (f *Frames) array() func() ([]byte, error) {
 	b := &bounded{r: f.r}
 	d := json.NewDecoder(b)
@@ -124,7 +124,7 @@ func (f *Frames) array() func() ([]byte, error) {
 	}
 }
 
-// malformed names what is not JSON; what the network did stays as it is.
+// malformed wraps JSON errors in chat.ErrMalformed; network errors are returned unchanged.
 func malformed(err error) error {
 	if e := (*json.SyntaxError)(nil); errors.As(err, &e) {
 		return fmt.Errorf("%w: %w", chat.ErrMalformed, err)
@@ -132,7 +132,7 @@ func malformed(err error) error {
 	return err
 }
 
-// cut is malformed where more must come.
+// cut is like malformed, for places where the stream must not end.
 func cut(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -140,10 +140,10 @@ func cut(err error) error {
 	return malformed(err)
 }
 
-// maxFrame bounds one value, as the events of an event stream are bounded.
+// maxFrame is the limit of one value in bytes, the same as for the events of an event stream.
 const maxFrame = sse.MaxEvent
 
-// bounded fails when more is read for one value than one may have.
+// bounded fails when more than maxFrame bytes are read for one value.
 type bounded struct {
 	r io.Reader
 	n int

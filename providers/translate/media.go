@@ -11,7 +11,7 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Kind is what a part is.
+// Kind is the kind of a part.
 type Kind uint8
 
 // The kinds.
@@ -21,23 +21,23 @@ const (
 	Audio
 	File
 	Video
-	Native // of a type that the OpenAI format does not have; of formats that declare to take such
+	Native // of a type that the OpenAI format does not have, for formats that declare Native
 )
 
 // Part is one piece of content.
 type Part struct {
 	Index  int
 	Kind   Kind
-	Text   jsonraw.Quoted // as it stands in the body
+	Text   jsonraw.Quoted // as it is in the body
 	Media  Media
 	Detail string // of an image: "low", "high", "auto" or ""
-	Type   string // as the client has it
-	Raw    []byte // all of it
+	Type   string // as the client wrote it
+	Raw    []byte // the whole part
 	Cache  []byte // cache_control
 	Made   bool   // by the assistant
 }
 
-// Blank reports a text of nothing but white space.
+// Blank reports whether the part is a text of nothing but white space.
 func (p Part) Blank() bool { return p.Kind == Text && len(bytes.TrimSpace(p.Text.Bytes())) == 0 }
 
 func (c *Conversation) content(t *Turn, value []byte) error {
@@ -49,7 +49,7 @@ func (c *Conversation) content(t *Turn, value []byte) error {
 	for element := range jsonraw.Elements(value) {
 		index++
 		p := Part{Index: index, Raw: element, Type: jsonraw.Text(jsonraw.Lookup(element, "type")), Cache: cacheControl(element)}
-		if p.Type == "thinking" || p.Type == "redacted_thinking" { // as Anthropic has it
+		if p.Type == "thinking" || p.Type == "redacted_thinking" { // as in Anthropic's format
 			t.detail(element)
 			continue
 		}
@@ -75,8 +75,8 @@ func (c *Conversation) content(t *Turn, value []byte) error {
 	return nil
 }
 
-// read takes in one content part. It goes by the members, as the scanner of
-// requests does. It is false for a part of no known kind.
+// read reads one content part. Like the scanner of requests, it looks at the members rather
+// than at the type. It returns false for a part of no known kind.
 func (p *Part) read(element []byte) bool {
 	known := false
 	for name, value := range jsonraw.Each(element) {
@@ -115,12 +115,12 @@ func (p *Part) read(element []byte) bool {
 	return known
 }
 
-// Media is what an image, audio or file part carries: its bytes, or where they are.
+// Media is what an image, audio or file part carries: its bytes, or where to find them.
 type Media struct {
-	MIME string // "" is not known
-	Data []byte // base64; nil where only the place is known
-	URL  string // where it is, when it is not here
-	ID   string // of a file that the provider has
+	MIME string // "" if unknown
+	Data []byte // base64; nil if only the location is known
+	URL  string // the location, if the bytes are not here
+	ID   string // of a file stored at the provider
 	Name string // of the file
 }
 
@@ -129,25 +129,25 @@ func (m Media) Inline() bool { return m.Data != nil }
 
 func (m Media) nowhere() bool { return m.Data == nil && m.URL == "" && m.ID == "" }
 
-// Bytes are the decoded bytes.
+// Bytes returns the decoded bytes.
 func (m Media) Bytes() ([]byte, error) {
 	return base64.StdEncoding.AppendDecode(nil, m.Data)
 }
 
-// DataURL is a URL that holds the bytes.
+// DataURL returns a URL that contains the bytes.
 func (m Media) DataURL() string {
 	return "data:" + cmp.Or(m.MIME, unknown) + ";base64," + string(m.Data)
 }
 
-// unknown is the media type of what nobody knows.
+// unknown is the media type used if nothing is known.
 const unknown = "application/octet-stream"
 
-// Text reports a document that is text, whatever kind of.
+// Text reports whether the document is some kind of text.
 func (m Media) Text() bool {
 	return strings.HasPrefix(m.MIME, "text/") || m.MIME == "application/json" || m.MIME == "application/xml"
 }
 
-// at reads a URL: a string, or a member of an object.
+// at reads a URL, given as a string or as a member of an object.
 func (m *Media) at(value []byte, member string) {
 	q := jsonraw.Quoted(value)
 	if jsonraw.IsObject(value) {
@@ -172,7 +172,8 @@ func (m *Media) audio(value []byte) {
 	}
 }
 
-// file reads the member "file" of a part. Data that is not a URL is base64 by itself.
+// file reads the member "file" of a part. Data that is not a data URL is taken as bare
+// base64.
 func (m *Media) file(value []byte) {
 	m.Name = jsonraw.Text(jsonraw.Lookup(value, "filename"))
 	m.ID = jsonraw.Text(jsonraw.Lookup(value, "file_id"))
@@ -190,9 +191,9 @@ func (m *Media) file(value []byte) {
 	m.guess()
 }
 
-// guess is the media type by the name, the bytes and the place where nobody tells it.
-// A picture is of the type that its bytes tell: clients often name another, and providers
-// refuse it then.
+// guess sets the media type from the name, the bytes or the URL if it is not given. The type
+// of an image is always taken from its bytes: clients often give a wrong one, which providers
+// refuse.
 func (m *Media) guess() {
 	if told := sniff(m.Data); strings.HasPrefix(m.MIME, "image/") && (strings.HasPrefix(told, "image/") || told == "application/pdf") {
 		m.MIME = told
@@ -212,7 +213,7 @@ func isHTTP(s string) bool {
 	return strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://")
 }
 
-// dataURL reads a data: URL (RFC 2397); false for any other.
+// dataURL reads a data: URL (RFC 2397); it returns false for any other.
 func (m *Media) dataURL(raw []byte) bool {
 	const scheme = "data:"
 	if len(raw) < len(scheme) || !bytes.EqualFold(raw[:len(scheme)], []byte(scheme)) {
@@ -239,7 +240,7 @@ func (m *Media) dataURL(raw []byte) bool {
 	return true
 }
 
-// standard is base64 in the standard alphabet and with its padding, on one line.
+// standard returns base64 in the standard alphabet, padded and on one line.
 func standard(data []byte) []byte {
 	if len(data)%4 == 0 && !bytes.ContainsAny(data, "-_ \t\r\n%") {
 		return data
@@ -265,7 +266,7 @@ func standard(data []byte) []byte {
 	return out
 }
 
-// kinds are the media types of file names, as far as models read them.
+// kinds maps file extensions to media types, as far as models can read them.
 var kinds = map[string]string{
 	".pdf": "application/pdf", ".json": "application/json", ".xml": "application/xml",
 	".txt": "text/plain", ".md": "text/markdown", ".csv": "text/csv", ".html": "text/html", ".htm": "text/html",
@@ -280,8 +281,8 @@ var kinds = map[string]string{
 	".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
 
-// MIMEOf is the media type that a file name or a URL tells by its end, "" where it
-// tells none.
+// MIMEOf returns the media type for the extension of a file name or a URL, or "" if it is
+// unknown.
 func MIMEOf(name string) string {
 	if u, err := url.Parse(name); err == nil && u.Scheme != "" {
 		name = u.Path
@@ -289,7 +290,7 @@ func MIMEOf(name string) string {
 	return kinds[strings.ToLower(path.Ext(name))]
 }
 
-// magic are the first bytes of formats.
+// magic lists the first bytes of file formats.
 var magic = []struct{ begins, then, mime string }{
 	{"%PDF", "", "application/pdf"},
 	{"\x89PNG", "", "image/png"},
@@ -299,7 +300,7 @@ var magic = []struct{ begins, then, mime string }{
 	{"RIFF", "WAVE", "audio/wav"},
 }
 
-// sniff is the media type that the bytes themselves tell.
+// sniff returns the media type that the bytes themselves indicate.
 func sniff(data []byte) string {
 	const first = 16 // of base64: twelve bytes
 	head, err := base64.StdEncoding.AppendDecode(nil, data[:min(len(data), first)])

@@ -12,21 +12,21 @@ import (
 	"tallyroute/providers/schema"
 )
 
-// ErrLost is what an option returns that cannot be expressed and may be left out.
+// ErrLost is returned by an option for a value that cannot be expressed and may be left out.
 var ErrLost = errors.New("translate: the provider has no word for this")
 
-// Option writes one top-level member of a request in the provider's words. Its
-// errors are ErrLost, or a reason to refuse the request.
+// Option writes one top-level member of a request in the provider's format. It returns
+// ErrLost, or a reason to refuse the request.
 type Option func(value []byte) error
 
-// Read is the option of a member that the format reads by itself.
+// Read is the option for a member that the format reads on its own.
 func Read([]byte) error { return nil }
 
-// Options calls, for each top-level member that says something, the option of its
-// name. What has none is refused where the answer would be another one without it,
-// and told as lost otherwise. Members that every format reads by itself are passed
-// over: the model, the messages, the stream, the bound of the output, and where the
-// format declares to read them, tools and how much is to be thought.
+// Options calls the option of each top-level member that says something. A member without an
+// option is refused if the response would not be the one asked for without it, and otherwise
+// reported as lost. Members that every format reads on its own are skipped: the model, the
+// messages, the stream, the output limit and, if the format declares them, tools and
+// reasoning effort.
 func (r *Request) Options(options map[string]Option) error {
 	r.asked = true
 	for name, value := range r.Exchange.Request.Members() {
@@ -50,7 +50,8 @@ func (r *Request) Options(options map[string]Option) error {
 	return nil
 }
 
-// needed is why a member for which a format has no option is not left out.
+// needed returns the error for a member that the format has no option for and that must not
+// be left out, or ErrLost if it may be.
 func needed(name string) error {
 	switch name {
 	case "tools":
@@ -75,7 +76,7 @@ func under(name string, err error) error {
 	return err
 }
 
-// reads reports a member that the format reads by itself.
+// reads reports whether the format reads a member on its own.
 func (f Format) reads(name string) bool {
 	switch name {
 	case "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens":
@@ -88,12 +89,12 @@ func (f Format) reads(name string) bool {
 	return false
 }
 
-// Unsupported refuses a member.
+// Unsupported returns the error that refuses a member.
 func Unsupported(message string) error {
 	return &chat.FieldError{Code: "unsupported_parameter", Message: message}
 }
 
-// Strings are the elements of a value that may be one string or several.
+// Strings returns the elements of a value that may be one string or several.
 func Strings(value []byte) [][]byte {
 	if jsonraw.IsString(value) {
 		return [][]byte{value}
@@ -101,8 +102,8 @@ func Strings(value []byte) [][]byte {
 	return slices.Collect(jsonraw.Elements(value))
 }
 
-// Within brings a number between two bounds, of which "" means none: it is the number
-// itself, or the bound, of which a format tells as if the member had been lost.
+// Within clamps a number between two bounds, of which "" means none. It returns the number,
+// or else the bound and ErrLost, so that the member is reported as lost.
 func Within(value []byte, low, high string) ([]byte, error) {
 	v, err := strconv.ParseFloat(string(value), 64)
 	if err != nil {
@@ -117,23 +118,23 @@ func Within(value []byte, low, high string) ([]byte, error) {
 	return value, nil
 }
 
-// Is reports a number that is v.
+// Is reports whether a value is the number v.
 func Is(raw []byte, v float64) bool {
 	f, err := strconv.ParseFloat(string(raw), 64)
 	return err == nil && f == v
 }
 
-// Settings are the members that most formats take under some name. Values are JSON,
-// nil where the client does not say.
+// Settings are the members that most formats have under some name. Values are JSON, nil if
+// absent.
 type Settings struct {
 	Temperature, TopP, TopK []byte
 	Stop                    [][]byte
 	Answer                  AnswerFormat
 }
 
-// Options reads the settings. A temperature above the hottest is brought down to it,
-// and texts to stop at that are white space alone are left out: providers refuse them.
-// Both are told as lost.
+// Options returns the options that read the settings. A temperature above hottest is lowered
+// to it, and stop sequences of nothing but white space are left out, because providers refuse
+// them. Both are reported as lost.
 func (s *Settings) Options(hottest string) map[string]Option {
 	as := func(to *[]byte) Option {
 		return func(value []byte) error { *to = value; return nil }
@@ -168,8 +169,8 @@ func stopWords(value []byte) (words [][]byte, err error) {
 
 // AnswerFormat is what response_format asks for.
 type AnswerFormat struct {
-	JSON         bool   // an answer that is JSON: some object, or what Schema says
-	Schema, Name []byte // a JSON Schema and its name, as JSON; nil for none
+	JSON         bool   // a JSON response: any object, or what Schema describes
+	Schema, Name []byte // a JSON Schema and its name, as JSON; nil if absent
 }
 
 // ReadAnswerFormat reads response_format.
@@ -192,8 +193,8 @@ func ReadAnswerFormat(value []byte) (AnswerFormat, error) {
 	return AnswerFormat{}, under("response_format.type", Unsupported("must be text, json_object or json_schema"))
 }
 
-// Schema is a JSON Schema of the client's as s has it. What is lost by it is told
-// under the name of the member that it stands in.
+// Schema returns a JSON Schema from the client, reduced to the subset s. Whatever is lost is
+// reported under the name of the member that contains the schema.
 func (r *Request) Schema(member string, s *schema.Subset, raw []byte) []byte {
 	reduced, lost := s.Reduce(raw)
 	for _, keyword := range lost {
@@ -202,21 +203,20 @@ func (r *Request) Schema(member string, s *schema.Subset, raw []byte) []byte {
 	return reduced
 }
 
-// OnlyJSON is what a model is told where its provider has no mode for answers that
-// are some JSON object.
+// OnlyJSON is the instruction for a model whose provider has no mode for responses that are
+// any JSON object.
 const OnlyJSON = "Answer with a single JSON object and nothing else: no text around it and no code fence."
 
-// Effort is how much a model is asked to think.
+// Effort is how much a model is asked to reason.
 type Effort struct {
-	Asked  bool   // somebody says anything at all
-	Level  string // none, minimal, low, medium, high, xhigh, max; "" is what the provider thinks right
-	Budget int64  // tokens; 0 is not said
-	Hidden bool   // the thoughts are not wanted in the answer
+	Asked  bool   // the request says anything about it
+	Level  string // none, minimal, low, medium, high, xhigh, max; "" leaves it to the provider
+	Budget int64  // tokens; 0 if not given
+	Hidden bool   // reasoning is not wanted in the response
 }
 
-// ReadEffort reads reasoning_effort, and the members reasoning and thinking by
-// which other routers and providers say the same. Where several say something, the
-// first of these counts.
+// ReadEffort reads reasoning_effort, and the members reasoning and thinking that other
+// routers and providers use instead. If several are present, the first in this order counts.
 func ReadEffort(r *chat.Request) Effort {
 	e := ReadThinking(r.Get("thinking"))
 	if raw := r.Get("reasoning"); jsonraw.IsObject(raw) {
@@ -236,7 +236,7 @@ func ReadEffort(r *chat.Request) Effort {
 	return e
 }
 
-// ReadThinking reads the member thinking alone.
+// ReadThinking reads only the member thinking.
 func ReadThinking(raw []byte) (e Effort) {
 	if !jsonraw.IsObject(raw) {
 		return e
@@ -249,7 +249,7 @@ func ReadThinking(raw []byte) (e Effort) {
 	return e
 }
 
-// budget takes a number of tokens; that of none is a wish not to think.
+// budget reads a number of tokens; 0 asks for no reasoning.
 func (e *Effort) budget(raw []byte) {
 	if jsonraw.IsNull(raw) {
 		return
@@ -260,10 +260,10 @@ func (e *Effort) budget(raw []byte) {
 	}
 }
 
-// Effort is how much the model is asked to think.
+// Effort returns how much the model is asked to reason.
 func (r *Request) Effort() Effort { return ReadEffort(r.Exchange.Request) }
 
-// DropEffort tells that the model is not asked to think, though the client does.
+// DropEffort reports that the model is not asked to reason although the client asked for it.
 func (r *Request) DropEffort() {
 	for _, name := range []string{"reasoning_effort", "reasoning", "thinking"} {
 		if r.Member(name) != nil {
@@ -272,8 +272,8 @@ func (r *Request) DropEffort() {
 	}
 }
 
-// DropSampling tells that members cannot stand beside reasoning, in the order of the
-// request, but for those that are 1 and so ask for what happens anyway.
+// DropSampling reports members that are incompatible with reasoning as lost, in the order of
+// the request, except those that are 1 and so ask for the default.
 func (r *Request) DropSampling(members map[string][]byte) {
 	for name := range r.Exchange.Request.Members() {
 		if value := members[string(name)]; value != nil && (string(name) == "top_k" || !Is(value, 1)) {
@@ -282,8 +282,9 @@ func (r *Request) DropSampling(members map[string][]byte) {
 	}
 }
 
-// Members is the table of a format that is translated into: what it has no word for is
-// not sent. Only tools are what they are, and files that the provider has.
+// Members returns the table of a format that is translated into. Members that the format
+// cannot express are not sent; only tools, and files stored at the provider, keep their
+// meaning.
 func Members(lines ...providers.Line) providers.Members {
 	return providers.NewMembers(
 		providers.Unsent.Of("*", "tools.function.*", "tools.custom.*"),

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Own is the name of a member of a chat completion as a client of another format knows it,
-// where that is not the same one: origins are where its messages stand in the client's
-// request, names what other members are called there.
+// Own translates the path of a member of a chat completion into the client's own format.
+// origins are the paths of the messages in the client's request, and names maps other members
+// to what they are called there.
 func Own(param string, origins []string, names map[string]string) string {
 	end := strings.IndexAny(param, ".[")
 	if end < 0 {

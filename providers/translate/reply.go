@@ -6,25 +6,25 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Reply is what a choice of an answer in the OpenAI format says, whole or the next piece
-// of it: Message, read back. Values are JSON, nil where nothing is said.
+// Reply is what one choice of a response in the OpenAI format says, or its next piece in a
+// stream; it is a Message read back. Values are JSON, nil if absent.
 type Reply struct {
 	Text, Refusal, Reasoning []byte
 	Details, Annotations     [][]byte
 	Calls                    []ReplyCall
-	Finish, Native           string // finish_reason, and the provider's own word
+	Finish, Native           string // finish_reason, and the provider's own name for it
 }
 
-// ReplyCall is a call of a tool, or the next piece of one.
+// ReplyCall is a tool call, or the next piece of one.
 type ReplyCall struct {
 	Index           int
-	ID              string // of the first piece
+	ID              string // in the first piece
 	Name, Arguments []byte
 	Custom          bool
 	Extra           []byte // extra_content
 }
 
-// ReadAnswer reads the first choice of a whole answer.
+// ReadAnswer reads the first choice of a complete response.
 func ReadAnswer(body []byte) Reply { return readSpoken(body, "message") }
 
 // ReadChunk reads the first choice of a chunk.
@@ -33,7 +33,7 @@ func ReadChunk(data []byte) Reply { return readSpoken(data, "delta") }
 func readSpoken(data []byte, member string) (s Reply) {
 	for choice := range jsonraw.Elements(jsonraw.Lookup(data, "choices")) {
 		if index := jsonraw.Present(jsonraw.Lookup(choice, "index")); index != nil && string(index) != "0" {
-			continue // of several; these formats have one
+			continue // these formats have only one choice
 		}
 		for name, value := range jsonraw.Each(choice) {
 			switch string(name) {
@@ -51,7 +51,7 @@ func readSpoken(data []byte, member string) (s Reply) {
 }
 
 func (s *Reply) read(message []byte) {
-	var reasoning []byte // as some call it
+	var reasoning []byte // under the name that some use
 	for name, value := range jsonraw.Each(message) {
 		switch string(name) {
 		case "content":
@@ -107,7 +107,7 @@ func readSpokenCall(raw []byte, at int) ReplyCall {
 	return c
 }
 
-// said is a string that says something.
+// said returns the string if it is not empty, or else nil.
 func said(raw []byte) []byte {
 	if !jsonraw.IsString(raw) || len(jsonraw.Inside(raw)) == 0 {
 		return nil

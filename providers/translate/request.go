@@ -8,25 +8,25 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Format is what a wire format declares of itself. What it does not declare is, where
-// a request holds it, told as lost or refused.
+// Format is what a wire format declares to support. If a request contains something that the
+// format does not declare, that is reported as lost, or the request is refused.
 type Format struct {
-	Path   string // of a call, unless the target's quirks name another
-	Tools  bool   // it can be given functions, and is shown calls and results
-	Effort bool   // it can be told how much to think
-	Cache  bool   // it has cache_control, on messages, parts and tools
-	Native bool   // it takes content parts by names of its own
-	// Reasoning is set where it is shown what the assistant thought, as far as it
-	// believes it: what it does not, it tells as lost by itself.
+	Path   string // of a call, unless the target's quirks set another
+	Tools  bool   // it accepts functions, and sees calls and results
+	Effort bool   // it can be told how much to reason
+	Cache  bool   // it has cache_control on messages, parts and tools
+	Native bool   // it accepts content parts under its own names
+	// Reasoning is set if the format is shown what the assistant thought. The codec itself
+	// reports as lost whatever the provider cannot verify.
 	Reasoning bool
-	Failures  bool // it is told that a tool could not do it
-	Extra     bool // it reads extra_content, of messages and calls
-	Images    bool // it is shown the pictures that the assistant made: the parts behind its others
-	// JSONStream is set where a stream may be of the media type application/json.
+	Failures  bool // it is told that a tool call failed
+	Extra     bool // it reads extra_content, on messages and calls
+	Images    bool // it is shown the pictures that the assistant made, as parts after the other parts
+	// JSONStream is set if a stream may have the media type application/json.
 	JSONStream bool
 }
 
-// Request is a chat completion request on its way into a format.
+// Request is a chat completion request while it is being translated into a format.
 type Request struct {
 	providers.Exchange
 	Conversation
@@ -35,8 +35,8 @@ type Request struct {
 	asked   bool     // Options was called
 }
 
-// Encode writes a call: it reads the request as f declares and lets write make the
-// body of it. What was lost on the way is told.
+// Encode writes a call: it reads the request as f declares and calls write to produce the
+// body. Whatever is lost on the way is reported.
 func Encode(x providers.Exchange, f Format, write func(r *Request) ([]byte, error)) (providers.Call, error) {
 	r := &Request{Exchange: x}
 	if err := r.Conversation.read(x.Request, f); err != nil {
@@ -54,11 +54,11 @@ func Encode(x providers.Exchange, f Format, write func(r *Request) ([]byte, erro
 	}, nil
 }
 
-// Drop tells that a top-level member is lost.
+// Drop reports that a top-level member is lost.
 func (r *Request) Drop(name string) { r.dropped = providers.Lose(r.dropped, name) }
 
-// Bound is the bound of the output to send: the client's own unless ours is lower;
-// 0 means none.
+// Bound returns the output limit to send: the client's own unless ours is lower; 0 means
+// none.
 func (r *Request) Bound() int64 {
 	own, most := r.Exchange.Request.MaxOutput(), r.MaxOutput
 	if most > 0 && (own == 0 || own > most) {
@@ -67,10 +67,10 @@ func (r *Request) Bound() int64 {
 	return own
 }
 
-// Member is the raw value of a top-level member that says something, or nil.
+// Member returns the raw value of a top-level member that says something, or nil.
 func (r *Request) Member(name string) []byte { return jsonraw.Present(r.Exchange.Request.Get(name)) }
 
-// Object is a top-level member that is an object, or nil.
+// Object returns a top-level member that is an object, or nil.
 func (r *Request) Object(name string) []byte {
 	if raw := r.Member(name); jsonraw.IsObject(raw) {
 		return raw
@@ -78,11 +78,11 @@ func (r *Request) Object(name string) []byte {
 	return nil
 }
 
-// Stream reports that a stream is asked for.
+// Stream reports whether a stream is asked for.
 func (r *Request) Stream() bool { return r.Exchange.Request.Stream() }
 
-// Model is the model's name at the provider.
+// Model returns the model's name at the provider.
 func (r *Request) Model() string { return r.Target.Upstream }
 
-// FallbackOutput bounds an answer where a format needs a bound and nobody knows one.
+// FallbackOutput is the output limit for formats that require one, if none is known.
 const FallbackOutput = 4096

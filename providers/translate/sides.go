@@ -9,14 +9,14 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Side is what one side says before the other does: neighbouring turns of the
-// assistant, or of the user and its tools.
+// Side is what one side says before the other does: consecutive turns of the assistant, or of
+// the user and the tools.
 type Side struct {
 	Assistant bool
 	Turns     []Turn
 }
 
-// Role is the side's name in most formats.
+// Role returns the side's name in most formats.
 func (s Side) Role() string {
 	if s.Assistant {
 		return "assistant"
@@ -24,11 +24,10 @@ func (s Side) Role() string {
 	return "user"
 }
 
-// Sides is the conversation for formats in which two sides take turns and all that
-// the system says has one place. Texts of nothing but white space are left out, for
-// such providers refuse them, and so is reasoning that keep does not want: what
-// another provider has signed, nobody here could verify. The error is a
-// *chat.FieldError.
+// Sides returns the conversation for formats in which two sides take turns and all system
+// messages go in one place. Texts of nothing but white space are left out, because such
+// providers refuse them. So is reasoning that keep rejects, since a provider cannot verify
+// what another one signed. The error is a *chat.FieldError.
 func (c *Conversation) Sides(keep func(d Detail) bool) (system []Part, sides []Side, err error) {
 	for _, t := range c.Turns {
 		t.Parts = slices.DeleteFunc(slices.Clone(t.Parts), Part.Blank)
@@ -63,13 +62,13 @@ func (c *Conversation) Sides(keep func(d Detail) bool) (system []Part, sides []S
 		}
 	}
 	trim(sides[len(sides)-1])
-	if sides[0].Assistant { // the user has the first word
+	if sides[0].Assistant { // the user must speak first
 		sides = append([]Side{{Turns: []Turn{{Role: "user", Parts: []Part{{Text: jsonraw.Quote(Silence)}}}}}}, sides...)
 	}
 	return system, sides, nil
 }
 
-// WriteSides writes the member messages, of which each has the blocks of a side.
+// WriteSides writes the member messages, in which each message has the blocks of one side.
 func WriteSides(o *jsonraw.Object, sides []Side, blocks func(t *Turn) error) error {
 	o.Key("messages")
 	o.Open('[')
@@ -90,8 +89,8 @@ func WriteSides(o *jsonraw.Object, sides []Side, blocks func(t *Turn) error) err
 	return nil
 }
 
-// AskOn asks on behalf of the user for the rest of an answer that the conversation ends
-// in, for models that do not go on with one by themselves.
+// AskOn asks, on behalf of the user, for the rest of an answer that ends the conversation,
+// for models that do not continue one by themselves.
 func (c *Conversation) AskOn(sides []Side) []Side {
 	last := sides[len(sides)-1]
 	if !last.Assistant || len(last.Turns[len(last.Turns)-1].Calls) > 0 {
@@ -101,10 +100,10 @@ func (c *Conversation) AskOn(sides []Side) []Side {
 	return append(sides, Side{Turns: []Turn{{Role: "user", Parts: []Part{{Text: jsonraw.Quote(providers.GoOn)}}}}})
 }
 
-// Silence is what a user said who said nothing, where a provider wants to read something.
+// Silence is the text of an empty user message, for providers that require some text.
 const Silence = "(no message)"
 
-// think leaves of the reasoning in a turn what keep wants, and tells of the rest.
+// think keeps the reasoning in a turn that keep accepts, and reports the rest as lost.
 func (c *Conversation) think(t *Turn, keep func(d Detail) bool) {
 	before := len(t.Details)
 	t.Details = slices.DeleteFunc(slices.Clone(t.Details), func(d Detail) bool { return !d.Verified() || !keep(d) })
@@ -113,8 +112,8 @@ func (c *Conversation) think(t *Turn, keep func(d Detail) bool) {
 	}
 }
 
-// trim takes the white space from the end of an answer that is to be gone on with:
-// providers refuse it there.
+// trim removes trailing white space from an answer that is to be continued, because providers
+// refuse it there.
 func trim(last Side) {
 	t := &last.Turns[len(last.Turns)-1]
 	n := len(t.Parts) - 1
@@ -127,8 +126,8 @@ func trim(last Side) {
 	}
 }
 
-// Unfinished reports an answer that waits for the results of its tool calls, or just
-// got them, and of which the reasoning is not there.
+// Unfinished reports whether the last answer waits for the results of its tool calls, or has
+// just received them, and its reasoning is missing.
 func Unfinished(sides []Side) bool {
 	for _, s := range slices.Backward(sides) {
 		has := func(f func(t Turn) bool) bool { return slices.ContainsFunc(s.Turns, f) }

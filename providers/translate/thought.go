@@ -7,16 +7,16 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Thought is a piece of reasoning that a provider gives out in pieces, with what it
-// needs to believe it when it comes back.
+// Thought is a piece of reasoning from a provider that sends it in pieces, with what the
+// provider needs to verify it when it comes back.
 type Thought struct {
-	Index           int // of the block of reasoning that it is a part of
+	Index           int // of the block of reasoning that it belongs to
 	Format          string
-	Text, Signature Words // nil for none
-	Data            Words // where the reasoning is encrypted; nil for none
+	Text, Signature Words // nil if absent
+	Data            Words // encrypted reasoning; nil if absent
 }
 
-// Think adds a thought; one that says nothing adds nothing.
+// Think adds a thought. An empty one adds nothing.
 func (m *Message) Think(t Thought) {
 	if len(t.Text)+len(t.Signature)+len(t.Data) == 0 {
 		return
@@ -41,11 +41,11 @@ func (m *Message) Think(t Thought) {
 	m.Details = append(m.Details, o.Bytes())
 }
 
-// Citation says that a part of an answer's text is drawn from a page of the web, the
-// only kind of source that the OpenAI format has.
+// Citation says that a part of the response's text comes from a web page, the only kind of
+// source that the OpenAI format has.
 type Citation struct {
 	URL, Title []byte // as JSON
-	Start, End int64  // of the text, in characters
+	Start, End int64  // range of the text, in characters
 }
 
 // Cite adds a citation, unless it has no URL.
@@ -71,7 +71,7 @@ func (m *Message) Cite(c Citation) {
 // Detail is one element of reasoning_details.
 type Detail struct {
 	Type      string // reasoning.text, reasoning.summary, reasoning.encrypted
-	Format    string // whose it is, such as "google-gemini-v1"; "" where nobody says
+	Format    string // whose it is, such as "google-gemini-v1"; "" if unknown
 	ID        string
 	Text      string
 	Signature string
@@ -81,18 +81,18 @@ type Detail struct {
 	index string
 }
 
-// Verified reports that a provider can tell that the thought is its own.
+// Verified reports whether a provider can verify that the thought is its own.
 func (d Detail) Verified() bool { return d.Signature != "" || d.Data != "" }
 
-// details reads reasoning_details. Pieces of one thought, which a client has gathered
-// from a stream and not joined, are joined.
+// details reads reasoning_details. Pieces of one thought that a client collected from a
+// stream without joining them are joined.
 func (t *Turn) details(list []byte) {
 	for raw := range jsonraw.Elements(list) {
 		t.detail(raw)
 	}
 }
 
-// detail reads one, or a part in which Anthropic's clients give reasoning back.
+// detail reads one element, or a part in which Anthropic's clients send reasoning back.
 func (t *Turn) detail(raw []byte) {
 	d := readDetail(raw)
 	if n := len(t.Details) - 1; n >= 0 && d.continues(t.Details[n]) {
@@ -104,7 +104,8 @@ func (t *Turn) detail(raw []byte) {
 	t.Details = append(t.Details, d)
 }
 
-// continues reports a piece of the same thought, of which the signature comes last.
+// continues reports whether d is a piece of the same thought as before. A signature ends the
+// thought.
 func (d Detail) continues(before Detail) bool {
 	const text = "reasoning.text"
 	return d.index != "" && d.index == before.index && d.Type == text && before.Type == text && before.Signature == "" &&
@@ -140,13 +141,13 @@ func readDetail(raw []byte) Detail {
 	return d
 }
 
-// carriedMark begins a signature, or the data of hidden reasoning, in which what a
-// provider needs to see again travels to a client that speaks another format, and back.
-// No provider's own begins like this.
+// carriedMark starts a signature, or the data of hidden reasoning, that carries what a
+// provider needs to see again through a client of another format. No provider's own values
+// start like this.
 const carriedMark = "tallyroute1."
 
-// Carry packs reasoning_details, and what calls come with (extra_content, by their ids),
-// into one text; "" if there is nothing to be packed.
+// Carry packs reasoning_details and the extra_content of calls, by call id, into one string;
+// "" if there is nothing to pack.
 func Carry(details [][]byte, calls []ReplyCall) string {
 	var o, extras jsonraw.Object
 	o.Array("details", details)
@@ -162,8 +163,8 @@ func Carry(details [][]byte, calls []ReplyCall) string {
 	return carriedMark + base64.RawURLEncoding.EncodeToString(o.Bytes())
 }
 
-// Carried is what Carry packed, by the id of a call its extra_content; false for any
-// other text.
+// Carried unpacks what Carry packed, and returns a function from a call's id to its
+// extra_content. It returns false for any other text.
 func Carried(text string) (details [][]byte, extra func(call string) []byte, ok bool) {
 	packed, ok := strings.CutPrefix(text, carriedMark)
 	if !ok {

@@ -6,21 +6,21 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Tool is an element of tools. Values are JSON, nil where the client does not say.
+// Tool is an element of tools. Values are JSON, nil if absent.
 type Tool struct {
 	Raw               []byte // all of it
-	Type              string // function, custom, or a tool of the provider's own
-	Function          []byte // the object that describes a function or a custom tool; nil for others
+	Type              string // function, custom, or one of the provider's own tools
+	Function          []byte // the object that describes a function or a custom tool; otherwise nil
 	Name, Description []byte
 	Parameters        []byte // of a function: a JSON Schema
 	Strict            bool
 	Cache             []byte // cache_control
 }
 
-// AnyInput is the schema of a function that does not say what it takes.
+// AnyInput is the schema of a function that does not declare its parameters.
 const AnyInput = `{"type":"object","properties":{}}`
 
-// Tools are the elements of tools.
+// Tools returns the elements of tools.
 func (r *Request) Tools() ([]Tool, error) {
 	var list []Tool
 	for raw := range jsonraw.Elements(r.Exchange.Request.Tools()) {
@@ -71,7 +71,7 @@ func cacheControl(object []byte) []byte {
 	return nil
 }
 
-// Functions are the tools that may be called, of a format that has functions alone.
+// Functions returns the tools that may be called, for a format that has only functions.
 func (r *Request) Functions(c ToolChoice) ([]Tool, error) {
 	list, err := r.Tools()
 	if err != nil {
@@ -85,18 +85,18 @@ func (r *Request) Functions(c ToolChoice) ([]Tool, error) {
 	return slices.DeleteFunc(list, func(t Tool) bool { return !c.Allows(t) }), nil
 }
 
-// RefuseCustom is the error of a format that has no custom tools.
+// RefuseCustom returns the error for a custom tool in a format that has none.
 func RefuseCustom() error {
 	return under("tools", Unsupported("holds a custom tool, which is not known to this provider"))
 }
 
-// RefuseTool is the error of a format for a tool that it does not have.
+// RefuseTool returns the error for a tool that the format does not have.
 func RefuseTool() error {
 	return under("tools", Unsupported("contains a tool that is neither a function nor one that this provider runs itself"))
 }
 
-// CalledTools are declarations of the functions that were called, of which nothing is
-// known but their names: some formats want those in a history declared.
+// CalledTools returns declarations of the functions that were called, of which only the names
+// are known: some formats require functions in the history to be declared.
 func (r *Request) CalledTools() []Tool {
 	var list []Tool
 	for _, name := range r.CalledNames() {
@@ -105,7 +105,7 @@ func (r *Request) CalledTools() []Tool {
 	return list
 }
 
-// ObjectSchema is the schema of what a function takes, which says that it is one of
+// ObjectSchema returns the schema of the function's parameters, made to say that it describes
 // an object.
 func (t Tool) ObjectSchema() []byte {
 	switch kind := jsonraw.Lookup(t.Parameters, "type"); {
@@ -126,11 +126,11 @@ func (t Tool) ObjectSchema() []byte {
 
 // ToolChoice is what tool_choice asks for.
 type ToolChoice struct {
-	Mode  string   // "auto", "none" or "required"; "" is not said
-	Names []string // the only functions that may be called; none given: any
+	Mode  string   // "auto", "none" or "required"; "" if not given
+	Names []string // the only functions that may be called; empty means any
 }
 
-// One is the name of the one function that must be called, "" if there is none.
+// One returns the name of the one function that must be called, or "" if there is none.
 func (c ToolChoice) One() string {
 	if c.Mode == "required" && len(c.Names) == 1 {
 		return c.Names[0]
@@ -138,7 +138,7 @@ func (c ToolChoice) One() string {
 	return ""
 }
 
-// Allows reports a tool that may be called as far as names tell.
+// Allows reports whether the names permit a call of the tool.
 func (c ToolChoice) Allows(t Tool) bool {
 	return len(c.Names) == 0 || t.Function != nil && slices.Contains(c.Names, jsonraw.Text(t.Name))
 }
@@ -153,7 +153,7 @@ func (r *Request) Choice() (ToolChoice, error) {
 	return c, under("tool_choice", err)
 }
 
-// readToolChoice reads it in the forms that OpenAI, Anthropic and others have.
+// readToolChoice reads tool_choice in the forms that OpenAI, Anthropic and others use.
 func readToolChoice(value []byte) (ToolChoice, error) {
 	mode := jsonraw.Text(value)
 	if jsonraw.IsObject(value) {

@@ -5,21 +5,22 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Counter reads counts of tokens from a provider's answer.
+// Counter reads token counts from a provider's response.
 type Counter struct {
-	Found   bool // there was a count
-	Invalid bool // one cannot be: it was negative, no whole number or too large
+	Found   bool // a count was present
+	Invalid bool // a count was impossible: negative, not a whole number, or too large
 }
 
-// Take is one count, 0 if there is none or there can be no such count.
+// Take returns one count, or 0 if it is absent or impossible.
 func (c *Counter) Take(raw []byte) int64 { return max(c.figure(raw), 0) }
 
-// At is Take of the value at a path.
+// At returns the count at a path, as Take does.
 func (c *Counter) At(object []byte, path ...string) int64 {
 	return c.Take(jsonraw.Lookup(object, path...))
 }
 
-// Counted is the count at a path of an answer about a prompt; false where there is none.
+// Counted returns the count at a path of the response to a token-counting call; false if
+// there is none.
 func Counted(body []byte, path ...string) (int64, bool) {
 	if Valid(body) != nil {
 		return 0, false
@@ -29,7 +30,7 @@ func Counted(body []byte, path ...string) (int64, bool) {
 	return n, c.Found && !c.Invalid
 }
 
-// figure is one count as it was reported, 0 if there is none.
+// figure returns one count as it was reported, or 0 if there is none.
 func (c *Counter) figure(raw []byte) int64 {
 	if jsonraw.IsNull(raw) {
 		return 0
@@ -40,17 +41,17 @@ func (c *Counter) figure(raw []byte) int64 {
 	return v
 }
 
-// Usage is what an answer used, by the OpenAI format's convention: what was read
-// from or written to a cache and audio are parts of Prompt, reasoning and audio of
-// Completion.
+// Usage is what a response used, by the OpenAI format's convention: tokens read from or
+// written to a cache and audio input are part of Prompt; reasoning and audio output are part
+// of Completion.
 type Usage struct {
 	Counter
 
 	Prompt, CacheRead, CacheWrite, AudioInput int64
-	CacheWrite5m, CacheWrite1h                int64 // of CacheWrite, where the provider tells how long it keeps what
+	CacheWrite5m, CacheWrite1h                int64 // parts of CacheWrite, if the provider reports how long it keeps them
 	Completion, Reasoning, AudioOutput        int64
-	Total                                     int64     // of all, where the provider tells it
-	Cost                                      chat.Cost // what the provider says that the answer cost
+	Total                                     int64     // of everything, if the provider reports it
+	Cost                                      chat.Cost // the cost that the provider states
 	Metered                                   chat.Metered
 
 	settled, contradiction, unitemised, outside bool
@@ -67,24 +68,23 @@ func (u *Usage) Tools(counts []byte) {
 	}
 }
 
-// Take is one count as it was reported, 0 if there is none.
+// Take returns one count as it was reported, or 0 if there is none.
 func (u *Usage) Take(raw []byte) int64 { return u.figure(raw) }
 
-// At is Take of the value at a path.
+// At returns the count at a path, as Take does.
 func (u *Usage) At(object []byte, path ...string) int64 {
 	return u.figure(jsonraw.Lookup(object, path...))
 }
 
-// Read takes one count into to, and leaves it if there is none: of an answer that
-// counts several times, the last counts.
+// Read reads one count into to, and leaves to unchanged if there is none: if a response
+// reports a count several times, the last one is used.
 func (u *Usage) Read(raw []byte, to *int64) {
 	if !jsonraw.IsNull(raw) {
 		*to = u.figure(raw)
 	}
 }
 
-// State reads what the provider says that the answer cost, where it says so in the
-// words of the OpenAI format.
+// State reads the cost that the provider states, if it uses the names of the OpenAI format.
 func (u *Usage) State(usage []byte) {
 	for _, name := range [...]string{"cost", "cost_in_usd_ticks"} {
 		if cost := chat.ParseCost(name, jsonraw.Lookup(usage, name)); cost.Stated || cost.Absurd {
@@ -96,9 +96,10 @@ func (u *Usage) State(usage []byte) {
 	}
 }
 
-// settle brings the parts within their wholes. More cached tokens than prompt can
-// only stand beside it; some count reasoning with another tokenizer. What the total
-// has beyond the others is output that is not itemised, or the prompt if there is none.
+// settle makes the parts fit into their totals. If there are more cached tokens than prompt
+// tokens, they must be separate from the prompt; reasoning is capped at the completion,
+// because some providers count it with another tokenizer. If the total exceeds the sum, the
+// difference is output that is not itemised, or the prompt if that is missing.
 func (u *Usage) settle() {
 	if u.settled {
 		return
@@ -125,7 +126,7 @@ func (u *Usage) settle() {
 	u.Reasoning = min(u.Reasoning, u.Completion)
 }
 
-// Chat is the usage in disjoint kinds; nil if there is none.
+// Chat returns the usage in disjoint kinds, or nil if there is none.
 func (u *Usage) Chat(tier string) *chat.Usage {
 	if u == nil {
 		return nil
