@@ -8,9 +8,9 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// ParseResponse reads a whole answer. It is an *Error where the provider sent an
-// error object, and wraps ErrMalformed where it is not a chat completion. Usage is
-// read from "usage", or from usagePath where an adapter knows another place.
+// ParseResponse reads a complete response. It returns an *Error if the provider sent an error
+// object, and an error that wraps ErrMalformed if the body is not a chat completion. Usage is
+// read from "usage", or from usagePath if the adapter knows another place.
 func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
 	a := answer{Cursor: jsonraw.NewCursor(body), from: "message"}
 	a.read()
@@ -27,7 +27,7 @@ func ParseResponse(body []byte, usagePath ...string) (*Response, error) {
 	}, nil
 }
 
-// ParseChunk reads one event of a streamed answer; errors as in ParseResponse.
+// ParseChunk reads one event of a streamed response, with the same errors as ParseResponse.
 // The Chunk keeps data as it is.
 func ParseChunk(data []byte, usagePath ...string) (Chunk, error) {
 	a := answer{Cursor: jsonraw.NewCursor(data), from: "delta"}
@@ -45,22 +45,22 @@ func ParseChunk(data []byte, usagePath ...string) (Chunk, error) {
 	}, nil
 }
 
-// answer reads an answer or a chunk in one walk.
+// answer reads a response or a chunk in one pass.
 type answer struct {
 	jsonraw.Cursor
 
-	from      string // where a choice says what it says: "message" or "delta"
+	from      string // the member of a choice that holds its message: "message" or "delta"
 	id, model jsonraw.Quoted
 	tier      jsonraw.Quoted // service_tier
-	finish    string         // the first that is given
+	finish    string         // the first one given
 	choices   int
-	text      []byte // all that counts as output
-	thought   int    // bytes of it that are reasoning
-	media     int    // pictures and pieces of sound
-	content   bool   // something came that is not text: a tool call, audio, an image
-	failed    bool   // it has an error object
+	text      []byte // everything that counts as output
+	thought   int    // bytes of text that are reasoning
+	media     int    // pictures and audio pieces
+	content   bool   // there is something other than text: a tool call, audio, an image
+	failed    bool   // there is an error object
 	usage     counts
-	metered   Metered // what tools did that were called at the provider
+	metered   Metered // what tools called at the provider did
 	shape
 }
 
@@ -108,12 +108,12 @@ func (a *answer) read() {
 	})
 }
 
-// something reports whether a value says anything: null, false and what is empty do not.
+// something reports whether a value says anything: null, false and empty values do not.
 func something(raw []byte) bool {
 	return !slices.Contains([]string{"", "null", "false", `""`, "{}", "[]"}, string(raw))
 }
 
-// fault is why what was read is not an answer.
+// fault returns the reason that the body is not a valid response.
 func (a *answer) fault() error {
 	if !a.Done() {
 		return fmt.Errorf("%w: %s", ErrMalformed, a.describe())
@@ -127,7 +127,7 @@ func (a *answer) fault() error {
 	return nil
 }
 
-// describe says in a word what came instead of an answer.
+// describe says in a word what arrived instead of a response.
 func (a *answer) describe() string {
 	switch b := bytes.TrimLeft(a.Source(), " \n\r\t"); {
 	case len(b) == 0:
@@ -140,8 +140,9 @@ func (a *answer) describe() string {
 	return "its JSON is broken or cut"
 }
 
-// choice reads a choice. Some providers say the same in from, in the other one of
-// delta and message, and in the text of the completions format: only the first of these that is there counts.
+// choice reads a choice. Some providers repeat the same content in the member from, in the
+// other one of delta and message, and in the text of the older completions format; only the
+// first of these that is present counts.
 func (a *answer) choice() {
 	a.choices++
 	var legacy jsonraw.Quoted
@@ -190,7 +191,8 @@ func (a *answer) choice() {
 	}
 }
 
-// known is a reason without a copy for those that the format has; any other is odd.
+// known returns a finish reason, without allocating for those that the format has; any other
+// reason makes the response odd.
 func (a *answer) known(q jsonraw.Quoted) string {
 	for _, known := range [...]string{"stop", "tool_calls", "length", "content_filter", "function_call"} {
 		if len(q) == len(known)+2 && string(q[1:len(q)-1]) == known {
@@ -201,7 +203,7 @@ func (a *answer) known(q jsonraw.Quoted) string {
 	return q.String()
 }
 
-// add takes a text as output. The first one is not copied if it has no escapes.
+// add adds a text to the output. The first one is not copied if it has no escapes.
 func (a *answer) add(q jsonraw.Quoted) {
 	if a.text == nil {
 		text := q.Bytes()
@@ -211,8 +213,8 @@ func (a *answer) add(q jsonraw.Quoted) {
 	a.text = q.Append(a.text)
 }
 
-// message reads a message or a delta. Reasoning is often sent under two names at
-// once; it counts once.
+// message reads a message or a delta. Reasoning is often sent under two names at once; it
+// counts only once.
 func (a *answer) message() {
 	var reasoning jsonraw.Quoted
 	var details []byte
@@ -268,8 +270,8 @@ func (a *answer) message() {
 	a.thought += len(a.text) - said
 }
 
-// executed counts what Groq's own tools did. A stream tells of a call twice: as it
-// begins, and with what came of it.
+// executed counts what Groq's own tools did. A stream reports each call twice: when it
+// begins, and with its result.
 func (a *answer) executed(tools []byte) {
 	for tool := range jsonraw.Elements(tools) {
 		if a.from == "delta" && !something(jsonraw.Lookup(tool, "output")) {
@@ -281,7 +283,7 @@ func (a *answer) executed(tools []byte) {
 	}
 }
 
-// parts reads content: a string, a list of parts, or a part.
+// parts reads content: a string, a list of parts, or a single part.
 func (a *answer) parts() {
 	switch a.Peek() {
 	case '"':
@@ -295,13 +297,14 @@ func (a *answer) parts() {
 	}
 }
 
-// shows notes a picture or a piece of sound.
+// shows notes a picture or an audio piece.
 func (a *answer) shows() {
 	a.content = true
 	a.media++
 }
 
-// part reads one content part. An object that is none is an answer by itself.
+// part reads one content part. An object that is not a content part counts as a structured
+// answer of its own.
 func (a *answer) part() {
 	start, typed := a.Pos(), false
 	before := len(a.text)
@@ -354,7 +357,7 @@ func (a *answer) function() {
 		case "name", "arguments", "input":
 			a.saw(wordOf(name))
 			a.odd = a.Peek() != '"' || a.odd
-			if a.Peek() == '{' { // some send arguments as they are
+			if a.Peek() == '{' { // some providers send arguments as an object
 				a.text = append(a.text, a.Skip()...)
 				return
 			}
@@ -380,7 +383,7 @@ func (a *answer) audio() {
 	})
 }
 
-// details reads reasoning_details where reasoning came in no other way.
+// details reads reasoning_details if reasoning came in no other way.
 func (a *answer) details(raw []byte) {
 	for detail := range jsonraw.Elements(raw) {
 		for name, value := range jsonraw.Each(detail) {
@@ -391,7 +394,7 @@ func (a *answer) details(raw []byte) {
 	}
 }
 
-// usageAt is what was read of "usage", or what is at path.
+// usageAt returns what was read from "usage", or the usage at path.
 func (a *answer) usageAt(path []string) *Usage {
 	if !a.usage.found && len(path) > 0 {
 		c := jsonraw.NewCursor(jsonraw.Lookup(a.Source(), path...))

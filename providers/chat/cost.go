@@ -8,31 +8,31 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Cost is what a provider says that an answer cost, in billionths of a dollar. The
-// zero value says nothing.
+// Cost is the cost of a response as its provider states it, in billionths of a dollar. The
+// zero value means that none is stated.
 type Cost struct {
 	Nano   int64
 	Stated bool
-	Absurd bool // a number is stated that no cost can be; Nano is 0
+	Absurd bool // the stated number cannot be a cost; Nano is 0
 }
 
-// Plus is the sum of what is stated.
+// Plus returns the sum of two costs.
 func (c Cost) Plus(d Cost) Cost {
 	return Cost{Nano: c.Nano + d.Nano, Stated: c.Stated || d.Stated, Absurd: c.Absurd || d.Absurd}
 }
 
-// MaxCost is the largest cost that can be: a million dollars.
+// MaxCost is the highest cost that is believed: a million dollars.
 const MaxCost = 1_000_000_000_000_000
 
-// The units that amounts are given in, as powers of ten of a dollar.
+// The units in which amounts are given, as powers of ten of a dollar.
 const (
 	dollars = 0
 	ticks   = -10
 )
 
-// ParseCost reads a cost under the name that a provider gives it in its usage: an
-// amount in dollars, an object of amounts with the sum among them, or xAI's ticks, of
-// which a dollar has 10^10. What is not an amount states nothing.
+// ParseCost reads a cost by the name that it has in the provider's usage: an amount in
+// dollars, an object of amounts that includes the sum, or xAI's ticks, of which a dollar has
+// 10^10. Anything that is not an amount states no cost.
 func ParseCost(name string, raw []byte) Cost {
 	if name == "cost_in_usd_ticks" {
 		return amount(raw, ticks)
@@ -48,8 +48,8 @@ func ParseCost(name string, raw []byte) Cost {
 	return amount(raw, dollars)
 }
 
-// amount reads a number, or a text that holds one, digit by digit: a float does not
-// have every nano-dollar. What is less than one is rounded, halves to even.
+// amount reads a number, or a string that contains one, digit by digit, because a float
+// cannot represent every number of nano-dollars. Fractions of one are rounded, half to even.
 func amount(raw []byte, unit int) Cost {
 	if len(raw) >= 2 && raw[0] == '"' {
 		raw = raw[1 : len(raw)-1]
@@ -68,7 +68,7 @@ func amount(raw []byte, unit int) Cost {
 		}
 		digits *= 10
 	}
-	var below int64 // the digits that go, as compared with a half
+	var below int64 // compares the dropped digits with a half
 	for ; shift < 0; shift++ {
 		last := digits % 10
 		digits /= 10
@@ -90,8 +90,8 @@ func amount(raw []byte, unit int) Cost {
 	return Cost{Nano: digits, Stated: true}
 }
 
-// absurd reports what is written like a number that no amount can be: a negative one,
-// or one that is none.
+// absurd reports whether a value is written like a number but cannot be an amount, because it
+// is negative or not a valid number.
 func absurd(raw []byte) bool {
 	if digits, _, ok := decimal(bytes.TrimPrefix(raw, []byte("-"))); ok {
 		return digits > 0
@@ -100,8 +100,8 @@ func absurd(raw []byte) bool {
 	return word == "nan" || word == "inf" || word == "infinity" || len(word) > 0 && '0' <= word[0] && word[0] <= '9'
 }
 
-// decimal is a JSON number that is not negative as digits x 10^exponent. No more than
-// 17 digits are kept.
+// decimal parses a non-negative JSON number as digits x 10^exponent. It keeps no more than 17
+// digits.
 func decimal(raw []byte) (digits int64, exponent int, ok bool) {
 	i, point, some := 0, false, false
 	for ; i < len(raw); i++ {
@@ -128,7 +128,7 @@ func decimal(raw []byte) (digits int64, exponent int, ok bool) {
 	return digits, exponent, some
 }
 
-// power is the exponent of a number.
+// power parses the exponent of a number.
 func power(raw []byte) (n int, ok bool) {
 	sign := 1
 	if len(raw) > 0 && (raw[0] == '-' || raw[0] == '+') {

@@ -8,10 +8,9 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Edit is a copy with some members set and others dropped; what is in both is
-// set, and of two values for one name the last counts. All other bytes stay as
-// they arrived. The error is about a Value that is not JSON or not what its
-// member may hold.
+// Edit returns a copy with some members set and others dropped. A name in both lists is set,
+// and the last of several values for one name counts. All other bytes stay as they arrived.
+// It returns an error if a Value is not JSON or is not allowed for its member.
 func (r *Request) Edit(set []jsonraw.Member, drop ...string) (*Request, error) {
 	next := &Request{views: r.views}
 	for _, name := range drop {
@@ -32,7 +31,7 @@ func (r *Request) Edit(set []jsonraw.Member, drop ...string) (*Request, error) {
 	return next, nil
 }
 
-// With is a copy with one member set to v, which is encoded as JSON.
+// With returns a copy with one member set to v, which is encoded as JSON.
 func (r *Request) With(name string, v any) (*Request, error) {
 	value, err := json.Marshal(v)
 	if err != nil {
@@ -41,7 +40,7 @@ func (r *Request) With(name string, v any) (*Request, error) {
 	return r.Edit([]jsonraw.Member{{Name: name, Value: value}})
 }
 
-// Without is a copy that lacks the members.
+// Without returns a copy without the given members.
 func (r *Request) Without(names ...string) *Request {
 	next := &Request{views: r.views}
 	for _, name := range names {
@@ -51,7 +50,7 @@ func (r *Request) Without(names ...string) *Request {
 	return next
 }
 
-// known is the field of a top-level member, nil for what no tree names.
+// known returns the field of a top-level member, or nil if the request's tree has none.
 func (v *views) known(name string) *field {
 	f, err := v.root.Member([]byte(name))
 	if err != nil {
@@ -60,7 +59,7 @@ func (v *views) known(name string) *field {
 	return f
 }
 
-// reread takes from a new value what is read of its member.
+// reread updates the views from a member's new value.
 func (v *views) reread(m jsonraw.Member) *jsonraw.FieldError {
 	if !utf8.ValidString(m.Name) {
 		return jsonraw.Wrong("must have a name in UTF-8")
@@ -76,7 +75,7 @@ func (v *views) reread(m jsonraw.Member) *jsonraw.FieldError {
 	return nil
 }
 
-// forget takes back what was read of a top-level member.
+// forget resets the views that were read from a top-level member.
 func (v *views) forget(f *field) {
 	if f == nil {
 		return
@@ -108,10 +107,9 @@ func (v *views) forget(f *field) {
 	}
 }
 
-// AddUsageMembers is data with further members, such as `"cost":0.1`, at the end
-// of its top-level usage object, in place of any that it had by the same names.
-// All other bytes stay. It is data itself where there is no such object, or where
-// members are not JSON.
+// AddUsageMembers returns data with members such as `"cost":0.1` appended to its top-level
+// usage object, replacing any of the same names. All other bytes stay. It returns data itself
+// if there is no such object, or if members is not JSON.
 func AddUsageMembers(data, members []byte) []byte {
 	c := jsonraw.NewCursor(data)
 	var usage jsonraw.Span

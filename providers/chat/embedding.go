@@ -9,8 +9,8 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// embedding is a request for embeddings: the members that a router or a provider
-// acts on, the ones that every request has first.
+// embedding describes an embedding request: the members that a router or a provider acts on,
+// starting with those that every request has.
 var embedding = field{Kinds: isObject, Required: 2, Other: &other, Fields: slices.Concat([]field{
 	{Name: "model", Kinds: isString, Rule: ruleModel},
 	{Name: "input", Kinds: isString | isArray, Rule: ruleInput, Each: &field{
@@ -28,18 +28,17 @@ var embedding = field{Kinds: isObject, Required: 2, Other: &other, Fields: slice
 	{Name: "extra_body", Rule: ruleRefused},
 }, named("truncation", "truncate", "title", "normalize", "output_dtype", "output_dimension", "service_tier"), noted("models", "provider"))}
 
-// ParseEmbedding scans the body of a request for embeddings as ParseRequest does
-// that of a chat completion. Source of the format: the OpenAPI file of OpenAI,
-// CreateEmbeddingRequest.
+// ParseEmbedding scans the body of an embedding request, as ParseRequest does for a chat
+// completion. The format is defined by CreateEmbeddingRequest in OpenAI's OpenAPI file.
 func ParseEmbedding(body []byte) (*Request, error) { return Limits{}.ParseEmbedding(body) }
 
-// ParseEmbedding is ParseEmbedding with other bounds.
+// ParseEmbedding is like the function ParseEmbedding, with the limits in l.
 func (l Limits) ParseEmbedding(body []byte) (*Request, error) {
 	return parse(body, views{root: &embedding, limits: l.filled()})
 }
 
-// readInput counts what is to be embedded: one text, a list of texts, one list of
-// tokens, or a list of such lists.
+// readInput counts the inputs to be embedded: one text, a list of texts, one list of tokens,
+// or a list of such lists.
 func readInput(raw []byte) (n int64, ids bool, err *jsonraw.FieldError) {
 	if raw[0] == '"' {
 		return 1, false, nil
@@ -81,21 +80,20 @@ func readEncoding(raw []byte) (base64 bool, err *jsonraw.FieldError) {
 	return false, jsonraw.Wrong("must be float or base64")
 }
 
-// InputCount is how many vectors a request for embeddings asks for.
+// InputCount returns the number of vectors that an embedding request asks for.
 func (r *Request) InputCount() int64 { return r.inputs }
 
-// TokenInput reports that the inputs are tokens of the model and not texts.
+// TokenInput reports whether the inputs are the model's tokens rather than texts.
 func (r *Request) TokenInput() bool { return r.ids }
 
-// Dimensions is how long vectors shall be; 0 where the client does not say.
+// Dimensions returns the requested length of the vectors; 0 if the client does not say.
 func (r *Request) Dimensions() int64 { return r.dimensions }
 
-// Base64 reports that vectors are asked for in base64: of their numbers as 32-bit
-// floats, the lowest byte first.
+// Base64 reports whether vectors are requested in base64, as little-endian 32-bit floats.
 func (r *Request) Base64() bool { return r.base64 }
 
-// Inputs are the texts to be embedded, as they stand in the body, or else the
-// lists of tokens. A chat completion has none.
+// Inputs yields the texts to be embedded, as they are in the body, or else the lists of
+// tokens. A chat completion has none.
 func (r *Request) Inputs() iter.Seq[[]byte] {
 	if r.inputs == 0 {
 		return func(func([]byte) bool) {}

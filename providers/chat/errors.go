@@ -9,8 +9,8 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// ErrMalformed is what ParseResponse and ParseChunk return for bytes that are no
-// chat completion at all: HTML, nothing, broken JSON, JSON of another shape.
+// ErrMalformed is returned by ParseResponse and ParseChunk for bytes that are not a chat
+// completion at all: HTML, nothing, broken JSON, JSON of another shape.
 var ErrMalformed = errors.New("chat: not a chat completion")
 
 // Error is the error object of the OpenAI format, as a provider sent it or as
@@ -22,20 +22,21 @@ type Error struct {
 	Code    string `json:"code"`  // "" is null on the wire
 }
 
-// Error is for the log. The message is not: providers repeat prompts in it.
+// Error returns a text for the log, without the message, because providers repeat prompts in
+// it.
 func (e *Error) Error() string {
 	return fmt.Sprintf("chat: the provider answered with an error (type %q, code %q)", e.Type, e.Code)
 }
 
-// FieldError is a request that is refused before it is sent anywhere.
+// FieldError is the error for a request that is refused before it is sent anywhere.
 type FieldError = jsonraw.FieldError
 
-// maxMessage bounds a provider's words.
+// maxMessage is the length in bytes to which a provider's message is cut.
 const maxMessage = 4096
 
-// ParseError reads the error object that providers send, in any of its usual
-// shapes: the OpenAI one, a bare string, a list with one in it, or the members
-// at the top level. It is false where body holds none.
+// ParseError reads a provider's error object in any of its usual shapes: the OpenAI one, a
+// bare string, a list that contains one, or the members at the top level. It returns false if
+// body has none of them.
 func ParseError(body []byte) (Error, bool) {
 	c := jsonraw.NewCursor(body)
 	if c.Skip(); c.Bad() {
@@ -53,13 +54,13 @@ func ParseError(body []byte) (Error, bool) {
 	return e, e.Message != ""
 }
 
-// fill reads an error from an object, from the first of a list, or from a string.
+// fill reads an error from an object, from the first element of a list, or from a string.
 func (e *Error) fill(raw []byte) {
 	raw = first(raw)
 	if raw[0] == '"' {
 		e.Message = short(raw)
 	}
-	other := "" // what says the code where none does
+	other := "" // used as the code if there is no code
 	for name, value := range jsonraw.Each(raw) {
 		switch string(name) {
 		case "message", "msg", "status_msg":
@@ -85,7 +86,7 @@ func (e *Error) fill(raw []byte) {
 	}
 }
 
-// fillMessage reads a message that is an object, whose own message it takes.
+// fillMessage reads a message that is an object, which has the actual message in it.
 func (e *Error) fillMessage(raw []byte) {
 	if raw[0] != '{' {
 		return
@@ -95,7 +96,7 @@ func (e *Error) fillMessage(raw []byte) {
 	e.Message = inner.Message
 }
 
-// first is the first element of a list, and anything else as it is.
+// first returns the first element of a list, and anything else unchanged.
 func first(raw []byte) []byte {
 	for element := range jsonraw.Elements(raw) {
 		raw = element
@@ -104,7 +105,7 @@ func first(raw []byte) []byte {
 	return raw
 }
 
-// scalar is a string or a number as text, "" for anything else.
+// scalar returns a string or a number as text, or "" for anything else.
 func scalar(raw []byte) string {
 	if raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9' {
 		return string(raw)
@@ -115,7 +116,7 @@ func scalar(raw []byte) string {
 	return short(raw)
 }
 
-// short is the text as a copy that is bounded and valid UTF-8.
+// short returns a copy of the text, cut to maxMessage and made valid UTF-8.
 func short(q jsonraw.Quoted) string {
 	text := q.Bytes()
 	if len(text) > maxMessage {

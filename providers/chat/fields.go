@@ -18,7 +18,7 @@ const (
 	isNull   = jsonraw.NullKind
 )
 
-// The rules: what a value must obey, or is read for, beyond its type.
+// The rules: what a value must satisfy, or what is read from it, apart from its type.
 const (
 	ruleRefused = 1 + iota
 	ruleModel
@@ -32,41 +32,42 @@ const (
 	rulePart
 	ruleRole
 	ruleName
-	ruleTool     // an element of tools: one that is not a function runs at the provider
-	ruleOwnTool  // the tool is a function, or free text, that runs at the client
-	ruleToolType // the string says so
-	ruleNeed     // present and not empty: the field's need
+	ruleTool     // an element of tools: unless it is a function, it runs at the provider
+	ruleOwnTool  // the tool is a function or a custom tool, which runs at the client
+	ruleToolType // the string gives the tool's type
+	ruleNeed     // if present and not empty, sets the field's need
 	ruleNeedWord // the string names a need
 	ruleInput
 	ruleDimensions
 	ruleEncoding
-	ruleNoted     // what it means differs between models: see Noted
+	ruleNoted     // its meaning differs between models: see Noted
 	ruleModality  // text and audio mean the same everywhere
-	ruleReference // noted where it is neither bytes nor an address of the open web
-	ruleBytes     // the same, where bytes need no scheme
-	ruleVoice     // noted where it is a stored one
+	ruleReference // noted unless it is a public web address or the bytes themselves
+	ruleBytes     // the same, for bytes that need no scheme
+	ruleVoice     // noted if it is a stored voice
 	ruleStore
-	ruleOddTool // a member that tools of the client do not have
+	ruleOddTool // a member that the client's own tools do not have
 )
 
-// The needs are a set of things that a model must be able to do. The bits are finer
-// than Needs, so that each belongs to one top-level member alone: a top-level field
-// has all that lie below it, others what ruleNeed sets.
+// The needs are a set of abilities that a request requires of a model. The bits are finer
+// than Needs, so that each belongs to only one top-level member. The need of a top-level
+// field is the union of those below it; the need of any other field is what its ruleNeed
+// sets.
 const (
 	needTools = 1 << iota
 	needFunctions
 	needVision
 	needAudio
 	needDocuments
-	needVoice // audio as output
+	needVoice // audio output
 	needSchema
 	needHosted // a tool that runs at the provider
 )
 
-// other is a member that only some models know, or none.
+// other stands for a member that only some models know, or none.
 var other = field{Rule: ruleNoted, Placed: true}
 
-// noted are such members whose spelling is guarded.
+// noted returns fields for such members, with the spelling of their names guarded.
 func noted(names ...string) []field {
 	list := named(names...)
 	for i := range list {
@@ -75,7 +76,7 @@ func noted(names ...string) []field {
 	return list
 }
 
-// named are fields of which only the spelling of the name is guarded.
+// named returns fields of which only the spelling of the name is guarded.
 func named(names ...string) []field {
 	list := make([]field, len(names))
 	for i, name := range names {
@@ -84,8 +85,8 @@ func named(names ...string) []field {
 	return list
 }
 
-// root is a chat completion request: the members that a router or a provider
-// acts on, the ones that every request has first.
+// root describes a chat completion request: the members that a router or a provider acts on,
+// starting with those that every request has.
 var root = field{Kinds: isObject, Required: 2, Other: &other, Fields: slices.Concat([]field{
 	{Name: "model", Kinds: isString, Rule: ruleModel},
 	{Name: "messages", Kinds: isArray, Each: &message, Rule: ruleMessages, Need: needVision | needAudio | needDocuments},
@@ -171,8 +172,8 @@ var part = field{Kinds: isObject, Required: 1, Rule: rulePart, Other: &other, Fi
 
 var location = []field{{Name: "url", Rule: ruleReference}}
 
-// tool is an element of tools, and call of tool_calls: both say what they are in
-// "type" and hold the rest in a member of that name.
+// tool is an element of tools, and call an element of tool_calls. Both state their kind in
+// "type" and hold everything else in a member of that name.
 var (
 	tool = field{Kinds: isObject, Rule: ruleTool, Fields: append([]field{
 		{Name: "type", Rule: ruleToolType},
@@ -189,8 +190,8 @@ var function = field{Kinds: isObject, Fields: named("name", "description", "para
 
 var custom = named("name", "description", "format", "input")
 
-// words are the strings by which a content part, a modality or a response format
-// asks for an ability.
+// words lists the strings with which a content part, a modality or a response format asks for
+// an ability.
 var words = []struct {
 	word string
 	need uint8

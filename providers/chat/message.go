@@ -9,12 +9,12 @@ import (
 
 // Message is one element of messages, as a view into the body.
 type Message struct {
-	Raw  []byte // the whole object: the same bytes for as long as a client resends it
+	Raw  []byte // the whole object: the same bytes whenever a client resends it
 	Role jsonraw.Quoted
 	Name jsonraw.Quoted // nil if there is none
 }
 
-// PieceKind says what a Piece of a message is, and so by which rule it counts.
+// PieceKind is the kind of a Piece, which decides how it is counted.
 type PieceKind uint8
 
 // The kinds.
@@ -24,29 +24,29 @@ const (
 	PieceImage                     // Text: the URL; Detail
 	PieceAudio                     // Text: base64 data; Detail: the format
 	PieceFile                      // Text: file_data or the file's id; Name: the file's name
-	PieceMedia                     // Text: base64 data, a URL or an id, as a provider's own format has it; Detail: its media type or format
-	PieceOther                     // Raw alone: a member or content part of no known kind
+	PieceMedia                     // Text: base64 data, a URL or an id, in a provider's own format; Detail: its media type or format
+	PieceOther                     // only Raw: a member or content part of unknown kind
 )
 
 // Piece is something in a message that costs tokens.
 type Piece struct {
 	Kind   PieceKind
-	Type   string // the member of the message or content part it comes from: "text", "image_url", "tool_calls", …
+	Type   string // the member of the message or content part that it comes from: "text", "image_url", "tool_calls", …
 	Text   jsonraw.Quoted
 	Name   jsonraw.Quoted
-	Detail string // of an image "low", "high", "auto", of audio "wav", "mp3", …; "" where the client does not say
-	Raw    []byte // its JSON
+	Detail string // of an image "low", "high", "auto"; of audio "wav", "mp3", …; "" if the client does not say
+	Raw    []byte // as JSON
 }
 
-// DataURL reports whether an image or file carries its bytes in the request.
+// DataURL reports whether an image or file is contained in the request as a data: URL.
 func (p Piece) DataURL() bool {
 	const scheme = "data:"
-	head := p.Text[:min(len(p.Text), 2+6*len(scheme))] // all that five letters and their escapes may take
+	head := p.Text[:min(len(p.Text), 2+6*len(scheme))] // the longest spelling of the scheme, with all its letters escaped
 	text := head.Bytes()
 	return len(text) >= len(scheme) && bytes.EqualFold(text[:len(scheme)], []byte(scheme))
 }
 
-// Messages are the elements of messages, in order.
+// Messages yields the elements of messages, in order.
 func (r *Request) Messages() iter.Seq[Message] {
 	return func(yield func(Message) bool) {
 		base := r.Get("messages")
@@ -58,7 +58,7 @@ func (r *Request) Messages() iter.Seq[Message] {
 	}
 }
 
-// orNil is the bytes of a range, nil for the empty one.
+// orNil returns the bytes of a range, or nil for an empty range.
 func orNil(s jsonraw.Span, b []byte) []byte {
 	if s.End == 0 {
 		return nil
@@ -66,9 +66,9 @@ func orNil(s jsonraw.Span, b []byte) []byte {
 	return s.Of(b)
 }
 
-// Pieces are all that costs tokens in m besides its role and name, in the order
-// of the body. Nothing that a model may get to see is left out: what is of no
-// known kind is a PieceOther.
+// Pieces yields everything in m that costs tokens, apart from its role and name, in the order
+// of the body. It leaves out nothing that a model may see: anything of unknown kind is a
+// PieceOther.
 func (m Message) Pieces() iter.Seq[Piece] {
 	return func(yield func(Piece) bool) {
 		for name, raw := range jsonraw.Each(m.Raw) {
@@ -79,7 +79,7 @@ func (m Message) Pieces() iter.Seq[Piece] {
 	}
 }
 
-// intern is a name without a copy for the usual ones.
+// intern returns a name as a string, without allocating for the common ones.
 func intern(name []byte) string {
 	for _, usual := range [...]string{"role", "content", "type", "text", "image_url", "tool_calls", "tool_call_id", "name", "refusal"} {
 		if string(name) == usual {
@@ -89,12 +89,12 @@ func intern(name []byte) string {
 	return string(name)
 }
 
-// pieces yields those of one member of a message; false ends the iteration.
+// pieces yields the pieces of one member of a message; it returns false to end the iteration.
 func pieces(name string, raw []byte, yield func(Piece) bool) bool {
 	switch {
 	case jsonraw.IsNull(raw) || name == "role" || name == "name" || name == "cache_control":
 		return true
-	case raw[0] == '[' && (name == "content" || name == "images"): // those of an earlier answer are told there
+	case raw[0] == '[' && (name == "content" || name == "images"): // images is where the pictures of earlier answers are
 		return each(raw, func(element []byte) bool { return partPieces(element, yield) })
 	case raw[0] == '[' && name == "tool_calls":
 		return each(raw, func(element []byte) bool { return yield(callPiece(name, element)) })
@@ -110,7 +110,7 @@ func pieces(name string, raw []byte, yield func(Piece) bool) bool {
 	return yield(p)
 }
 
-// each calls f for the elements of an array until it returns false.
+// each calls f for the elements of an array until f returns false.
 func each(array []byte, f func([]byte) bool) bool {
 	for element := range jsonraw.Elements(array) {
 		if !f(element) {
@@ -120,8 +120,8 @@ func each(array []byte, f func([]byte) bool) bool {
 	return true
 }
 
-// partPieces yields what one content part holds. It goes by the members and not
-// by "type", because some providers do.
+// partPieces yields the contents of one content part. It looks at the members and not at
+// "type", because some providers do.
 func partPieces(part []byte, yield func(Piece) bool) bool {
 	for name, raw := range jsonraw.Each(part) {
 		p := Piece{Type: intern(name), Raw: raw}
@@ -157,7 +157,7 @@ func partPieces(part []byte, yield func(Piece) bool) bool {
 			if p.Text == nil {
 				p.read("file_id", "filename", "")
 			}
-		case p.Type == "content" && raw[0] == '[': // of a tool's result
+		case p.Type == "content" && raw[0] == '[': // of a tool result
 			if !each(raw, func(element []byte) bool { return partPieces(element, yield) }) {
 				return false
 			}
@@ -172,8 +172,8 @@ func partPieces(part []byte, yield func(Piece) bool) bool {
 	return true
 }
 
-// sourceOf is what a source is of: "image" or "document", by the type of its part. A
-// plain text tells where a result of a search comes from.
+// sourceOf returns the kind of thing that a source holds: "image" or "document", by the type
+// of its part, or "source" for a plain text that says where a search result comes from.
 func sourceOf(part, source []byte) string {
 	if jsonraw.IsString(source) && !(Piece{Text: source}).DataURL() {
 		return "source"
@@ -185,9 +185,9 @@ func sourceOf(part, source []byte) string {
 	return "input_file"
 }
 
-// nativeMedia is a picture, a sound, a video or a document that stands in a part as a
-// provider's own format has it: Anthropic's source, Google's inlineData and fileData,
-// what Bedrock and the Responses API have.
+// nativeMedia returns the piece for a picture, audio, video or document given in a provider's
+// own format: Anthropic's source, Google's inlineData and fileData, or the forms of Bedrock
+// and the Responses API.
 func nativeMedia(p Piece) (Piece, bool) {
 	switch p.Type {
 	case "inline_data", "inlineData", "file_data", "fileData", "image", "document", "video", "audio",
@@ -203,7 +203,7 @@ func nativeMedia(p Piece) (Piece, bool) {
 	return media, true
 }
 
-// find looks for the data, or what leads to it, in an object or in one within.
+// find looks for the data, or a reference to it, in an object and in the objects within it.
 func (p *Piece) find(raw []byte, depth int) {
 	const deepest = 3
 	if jsonraw.IsString(raw) {
@@ -227,7 +227,7 @@ func (p *Piece) find(raw []byte, depth int) {
 	}
 }
 
-// callPiece is an element of tool_calls.
+// callPiece returns the piece for an element of tool_calls.
 func callPiece(from string, call []byte) Piece {
 	for name, raw := range jsonraw.Each(call) {
 		if (string(name) == "function" || string(name) == "custom") && raw[0] == '{' {
@@ -239,8 +239,8 @@ func callPiece(from string, call []byte) Piece {
 	return Piece{Kind: PieceOther, Type: from, Raw: call}
 }
 
-// functionPiece is a call of a function, or of a custom tool. Arguments that are
-// no string are of a kind that is not known.
+// functionPiece returns the piece for a call of a function or a custom tool. Arguments that
+// are not a string make it a piece of unknown kind.
 func functionPiece(from string, call []byte) Piece {
 	p := Piece{Kind: PieceToolCall, Type: from, Raw: call}
 	p.read("arguments", "name", "")
@@ -253,7 +253,7 @@ func functionPiece(from string, call []byte) Piece {
 	return p
 }
 
-// read fills p from the members of its object; a bare string is the text.
+// read fills p from the members of its object; a bare string becomes the text.
 func (p *Piece) read(text, name, detail string) {
 	if p.Raw[0] == '"' {
 		p.Text = p.Raw

@@ -2,34 +2,35 @@ package chat
 
 import "strings"
 
-// The meters: what providers charge for besides tokens. Prices, holds and the rows of
-// the ledger name them by these words.
+// The meters: what providers charge for besides tokens. Prices, holds and the rows of the
+// ledger use these names.
 const (
-	MeterWebSearch      = "web_search"      // a search, by whichever tool or member it is asked for
-	MeterWebFetch       = "web_fetch"       // a page that is fetched
-	MeterCodeExecution  = "code_execution"  // a run of code at the provider
-	MeterContainer      = "container"       // a container that code runs in
+	MeterWebSearch      = "web_search"      // a search, whichever tool or member requested it
+	MeterWebFetch       = "web_fetch"       // a page fetched
+	MeterCodeExecution  = "code_execution"  // a code run at the provider
+	MeterContainer      = "container"       // a container for running code
 	MeterFileSearch     = "file_search"     // a search of stored files
-	MeterGrounding      = "grounding"       // a prompt that was answered with searches, however many
-	MeterMaps           = "maps"            // the same with maps
-	MeterImage          = "image"           // an image that is made
-	MeterCitation       = "citation"        // a source that is cited or read
-	MeterCitationTokens = "citation_tokens" // a token of the sources that are cited
-	MeterSearchMedium   = "search_medium"   // what a request costs more for a search of medium size
-	MeterSearchHigh     = "search_high"     // the same of a large one
+	MeterGrounding      = "grounding"       // a prompt answered with searches, however many
+	MeterMaps           = "maps"            // a prompt answered with map lookups, however many
+	MeterImage          = "image"           // an image generated
+	MeterCitation       = "citation"        // a source cited or read
+	MeterCitationTokens = "citation_tokens" // a token of the cited sources
+	MeterSearchMedium   = "search_medium"   // the surcharge on a request for a search of medium size
+	MeterSearchHigh     = "search_high"     // the surcharge on a request for a search of large size
 	MeterToolCall       = "tool_call"       // a call of a tool at the provider that has no meter of its own
 )
 
-// Units is how much of a meter an answer used.
+// Units is the number of units of one meter that a response used.
 type Units struct {
 	Meter string
 	N     int64
 }
 
-// Metered is what an answer used of each meter; none is there twice.
+// Metered is what a response used of each meter. No meter appears twice.
 type Metered []Units
 
-// Raise has at least n units of a meter: what says the same twice counts once.
+// Raise makes sure that a meter has at least n units, so that what is reported twice counts
+// once.
 func (m *Metered) Raise(meter string, n int64) {
 	if n <= 0 {
 		return
@@ -43,19 +44,19 @@ func (m *Metered) Raise(meter string, n int64) {
 	*m = append(*m, Units{meter, n})
 }
 
-// Add counts n units more of a meter.
+// Add adds n units of a meter.
 func (m *Metered) Add(meter string, n int64) {
 	m.Raise(meter, m.Of(meter)+min(max(n, 0), MaxUsage))
 }
 
-// Include raises m to what another count of the same answer says.
+// Include raises each meter to at least its value in another count of the same response.
 func (m *Metered) Include(other Metered) {
 	for _, u := range other {
 		m.Raise(u.Meter, u.N)
 	}
 }
 
-// Of is how many units of a meter there are.
+// Of returns the number of units of a meter.
 func (m Metered) Of(meter string) int64 {
 	for _, u := range m {
 		if u.Meter == meter {
@@ -65,8 +66,8 @@ func (m Metered) Of(meter string) int64 {
 	return 0
 }
 
-// MeterOf is the meter of a count of calls by the name that a provider gives it, or of
-// a tool; "" where it counts something else, or what is charged by its tokens alone.
+// MeterOf returns the meter for a provider's name of a call count or of a tool. It returns ""
+// if the name counts something else, or something that is charged only by its tokens.
 func MeterOf(name string) string {
 	name, counted := cutAny(name, "_requests", "_calls", "_call", "_count")
 	switch name {
@@ -81,7 +82,7 @@ func MeterOf(name string) string {
 	case "image_generation":
 		return MeterImage
 	case "mcp", "function", "tool", "client_side_tool", "view_image", "view_x_video", "tool_search":
-		return "" // by their tokens, or nothing
+		return "" // charged by their tokens, or not at all
 	}
 	if counted {
 		return MeterToolCall
@@ -89,7 +90,7 @@ func MeterOf(name string) string {
 	return ""
 }
 
-// cutAny is name without the first ending that it has.
+// cutAny returns name without the first of the endings that it has.
 func cutAny(name string, endings ...string) (rest string, found bool) {
 	for _, ending := range endings {
 		if rest, ok := strings.CutSuffix(name, ending); ok {

@@ -8,32 +8,31 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Noted is a member of a request that means something to some models only, so that
-// what it costs or reaches differs between them: one that the OpenAI format does not
-// have, a tool that runs at the provider, or something that is stored there. Most
-// requests have none.
+// Noted is a member of a request that only means something to some models, so that what it
+// costs or can reach differs between them: a member that the OpenAI format does not have, a
+// tool that runs at the provider, or something stored there. Most requests have none.
 type Noted struct {
-	Path  string // where it lies: messages[0].content[1].fps
+	Path  string // where it is: messages[0].content[1].fps
 	Name  string // the same without positions
 	Value []byte
 }
 
-// The names of what is noted by its value.
+// The names of things that are noted because of their values.
 const (
 	NotedTool      = "tools"     // a whole element of tools
-	NotedReference = "reference" // media by a reference that is no address of the open web
+	NotedReference = "reference" // media given by a reference other than a public web address
 )
 
-// maxNoted is how many there may be: beyond it a request is refused.
+// maxNoted is how many there may be: a request with more is refused.
 const maxNoted = 20000
 
-// Noted are the members that do not mean the same to every model.
+// Noted returns the members that do not mean the same to every model.
 func (r *Request) Noted() []Noted { return r.noted }
 
-// Stores reports that the request asks for its answer to be kept at the provider.
+// Stores reports whether the request asks for its response to be stored at the provider.
 func (r *Request) Stores() bool { return r.stores }
 
-// note keeps a member, unless it is one of a value that is set by ourselves.
+// note records a member, unless we set its value ourselves.
 func (v *views) note(path string, raw []byte) *jsonraw.FieldError {
 	if path == "" {
 		return nil
@@ -52,7 +51,7 @@ func (v *views) noteAs(name, path string, raw []byte) *jsonraw.FieldError {
 	return nil
 }
 
-// withoutPositions is the path of a member as tables have it: messages.content.fps.
+// withoutPositions returns a member's path as it appears in tables: messages.content.fps.
 func withoutPositions(path string) string {
 	for {
 		from := strings.IndexByte(path, '[')
@@ -67,7 +66,7 @@ func withoutPositions(path string) string {
 	}
 }
 
-// toolMarks are what was seen of a tool.
+// toolMarks records what was seen of a tool.
 type toolMarks struct{ own, foreign, held, odd bool }
 
 func (m *toolMarks) see(f *field, raw []byte) {
@@ -85,10 +84,10 @@ func (m *toolMarks) see(f *field, raw []byte) {
 	}
 }
 
-// hosted reports a tool that runs at the provider.
+// hosted reports whether the tool runs at the provider.
 func (m toolMarks) hosted() bool { return !m.own && (m.foreign || !m.held) }
 
-// endTool notes a tool that is not just a function, or free text, of the client.
+// endTool notes a tool that is not just a function, or a custom tool, of the client.
 func (v *views) endTool(from jsonraw.Value) *jsonraw.FieldError {
 	m := v.tool
 	v.tool = toolMarks{}
@@ -102,7 +101,7 @@ func (v *views) endTool(from jsonraw.Value) *jsonraw.FieldError {
 	return v.noteAs(NotedTool, "tools["+strconv.Itoa(at)+"]", from.Raw)
 }
 
-// modality notes one that is not text or audio.
+// modality notes a modality other than text or audio.
 func (v *views) modality(raw []byte) *jsonraw.FieldError {
 	if s := string(raw); s == `"text"` || s == `"audio"` {
 		return nil
@@ -110,7 +109,7 @@ func (v *views) modality(raw []byte) *jsonraw.FieldError {
 	return v.noteAs("modalities", "modalities", raw)
 }
 
-// voice notes one that is kept at the provider.
+// voice notes a voice that is stored at the provider.
 func (v *views) voice(raw []byte) *jsonraw.FieldError {
 	if !jsonraw.IsObject(raw) {
 		return nil
@@ -118,9 +117,9 @@ func (v *views) voice(raw []byte) *jsonraw.FieldError {
 	return v.noteAs("audio.voice", "audio.voice", raw)
 }
 
-// reference notes what may be read from where only the provider, or the owner of the
-// account, has access. A text without a scheme that is shorter than bare is the name
-// of a file there.
+// reference notes media in places to which only the provider, or the owner of the account,
+// has access. A text without a scheme and shorter than bare is taken as the name of a file
+// there.
 func (v *views) reference(raw []byte, bare int) *jsonraw.FieldError {
 	if !jsonraw.IsString(raw) || open(jsonraw.Quoted(raw), bare) {
 		return nil
@@ -128,11 +127,11 @@ func (v *views) reference(raw []byte, bare int) *jsonraw.FieldError {
 	return v.noteAs(NotedReference, "messages["+strconv.Itoa(len(v.messages))+"].content", raw)
 }
 
-// longName is longer than names of files are.
+// longName is longer than any file name.
 const longName = 256
 
-// open reports bytes, or an address of the open web. Those of files that Google
-// keeps for an account are none.
+// open reports whether the text is the bytes themselves or a public web address. The address
+// of a file that Google stores for an account is not public.
 func open(q jsonraw.Quoted, bare int) bool {
 	text := q.Bytes()
 	scheme, rest, found := bytes.Cut(text[:min(len(text), longName)], []byte(":"))

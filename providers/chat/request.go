@@ -13,26 +13,26 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Bounds of a request that no parser behind us should have to survive.
+// Limits on requests, so that no parser further on has to cope with worse.
 const (
-	MaxMessages = 16384 // unless Limits says otherwise, like the next two
+	MaxMessages = 16384 // unless Limits says otherwise, as for the next two
 	MaxParts    = 16384
 	MaxN        = 8 // choices
 	MaxMetadata = 16
-	MaxInputs   = 2048 // texts, or lists of tokens, of one request for embeddings
+	MaxInputs   = 2048 // texts, or lists of tokens, in one embedding request
 	MaxModel    = 256  // bytes of the model's name
 	maxEndUser  = 256
 
 	maxDimensions = 1 << 20 // of a vector
 )
 
-// Limits are the bounds of a request that an operator may move. The zero value of each
-// is the default.
+// Limits are the limits on requests that an operator can change. A zero field means the
+// default.
 type Limits struct {
-	N        int64 // most choices that one request may ask for
+	N        int64 // the highest number of choices that a request may ask for
 	Messages int64
-	// Parts are the elements of lists of which a format makes something of its own:
-	// of content, tool calls and reasoning of all messages, and tools.
+	// Parts limits the list elements that a format translates one by one: content parts, tool
+	// calls and reasoning of all messages, and tools.
 	Parts int64
 }
 
@@ -48,17 +48,18 @@ func (l Limits) filled() Limits {
 	return l
 }
 
-// Room counts what a request in another format holds while it is read, so that one which
-// cannot be within the bounds is refused before all of it is translated.
+// Room counts what a request in another format contains while it is being read, so that one
+// over the limits is refused before all of it has been translated.
 type Room struct{ most, taken int64 }
 
-// Room has room for as many messages and parts as a request may have.
+// Room returns room for as many messages and parts as a request may have.
 func (l Limits) Room() *Room {
 	l = l.filled()
 	return &Room{most: l.Messages + l.Parts}
 }
 
-// Take makes room for one element more of the list param. *FieldError where there is none.
+// Take makes room for one more element of the list param. It returns a *FieldError if there
+// is no room left.
 func (r *Room) Take(param string) error {
 	if r.taken++; r.taken > r.most {
 		err := tooMany(r.most, "messages, parts and tools")
@@ -68,24 +69,24 @@ func (r *Room) Take(param string) error {
 	return nil
 }
 
-// tooMany is a request with more of something than it may have.
+// tooMany returns the error for a request with more of something than is allowed.
 func tooMany(most int64, what string) *jsonraw.FieldError {
 	return jsonraw.Wrong("is beyond the " + strconv.FormatInt(most, 10) + " " + what + " that a request may have; send fewer")
 }
 
-// Request is the client's body plus the few members that are read. It is
-// immutable: With and Without return changed copies.
+// Request is the client's body plus the few members that are read. It is immutable: With and
+// Without return changed copies.
 type Request struct {
 	views
 
 	index jsonraw.Index
 }
 
-// ParseRequest scans body once, strictly. *FieldError where it is refused. The
-// Request keeps body, which must not be changed any more.
+// ParseRequest scans body once, strictly, and returns a *FieldError if it is refused. The
+// Request keeps body, which must not be changed afterwards.
 func ParseRequest(body []byte) (*Request, error) { return Limits{}.Parse(body) }
 
-// Parse is ParseRequest with other bounds.
+// Parse is like ParseRequest, with the limits in l.
 func (l Limits) Parse(body []byte) (*Request, error) {
 	return parse(body, views{root: &root, limits: l.filled(), messages: make([]messageIndex, 0, 16)})
 }
@@ -103,7 +104,7 @@ func parse(body []byte, v views) (*Request, error) {
 	return r, nil
 }
 
-// bounds refuses two bounds of the output, of which a provider might obey either.
+// bounds refuses a request with both output limits, since a provider might obey either.
 func (v *views) bounds() *jsonraw.FieldError {
 	if v.maxTokens > 0 && v.maxCompletion > 0 {
 		return (&jsonraw.FieldError{
@@ -114,25 +115,25 @@ func (v *views) bounds() *jsonraw.FieldError {
 	return nil
 }
 
-// Body is the request as bytes. It must not be changed.
+// Body returns the request as bytes, which must not be changed.
 func (r *Request) Body() []byte { return r.index.Bytes() }
 
-// Model is the member "model".
+// Model returns the member "model".
 func (r *Request) Model() string { return r.model }
 
-// Stream is the member "stream".
+// Stream returns the member "stream".
 func (r *Request) Stream() bool { return r.stream }
 
-// WantsUsage reports stream_options.include_usage.
+// WantsUsage returns the member include_usage of stream_options.
 func (r *Request) WantsUsage() bool { return r.wantsUsage }
 
-// N is how many choices are asked for; 1 where the client does not say.
+// N returns the number of choices asked for; 1 if the client does not say.
 func (r *Request) N() int64 { return max(r.n, 1) }
 
-// MaxOutput is max_completion_tokens or max_tokens; 0 where the client gives none.
+// MaxOutput returns max_completion_tokens or max_tokens; 0 if the client sets neither.
 func (r *Request) MaxOutput() int64 { return max(r.maxCompletion, r.maxTokens) }
 
-// Needs is what a model must be able to do for this request.
+// Needs returns what a model must be able to do for this request.
 func (r *Request) Needs() Needs {
 	return Needs{
 		Stream:     r.stream,
@@ -144,13 +145,13 @@ func (r *Request) Needs() Needs {
 	}
 }
 
-// MayHoldMedia reports whether there may be more in the messages than text. A part may
-// hold or name something without saying so in its type.
+// MayHoldMedia reports whether the messages may contain anything other than text. A part may
+// contain or name something without saying so in its type.
 func (r *Request) MayHoldMedia() bool {
 	return r.media || r.need&(needVision|needAudio|needDocuments) != 0
 }
 
-// EndUser is "safety_identifier" or "user", cleaned, at most 256 bytes.
+// EndUser returns "safety_identifier" or "user", cleaned, at most 256 bytes.
 func (r *Request) EndUser() string {
 	user := jsonraw.Text(r.Get("safety_identifier"))
 	if user == "" {
@@ -168,8 +169,8 @@ func (r *Request) EndUser() string {
 	}, user)
 }
 
-// Session is what the request calls its session: "session_id", or that of its
-// metadata; "" where neither is a string.
+// Session returns the id that the request gives its session, in "session_id" or in its
+// metadata; "" if neither is a string.
 func (r *Request) Session() string {
 	raw := jsonraw.Present(r.Get("session_id"))
 	if metadata, ok := jsonraw.IndexOf(r.Get("metadata")); ok && raw == nil {
@@ -181,26 +182,27 @@ func (r *Request) Session() string {
 	return jsonraw.Text(raw)
 }
 
-// Get is the raw value of a top-level member, nil if there is none. Names match exactly.
+// Get returns the raw value of a top-level member, or nil if there is none. Names match
+// exactly.
 func (r *Request) Get(name string) json.RawMessage { return r.index.Get(name) }
 
-// Members are the top-level members in their order: decoded name, raw value.
+// Members yields the top-level members in order: decoded name, raw value.
 func (r *Request) Members() iter.Seq2[[]byte, []byte] { return r.index.Members() }
 
-// Tools is the member "tools", nil if there is none or it is null.
+// Tools returns the member "tools", or nil if it is absent or null.
 func (r *Request) Tools() json.RawMessage { return jsonraw.Present(r.Get("tools")) }
 
-// ResponseFormat is the member "response_format", nil if there is none or it is null.
+// ResponseFormat returns the member "response_format", or nil if it is absent or null.
 func (r *Request) ResponseFormat() json.RawMessage { return jsonraw.Present(r.Get("response_format")) }
 
-// Needs is what a request asks of a model.
+// Needs is what a request requires of a model.
 type Needs struct {
 	Stream, Tools, Vision, Audio, Documents, JSONSchema bool
 }
 
-// Hosted reports whether a provider works on its own account for this request, so
-// that the prompt, the answer or both grow beyond what can be seen of it here: by
-// tools that run there, by searches, or by contexts and files that it keeps.
+// Hosted reports whether the provider does work of its own for this request, so that the
+// prompt, the response or both grow beyond what can be seen here: with tools that run there,
+// searches, or contexts and files that it stores.
 func (r *Request) Hosted() bool {
 	if r.need&needHosted != 0 {
 		return true
@@ -213,7 +215,8 @@ func (r *Request) Hosted() bool {
 	return false
 }
 
-// grows are the members that have a provider do or add what is not in the request.
+// grows reports whether a member makes the provider do or add something that is not in the
+// request.
 func grows(name string) bool {
 	switch name {
 	case "web_search_options", "web_search", "search_parameters", "enable_search", "search_options", "plugins", // searches
@@ -224,7 +227,7 @@ func grows(name string) bool {
 	return false
 }
 
-// idle are the values of members that ask for what happens anyway.
+// idle maps members to the values that ask for the default behaviour.
 var idle = map[string][]string{
 	"n":                   {"1"},
 	"parallel_tool_calls": {"true"},
@@ -242,8 +245,8 @@ var idle = map[string][]string{
 	"verbosity":           {`"medium"`},
 }
 
-// Idle reports a value of a top-level member that asks for what happens anyway, so
-// that nothing is lost where it is left out: null is one of every member.
+// Idle reports whether the value of a top-level member asks for the default behaviour, so
+// that nothing is lost by leaving it out. null does so for every member.
 func Idle(name, value []byte) bool {
 	if jsonraw.IsNull(value) {
 		return true
@@ -253,30 +256,30 @@ func Idle(name, value []byte) bool {
 		return false
 	}
 	if f, err := strconv.ParseFloat(string(value), 64); err == nil {
-		value = strconv.AppendFloat(nil, f, 'f', -1, 64) // 0.0 is 0
+		value = strconv.AppendFloat(nil, f, 'f', -1, 64) // so that 0.0 becomes 0
 	}
 	return slices.Contains(values, string(bytes.TrimPrefix(jsonraw.Compact(value), []byte("-"))))
 }
 
-// thinks are the members by which a request asks for reasoning, at any provider.
+// thinks lists the members by which a request asks for reasoning, at any provider.
 var thinks = [...]string{
 	"reasoning_effort", "reasoning", "thinking", "thinking_config", "thinking_budget", "enable_thinking", "include_reasoning",
 	"reasoning_format", "chat_template_kwargs",
 }
 
-// Reasons reports a request that asks for reasoning.
+// Reasons reports whether the request asks for reasoning.
 func (r *Request) Reasons() bool {
 	return slices.ContainsFunc(thinks[:], func(name string) bool { return asks(r.Get(name)) }) ||
 		bytes.Contains(r.Get("extra_body"), []byte("think"))
 }
 
-// AsksForReasoning reports a member at the top of a request that asks for reasoning.
+// AsksForReasoning reports whether a top-level member asks for reasoning.
 func AsksForReasoning(name string, value []byte) bool {
 	return slices.Contains(thinks[:], name) && asks(value)
 }
 
-// asks reports a value that is more than a refusal: null, false, "none", 0, or an object
-// that is disabled.
+// asks reports whether a value is anything other than a refusal: null, false, "none", 0, or
+// an object that is disabled.
 func asks(raw []byte) bool {
 	raw = jsonraw.Present(raw)
 	if index, ok := jsonraw.IndexOf(raw); ok {

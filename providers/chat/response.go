@@ -6,8 +6,8 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Usage is what an answer says it used, in four disjoint kinds whatever the
-// provider's own convention is. The other kinds are already inside these.
+// Usage is what a response says that it used, in four disjoint kinds whatever the provider's
+// own convention is. All other kinds are parts of these.
 type Usage struct {
 	Input      int64 // prompt tokens neither read from nor written to a cache
 	CacheRead  int64
@@ -15,99 +15,101 @@ type Usage struct {
 	Output     int64
 	Reasoning  int64
 
-	CacheWrite1h int64 // inside CacheWrite: kept for an hour rather than minutes
-	AudioInput   int64 // inside Input
-	AudioOutput  int64 // inside Output, beside Reasoning
-	// ServiceTier is what the provider says it served, in its own words; "" where
-	// it does not say.
+	CacheWrite1h int64 // part of CacheWrite: kept for an hour rather than minutes
+	AudioInput   int64 // part of Input
+	AudioOutput  int64 // part of Output, apart from Reasoning
+	// ServiceTier is the tier that the provider says it served, in its own words; "" if it
+	// does not say.
 	ServiceTier string
-	// Invalid says that a count cannot be: it was negative, no whole number, or above
-	// MaxUsage. Figures are the counts as they were reported, where that is one of
-	// the main ones: one that is not a whole number is -1 there, and all are within 10^12.
-	// Here such a count is 0, or 10^12 at most, and of the counts that say what others
-	// consist of it is left out.
+	// Invalid means that a count is impossible: negative, not a whole number, or above
+	// MaxUsage. If that is one of the main counts, Figures has the counts as they were
+	// reported, except that one that is not a whole number is -1, and all are limited to
+	// 10^12. Here such a count is 0, or 10^12 at most; an impossible count of a part is left
+	// out.
 	Invalid bool
 	Figures *Usage
-	// Contradiction says that the counts do not fit together, and Unitemised that some of
-	// Output is told by the total alone.
+	// Contradiction means that the counts do not fit together, and Unitemised that a part of
+	// Output follows only from the total.
 	Contradiction, Unitemised bool
-	// Outside says that more of the prompt was cached than there is by the total, so
-	// that it was taken to stand beside the prompt.
+	// Outside means that more of the prompt was cached than the prompt has tokens, so that
+	// the cached tokens were taken as additional to it although the total does not include
+	// them.
 	Outside bool
-	// Lump is the total where nothing says what of it is prompt and what output: both
-	// are 0 here then.
+	// Lump is the total if nothing says how it divides into prompt and output, which are both
+	// 0 in that case.
 	Lump int64
-	// Partial says that it was told before the answer's end.
+	// Partial means that the usage was reported before the end of the response.
 	Partial bool
-	// Beside is reasoning that may not be part of Output but stand beside it, and
-	// CacheBeside says the same of the cache and Input: the counts allow for both, and
-	// Cost may tell.
+	// Beside is the number of reasoning tokens that may be additional to Output instead of a
+	// part of it, and CacheBeside means the same for the cache and Input. The counts allow
+	// both interpretations, and Cost may show which is right.
 	Beside      int64
 	CacheBeside bool
-	Cost        Cost // what the provider says that the answer cost
-	// Metered is what was used besides tokens. It has no more than the provider says.
+	Cost        Cost // as stated by the provider
+	// Metered is what was used besides tokens, and only what the provider reports.
 	Metered Metered
 }
 
-// Response is a whole answer in the OpenAI format, as bytes, with the views
-// that its adapter read from it.
+// Response is a complete response in the OpenAI format, as bytes, with the views that its
+// adapter read from it.
 type Response struct {
 	Body   []byte
 	Model  string
 	ID     string
 	Finish string // finish_reason of the first choice
-	Usage  *Usage // nil where the provider reported none
-	Text   string // content, refusals, reasoning and tool-call text of all choices, for counting where Usage is nil
-	// Odd says that Body may differ from OpenAI's schema: something is missing, null
-	// where it may not be, of another type or said in another place.
+	Usage  *Usage // nil if the provider reported none
+	Text   string // content, refusals, reasoning and tool-call text of all choices, for counting if Usage is nil
+	// Odd means that Body may differ from OpenAI's schema: something is missing, is null
+	// although it must not be, has another type or is in another place.
 	Odd bool
-	// Thought is how many bytes of Text are reasoning, which some providers show
-	// without charging for all of it.
+	// Thought is the number of bytes of Text that are reasoning. Some providers show
+	// reasoning without charging for all of it.
 	Thought int
-	// Media is how many pictures and pieces of sound came. No text tells their tokens.
+	// Media is the number of pictures and audio pieces in the response. Their tokens cannot
+	// be estimated from a text.
 	Media int
 }
 
-// Chunk is one event of a streamed answer in the OpenAI format: the JSON after
-// "data: ", without line ends. [DONE] is not a chunk; the stream's io.EOF is.
+// Chunk is one event of a streamed response in the OpenAI format: the JSON after "data: ",
+// without line breaks. [DONE] is not a chunk; the stream ends with io.EOF instead.
 type Chunk struct {
 	Data      []byte
 	Usage     *Usage         // set on the chunk that reports usage
-	UsageOnly bool           // carries usage and no choices: not for clients that did not ask for it
-	Content   bool           // carries text, a tool call, a refusal or reasoning: after it there is no failover
-	Text      string         // what of it counts as output: content, refusal, reasoning, tool names and arguments
+	UsageOnly bool           // has usage and no choices: not for clients that did not ask for it
+	Content   bool           // has text, a tool call, a refusal or reasoning: after it, failover is impossible
+	Text      string         // everything in it that counts as output: content, refusal, reasoning, tool names and arguments
 	Thought   int            // as in a Response
 	Media     int            // as in a Response
-	Finish    string         // finish_reason, when this chunk brings one
-	ID, Model jsonraw.Quoted // of the answer, as they stand in Data
-	Role      bool           // it says whose words they are
-	Metered   Metered        // what it says was done besides, where Usage does not
-	Odd       bool           // as in a Response; a tool call always is, for what it means depends on the chunks before
+	Finish    string         // finish_reason, if this chunk has one
+	ID, Model jsonraw.Quoted // of the response, as they are in Data
+	Role      bool           // it states a role
+	Metered   Metered        // what was used besides tokens, if Usage does not say
+	Odd       bool           // as in a Response; always set for a tool call, whose meaning depends on earlier chunks
 }
 
-// Stream is a streamed answer. Next returns io.EOF after a complete answer,
-// io.ErrUnexpectedEOF where it was cut short (no finish reason came), or an
-// error that says what was wrong. Data is valid until the next call.
+// Stream is a streamed response. Next returns io.EOF after a complete response,
+// io.ErrUnexpectedEOF if it was cut short (no finish reason arrived), or an error that says
+// what was wrong. Data is valid until the next call.
 type Stream interface {
 	Next() (Chunk, error)
-	// Told is what was told of the usage so far: all that is known of it where the
-	// answer does not come to its end.
+	// Told returns the usage reported so far, which is all that is known if the response is
+	// cut short.
 	Told() Told
 	io.Closer
 }
 
-// Told is what a stream has told of its usage so far. What it takes back later was used
-// all the same, so that it never becomes less.
+// Told is the usage that a stream has reported so far. It never decreases: what a stream
+// takes back later was used all the same.
 type Told struct {
-	Usage *Usage // nil where it told nothing
-	Text  int    // how many bytes of the text had come by then
-	Model string // which answers, by the provider's last word; "" where it does not say
+	Usage *Usage // nil if none was reported
+	Text  int    // bytes of text that had arrived by then
+	Model string // the answering model, as the provider last named it; "" if it does not say
 
-	text     int // bytes, so far
+	text     int // bytes of text so far
 	finished bool
 }
 
-// Note notes what a chunk says.
+// Note records what a chunk says.
 func (t *Told) Note(c *Chunk) {
 	t.text += len(c.Text)
 	t.finished = t.finished || c.Finish != "" || c.UsageOnly
@@ -121,10 +123,10 @@ func (t *Told) Note(c *Chunk) {
 	}
 }
 
-// Mark notes that usage is told here, which is read only where it is needed.
+// Mark notes that usage is reported at this point, to be read only if it is needed.
 func (t *Told) Mark() { t.Text = t.text }
 
-// With is t with what was told at the mark, unless the whole usage is known.
+// With returns t with u, the usage reported at the mark, unless the complete usage is known.
 func (t Told) With(u *Usage) Told {
 	if u != nil && (t.Usage == nil || t.Usage.Partial) {
 		t.hear(*u)
@@ -138,22 +140,22 @@ func (t *Told) hear(u Usage) {
 		t.Usage = &u
 		return
 	}
-	more := *t.Usage // it may be in other hands
+	more := *t.Usage // it may be shared
 	t.Usage = &more
 }
 
 func (u *Usage) total() int64 { return u.Input + u.CacheRead + u.CacheWrite + u.Output }
 
-// Exceeds reports a usage of more than another one, which may be nil.
+// Exceeds reports whether u is a larger usage than other, which may be nil.
 func (u *Usage) Exceeds(other *Usage) bool {
 	return u != nil && (other == nil || u.total() > other.total())
 }
 
-// Some reports usage that shows work: a provider that says as much will bill it.
+// Some reports whether the usage shows any work: a provider that reports some will bill it.
 func (u *Usage) Some() bool { return u != nil && u.total() > 0 }
 
-// UsageOf reads the usage of an answer that need not be one otherwise; nil where it
-// has none.
+// UsageOf reads the usage of a body that need not be a valid response; it returns nil if
+// there is none.
 func UsageOf(body []byte) *Usage {
 	c := jsonraw.NewCursor(jsonraw.Lookup(body, "usage"))
 	var n counts

@@ -7,37 +7,37 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// maxCount is the largest count that every parser holds exactly.
+// maxCount is the largest count that every parser represents exactly.
 const maxCount = 1 << 53
 
-// views are what was read from a request.
+// views holds what was read from a request.
 type views struct {
 	limits                      Limits
 	model                       string
 	stream, wantsUsage          bool
-	n, maxTokens, maxCompletion int64 // 0 where the client does not say
+	n, maxTokens, maxCompletion int64 // 0 if the client does not say
 	need                        uint8
 	messages                    []messageIndex
 	parts                       int64
-	message                     messageIndex // the one that is being scanned
-	tool                        toolMarks    // of the tool that is being scanned
-	tools                       int          // how many were scanned
-	media                       bool         // a part has a member that may hold or name something else than text
-	stores                      bool         // asks that the answer be kept at the provider
+	message                     messageIndex // the message being scanned
+	tool                        toolMarks    // of the tool being scanned
+	tools                       int          // tools scanned so far
+	media                       bool         // a part has a member that may contain or name something other than text
+	stores                      bool         // asks for the response to be stored at the provider
 	noted                       []Noted
-	settled                     bool   // it was scanned; what is set later is not noted
-	root                        *field // what kind of request it is
+	settled                     bool   // scanning is complete; what is set later is not noted
+	root                        *field // the kind of request
 
-	inputs     int64 // of a request for embeddings: how many vectors it asks for
-	ids        bool  // its inputs are tokens
-	dimensions int64 // 0 where the client does not say
+	inputs     int64 // of an embedding request: how many vectors it asks for
+	ids        bool  // the inputs are tokens
+	dimensions int64 // 0 if the client does not say
 	base64     bool  // asks for vectors in base64
 }
 
-// messageIndex is where a message lies, counted from the start of messages.
+// messageIndex is the place of a message, relative to the start of messages.
 type messageIndex struct{ whole, role, name jsonraw.Span }
 
-// Read checks and reads a value whose type is right.
+// Read checks and reads a value whose type is correct.
 func (v *views) Read(from jsonraw.Value) *jsonraw.FieldError {
 	raw := from.Raw
 	null := jsonraw.IsNull(raw)
@@ -142,8 +142,8 @@ func checkModel(name string) *jsonraw.FieldError {
 	return nil
 }
 
-// count reads a number that must be written as a plain whole one, so that no two
-// parsers can disagree about it; null is 0, for none.
+// count reads a number that must be written as a plain whole number, so that no two parsers
+// can disagree about it. null is read as 0, which means none.
 func count(raw []byte, most int64) (int64, *jsonraw.FieldError) {
 	if jsonraw.IsNull(raw) {
 		return 0, nil

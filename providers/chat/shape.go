@@ -2,7 +2,7 @@ package chat
 
 import "tallyroute/providers/jsonraw"
 
-// has is a set of members that were seen.
+// has is a set of members that are present.
 type has uint32
 
 const (
@@ -27,24 +27,24 @@ const (
 	hasArguments
 )
 
-// shape finds out, in passing, whether an answer is as OpenAI's schema has it.
+// shape checks, in passing, whether a response conforms to OpenAI's schema.
 type shape struct {
 	seen has
-	role bool // somebody has a role
+	role bool // some message has a role
 	odd  bool
 }
 
 // saw notes a member.
 func (a *answer) saw(what has) { a.seen |= what }
 
-// within begins an object inside of another one, whose members it returns.
+// within enters a nested object and returns the members seen so far in the outer one.
 func (a *answer) within() has {
 	outer := a.seen
 	a.seen = 0
 	return outer
 }
 
-// leaveWith ends the object, which had to have the members.
+// leaveWith leaves the nested object, which should have had the members in must.
 func (a *answer) leaveWith(must, outer has) {
 	a.odd = a.odd || a.seen&must != must
 	a.seen = outer
@@ -52,7 +52,7 @@ func (a *answer) leaveWith(must, outer has) {
 
 func (a *answer) streamed() bool { return a.from == "delta" }
 
-// strict is for the answer as a whole.
+// strict checks the response as a whole.
 func (a *answer) strict() {
 	const must = hasID | hasObject | hasCreated | hasModel | hasChoices
 	a.odd = a.odd || a.seen&must != must || a.usage.odd()
@@ -65,7 +65,7 @@ func (a *answer) rightObject(raw []byte) bool {
 	return string(raw) == `"chat.completion"`
 }
 
-// word is a string, nil for anything else.
+// word returns a string, or nil for anything else.
 func word(raw []byte) jsonraw.Quoted {
 	if len(raw) == 0 || raw[0] != '"' {
 		return nil
@@ -73,7 +73,7 @@ func word(raw []byte) jsonraw.Quoted {
 	return raw
 }
 
-// rightTier reports a service tier that the format has; there may be none.
+// rightTier reports whether a service tier is one that the format has. null is allowed.
 func rightTier(raw []byte) bool {
 	switch string(raw) {
 	case "null", `"default"`, `"auto"`, `"flex"`, `"priority"`, `"scale"`, `"fast"`:
@@ -102,7 +102,7 @@ func (a *answer) choiceShape(outer has) {
 	a.leaveWith(must, outer)
 }
 
-// reasoningShape notes reasoning, which has two names.
+// reasoningShape notes which of the two names of reasoning is used.
 func (a *answer) reasoningShape(name []byte, q jsonraw.Quoted) {
 	switch {
 	case len(q) <= len(`""`):
@@ -124,15 +124,15 @@ func (a *answer) messageShape(outer has) {
 	a.leaveWith(must, outer)
 }
 
-// callsShape is for a list of tool calls. What one means in a stream depends on
-// those before.
+// callsShape checks a list of tool calls. In a stream it always counts as odd, because the
+// meaning of a call depends on earlier chunks.
 func (a *answer) callsShape() { a.odd = a.odd || a.streamed() || a.Peek() != '[' }
 
 func (a *answer) callShape(outer has) {
 	a.leaveWith(hasCallID|hasType|hasFunction|hasName|hasArguments, outer)
 }
 
-// wordOf is a member of a function: its name, or what it is called with.
+// wordOf returns the flag for a member of a function: its name or its arguments.
 func wordOf(name []byte) has {
 	if string(name) == "name" {
 		return hasName
@@ -140,7 +140,7 @@ func wordOf(name []byte) has {
 	return hasArguments
 }
 
-// isCount reports a number without sign, fraction and exponent.
+// isCount reports whether a number has no sign, fraction or exponent.
 func isCount(raw []byte) bool {
 	for _, c := range raw {
 		if c < '0' || c > '9' {

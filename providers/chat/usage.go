@@ -10,38 +10,38 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// MaxUsage is the largest count of tokens that can be. What is reported beyond it is
-// kept up to maxReported, to be shown.
+// MaxUsage is the largest token count that is believed. Larger reported counts are kept for
+// display, up to maxReported.
 const (
 	MaxUsage    = 1_000_000_000
 	maxReported = 1_000_000_000_000
 )
 
-// counts are the numbers of a usage object as they stand there.
+// counts holds the numbers of a usage object as they were reported.
 type counts struct {
-	found, invalid, broken    bool // broken: one of the three main counts cannot be
+	found, invalid, broken    bool // broken: one of the three main counts is impossible
 	prompt, completion, total int64
-	figures                   [2]int64 // of prompt and completion, as they were reported
-	output                    bool     // there is a completion, be it 0
+	figures                   [2]int64 // prompt and completion as they were reported
+	output                    bool     // there is a completion count, even if it is 0
 	cacheRead, cacheWrite     int64
 	audioIn, audioOut, textIn int64
-	partOut                   int64 // the largest of what else the completion consists of
-	write5m, write1h          int64 // of cacheWrite
+	partOut                   int64 // the largest of the other parts of the completion
+	write5m, write1h          int64 // parts of cacheWrite
 	reasoning                 int64
 
 	metered  Metered // what is counted besides tokens
-	research bool    // the reasoning is counted beside all else, as of an answer to a research
-	cost     Cost    // stated beside the counts
-	upstream Cost    // what the provider's own provider asks, for cost to be complete
-	byok     bool    // it asks that of us, by an account of our own
+	research bool    // reasoning is counted in addition to everything else, as in a research response
+	cost     Cost    // stated next to the counts
+	upstream Cost    // what the provider's own provider charges, which has to be added to cost
+	byok     bool    // that charge goes to an account of our own
 
 	present  bool  // there is an object
-	plain    int   // how many of the three main counts are written as the format has them
-	strange  bool  // something is null that may not be, or has the name of another format
-	saidRead int64 // of cacheRead, what is said where the format has it
+	plain    int   // how many of the three main counts are written as the format requires
+	strange  bool  // something is null that must not be, or has its name from another format
+	saidRead int64 // the part of cacheRead that is reported where the format has it
 }
 
-// read takes the numbers of a usage object; anything else it passes over.
+// read reads the numbers of a usage object and skips anything else.
 func (n *counts) read(c *jsonraw.Cursor) {
 	n.present = n.present || c.Peek() == '{'
 	c.Object(func(name []byte) {
@@ -67,8 +67,8 @@ func (n *counts) read(c *jsonraw.Cursor) {
 	})
 }
 
-// named takes one of the three counts under a name of another format, as some that speak
-// this one have it.
+// named reads one of the three main counts under its name in another format, which some
+// providers use in this one.
 func (n *counts) named(c *jsonraw.Cursor, name []byte) bool {
 	switch string(name) {
 	case "input_tokens", "inputTokens", "promptTokens", "promptTokenCount", "prompt_eval_count":
@@ -85,7 +85,7 @@ func (n *counts) named(c *jsonraw.Cursor, name []byte) bool {
 	return true
 }
 
-// main takes one of the three counts that are always there.
+// main reads one of the three counts that are always present.
 func (n *counts) main(c *jsonraw.Cursor, to, figure *int64) {
 	if '0' <= c.Peek() && c.Peek() <= '9' {
 		n.plain++
@@ -98,16 +98,16 @@ func (n *counts) main(c *jsonraw.Cursor, to, figure *int64) {
 	*to = max(*to, v)
 }
 
-// part takes one of the counts that say what the main ones consist of. One that
-// cannot be says nothing.
+// part reads a count of something that the main counts consist of. An impossible one is
+// ignored.
 func (n *counts) part(c *jsonraw.Cursor, to *int64) {
 	if v, ok := n.take(c); ok {
 		*to = max(*to, v)
 	}
 }
 
-// odd reports that what was read says something else than the format would have
-// it say, or in another way.
+// odd reports whether the numbers deviate from the format, in what they say or in how they
+// say it.
 func (n counts) odd() bool {
 	if !n.found {
 		return n.present
@@ -150,7 +150,7 @@ func (n *counts) outputDetail(c *jsonraw.Cursor, name []byte) {
 	}
 }
 
-// lifetime reads how long what was written to the cache is kept.
+// lifetime reads how long the tokens written to the cache are kept.
 func (n *counts) lifetime(c *jsonraw.Cursor, name []byte) {
 	switch string(name) {
 	case "ephemeral_5m_input_tokens":
@@ -162,8 +162,8 @@ func (n *counts) lifetime(c *jsonraw.Cursor, name []byte) {
 	}
 }
 
-// dialect reads what providers say beside the format. It tells the same as the
-// details do, so the larger number counts.
+// dialect reads what providers report outside the format. It repeats what the details say, so
+// the larger number counts.
 func (n *counts) dialect(c *jsonraw.Cursor, name []byte) {
 	switch string(name) {
 	case "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens":
@@ -185,8 +185,8 @@ func (n *counts) dialect(c *jsonraw.Cursor, name []byte) {
 	}
 }
 
-// tool reads how often a tool was called at the provider. Names that are not those of
-// calls say the same again in other ways.
+// tool reads how often a tool was called at the provider. Names that do not count calls
+// report the same in other ways.
 func (n *counts) tool(c *jsonraw.Cursor, name string) {
 	if meter := MeterOf(name); meter != "" {
 		var calls int64
@@ -197,8 +197,8 @@ func (n *counts) tool(c *jsonraw.Cursor, name string) {
 	c.Skip()
 }
 
-// search reads what Perplexity and xAI say of searches. Perplexity counts what was
-// thought in a research beside the completion.
+// search reads what Perplexity and xAI report about searches. In a research response,
+// Perplexity counts reasoning in addition to the completion.
 func (n *counts) search(c *jsonraw.Cursor, name string) {
 	var units int64
 	switch name {
@@ -224,7 +224,7 @@ func (n *counts) search(c *jsonraw.Cursor, name string) {
 	}
 }
 
-// stated reads what the provider says that the answer cost.
+// stated reads the cost that the provider states.
 func (n *counts) stated(c *jsonraw.Cursor, name string) {
 	switch raw := c.Skip(); name {
 	case "is_byok":
@@ -238,8 +238,8 @@ func (n *counts) stated(c *jsonraw.Cursor, name string) {
 	}
 }
 
-// take reads one count. Whole numbers with a fraction of zero are taken, which many
-// clients cannot read. What cannot be makes the usage invalid.
+// take reads one count. Whole numbers written with a zero fraction are accepted, although
+// many clients cannot read them. An impossible count makes the usage invalid.
 func (n *counts) take(c *jsonraw.Cursor) (v int64, ok bool) {
 	raw := c.Skip()
 	if jsonraw.IsNull(raw) {
@@ -251,9 +251,9 @@ func (n *counts) take(c *jsonraw.Cursor) (v int64, ok bool) {
 	return v, ok
 }
 
-// ParseCount reads a count of tokens as it was reported, as far as that can be shown.
-// It reports false where there can be no such count: it is negative, -1 where it is no
-// whole number, or too large.
+// ParseCount reads a token count as it was reported, limited to what can be displayed. It
+// returns false if the count is impossible: negative, not a whole number (which gives -1), or
+// too large.
 func ParseCount(raw []byte) (int64, bool) {
 	v, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil {
@@ -265,14 +265,14 @@ func ParseCount(raw []byte) (int64, bool) {
 	return min(max(v, -maxReported), maxReported), 0 <= v && v <= MaxUsage
 }
 
-// isOddNumber reports a number that is not written as counts are.
+// isOddNumber reports whether a value is a number that is not written as a count.
 func isOddNumber(raw []byte) bool {
 	return len(raw) > 0 && (raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9') && !isCount(raw)
 }
 
-// WholeCounts is a usage object whose counts, those in its details too, are written as
-// clients can read them: 8e0 and "8" become 8, and what can be no count is left out. It
-// is the object itself where all are so already.
+// WholeCounts returns a usage object whose counts, including those in its details, are
+// written as clients can read them: 8e0 and "8" become 8, and impossible counts are left out.
+// It returns the object itself if nothing has to change.
 func WholeCounts(usage []byte) (whole []byte, changed bool) {
 	var set []jsonraw.Member
 	var drop []string
@@ -298,20 +298,19 @@ func WholeCounts(usage []byte) (whole []byte, changed bool) {
 	return jsonraw.Edit(usage, set, drop...), true
 }
 
-// usage makes the kinds disjoint. By the format, cached tokens are part of the
-// prompt and reasoning is part of the completion. What the total has beyond the
-// two shows that some stand beside them: reasoning, the cache or audio, where
-// just that closes the gap, or else output that the provider does not itemise, or the
-// prompt if there is none. More cached tokens than prompt can only stand beside it,
-// too, and more reasoning than completion. A total that agrees with the two may leave
-// out what is beside them; what the provider says that the answer cost can show
-// that. Where the counts contradict each other and nothing settles it, the dearer
-// reading is taken.
+// usage makes the kinds disjoint. In the format, cached tokens are part of the prompt and
+// reasoning is part of the completion. If the total exceeds prompt plus completion, something
+// is additional to them: reasoning, the cache or audio if exactly that closes the gap, or
+// else output that the provider does not itemise, or the prompt if there is no prompt count.
+// Likewise, cached tokens in excess of the prompt must be additional to it, and reasoning in
+// excess of the completion. A total that equals the sum may still leave out what is
+// additional; the cost that the provider states can show that. If the counts contradict each
+// other and nothing settles it, the more expensive interpretation is used.
 func (n counts) usage() Usage {
 	n.cacheWrite = max(n.cacheWrite, n.write5m+n.write1h)
 	cached := n.cacheRead + n.cacheWrite
 	if n.broken {
-		n.total = 0 // what it has beyond the others tells nothing
+		n.total = 0 // a difference to the others would mean nothing
 	}
 	u := Usage{CacheRead: n.cacheRead, CacheWrite: n.cacheWrite, Invalid: n.invalid, Cost: n.cost, Metered: n.metered}
 	if n.byok {
@@ -334,7 +333,7 @@ func (n counts) usage() Usage {
 	if gap == 0 && !u.Cost.Stated {
 		u.Contradiction = n.beyond() || u.Contradiction
 	}
-	switch own := agrees && n.textIn == n.prompt; { // the provider says itself what is beside
+	switch own := agrees && n.textIn == n.prompt; { // the provider itself says what is additional
 	case cached > n.prompt:
 		u.Outside = agrees && !own
 		n.prompt, gap = n.prompt+cached, max(gap-cached, 0)
@@ -352,10 +351,10 @@ func (n counts) usage() Usage {
 	return u
 }
 
-// reasoningBeside adds reasoning that stands beside the completion, and returns what is
+// reasoningBeside adds reasoning that is additional to the completion, and returns what is
 // left of the gap.
 func (n *counts) reasoningBeside(u *Usage, gap int64) int64 {
-	const another = 8 // some count reasoning with another tokenizer: no contradiction
+	const another = 8 // tolerance, because some count reasoning with another tokenizer
 	much := n.reasoning > n.completion+n.completion/another+another
 	switch {
 	case gap > 0 && gap == n.reasoning, (n.total == 0 || n.research) && n.reasoning > n.completion:
@@ -372,8 +371,8 @@ func (n *counts) reasoningBeside(u *Usage, gap int64) int64 {
 	return gap
 }
 
-// beyond adds parts that are larger than the whole that they are said to be of, and so can
-// only stand beside it.
+// beyond adds parts that are larger than the whole they are reported to belong to, and must
+// therefore be additional to it. It reports whether there were any.
 func (n *counts) beyond() bool {
 	out, in := max(n.audioOut, n.partOut), max(n.textIn, n.audioIn)
 	if out <= n.completion {

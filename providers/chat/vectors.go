@@ -12,17 +12,17 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Vectors are an answer to a request for embeddings before it is written.
+// Vectors is a response to an embedding request before it is written.
 type Vectors struct {
-	ID    string // "" where the provider gives none
+	ID    string // "" if the provider gives none
 	Model string
 	List  iter.Seq[[]byte] // each a JSON array of numbers, or base64 as a JSON string
-	Usage *Usage           // nil where the provider reported none
+	Usage *Usage           // nil if the provider reported none
 }
 
-// Response writes the answer to r in the OpenAI format. Where no usage is known
-// its counts are 0. It wraps ErrMalformed where there are more or fewer vectors
-// than inputs, or where one is none.
+// Response writes the response to r in the OpenAI format. If the usage is unknown, its counts
+// are 0. The error wraps ErrMalformed if the number of vectors differs from the number of
+// inputs, or if a vector is invalid.
 func (v Vectors) Response(r *Request) (*Response, error) {
 	body := []byte(`{"object":"list","data":[`)
 	n := int64(0)
@@ -46,7 +46,7 @@ func (v Vectors) Response(r *Request) (*Response, error) {
 	return &Response{Body: body, Model: v.Model, ID: v.ID, Usage: v.Usage}, nil
 }
 
-// complete refuses an answer whose vectors are not one for each input.
+// complete refuses a response that does not have one vector per input.
 func (r *Request) complete(n int64) error {
 	if n != r.inputs {
 		return fmt.Errorf("%w: it has %d vectors for %d inputs", ErrMalformed, n, r.inputs)
@@ -62,10 +62,10 @@ func usageOfVectors(u *Usage) []byte {
 	return append(append(append(append([]byte(`{"prompt_tokens":`), n...), `,"total_tokens":`...), n...), '}')
 }
 
-// ParseVectors reads an answer in the OpenAI format to r, as ParseResponse does
-// that of a chat completion. Its bytes stay as they are, but for what must be
-// another for the client: vectors in the encoding that was not asked for, and
-// members that the format has and the answer has not.
+// ParseVectors reads a response to r in the OpenAI format, as ParseResponse does for a chat
+// completion. Its bytes stay as they are except for what the client must get differently:
+// vectors in another encoding than it asked for, and members of the format that the response
+// lacks.
 func ParseVectors(body []byte, r *Request) (*Response, error) {
 	v := vectors{Cursor: jsonraw.NewCursor(body)}
 	v.read()
@@ -85,15 +85,15 @@ func ParseVectors(body []byte, r *Request) (*Response, error) {
 	return &Response{Body: jsonraw.Edit(body, v.set), Model: v.model.String(), ID: v.id.String(), Usage: v.usage()}, nil
 }
 
-// vectors reads an answer of embeddings in one walk.
+// vectors reads an embedding response in one pass.
 type vectors struct {
 	jsonraw.Cursor
 
 	id, model     jsonraw.Quoted
 	data          []byte
-	object        bool // "object" is as it must be
+	object        bool // "object" has the right value
 	counts        counts
-	prompt, total bool // what usage has
+	prompt, total bool // which members the usage has
 	set           []jsonraw.Member
 }
 
@@ -123,7 +123,8 @@ func (v *vectors) read() {
 	})
 }
 
-// usage is what was reported. There is no output, and some name the total alone.
+// usage returns the reported usage. There is no output, and some providers report only the
+// total.
 func (v *vectors) usage() *Usage {
 	if !v.counts.found {
 		return nil
@@ -137,7 +138,7 @@ func (v *vectors) usage() *Usage {
 	return u
 }
 
-// normalise notes what of the answer must be another.
+// normalise collects what has to be changed in the response.
 func (v *vectors) normalise(r *Request) error {
 	if !v.object {
 		v.set = append(v.set, jsonraw.Member{Name: "object", Value: []byte(`"list"`)})
@@ -172,8 +173,8 @@ func (v *vectors) normalise(r *Request) error {
 	return nil
 }
 
-// element is one element of data as the client is to have it: raw itself where
-// that will do.
+// element returns one element of data as the client is to get it: raw itself if nothing has
+// to change.
 func (r *Request) element(raw []byte, at int64) ([]byte, error) {
 	var object, index bool
 	var vector []byte
@@ -204,8 +205,8 @@ func (r *Request) element(raw []byte, at int64) ([]byte, error) {
 	return jsonraw.Edit(raw, set), nil
 }
 
-// vector is a vector in the encoding that the client asked for: raw itself where
-// it is in it.
+// vector returns a vector in the encoding that the client asked for: raw itself if it already
+// is.
 func (r *Request) vector(raw []byte) ([]byte, error) {
 	switch {
 	case len(raw) == 0 || raw[0] != '"' && raw[0] != '[':
@@ -220,7 +221,7 @@ func (r *Request) vector(raw []byte) ([]byte, error) {
 
 var errVector = errors.New("it is not a list of 32-bit floats")
 
-// packed is an array of numbers in base64, as a JSON string.
+// packed converts an array of numbers to base64, as a JSON string.
 func packed(raw []byte) ([]byte, error) {
 	var floats []byte
 	for element := range jsonraw.Elements(raw) {
@@ -234,7 +235,7 @@ func packed(raw []byte) ([]byte, error) {
 	return append(base64.StdEncoding.AppendEncode(append(out, '"'), floats), '"'), nil
 }
 
-// unpacked is a vector in base64 as an array of numbers: the shortest that are
+// unpacked converts a vector in base64 to an array of numbers: the shortest ones that give
 // the same 32-bit floats.
 func unpacked(raw jsonraw.Quoted) ([]byte, error) {
 	floats, err := base64.StdEncoding.AppendDecode(nil, raw.Bytes())
@@ -255,7 +256,7 @@ func unpacked(raw jsonraw.Quoted) ([]byte, error) {
 	return append(out, ']'), nil
 }
 
-// appendFloat writes a 32-bit float as JSON has numbers.
+// appendFloat writes a 32-bit float as a JSON number.
 func appendFloat(dst []byte, f float64) []byte {
 	format := byte('f')
 	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
@@ -264,8 +265,8 @@ func appendFloat(dst []byte, f float64) []byte {
 	return strconv.AppendFloat(dst, f, format, -1, 32)
 }
 
-// JoinVectors is the answer to r of the answers to its parts. Its usage is their
-// sum, or not known where one of them has none.
+// JoinVectors combines the responses to the parts of r into the response to r. Its usage is
+// their sum, or unknown if any of them has none.
 func JoinVectors(parts []*Response, r *Request) (*Response, error) {
 	sum := &Usage{}
 	v := Vectors{ID: parts[0].ID, Model: parts[0].Model, List: func(yield func([]byte) bool) {
