@@ -213,3 +213,13 @@ func (t TopUp) Same(before Money) error {
 	return &ConflictError{Detail: fmt.Sprintf("reference %q was used before, for $%s and not $%s", t.Reference, before.Short(),
 		t.Amount.Short())}
 }
+
+// BudgetFilter narrows ListBudgets. Empty members do not narrow.
+type BudgetFilter struct {
+	ID string
+	// Above leaves out the budgets of keys, who are the many; but not those of Key.
+	Above bool
+	Key   KeyID
+	After string // for paging: budgets whose id is greater
+	Limit int    // 0 is all
+}

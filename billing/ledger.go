@@ -237,7 +237,9 @@ type Limits interface {
 	// run more than once, and gets an id to note. A *ConflictError where another budget
 	// limits the same.
 	UpdateBudget(ctx context.Context, b Budget, change BudgetChange, now time.Time, notes ...*Change) (Budget, error)
-	ListBudgets(ctx context.Context) ([]Budget, error)
+	// ListBudgets lists budgets, ordered by id.
+	ListBudgets(ctx context.Context, f BudgetFilter) ([]Budget, error)
+	CountBudgets(ctx context.Context) (int64, error)
 	// RemoveBudget ends a budget: it binds nobody any more.
 	RemoveBudget(ctx context.Context, id string, notes ...*Change) error
 	// ResetBudget has what was used in the current window count no more. The rows

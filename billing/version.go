@@ -83,6 +83,9 @@ type Secrets interface {
 	// TakeSecret opens the hand-over with a token and rotates the key with r, whose
 	// KeyID and Until it fills in. ErrNoHandover if there is none that is good.
 	TakeSecret(ctx context.Context, token [32]byte, r Rotation, notes ...*Change) (Rotated, error)
+	// EndHandover ends the hand-over with a token, so that nobody can open it any more, and
+	// says whose it was; it is the object of notes. ErrNoHandover if there is none that is good.
+	EndHandover(ctx context.Context, token [32]byte, now time.Time, notes ...*Change) (KeyID, error)
 	// EndQuietSecrets ends the versions that were not used for as long as they say,
 	// and lists their keys.
 	EndQuietSecrets(ctx context.Context, now time.Time) ([]KeyID, error)

@@ -208,8 +208,8 @@ func (t translated) UpdateBudget(ctx context.Context, b billing.Budget, change b
 	return t.out(b), err
 }
 
-func (t translated) ListBudgets(ctx context.Context) ([]billing.Budget, error) {
-	budgets, err := t.Store.ListBudgets(ctx)
+func (t translated) ListBudgets(ctx context.Context, f billing.BudgetFilter) ([]billing.Budget, error) {
+	budgets, err := t.Store.ListBudgets(ctx, f)
 	return eachOf(budgets, t.out), err
 }
 

@@ -124,7 +124,7 @@ func setBudgetReplaces(w *world) {
 	b.Action, b.Thresholds = billing.ActionAlert, []int{}
 	before := w.reread(k)
 	w.must(w.SetBudget(w.Context(), b, w.now))
-	all, err := w.ListBudgets(w.Context())
+	all, err := w.ListBudgets(w.Context(), billing.BudgetFilter{})
 	w.must(err)
 	w.wantSame("list", all, []billing.Budget{b})
 	after := w.reread(k)
@@ -138,7 +138,7 @@ func setBudgetReplaces(w *world) {
 	other := same
 	other.ID, other.Period = "", billing.PeriodDay
 	w.must(w.SetBudget(w.Context(), other, w.now))
-	all, err = w.ListBudgets(w.Context())
+	all, err = w.ListBudgets(w.Context(), billing.BudgetFilter{})
 	w.must(err)
 	same.ID = id
 	if len(all) != 2 || all[0].ID != id || all[0].Zone != "UTC" || all[1].ID == "" {
@@ -185,7 +185,7 @@ func setBudgetChecks(w *world) {
 			w.Errorf("%+v is accepted for a new key", b)
 		}
 	}
-	all, err := w.ListBudgets(w.Context())
+	all, err := w.ListBudgets(w.Context(), billing.BudgetFilter{})
 	w.must(err)
 	if len(all) != 0 || w.reread(k).Version != k.Version {
 		w.Errorf("refused budgets left something: %v", all)
@@ -216,7 +216,7 @@ func keyBudgetsOwn(w *world) {
 	got := w.change(k, func(k *billing.Key) {
 		k.Budgets = []billing.Budget{tokens(9).budget("bud_2"), tokens(3).budget("")}
 	})
-	all, err := w.ListBudgets(w.Context())
+	all, err := w.ListBudgets(w.Context(), billing.BudgetFilter{})
 	w.must(err)
 	w.wantSame("of the key", got.Budgets, all)
 	limits := make(map[string]int64)

@@ -56,7 +56,7 @@ func raceSameBudget(w *world, stores ...billing.Store) {
 			w.Error(err)
 		}
 	})
-	all, err := w.ListBudgets(w.Context())
+	all, err := w.ListBudgets(w.Context(), billing.BudgetFilter{})
 	w.must(err)
 	all = slices.DeleteFunc(all, func(b billing.Budget) bool { return b.ScopeID != p.TeamID })
 	if made.Load() != 1 || len(all) != 1 || *all[0].Tokens != 16 {

@@ -186,7 +186,7 @@ func raises(w *world) {
 	if *k.Budgets[0].Requests != 3 || *k.Budgets[0].Tokens != 111 {
 		w.Errorf("after a change the raised limits are %d requests and %d tokens", *k.Budgets[0].Requests, *k.Budgets[0].Tokens)
 	}
-	all, err := w.ListBudgets(w.Context())
+	all, err := w.ListBudgets(w.Context(), billing.BudgetFilter{})
 	w.must(err)
 	if *all[0].Requests != 1 || *all[0].Tokens != 100 {
 		w.Errorf("a raise has changed the budget itself to %d requests and %d tokens", *all[0].Requests, *all[0].Tokens)

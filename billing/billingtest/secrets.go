@@ -228,6 +228,8 @@ func handoverOnce(w *world) {
 		w.Errorf("opened: %+v", done)
 	}
 	take.Hash = hashOf("other")
+	_, err = w.EndHandover(w.Context(), hashOf("token"), w.now)
+	w.wantErr(err, billing.ErrNoHandover)
 	_, err = w.TakeSecret(w.Context(), hashOf("token"), take)
 	w.wantErr(err, billing.ErrNoHandover)
 	w.must(w.by("secret").InForce(w.now))
@@ -243,6 +245,11 @@ func handoverEnds(w *world) {
 		ExpiresAt: w.now.Add(time.Hour),
 	}))
 	_, err := w.TakeSecret(w.Context(), hashOf("token"), billing.Rotation{Hash: hashOf("secret"), Now: w.now.Add(time.Hour)})
+	w.wantErr(err, billing.ErrNoHandover)
+	if id, err := w.EndHandover(w.Context(), hashOf("token"), w.now); err != nil || id != k.ID {
+		w.Errorf("ended: %s, %v", id, err)
+	}
+	_, err = w.TakeSecret(w.Context(), hashOf("token"), billing.Rotation{Hash: hashOf("secret"), Now: w.now})
 	w.wantErr(err, billing.ErrNoHandover)
 	w.wantNotFound(w.OfferSecret(w.Context(), billing.Handover{
 		Token: hashOf("t"), KeyID: "key_nobody", CreatedAt: w.now,

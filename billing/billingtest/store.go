@@ -180,7 +180,7 @@ func nothingThereYet(w *world) {
 	w.must(err)
 	projects, err := w.ListProjects(w.Context())
 	w.must(err)
-	budgets, err := w.ListBudgets(w.Context())
+	budgets, err := w.ListBudgets(w.Context(), billing.BudgetFilter{})
 	w.must(err)
 	rows, err := w.Events(w.Context(), billing.EventQuery{})
 	w.must(err)

@@ -120,7 +120,7 @@ func (a Actions) SetBudget(ctx context.Context, c BudgetChange, of string, by By
 // changeWithin refuses a change after which a budget is wider than one above it. What does
 // not touch a limit may be changed of one that is.
 func (a Actions) changeWithin(ctx context.Context, c BudgetChange, meant func(billing.Budget) bool) error {
-	all, err := a.Store.ListBudgets(ctx)
+	all, err := a.related(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -141,6 +141,23 @@ func (a Actions) changeWithin(ctx context.Context, c BudgetChange, meant func(bi
 		return err
 	}
 	return a.budgetChanged(ctx, b, &b)
+}
+
+// related are the budgets that a changed one may be too wide or too narrow for: all, but for
+// that of a key only its own and those of its owners.
+func (a Actions) related(ctx context.Context, c BudgetChange) ([]billing.Budget, error) {
+	b := c.Budget
+	if c.ID != "" {
+		found, err := a.Store.ListBudgets(ctx, billing.BudgetFilter{ID: c.ID})
+		if err != nil || len(found) == 0 {
+			return nil, err
+		}
+		b = found[0]
+	}
+	if b.Scope == billing.ScopeKey {
+		return a.Store.ListBudgets(ctx, billing.BudgetFilter{Above: true, Key: billing.KeyID(b.ScopeID)})
+	}
+	return a.Store.ListBudgets(ctx, billing.BudgetFilter{})
 }
 
 // noted is the change as an edit that notes what became different.
@@ -271,27 +288,29 @@ func changesOf(budgets []billing.Budget) []BudgetChange {
 	return list
 }
 
-// Budgets are all budgets with how they stand now.
-func (a Actions) Budgets(ctx context.Context) ([]billing.Balance, error) {
-	all, err := a.Store.ListBudgets(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return a.Store.Balances(ctx, &billing.Key{Budgets: all}, a.now())
+// Budgets are budgets as they are set.
+func (a Actions) Budgets(ctx context.Context, f billing.BudgetFilter) ([]billing.Budget, error) {
+	return a.Store.ListBudgets(ctx, f)
+}
+
+// BalancesOf are budgets with how they stand now.
+func (a Actions) BalancesOf(ctx context.Context, budgets []billing.Budget) ([]billing.Balance, error) {
+	return a.Store.Balances(ctx, &billing.Key{Budgets: budgets}, a.now())
 }
 
 // Budget is the budget with an id.
 func (a Actions) Budget(ctx context.Context, id string) (billing.Budget, error) {
-	all, err := a.Store.ListBudgets(ctx)
+	if id == "" {
+		return billing.Budget{}, &billing.NotFoundError{What: "budget"}
+	}
+	found, err := a.Store.ListBudgets(ctx, billing.BudgetFilter{ID: id})
+	if err == nil && len(found) == 0 {
+		err = &billing.NotFoundError{What: "budget", ID: id}
+	}
 	if err != nil {
 		return billing.Budget{}, err
 	}
-	for _, b := range all {
-		if b.ID == id {
-			return b, nil
-		}
-	}
-	return billing.Budget{}, &billing.NotFoundError{What: "budget", ID: id}
+	return found[0], nil
 }
 
 // ChangeBudget changes a budget. What was used of it stays used.

@@ -96,9 +96,9 @@ func (a Actions) budgetRemoved(ctx context.Context, id string) error {
 	if err != nil || rules == nil {
 		return err
 	}
-	all, err := a.Store.ListBudgets(ctx)
-	if i := slices.IndexFunc(all, func(b billing.Budget) bool { return b.ID == id }); err == nil && i >= 0 {
-		err = a.budgetChanged(ctx, all[i], nil)
+	found, err := a.Store.ListBudgets(ctx, billing.BudgetFilter{ID: id})
+	if err == nil && len(found) > 0 {
+		err = a.budgetChanged(ctx, found[0], nil)
 	}
 	return err
 }
@@ -120,7 +120,7 @@ func (a Actions) newKeyLawful(ctx context.Context, k billing.Key, r KeyRequest, 
 		return err
 	}
 	k.Policies.Key = own
-	all, err := a.Store.ListBudgets(ctx)
+	all, err := a.Store.ListBudgets(ctx, billing.BudgetFilter{Above: true})
 	if err != nil {
 		return err
 	}

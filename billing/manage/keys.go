@@ -173,7 +173,7 @@ func (a Actions) newKey(ctx context.Context, r KeyRequest, by By) (billing.Key, 
 	if len(k.Budgets) == 0 {
 		return k, a.keyWithin(&k)
 	}
-	all, err := a.Store.ListBudgets(ctx)
+	all, err := a.Store.ListBudgets(ctx, billing.BudgetFilter{Above: true})
 	return k, errors.Join(err, a.keyWithin(&k), keyBudgetsWithin(&k, all))
 }
 
@@ -313,7 +313,7 @@ func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, b
 		if above, err = a.above(ctx, p); err != nil {
 			return billing.Key{}, err
 		}
-		if budgets, err = a.Store.ListBudgets(ctx); err != nil {
+		if budgets, err = a.Store.ListBudgets(ctx, billing.BudgetFilter{Above: true}); err != nil {
 			return billing.Key{}, err
 		}
 	}

@@ -51,7 +51,9 @@ func (d *desk) ListKeys(_ context.Context, f billing.KeyFilter) ([]billing.Key, 
 
 func (*desk) ListRules(context.Context, int) ([]billing.RuleSet, error) { return nil, nil }
 
-func (*desk) ListBudgets(context.Context) ([]billing.Budget, error) { return nil, nil }
+func (*desk) ListBudgets(context.Context, billing.BudgetFilter) ([]billing.Budget, error) {
+	return nil, nil
+}
 
 func (d *desk) ListTeams(context.Context) (teams []billing.Team, _ error) {
 	for _, p := range d.projects {

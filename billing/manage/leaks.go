@@ -80,10 +80,32 @@ func (a Actions) tellOfToken(ctx context.Context, l Leak) (known bool, err error
 	})
 }
 
+// endLeakedHandover ends a hand-over whose token is exposed: whoever has read it could open it.
+func (a Actions) endLeakedHandover(ctx context.Context, l Leak, by By) (known bool, err error) {
+	by.Reason = strings.TrimSpace("its token " + l.told() + ": " + l.where())
+	note := a.note(by, "key.end_hand_over", "")
+	id, err := a.Store.EndHandover(ctx, a.tokenHash(l.Secret), note.At, note)
+	if errors.Is(err, billing.ErrNoHandover) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, a.Store.WriteEvents(ctx, billing.Event{
+		Kind: billing.EventLeak, Object: string(id), Severity: billing.Warning, At: note.At,
+		Text:    fmt.Sprintf("The token of a hand-over of the key %s. It is void; make another.", l.told()),
+		Data:    map[string]string{"url": l.where(), "found": billing.CleanText(l.Found[:min(len(l.Found), mostLeakText)]), "done": "ended"},
+		DedupID: strings.Join([]string{string(billing.EventLeak), string(id), "handover", digestOf(l.Secret)[:16]}, ":"),
+	})
+}
+
 // TakeLeak does what is to be done about a leak. known is false for what is nobody's; of a token of the
-// admin API it is only told. A
+// admin API it is only told, and a hand-over is ended. A
 // secret that has ended takes no key along: it is only told of.
 func (a Actions) TakeLeak(ctx context.Context, l Leak, do LeakAction, by By) (known bool, err error) {
+	if strings.HasPrefix(l.Secret, handoverPrefix) {
+		return a.endLeakedHandover(ctx, l, by)
+	}
 	k, err := a.FindKey(ctx, l.Secret)
 	if errors.As(err, new(*billing.NotFoundError)) || errors.As(err, new(*billing.FieldError)) {
 		return a.tellOfToken(ctx, l)

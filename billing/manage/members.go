@@ -62,7 +62,7 @@ func (a Actions) CreateOwnKey(ctx context.Context, r OwnKeyRequest, by By) (NewS
 		return NewSecret{}, err
 	}
 	k.Display, k.Once = secret.Display(), once.once(by)
-	all, err := a.Store.ListBudgets(ctx)
+	all, err := a.Store.ListBudgets(ctx, billing.BudgetFilter{Above: true})
 	if err != nil {
 		return NewSecret{}, err
 	}

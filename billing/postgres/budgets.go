@@ -160,11 +160,26 @@ func keepBudgets(ctx context.Context, tx pgx.Tx, k billing.Key) error {
 	return err
 }
 
-const listBudgetsSQL = budgetSQL + " ORDER BY id"
+const countBudgetsSQL = "SELECT count(*) FROM budgets WHERE archived_at IS NULL AND parent_id IS NULL"
 
-// ListBudgets implements billing.Owners.
-func (s *Store) ListBudgets(ctx context.Context) ([]billing.Budget, error) {
-	return all(ctx, s, scanBudget, listBudgetsSQL)
+// ListBudgets implements billing.Limits.
+func (s *Store) ListBudgets(ctx context.Context, f billing.BudgetFilter) ([]billing.Budget, error) {
+	q := query{sql: budgetSQL}
+	q.where(f.ID != "", "id = ?", billing.CleanText(f.ID))
+	q.where(f.Above && f.Key == "", "scope IN ('org', 'team', 'project')")
+	q.where(f.Above && f.Key != "", "(scope IN ('org', 'team', 'project') OR scope = 'key' AND scope_id = ?)", billing.CleanText(string(f.Key)))
+	q.where(f.After != "", "id > ?", billing.CleanText(f.After))
+	q.add(" ORDER BY id")
+	if f.Limit > 0 {
+		q.add(" LIMIT ?", f.Limit)
+	}
+	return all(ctx, s, scanBudget, q.sql, q.args...)
+}
+
+// CountBudgets implements billing.Limits.
+func (s *Store) CountBudgets(ctx context.Context) (n int64, err error) {
+	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error { return c.QueryRow(ctx, countBudgetsSQL).Scan(&n) })
+	return n, err
 }
 
 func scanBudget(row pgx.CollectableRow) (b billing.Budget, err error) {

@@ -145,20 +145,49 @@ func (s *Store) EndedKeys(ctx context.Context, ids []billing.KeyID, now time.Tim
 	return all(ctx, s, scanKey, endedKeysSQL, ids, now)
 }
 
-const listKeysSQL = keySelect + `
- WHERE ($1 = '' OR k.id = $1)
-   AND ($2 = '' OR t.id = $2 OR t.name = $2)
-   AND ($3 = '' OR p.id = $3 OR p.name = $3)
-   AND ($4 = '' OR $4 = CASE WHEN k.archived_at IS NOT NULL THEN 'archived' WHEN k.revoked_at IS NOT NULL THEN 'revoked'
-          WHEN k.expires_at <= $5 THEN 'expired' WHEN k.disabled_at IS NOT NULL THEN 'disabled' WHEN k.stopped_at IS NOT NULL THEN 'stopped'
-          ELSE 'active' END)
-   AND ($6 = '' OR strpos(k.name, $6) > 0 OR starts_with(k.id, $6) OR strpos(k.display, $6) > 0)
-   AND k.id > $7
-   AND ($9::timestamptz IS NULL OR greatest(k.created_at, k.last_used_at) < $9)
-   AND ($10 OR t.id = ANY ($11) OR p.id = ANY ($12))
-   AND ($13 = '' OR k.owner_id = $13 OR $14 <> '' AND k.owner_id IS NULL AND lower(k.owner) = lower($14))
- ORDER BY k.id
- LIMIT $8`
+// statusSQL are the conditions of the states of keys.
+var statusSQL = map[string]string{
+	"archived": "k.archived_at IS NOT NULL AND k.revoked_at IS NOT NULL",
+	"revoked":  "k.revoked_at IS NOT NULL AND k.archived_at IS NULL",
+	"expired":  "k.expires_at <= ? AND k.revoked_at IS NULL",
+	"disabled": "k.disabled_at IS NOT NULL AND k.revoked_at IS NULL AND (k.expires_at > ?) IS NOT FALSE",
+	"stopped": "k.stopped_at IS NOT NULL AND k.disabled_at IS NULL AND k.revoked_at IS NULL" +
+		" AND (k.expires_at > ?) IS NOT FALSE",
+	"active": "k.revoked_at IS NULL AND k.disabled_at IS NULL AND k.stopped_at IS NULL AND (k.expires_at > ?) IS NOT FALSE",
+}
+
+// keysBy are the conditions of a filter on the keys themselves.
+func (q *query) keysBy(f billing.KeyFilter) {
+	q.where(f.ID != "", "k.id = ?", billing.CleanText(string(f.ID)))
+	q.where(f.After != "", "k.id > ?", billing.CleanText(string(f.After)))
+	if is := statusSQL[f.Status]; strings.Contains(is, "?") {
+		q.where(true, is, f.Now)
+	} else {
+		q.where(is != "", is)
+	}
+	text := billing.CleanText(f.Query)
+	q.where(text != "", "(strpos(k.name, ?) > 0 OR starts_with(k.id, ?) OR strpos(k.display, ?) > 0)", text, text, text)
+	q.where(!f.Unused.IsZero(), "greatest(k.created_at, k.last_used_at) < ?", f.Unused)
+	q.where(f.Owner != "" && f.Address == "", "k.owner_id = ?", billing.CleanText(f.Owner))
+	q.where(f.Owner != "" && f.Address != "",
+		"(k.owner_id = ? OR k.owner_id IS NULL AND k.owner <> '' AND lower(k.owner) = lower(?))",
+		billing.CleanText(f.Owner), billing.CleanText(f.Address))
+}
+
+// keysOf are the first keys of each project that a filter names, by their ids; and of
+// these the first: as few are read of a large team as of a small one.
+func (q *query) keysOf(f billing.KeyFilter, limit int) {
+	q.add(" AND k.id IN (SELECT i.id FROM projects o CROSS JOIN LATERAL (SELECT k.id FROM api_keys k WHERE k.project_id = o.id")
+	q.keysBy(f)
+	q.add(" ORDER BY k.id LIMIT ?) i WHERE true", limit)
+	team, project := billing.CleanText(f.Team), billing.CleanText(f.Project)
+	q.where(team != "", "o.team_id IN (SELECT id FROM teams WHERE id = ? OR name = ?)", team, team)
+	q.where(project != "", "(o.id = ? OR o.name = ?)", project, project)
+	if f.Within != nil {
+		q.where(true, "(o.team_id = ANY (?) OR o.id = ANY (?))", f.Within.Teams, f.Within.Projects)
+	}
+	q.add(" ORDER BY i.id LIMIT ?)", limit)
+}
 
 // mostKeys is the longest list, and the length of one that was not limited.
 const mostKeys = 200
@@ -180,19 +209,14 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) (keys []billi
 	if limit <= 0 || limit > mostKeys {
 		limit = mostKeys
 	}
-	everywhere, teams, projects := within(f.Within)
-	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		rows, err := c.Query(ctx, listKeysSQL, billing.CleanText(string(f.ID)), billing.CleanText(f.Team),
-			billing.CleanText(f.Project), f.Status,
-			f.Now, billing.CleanText(f.Query), billing.CleanText(string(f.After)), limit, orNull(f.Unused),
-			everywhere, teams, projects, billing.CleanText(f.Owner), billing.CleanText(f.Address))
-		if err != nil {
-			return err
-		}
-		keys, err = pgx.CollectRows(rows, scanKey)
-		return err
-	})
-	return keys, err
+	q := query{sql: keySelect + " WHERE true"}
+	if f.Team != "" || f.Project != "" || f.Within != nil {
+		q.keysOf(f, limit)
+	} else {
+		q.keysBy(f)
+	}
+	q.add(" ORDER BY k.id LIMIT ?", limit)
+	return all(ctx, s, scanKey, q.sql, q.args...)
 }
 
 const createKeySQL = `

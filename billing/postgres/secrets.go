@@ -168,6 +168,25 @@ func (s *Store) TakeSecret(ctx context.Context, token [32]byte, r billing.Rotati
 	return done, err
 }
 
+// EndHandover implements billing.Secrets.
+func (s *Store) EndHandover(ctx context.Context, token [32]byte, now time.Time, notes ...*billing.Change) (id billing.KeyID, err error) {
+	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		var overlap int64
+		err := tx.QueryRow(ctx, takeSQL, token[:], now).Scan(&id, &overlap)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return billing.ErrNoHandover
+		}
+		for _, n := range notes {
+			n.Object = string(id)
+		}
+		if err == nil {
+			err = note(ctx, tx, notes)
+		}
+		return err
+	})
+	return id, err
+}
+
 const endQuietSQL = `
 WITH ended AS (
   UPDATE api_key_secrets SET valid_until = $1

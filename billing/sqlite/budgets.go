@@ -85,7 +85,7 @@ const (
   near_action, thresholds, part, named, parent_id FROM budgets WHERE archived_at IS NULL AND parent_id IS NULL`
 	findBudget    = liveBudgets + ` AND id = ?`
 	sameBudget    = liveBudgets + ` AND scope = ? AND scope_id = ? AND period = ? AND id <> ? AND part = ? AND named = ? ORDER BY id LIMIT 1`
-	selectBudgets = liveBudgets + ` ORDER BY id`
+	countBudgets  = `SELECT count(*) FROM budgets WHERE archived_at IS NULL AND parent_id IS NULL`
 	archiveBudget = `UPDATE budgets SET archived_at = ?1 WHERE id = ?2 OR parent_id = ?2`
 	forgive       = `UPDATE budget_counters SET forgiven_tokens = forgiven_tokens + used_tokens, forgiven_nano = forgiven_nano + used_nano,
   used_tokens = 0, used_nano = 0, forgiven_requests = forgiven_requests + used_requests, used_requests = 0
@@ -204,16 +204,31 @@ func (s *Store) TopUp(ctx context.Context, t billing.TopUp, notes ...*billing.Ch
 	return false, err
 }
 
-// ListBudgets implements billing.Owners. They are ordered by id.
-func (s *Store) ListBudgets(ctx context.Context) ([]billing.Budget, error) {
+// ListBudgets implements billing.Limits.
+func (s *Store) ListBudgets(ctx context.Context, f billing.BudgetFilter) ([]billing.Budget, error) {
+	q := query{sql: liveBudgets}
+	q.where(f.ID != "", "id = ?", f.ID)
+	q.where(f.Above && f.Key == "", "scope IN ('org', 'team', 'project')")
+	q.where(f.Above && f.Key != "", "(scope IN ('org', 'team', 'project') OR scope = 'key' AND scope_id = ?)", string(f.Key))
+	q.where(f.After != "", "id > ?", f.After)
+	q.add(" ORDER BY id")
+	if f.Limit > 0 {
+		q.add(" LIMIT ?", f.Limit)
+	}
 	var budgets []billing.Budget
-	err := s.read.rows(ctx, selectBudgets, nil, func(scan scanner) error {
+	err := s.read.rows(ctx, q.sql, q.args, func(scan scanner) error {
 		var b billing.Budget
 		err := scan(budgetScan(&b)...)
 		budgets = append(budgets, b)
 		return err
 	})
 	return budgets, err
+}
+
+// CountBudgets implements billing.Limits.
+func (s *Store) CountBudgets(ctx context.Context) (n int64, err error) {
+	_, err = s.read.row(ctx, countBudgets, nil, &n)
+	return n, err
 }
 
 // ownBudgets are the budgets of the key itself, ready to be stored.

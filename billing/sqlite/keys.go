@@ -268,18 +268,48 @@ func (s *Store) EndedKeys(ctx context.Context, ids []billing.KeyID, now time.Tim
 	return keys, err
 }
 
-// whereFilter compares nothing with LIKE, so nothing in a query is a wildcard.
-const whereFilter = `WHERE k.id > ?1 AND (?2 = '' OR k.id = ?2)
-  AND (?3 = '' OR t.id = ?3 OR t.name = ?3)
-  AND (?4 = '' OR p.id = ?4 OR p.name = ?4)
-  AND (?5 = '' OR instr(k.name, ?5) > 0 OR instr(k.id, ?5) = 1 OR instr(k.display, ?5) > 0)
-  AND (?6 = '' OR ?6 = CASE WHEN k.archived_at IS NOT NULL THEN 'archived' WHEN k.revoked_at IS NOT NULL THEN 'revoked'
-       WHEN k.expires_at <= ?7 THEN 'expired' WHEN k.disabled_at IS NOT NULL THEN 'disabled' WHEN k.stopped_at IS NOT NULL THEN 'stopped'
-       ELSE 'active' END)
-  AND (?9 IS NULL OR max(k.created_at, coalesce(k.last_used_at, '')) < ?9)
-  AND (?10 IS NULL OR t.id IN (SELECT value FROM json_each(?10)) OR p.id IN (SELECT value FROM json_each(?10)))
-  AND (?11 = '' OR k.owner_id = ?11 OR ?12 <> '' AND k.owner_id IS NULL AND lower(k.owner) = lower(?12))
-ORDER BY k.id LIMIT ?8`
+// whereStatus are the conditions of the states of keys.
+var whereStatus = map[string]string{
+	"archived": "k.archived_at IS NOT NULL AND k.revoked_at IS NOT NULL",
+	"revoked":  "k.revoked_at IS NOT NULL AND k.archived_at IS NULL",
+	"expired":  "k.expires_at <= ? AND k.revoked_at IS NULL",
+	"disabled": "k.disabled_at IS NOT NULL AND k.revoked_at IS NULL AND coalesce(k.expires_at > ?, 1)",
+	"stopped":  "k.stopped_at IS NOT NULL AND k.disabled_at IS NULL AND k.revoked_at IS NULL AND coalesce(k.expires_at > ?, 1)",
+	"active":   "k.revoked_at IS NULL AND k.disabled_at IS NULL AND k.stopped_at IS NULL AND coalesce(k.expires_at > ?, 1)",
+}
+
+// keysBy are the conditions of a filter on the keys themselves. They compare nothing with
+// LIKE, so nothing in a query is a wildcard.
+func (q *query) keysBy(f billing.KeyFilter) {
+	q.where(f.ID != "", "k.id = ?", string(f.ID))
+	q.where(f.After != "", "k.id > ?", string(f.After))
+	if is := whereStatus[f.Status]; strings.Contains(is, "?") {
+		q.where(true, is, stamp(f.Now))
+	} else {
+		q.where(is != "", is)
+	}
+	q.where(f.Query != "", "(instr(k.name, ?) > 0 OR instr(k.id, ?) = 1 OR instr(k.display, ?) > 0)", f.Query, f.Query, f.Query)
+	q.where(!f.Unused.IsZero(), "max(k.created_at, coalesce(k.last_used_at, '')) < ?", stampOrNull(f.Unused))
+	q.where(f.Owner != "" && f.Address == "", "k.owner_id = ?", f.Owner)
+	q.where(f.Owner != "" && f.Address != "",
+		"(k.owner_id = ? OR k.owner_id IS NULL AND k.owner <> '' AND lower(k.owner) = lower(?))", f.Owner, f.Address)
+}
+
+// keysOf are the first keys of each project that a filter names, by their ids; and of
+// these the first: as few are read of a large team as of a small one.
+func (q *query) keysOf(f billing.KeyFilter) {
+	q.add(" AND k.id IN (SELECT i.value FROM projects o, json_each((SELECT json_group_array(id) FROM" +
+		" (SELECT k.id FROM api_keys k WHERE k.project_id = o.id")
+	q.keysBy(f)
+	q.add(" ORDER BY k.id LIMIT ?))) i WHERE true", f.Limit)
+	q.where(f.Team != "", "o.team_id IN (SELECT id FROM teams WHERE id = ? OR name = ?)", f.Team, f.Team)
+	q.where(f.Project != "", "(o.id = ? OR o.name = ?)", f.Project, f.Project)
+	if f.Within != nil {
+		all := asJSON(slices.Concat(f.Within.Teams, f.Within.Projects))
+		q.where(true, "(o.team_id IN (SELECT value FROM json_each(?)) OR o.id IN (SELECT value FROM json_each(?)))", all, all)
+	}
+	q.add(" ORDER BY i.value LIMIT ?)", f.Limit)
+}
 
 // mostKeys is the largest page.
 const mostKeys = 200
@@ -304,11 +334,14 @@ func (s *Store) ListKeys(ctx context.Context, f billing.KeyFilter) ([]billing.Ke
 		f.Now = s.clock()
 	}
 	var keys []billing.Key
-	args := []any{
-		string(f.After), string(f.ID), f.Team, f.Project, f.Query, f.Status, stamp(f.Now), f.Limit, stampOrNull(f.Unused),
-		within(f.Within), f.Owner, f.Address,
+	q := query{sql: selectKeys + "WHERE true"}
+	if f.Team != "" || f.Project != "" || f.Within != nil {
+		q.keysOf(f)
+	} else {
+		q.keysBy(f)
 	}
-	err := s.read.rows(ctx, selectKeys+whereFilter, args, func(scan scanner) error {
+	q.add(" ORDER BY k.id LIMIT ?", f.Limit)
+	err := s.read.rows(ctx, q.sql, q.args, func(scan scanner) error {
 		var k billing.Key
 		err := scan(keyScan(&k)...)
 		keys = append(keys, k)

@@ -155,6 +155,25 @@ func (s *Store) TakeSecret(ctx context.Context, token [32]byte, r billing.Rotati
 	return done, err
 }
 
+// EndHandover implements billing.Secrets.
+func (s *Store) EndHandover(ctx context.Context, token [32]byte, now time.Time, notes ...*billing.Change) (id billing.KeyID, err error) {
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		var overlap time.Duration
+		found, err := tx.row(ctx, takeHandover, []any{token[:], stamp(now)}, &id, seconds{&overlap})
+		if err == nil && !found {
+			err = billing.ErrNoHandover
+		}
+		for _, n := range notes {
+			n.Object = string(id)
+		}
+		if err != nil {
+			return err
+		}
+		return note(ctx, tx, notes)
+	})
+	return id, err
+}
+
 const (
 	endQuiet = `UPDATE api_key_secrets SET valid_until = ?1 WHERE quiet_s IS NOT NULL AND valid_until IS NULL
   AND unixepoch(coalesce(last_used_at, created_at)) + quiet_s <= unixepoch(?1)

@@ -138,21 +138,47 @@ func (b ownBudget) budget() manage.BudgetChange {
 }
 
 func listBudgets(x *exchange, in wire.Paging) (wire.Page[manage.NamedBudget], error) {
-	budgets, err := x.Actions.Budgets(x.ctx())
-	if err != nil {
-		return wire.Page[manage.NamedBudget]{}, err
+	var none wire.Page[manage.NamedBudget]
+	limit, err := in.Most()
+	if err == nil && !wire.CursorFor(in.Cursor, "bud_") {
+		err = wire.ErrCursor()
 	}
-	if budgets, err = x.visible(budgets); err != nil {
-		return wire.Page[manage.NamedBudget]{}, err
+	if err != nil {
+		return none, err
+	}
+	budgets, err := x.budgetsAfter(in.Cursor, limit+1)
+	if err != nil {
+		return none, err
+	}
+	balances, err := x.Actions.BalancesOf(x.ctx(), budgets[:min(limit, len(budgets))])
+	if err != nil {
+		return none, err
 	}
 	names, err := x.Actions.ScopeNames(x.ctx())
 	if err != nil {
-		return wire.Page[manage.NamedBudget]{}, err
+		return none, err
 	}
-	view := func(b billing.Balance) manage.NamedBudget {
+	list := wire.ListOf(balances, func(b billing.Balance) manage.NamedBudget {
 		return manage.NamedBudget{BudgetView: manage.ViewBalance(b), Name: cmp.Or(names[b.Budget.ScopeID], b.Budget.ScopeID)}
+	})
+	if len(budgets) > limit {
+		list.ContinueAfter(budgets[limit-1].ID)
 	}
-	return wire.Paged(in, budgets, view, func(b manage.NamedBudget) string { return b.ID })
+	return list, nil
+}
+
+// budgetsAfter are the next budgets that one may see.
+func (x *exchange) budgetsAfter(id string, limit int) ([]billing.Budget, error) {
+	f := billing.BudgetFilter{After: id, Limit: limit}
+	narrow := x.within(rbac.BudgetsRead) != nil
+	if narrow {
+		f.Limit = 0
+	}
+	budgets, err := x.Actions.Budgets(x.ctx(), f)
+	if err == nil && narrow {
+		budgets, err = x.visible(budgets)
+	}
+	return budgets[:min(limit, len(budgets))], err
 }
 
 // scopedBudget is the body of setBudget.
@@ -199,7 +225,7 @@ func (x *exchange) maySetBudget(in scopedBudget) error {
 
 // visible are the budgets that one may see: of all, or of teams, projects and keys
 // within one's places.
-func (x *exchange) visible(budgets []billing.Balance) ([]billing.Balance, error) {
+func (x *exchange) visible(budgets []billing.Budget) ([]billing.Budget, error) {
 	within := x.within(rbac.BudgetsRead)
 	if within == nil {
 		return budgets, nil
@@ -225,7 +251,7 @@ func (x *exchange) visible(budgets []billing.Balance) ([]billing.Balance, error)
 			seen[string(k.ID)], f.After = true, k.ID
 		}
 	}
-	return slices.DeleteFunc(budgets, func(b billing.Balance) bool { return !seen[b.Budget.ScopeID] }), nil
+	return slices.DeleteFunc(budgets, func(b billing.Budget) bool { return !seen[b.ScopeID] }), nil
 }
 
 // raise is the body of raiseBudget.

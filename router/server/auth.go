@@ -1,8 +1,10 @@
 package server
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -56,6 +58,9 @@ func (x *exchange) clear() bool { return x.requireTLS && web.Clear(x.C.Request, 
 func private(h func(*exchange)) func(*exchange) {
 	return func(x *exchange) {
 		if x.clear() {
+			if token := handoverToken(x.C.Request); token != "" && x.exposed != nil {
+				x.exposed(token, x.from())
+			}
 			x.fail(web.ErrClear)
 			return
 		}
@@ -89,11 +94,40 @@ func credential(r *http.Request) (string, error) {
 
 // Credential is the key that a request carries; "" where it is none, or not one alone.
 func Credential(r *http.Request) string {
+	if token := handoverToken(r); token != "" {
+		return token
+	}
 	text, err := credential(r)
 	if err != nil {
 		return ""
 	}
 	return text
+}
+
+// handoverToken is the token of a hand-over that a request carries, as a parameter, a form
+// or JSON.
+func handoverToken(r *http.Request) string {
+	if r.URL.Path != "/handover" {
+		return ""
+	}
+	if r.Method != http.MethodPost {
+		return r.URL.Query().Get("token")
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, mostHandoverBody))
+	if err != nil {
+		return ""
+	}
+	var in struct {
+		Token string `json:"token"`
+	}
+	if json.Unmarshal(body, &in) == nil {
+		return in.Token
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return ""
+	}
+	return form.Get("token")
 }
 
 // bearer is the token of an Authorization header; of another scheme, nothing.

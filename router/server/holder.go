@@ -76,6 +76,9 @@ func showHandover(x *exchange) {
 // mostHandoverToken is more than a token has.
 const mostHandoverToken = 200
 
+// mostHandoverBody is more than a form or JSON with a token has.
+const mostHandoverBody = 4096
+
 // takeHandover is POST /handover, of a form or of JSON: it shows a secret once, to whoever
 // has the token.
 func takeHandover(x *exchange) {
@@ -105,7 +108,7 @@ func takeHandover(x *exchange) {
 
 // takeHandoverForm is the button of the page.
 func takeHandoverForm(x *exchange) {
-	x.C.Request.Body = http.MaxBytesReader(x.C.Writer, x.C.Request.Body, 4096)
+	x.C.Request.Body = http.MaxBytesReader(x.C.Writer, x.C.Request.Body, mostHandoverBody)
 	handed, err := x.Handover(x.C.Request.Context(), x.C.PostForm("token"), x.from().String())
 	switch {
 	case errors.Is(err, billing.ErrNoHandover):

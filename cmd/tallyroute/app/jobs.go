@@ -177,14 +177,20 @@ func (s *Service) watchBudgets(ctx context.Context) error {
 }
 
 func (s *Service) tellBudgets(ctx context.Context) error {
-	all, err := s.store.ListBudgets(ctx)
+	all, err := s.store.ListBudgets(ctx, billing.BudgetFilter{Above: true})
+	if err != nil {
+		return err
+	}
+	few, err := s.store.ListBudgets(ctx, billing.BudgetFilter{Limit: metrics.MostBudgets}) // of keys, who are the many
+	if err != nil {
+		return err
+	}
+	all = append(all, slices.DeleteFunc(few, func(b billing.Budget) bool { return b.Scope != billing.ScopeKey })...)
+	n, err := s.store.CountBudgets(ctx)
 	if err != nil {
 		return err
 	}
 	all = slices.DeleteFunc(all, func(b billing.Budget) bool { return b.Part != "" }) // which stand name by name
-	ofKey := func(b billing.Budget) bool { return b.Scope == billing.ScopeKey }
-	keys := slices.DeleteFunc(slices.Clone(all), func(b billing.Budget) bool { return !ofKey(b) }) // who are the many
-	all = append(slices.DeleteFunc(all, ofKey), keys...)
 	balances, err := s.store.Balances(ctx, &billing.Key{Budgets: all[:min(len(all), metrics.MostBudgets)]}, s.ledger.now())
 	if err != nil {
 		return err
@@ -197,7 +203,7 @@ func (s *Service) tellBudgets(ctx context.Context) error {
 	for i, b := range balances {
 		shown[i] = metrics.Budget{Balance: b, Of: cmp.Or(names[b.Budget.ScopeID], b.Budget.ScopeID)}
 	}
-	s.metrics.Budgets(len(all), shown)
+	s.metrics.Budgets(int(n), shown)
 	return nil
 }
 
