@@ -108,6 +108,9 @@ func (a Actions) SetBudget(ctx context.Context, c BudgetChange, of string, by By
 		if c.silent() {
 			return nothingSaid()
 		}
+		if err := saw(by, ViewBudget(*b)); err != nil {
+			return err
+		}
 		note.Action = "budget.change"
 		return c.noted(note, &same)(b)
 	}, note.At, note)
@@ -313,6 +316,15 @@ func (a Actions) Budget(ctx context.Context, id string) (billing.Budget, error) 
 	return found[0], nil
 }
 
+// seenBudget is a budget that is still as it was when its change was decided.
+func (a Actions) seenBudget(ctx context.Context, id string, by By) (billing.Budget, error) {
+	b, err := a.Budget(ctx, id)
+	if err == nil {
+		err = saw(by, ViewBudget(b))
+	}
+	return b, err
+}
+
 // ChangeBudget changes a budget. What was used of it stays used.
 func (a Actions) ChangeBudget(ctx context.Context, id string, c BudgetChange, by By) (billing.Budget, error) {
 	if err := errors.Join(c.check(), by.check()); err != nil {
@@ -330,7 +342,7 @@ func (a Actions) ChangeBudget(ctx context.Context, id string, c BudgetChange, by
 		case c.silent() && c.Period == "":
 			return nothingSaid()
 		}
-		if err := c.of(*b); err != nil {
+		if err := errors.Join(saw(by, ViewBudget(*b)), c.of(*b)); err != nil {
 			return err
 		}
 		return c.noted(note, &same)(b)
@@ -345,6 +357,11 @@ func (a Actions) ChangeBudget(ctx context.Context, id string, c BudgetChange, by
 func (a Actions) RemoveBudget(ctx context.Context, id string, by By) error {
 	if err := by.check(); err != nil {
 		return err
+	}
+	if by.Seen != "" {
+		if _, err := a.seenBudget(ctx, id, by); err != nil {
+			return err
+		}
 	}
 	if err := a.budgetRemoved(ctx, id); err != nil {
 		return err
@@ -364,7 +381,7 @@ func (a Actions) RemoveBudget(ctx context.Context, id string, by By) error {
 // ResetBudget has what was used in the current period count no more. It needs a
 // reason. The rows stay, and so does what is reported.
 func (a Actions) ResetBudget(ctx context.Context, id string, by By) (billing.Balance, error) {
-	b, err := a.Budget(ctx, id)
+	b, err := a.seenBudget(ctx, id, by)
 	if err := errors.Join(err, by.needsReason()); err != nil {
 		return billing.Balance{}, err
 	}
@@ -384,7 +401,7 @@ func (a Actions) ResetBudget(ctx context.Context, id string, by By) (billing.Bal
 // RaiseBudget has the limits of a budget be higher until an instant, from now on or later.
 // It needs a reason.
 func (a Actions) RaiseBudget(ctx context.Context, r billing.Raise, by By) (billing.Balance, error) {
-	b, err := a.Budget(ctx, r.BudgetID)
+	b, err := a.seenBudget(ctx, r.BudgetID, by)
 	if err := errors.Join(err, by.needsReason()); err != nil {
 		return billing.Balance{}, err
 	}

@@ -284,8 +284,8 @@ type KeyChange struct {
 	always  bool // written, which raises the version, though nothing is different
 }
 
-// ErrVersion refuses a change that was made from another version of a key.
-var ErrVersion = errors.New("billing: the key has changed meanwhile")
+// ErrVersion refuses a change that was made from another version of what it changes.
+var ErrVersion = errors.New("billing: it has changed meanwhile")
 
 // errNotWritten ends a change that was only tried, or by which nothing is different.
 var errNotWritten = errors.New("billing/manage: not written")

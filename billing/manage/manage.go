@@ -10,6 +10,9 @@ package manage
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"time"
 
 	"tallyroute/billing"
@@ -53,6 +56,9 @@ type By struct {
 	Role   string // "" for the static token and for the host itself
 	Source string // an address or a host
 	Reason string
+	// Seen is the tag of what is to be changed as it was when that was decided: another one
+	// refuses the change. "" is any. Keys have versions instead.
+	Seen string
 	// PrincipalID is of a person or a service; "" for the static token and for the host.
 	PrincipalID string
 	Address     string // likewise, for mail
@@ -73,4 +79,22 @@ func (a Actions) groups() policy.Groups {
 		return nil
 	}
 	return a.Groups()
+}
+
+// Tag names the state of something by how it is shown: what is shown otherwise has another.
+func Tag[V any](view V) string {
+	text, err := json.Marshal(view)
+	if err != nil {
+		return "" // not reached: views have a JSON form
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:12])
+}
+
+// saw refuses a change that was decided from another state than the one that is shown so.
+func saw[V any](by By, view V) error {
+	if by.Seen == "" || by.Seen == Tag(view) {
+		return nil
+	}
+	return ErrVersion
 }

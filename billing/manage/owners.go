@@ -153,6 +153,9 @@ func (a Actions) ChangeTeam(ctx context.Context, ref string, c OwnerChange, by B
 		return billing.Team{}, err
 	}
 	return a.updateTeam(ctx, id, a.note(by, "team.change", id), func(t *billing.Team) error {
+		if err := saw(by, ViewTeam(*t)); err != nil {
+			return err
+		}
 		for _, m := range []struct{ to, from *string }{{&t.Name, c.Name}, {&t.CostCenter, c.CostCenter}, {&t.OwnerEmail, c.Address}} {
 			if m.from != nil {
 				*m.to = *m.from
@@ -202,6 +205,9 @@ func (a Actions) ChangeProject(ctx context.Context, ref string, c OwnerChange, b
 		}
 	}
 	return a.updateProject(ctx, id, a.note(by, "project.change", id), func(p *billing.Project) error {
+		if err := saw(by, ViewProject(*p)); err != nil {
+			return err
+		}
 		if c.Name != nil {
 			p.Name = *c.Name
 		}
@@ -251,6 +257,9 @@ func (a Actions) ArchiveTeam(ctx context.Context, ref string, by By) (billing.Te
 	}
 	note := a.note(by, "team.archive", id)
 	return a.updateTeam(ctx, id, note, func(t *billing.Team) error {
+		if err := saw(by, ViewTeam(*t)); err != nil {
+			return err
+		}
 		if t.ArchivedAt.IsZero() {
 			t.ArchivedAt = note.At
 		}
@@ -267,6 +276,9 @@ func (a Actions) ArchiveProject(ctx context.Context, ref string, by By) (billing
 	}
 	note := a.note(by, "project.archive", id)
 	return a.updateProject(ctx, id, note, func(p *billing.Project) error {
+		if err := saw(by, ViewProject(*p)); err != nil {
+			return err
+		}
 		if p.ArchivedAt.IsZero() {
 			p.ArchivedAt = note.At
 		}
@@ -299,6 +311,26 @@ func (a Actions) team(ctx context.Context, ref string) (billing.Team, error) {
 		}
 	}
 	return billing.Team{}, &billing.NotFoundError{What: "team", ID: ref}
+}
+
+// Team is a team by its id or name.
+func (a Actions) Team(ctx context.Context, ref string) (billing.Team, error) { return a.team(ctx, ref) }
+
+// Project is a project by its id, or as team/name.
+func (a Actions) Project(ctx context.Context, ref string) (billing.Project, error) {
+	id, err := a.projectID(ctx, ref)
+	if err != nil {
+		return billing.Project{}, err
+	}
+	all, err := a.Store.ListProjects(ctx)
+	i := slices.IndexFunc(all, func(p billing.Project) bool { return p.ID == id })
+	if err == nil && i < 0 {
+		err = &billing.NotFoundError{What: "project", ID: ref}
+	}
+	if err != nil {
+		return billing.Project{}, err
+	}
+	return all[i], nil
 }
 
 // projectID is the id of a project by its id, or as team/name.

@@ -71,6 +71,7 @@ func (a Actions) Policy(ctx context.Context, level policy.Level, ref string) (Po
 type PolicyChange struct {
 	Policy   *policy.Policy
 	Replaces string // the revision that this was made from; "" is any
+	seen     string // likewise, as the tag of By
 }
 
 // errRevision refuses a policy that was made from another than the one that is there.
@@ -83,6 +84,7 @@ func (a Actions) SetPolicy(ctx context.Context, level policy.Level, ref string, 
 	if c.Policy != nil && reflect.ValueOf(*c.Policy).IsZero() {
 		c.Policy = nil
 	}
+	c.seen = by.Seen
 	if err := errors.Join(a.checkPolicy(level, c.Policy), by.check()); err != nil {
 		return PolicyView{}, err
 	}
@@ -153,6 +155,9 @@ func (a Actions) setKeyPolicy(ctx context.Context, id billing.KeyID, c PolicyCha
 
 // replace puts a policy in the place of the one that it was made from.
 func replace(p **policy.Policy, c PolicyChange) error {
+	if c.seen != "" && c.seen != (*p).Revision() {
+		return ErrVersion
+	}
 	if c.Replaces != "" && c.Replaces != (*p).Revision() {
 		return errRevision
 	}

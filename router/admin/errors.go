@@ -92,7 +92,7 @@ func rows() []web.Row {
 		}),
 		web.Row{Name: "*billing.FieldError", Read: wrongField},
 		web.Is(manage.ErrVersion, web.Problem{
-			Code: codeVersion, Message: "The key has changed since the version that If-Match names.",
+			Code: codeVersion, Message: "It has changed since the version that If-Match names.",
 		}),
 		web.Is(errNoVersion, web.Problem{
 			Code: codeVersion, Message: "What this operation changes has no versions that If-Match could name.",

@@ -250,11 +250,23 @@ func (x *exchange) param(name string) string {
 // madeOrFound is the status of an answer about what was there already, or not.
 var madeOrFound = map[bool]int{false: http.StatusCreated, true: http.StatusOK}
 
+// seenTag is the state that a change was decided from, by If-Match; "" is any.
+func (x *exchange) seenTag() string {
+	given := strings.TrimSpace(x.C.GetHeader("If-Match"))
+	if given == "*" {
+		return ""
+	}
+	if tag, ok := strings.CutPrefix(given, `"`); ok {
+		return strings.TrimSuffix(tag, `"`)
+	}
+	return given // which is no tag of ours
+}
+
 // by is who asks. The static token has no name.
 func (x *exchange) by(reason string) manage.By {
 	by := manage.By{
 		Actor: cmp.Or(x.who, "unknown"), Role: x.role, Source: x.C.RemoteIP(), Reason: reason, Access: x.access, PrincipalID: x.principal.ID,
-		Address: x.principal.Email,
+		Address: x.principal.Email, Seen: x.seenTag(),
 	}
 	if x.host != nil {
 		by.Source = x.host.Source

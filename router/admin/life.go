@@ -187,6 +187,30 @@ func topUpKey(x *exchange, in topUp) (manage.BudgetView, error) {
 		x.by(in.Reason)))
 }
 
+// tagged is viewed with an ETag, by which If-Match names what is shown.
+func tagged[T, V any](x *exchange, show func(T) V) func(T, error) (V, error) {
+	return viewed(func(t T) V {
+		v := show(t)
+		x.C.Header("ETag", `"`+manage.Tag(v)+`"`)
+		return v
+	})
+}
+
+// getTeam is GET /teams/{id}, by id or name.
+func getTeam(x *exchange, _ none) (manage.TeamView, error) {
+	return tagged(x, manage.ViewTeam)(x.Actions.Team(x.ctx(), x.C.Param("id")))
+}
+
+// getProject is GET /projects/{id}.
+func getProject(x *exchange, _ none) (manage.ProjectView, error) {
+	return tagged(x, manage.ViewProject)(x.Actions.Project(x.ctx(), x.C.Param("id")))
+}
+
+// getBudget is GET /budgets/{id}: as it is set.
+func getBudget(x *exchange, _ none) (manage.BudgetView, error) {
+	return tagged(x, manage.ViewBudget)(x.Actions.Budget(x.ctx(), x.C.Param("id")))
+}
+
 // teamChange is the body of changeTeam.
 type teamChange struct {
 	Name       *string `json:"name"`
@@ -197,14 +221,14 @@ type teamChange struct {
 
 // changeTeam is PATCH /teams/{id}, by id or name.
 func changeTeam(x *exchange, in teamChange) (manage.TeamView, error) {
-	return viewed(manage.ViewTeam)(x.Actions.ChangeTeam(x.ctx(), x.param("id"), manage.OwnerChange{
+	return tagged(x, manage.ViewTeam)(x.Actions.ChangeTeam(x.ctx(), x.param("id"), manage.OwnerChange{
 		Name: in.Name, CostCenter: in.CostCenter, Address: in.OwnerEmail,
 	}, x.by(in.Reason)))
 }
 
 // archiveTeam is POST /teams/{id}/archive.
 func archiveTeam(x *exchange, in reasoned) (manage.TeamView, error) {
-	return viewed(manage.ViewTeam)(x.Actions.ArchiveTeam(x.ctx(), x.param("id"), x.by(in.Reason)))
+	return tagged(x, manage.ViewTeam)(x.Actions.ArchiveTeam(x.ctx(), x.param("id"), x.by(in.Reason)))
 }
 
 // projectChange is the body of changeProject.
@@ -228,12 +252,12 @@ func changeProject(x *exchange, in projectChange) (manage.ProjectView, error) {
 		}
 	}
 	change := manage.OwnerChange{Name: in.Name, Team: in.Team, DataClass: in.DataClass}
-	return viewed(manage.ViewProject)(x.Actions.ChangeProject(x.ctx(), x.param("id"), change, x.by(in.Reason)))
+	return tagged(x, manage.ViewProject)(x.Actions.ChangeProject(x.ctx(), x.param("id"), change, x.by(in.Reason)))
 }
 
 // archiveProject is POST /projects/{id}/archive.
 func archiveProject(x *exchange, in reasoned) (manage.ProjectView, error) {
-	return viewed(manage.ViewProject)(x.Actions.ArchiveProject(x.ctx(), x.param("id"), x.by(in.Reason)))
+	return tagged(x, manage.ViewProject)(x.Actions.ArchiveProject(x.ctx(), x.param("id"), x.by(in.Reason)))
 }
 
 // budgetChange is the body of changeBudget.
@@ -256,7 +280,7 @@ func changeBudget(x *exchange, in budgetChange) (manage.BudgetView, error) {
 			return manage.BudgetView{}, wire.Invalid(name, "must not be empty")
 		}
 	}
-	return viewed(manage.ViewBudget)(x.Actions.ChangeBudget(x.ctx(), x.param("id"), manage.BudgetChange{
+	return tagged(x, manage.ViewBudget)(x.Actions.ChangeBudget(x.ctx(), x.param("id"), manage.BudgetChange{
 		Budget: billing.Budget{
 			Period: billing.Period(in.Period.Value), Zone: in.Zone.Value, Tokens: in.Tokens.Value, Money: in.USD.Value.Money(),
 			Requests: in.Requests.Value, Starts: in.Starts, Action: billing.Action(in.Action), Thresholds: in.Thresholds,

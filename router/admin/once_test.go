@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -52,6 +53,43 @@ func TestOneIdempotencyKeyMakesOneKey(t *testing.T) {
 	}
 }
 
+// TestChangesAreMadeFromTheStateThatWasSeen, also of what has no numbered versions.
+func TestChangesAreMadeFromTheStateThatWasSeen(t *testing.T) {
+	g := newRig(t)
+	project := g.with("POST", "/projects", `{"name":"p","team":"t"}`).v["id"].(string)
+	budget := g.with("POST", "/budgets", `{"scope":"team","scope_id":"t","usd":"5"}`).v["id"].(string)
+	for _, of := range []struct {
+		path, change string
+		others       [][3]string
+	}{
+		{"/budgets/" + budget, `{"usd":"%d"}`, [][3]string{
+			{"POST", "/raise", `{"usd":"1","until":"2099-01-01T00:00:00Z","reason":"r"}`}, {"POST", "/reset", `{"reason":"r"}`}, {"DELETE", "", ""},
+		}},
+		{"/projects/" + project, `{"name":"p%d"}`, [][3]string{{"POST", "/archive", ""}}},
+		{"/teams/t", `{"cost_center":"c%d"}`, [][3]string{{"PUT", "/policy", `{"policy":{"models":["a"]}}`}, {"POST", "/archive", ""}}},
+	} {
+		seen := g.with("GET", of.path, "").header.Get("ETag")
+		changed := g.with("PATCH", of.path, fmt.Sprintf(of.change, 7), "If-Match", seen)
+		tag, now := changed.header.Get("ETag"), g.with("GET", of.path, "").header.Get("ETag")
+		if changed.status != 200 || seen == "" || tag == seen || tag != now {
+			t.Errorf("%s: %d %s, ETags %q, %q and %q", of.path, changed.status, changed.text, seen, tag, now)
+		}
+		for _, op := range append(of.others, [3]string{"PATCH", "", fmt.Sprintf(of.change, 8)}) {
+			for _, tag := range []string{seen, `"nonsense"`, "7"} {
+				if got := g.with(op[0], of.path+op[1], op[2], "If-Match", tag); got.status != http.StatusPreconditionFailed {
+					t.Errorf("%s %s%s with %s: %d %s", op[0], of.path, op[1], tag, got.status, got.text)
+				}
+			}
+		}
+	}
+	seen := g.with("GET", "/teams/t/policy", "").header.Get("ETag")
+	for _, want := range []int{200, 412} {
+		if got := g.with("PUT", "/teams/t/policy", `{"policy":{"models":["a"]}}`, "If-Match", seen); got.status != want {
+			t.Errorf("a policy made from %s: %d %s, want %d", seen, got.status, got.text, want)
+		}
+	}
+}
+
 func TestChangesAreMadeFromTheVersionThatWasSeen(t *testing.T) {
 	g := newRig(t)
 	made := g.with("POST", "/keys", `{"name":"k"}`)
@@ -79,8 +117,8 @@ func TestChangesAreMadeFromTheVersionThatWasSeen(t *testing.T) {
 	if got := g.with("GET", path, ""); got.v["status"] != "active" || got.v["name"] != "l" {
 		t.Errorf("what was refused or rehearsed was done: %s", got.text)
 	}
-	if got := g.with("PATCH", "/teams/default", `{"cost_center":"c"}`, "If-Match", `"1"`); got.status != http.StatusPreconditionFailed {
-		t.Errorf("a team has no versions: %d", got.status)
+	if got := g.with("POST", path+"/top-up", `{"usd":"1","reference":"r"}`, "If-Match", `"1"`); got.status != http.StatusPreconditionFailed {
+		t.Errorf("what has no versions: %d", got.status)
 	}
 	if got := g.with("POST", "/keys", `{"name":"n","project":"new","dry_run":true}`); got.status != 200 || got.v["secret"] != nil {
 		t.Errorf("a rehearsed key: %d %s", got.status, got.text)

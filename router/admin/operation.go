@@ -93,7 +93,7 @@ func (o operation) versioned() operation {
 func (o operation) precise() handler {
 	again := slices.Equal(o.statuses, []int{http.StatusCreated})
 	return func(x *exchange) error {
-		if !o.matches && !o.inQuery() && x.C.GetHeader("If-Match") != "" {
+		if !o.matches && o.method != http.MethodGet && x.C.GetHeader("If-Match") != "" {
 			return errNoVersion
 		}
 		if again && x.C.GetHeader("Idempotency-Key") != "" {
@@ -225,14 +225,17 @@ func ownerRules() map[string]rule {
 		"listTeams":        {rbac.OwnersRead, nil},
 		"createTeam":       {rbac.OwnersWrite, organisation},
 		"changeTeam":       {rbac.OwnersWrite, ofTeam},
+		"getTeam":          {rbac.OwnersRead, ofTeam},
 		"archiveTeam":      {rbac.OwnersWrite, ofTeam},
 		"listProjects":     {rbac.OwnersRead, nil},
 		"createProject":    {rbac.OwnersWrite, nil},
 		"changeProject":    {rbac.OwnersWrite, ofProject},
+		"getProject":       {rbac.OwnersRead, ofProject},
 		"archiveProject":   {rbac.OwnersWrite, ofProject},
 		"listBudgets":      {rbac.BudgetsRead, nil},
 		"setBudget":        {rbac.BudgetsWrite, nil},
 		"changeBudget":     {rbac.BudgetsWrite, ofBudget},
+		"getBudget":        {rbac.BudgetsRead, ofBudget},
 		"resetBudget":      {rbac.BudgetsWrite, ofBudget},
 		"raiseBudget":      {rbac.BudgetsWrite, ofBudget},
 		"removeBudget":     {rbac.BudgetsWrite, ofBudget},

@@ -172,7 +172,7 @@ func keyOperations() []operation {
 		does("findKey", post, "/keys/find", "Say whose key a secret is.", findKey),
 		does("revokeSecret", post, "/keys/revoke", "Revoke the key of a secret that leaked.", revokeSecret).urgently(),
 		does("getKeyPolicy", get, "/keys/:id/policy", "What a key may do, and the policies above it.", getPolicy(policy.Key)),
-		does("setKeyPolicy", put, "/keys/:id/policy", "Replace the policy of a key.", setPolicy(policy.Key)),
+		does("setKeyPolicy", put, "/keys/:id/policy", "Replace the policy of a key.", setPolicy(policy.Key)).versioned(),
 		does("tryPolicy", post, "/keys/:id/policy/try", "Say whether a key may make a request, and which rule refuses it.", tryPolicy),
 	}
 }
@@ -181,25 +181,29 @@ func keyOperations() []operation {
 func ownerOperations() []operation {
 	return []operation{
 		does("getTeamPolicy", get, "/teams/:id/policy", "What the keys of a team may do.", getPolicy(policy.Team)),
-		does("setTeamPolicy", put, "/teams/:id/policy", "Replace the policy of a team.", setPolicy(policy.Team)),
+		does("setTeamPolicy", put, "/teams/:id/policy", "Replace the policy of a team.", setPolicy(policy.Team)).versioned(),
 		does("getProjectPolicy", get, "/projects/:id/policy", "What the keys of a project may do.", getPolicy(policy.Project)),
-		does("setProjectPolicy", put, "/projects/:id/policy", "Replace the policy of a project.", setPolicy(policy.Project)),
+		does("setProjectPolicy", put, "/projects/:id/policy", "Replace the policy of a project.", setPolicy(policy.Project)).versioned(),
 		does("listTeams", get, "/teams", "List teams.", listTeams),
 		does("createTeam", post, "/teams", "Make a team with its first project.", createTeam).createsOrFinds(),
-		does("changeTeam", patch, "/teams/:id", "Rename a team, by its id or name, or change its cost center or owner.", changeTeam),
-		does("archiveTeam", post, "/teams/:id/archive", "End a team with its projects and keys; what they spent stays.", archiveTeam),
+		does("changeTeam", patch, "/teams/:id", "Rename a team, by its id or name, or change its cost center or owner.", changeTeam).versioned(),
+		does("getTeam", get, "/teams/:id", "A team, by its id or name.", getTeam),
+		does("archiveTeam", post, "/teams/:id/archive", "End a team with its projects and keys; what they spent stays.", archiveTeam).versioned(),
 		does("listProjects", get, "/projects", "List projects.", listProjects),
 		does("createProject", post, "/projects", "Make a project, and its team if that is new.", createProject).createsOrFinds(),
-		does("changeProject", patch, "/projects/:id", "Rename a project, or move it to another team.", changeProject),
-		does("archiveProject", post, "/projects/:id/archive", "End a project with its keys; what they spent stays.", archiveProject),
+		does("changeProject", patch, "/projects/:id", "Rename a project, or move it to another team.", changeProject).versioned(),
+		does("getProject", get, "/projects/:id", "A project.", getProject),
+		does("archiveProject", post, "/projects/:id/archive", "End a project with its keys; what they spent stays.", archiveProject).versioned(),
 		does("listBudgets", get, "/budgets", "List budgets.", listBudgets),
 		does("setBudget", post, "/budgets", "Make a budget, or change the one with this id or of the same scope and period.", setBudget).
-			createsOrFinds(),
-		does("changeBudget", patch, "/budgets/:id", "Change the members of a budget that are there.", changeBudget),
+			createsOrFinds().versioned(),
+		does("changeBudget", patch, "/budgets/:id", "Change the members of a budget that are there.", changeBudget).versioned(),
+		does("getBudget", get, "/budgets/:id", "A budget as it is set.", getBudget),
 		does("resetBudget", post, "/budgets/:id/reset", "Reset what was used in the current period to zero. It needs a reason.",
-			resetBudget),
-		does("raiseBudget", post, "/budgets/:id/raise", "Raise the limits of a budget for a time. It needs a reason.", raiseBudget),
-		does("removeBudget", remove, "/budgets/:id", "Remove a budget: it no longer applies.", removeBudget),
+			resetBudget).versioned(),
+		does("raiseBudget", post, "/budgets/:id/raise", "Raise the limits of a budget for a time. It needs a reason.", raiseBudget).
+			versioned(),
+		does("removeBudget", remove, "/budgets/:id", "Remove a budget: it no longer applies.", removeBudget).versioned(),
 	}
 }
 

@@ -203,7 +203,7 @@ func setBudget(x *exchange, in scopedBudget) (manage.BudgetView, error) {
 	}
 	x.subject = b.ID
 	x.status = madeOrFound[existed]
-	return manage.ViewBudget(b), nil
+	return tagged(x, manage.ViewBudget)(b, nil)
 }
 
 // maySetBudget asks for what the budget is of: by its id, or by its scope.
@@ -285,16 +285,24 @@ type policyChange struct {
 // getPolicy is GET /teams/{id}/policy, and likewise of projects and keys.
 func getPolicy(level policy.Level) func(*exchange, none) (manage.PolicyView, error) {
 	return func(x *exchange, _ none) (manage.PolicyView, error) {
-		return x.Actions.Policy(x.ctx(), level, x.C.Param("id"))
+		return x.tagPolicy(x.Actions.Policy(x.ctx(), level, x.C.Param("id")))
 	}
 }
 
 // setPolicy is PUT /teams/{id}/policy, and likewise of projects and keys.
 func setPolicy(level policy.Level) func(*exchange, policyChange) (manage.PolicyView, error) {
 	return func(x *exchange, in policyChange) (manage.PolicyView, error) {
-		return x.Actions.SetPolicy(x.ctx(), level, x.param("id"), manage.PolicyChange{Policy: in.Policy, Replaces: in.Replaces},
-			x.by(in.Reason))
+		change := manage.PolicyChange{Policy: in.Policy, Replaces: in.Replaces}
+		return x.tagPolicy(x.Actions.SetPolicy(x.ctx(), level, x.param("id"), change, x.by(in.Reason)))
 	}
+}
+
+// tagPolicy is a policy with its revision as ETag.
+func (x *exchange) tagPolicy(v manage.PolicyView, err error) (manage.PolicyView, error) {
+	if err == nil {
+		x.C.Header("ETag", `"`+v.Revision+`"`)
+	}
+	return v, err
 }
 
 // policyTrial is the body of tryPolicy: a request as far as rules look at it.
