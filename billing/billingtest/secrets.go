@@ -1,8 +1,10 @@
 package billingtest
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"sync"
+	"testing"
 	"time"
 
 	"tallyroute/billing"
@@ -327,4 +329,83 @@ func archiveTeam(w *world) {
 	if again := w.project("web", "shop"); again.ID == shop.ID || again.TeamID == shop.TeamID {
 		w.Error("an archived team was found by its name")
 	}
+}
+
+// Killing has a store die at the n-th step of what it is asked to do. It reports false
+// where that had fewer steps.
+type Killing func(n int, do func(billing.Store)) (killed bool)
+
+// RotationsSurviveKills rotates keys while their store dies at the first step, at the
+// second, and so on. After each death the rotation is whole or was never begun, the secret
+// before it is good, and asked for again it is done once.
+func RotationsSurviveKills(t *testing.T, s billing.Store, kill Killing) {
+	t.Helper()
+	p, err := s.EnsureProject(t.Context(), billing.Project{Name: "p", Team: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	whole, killed := 0, 0
+	for n := 0; n < mostSteps; n++ {
+		id := billing.KeyID(billing.NewID("key_"))
+		first, second := sha256.Sum256([]byte(id+" 1")), sha256.Sum256([]byte(id+" 2"))
+		if err := s.CreateKey(t.Context(), billing.Key{ID: id, ProjectID: p.ID, Name: "k", CreatedBy: "test", CreatedAt: now}, first); err != nil {
+			t.Fatal(err)
+		}
+		r := billing.Rotation{KeyID: id, Hash: second, Display: "new", Until: now.Add(time.Hour), Once: fmt.Sprint(n), Now: now}
+		note := func() *billing.Change {
+			return &billing.Change{At: now, Actor: "test", Action: "key.rotate", Object: string(id)}
+		}
+		died := kill(n, func(s billing.Store) { _, _ = s.RotateSecret(t.Context(), r, note()) })
+		begun := rotationIsWhole(t, s, r, first)
+		if begun {
+			whole++
+		}
+		done, err := s.RotateSecret(t.Context(), r, note())
+		if err != nil || done.Existed != begun || done.Number != 2 {
+			t.Fatalf("asked for again after step %d: %+v, %v; it was done before: %t", n, done, err, begun)
+		}
+		if !rotationIsWhole(t, s, r, first) {
+			t.Fatalf("asked for again after step %d, it is not done", n)
+		}
+		if !died {
+			t.Logf("killed at %d steps; %d rotations were whole before they were asked for again", killed, whole)
+			if killed == 0 || whole == 0 {
+				t.Error("nothing was killed, or nothing ever done")
+			}
+			return
+		}
+		killed++
+	}
+	t.Errorf("a rotation has %d steps", mostSteps)
+}
+
+// mostSteps is more than a rotation has.
+const mostSteps = 200
+
+// rotationIsWhole reports whether a rotation was done, all of it, or not at all.
+func rotationIsWhole(t *testing.T, s billing.Store, r billing.Rotation, first [32]byte) bool {
+	t.Helper()
+	versions, err := s.ListSecrets(t.Context(), r.KeyID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes, err := s.ListChanges(t.Context(), billing.ChangeFilter{Object: string(r.KeyID), Action: "key.rotate"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := s.KeyByHash(t.Context(), first)
+	if err != nil || old.InForce(r.Now) != nil {
+		t.Fatalf("the old secret: %v, %v", old.InForce(r.Now), err)
+	}
+	fresh, err := s.KeyByHash(t.Context(), r.Hash)
+	switch done := len(versions) == 2; {
+	case !done && (len(versions) != 1 || len(changes) != 0 || err == nil || !old.Secret.Until.IsZero() || old.Version != 1):
+	case done && (len(changes) != 1 || err != nil || fresh.Display != r.Display || !old.Secret.Until.Equal(r.Until) || old.Version != 2):
+	default:
+		return done
+	}
+	t.Fatalf("half a rotation: %d versions, %d records, new secret %v, old until %s, version %d",
+		len(versions), len(changes), err, old.Secret.Until, old.Version)
+	return false
 }

@@ -97,7 +97,17 @@ func openFaulty(t *testing.T) (*Store, *faultyDisk) {
 	name := fmt.Sprintf("faulty%d", time.Now().UnixNano())
 	vfs.Register(name, disk)
 	t.Cleanup(func() { vfs.Unregister(name) })
-	file := "file:" + filepath.Join(t.TempDir(), "ledger.db") + "?vfs=" + name
+	s := openOn(t, filepath.Join(t.TempDir(), "ledger.db"), name)
+	if _, err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s, disk
+}
+
+// openOn opens a store on a disk by its name.
+func openOn(t *testing.T, path, disk string) *Store {
+	t.Helper()
+	file := "file:" + path + "?vfs=" + disk
 	s := &Store{reporting: time.UTC, clock: time.Now}
 	var err error
 	if s.write, err = openWriter(t.Context(), "sqlite3",
@@ -109,10 +119,7 @@ func openFaulty(t *testing.T) (*Store, *faultyDisk) {
 	}
 	s.read = newSession(s.reads)
 	t.Cleanup(func() { _ = s.Close() })
-	if _, err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s, disk
+	return s
 }
 
 // TestFaultsOfTheDiskLoseAndDoubleNothing lets reads, writes and syncs fail in

@@ -1,0 +1,132 @@
+package postgres_test
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"tallyroute/billing"
+	"tallyroute/billing/billingtest"
+)
+
+// severer stands before a database, and ends a connection at the n-th thing that its client
+// sends: before the database gets it, or once it has.
+type severer struct {
+	dsn, server string
+	mu          sync.Mutex
+	left        int // so many still pass; negative: all
+	after       bool
+	cut         int
+}
+
+func newSeverer(t *testing.T, dsn string) *severer {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	s := &severer{server: u.Host, left: -1}
+	u.Host = l.Addr().String()
+	s.dsn = u.String()
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go s.serve(client)
+		}
+	}()
+	return s
+}
+
+func (s *severer) set(left int, after bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left, s.after, s.cut = left, after, 0
+}
+
+func (s *severer) cuts() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cut
+}
+
+// passes says whether the next thing goes to the database, and whether the connection goes on.
+func (s *severer) passes() (sent, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left != 0 {
+		s.left--
+		return true, true
+	}
+	s.cut++
+	return s.after, false
+}
+
+func (s *severer) serve(client net.Conn) {
+	defer func() { _ = client.Close() }()
+	var d net.Dialer
+	server, err := d.DialContext(context.Background(), "tcp", s.server)
+	if err != nil {
+		return
+	}
+	defer func() { _ = server.Close() }()
+	go func() {
+		b := make([]byte, 1<<16)
+		for {
+			n, err := server.Read(b)
+			if n > 0 {
+				_, _ = client.Write(b[:n])
+			}
+			if err != nil {
+				_ = client.Close()
+				return
+			}
+		}
+	}()
+	b := make([]byte, 1<<16)
+	for {
+		n, err := client.Read(b)
+		if err != nil {
+			return
+		}
+		sent, on := s.passes()
+		if sent {
+			_, _ = server.Write(b[:n])
+		}
+		if !on {
+			return
+		}
+	}
+}
+
+// TestRotationsSurviveKills, between every two statements: the router that rotates is gone
+// before the database gets the next one, or before it hears the answer.
+func TestRotationsSurviveKills(t *testing.T) {
+	for name, after := range map[string]bool{"BeforeTheStatement": false, "BeforeItsAnswer": true} {
+		t.Run(name, func(t *testing.T) {
+			s, dsn := open(t, patient)
+			between := newSeverer(t, dsn)
+			billingtest.RotationsSurviveKills(t, s.Contracts(), func(n int, do func(billing.Store)) bool {
+				between.set(-1, after)
+				doomed := connect(t, between.dsn, patient)
+				if err := doomed.Ready(t.Context()); err != nil && !strings.Contains(err.Error(), "schema") {
+					t.Fatal(err)
+				}
+				between.set(n, after)
+				do(doomed.Contracts())
+				return between.cuts() > 0
+			})
+		})
+	}
+}

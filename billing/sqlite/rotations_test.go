@@ -1,0 +1,31 @@
+package sqlite
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/vfs"
+
+	"tallyroute/billing"
+	"tallyroute/billing/billingtest"
+)
+
+// TestRotationsSurviveKills: from the n-th write on, the disk takes nothing any more of the
+// store that rotates, as when its process was killed there. Another one goes on.
+func TestRotationsSurviveKills(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	s := openAt(t, path)
+	disk := &faultyDisk{VFS: vfs.Find("")}
+	vfs.Register("killed", disk)
+	defer vfs.Unregister("killed")
+	billingtest.RotationsSurviveKills(t, s.Contracts(), func(n int, do func(billing.Store)) bool {
+		disk.set("", nil, 0, 0)
+		doomed := openOn(t, path, "killed")
+		disk.set("write", sqlite3.IOERR_WRITE, n, 1<<30)
+		do(doomed.Contracts())
+		hits := disk.hits
+		_ = doomed.Close() // which can write nothing either
+		return hits > 0
+	})
+}
