@@ -132,6 +132,23 @@ func TestRecallSaysWhatIsKnownWithoutAQuery(t *testing.T) {
 	}
 }
 
+// A secret that ends once it was not used for a while is told as one that ends, too.
+func TestReplacedSecretsSayWhenTheyEnd(t *testing.T) {
+	for _, c := range []struct {
+		state SecretState
+		want  time.Time
+	}{
+		{SecretState{}, time.Time{}},
+		{SecretState{Until: noon}, noon},
+		{SecretState{Quiet: time.Hour}, noon.Add(time.Hour)},
+		{SecretState{Quiet: time.Hour, Until: noon.Add(time.Minute)}, noon.Add(time.Minute)},
+	} {
+		if got := c.state.Ends(noon); !got.Equal(c.want) {
+			t.Errorf("%+v ends at %s, want %s", c.state, got, c.want)
+		}
+	}
+}
+
 // Whoever is told that a key has ended refuses it without asking, also while the database
 // hangs, and lets it in again once that is told.
 func TestWhatIsToldOfAKeyHoldsWithoutTheDatabase(t *testing.T) {

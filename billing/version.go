@@ -33,6 +33,15 @@ type SecretState struct {
 // Old reports a secret that a newer one has replaced.
 func (s SecretState) Old() bool { return !s.Until.IsZero() || s.Quiet > 0 }
 
+// Ends is when a secret that was replaced ends at the earliest, if it is used at an instant;
+// zero: no end was set.
+func (s SecretState) Ends(used time.Time) time.Time {
+	if s.Until.IsZero() && s.Quiet > 0 {
+		return used.Add(s.Quiet)
+	}
+	return s.Until
+}
+
 // Rotation is a new secret for a key.
 type Rotation struct {
 	KeyID   KeyID

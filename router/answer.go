@@ -72,7 +72,7 @@ func (s sent) route() Route {
 		Target: s.chosen.Target, Reason: m.Plan.Reason(len(s.attempts)), Attempts: s.attempts,
 		MaxOutput: m.Lowered, Dropped: s.reply.Dropped, Unpriced: s.chosen.Members.Named(),
 		Prompt: s.chosen.Prompt, Estimate: s.chosen.Cost, Estimated: s.chosen.Priced,
-		KeyUntil: s.held.planned.accepted.key.Secret.Until,
+		KeyUntil: s.held.planned.accepted.key.Secret.Ends(s.held.planned.accepted.in.Caller.At),
 	}
 	if s.held.planned.accepted.in.Explain == ExplainPlan {
 		way.Candidates = slices.Clone(m.Plan.Candidates)

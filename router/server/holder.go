@@ -176,7 +176,7 @@ func getKeyPolicy(x *exchange) {
 		}
 		p.Organisation = asked{version, append([]string{}, text...)}
 	}
-	describeKey(&x.Head, key.Secret.Until)
+	describeKey(&x.Head, key.Secret.Ends(x.Start))
 	x.JSON(http.StatusOK, p)
 }
 

@@ -61,7 +61,7 @@ func getKey(x *exchange) {
 		x.fail(err)
 		return
 	}
-	describeKey(&x.Head, key.Secret.Until)
+	describeKey(&x.Head, key.Secret.Ends(x.Start))
 	describeBudgets(&x.Head, balances)
 	x.JSON(http.StatusOK, selfOf(key, balances, x.Start))
 }

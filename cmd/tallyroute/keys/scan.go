@@ -22,7 +22,7 @@ import (
 type keysScan struct {
 	cli.Format
 	Paths []string `arg:"" help:"Files and folders; git histories in them are read, too."`
-	Whose bool     `help:"Say whose keys they are and whether they live, by the database."`
+	Whose bool     `help:"Say whose keys they are and whether they live, by the database; --router does, too."`
 }
 
 // leak is a secret that was found. It is not repeated.
@@ -44,7 +44,7 @@ func (c keysScan) Run(a *cli.Context) error {
 			return err
 		}
 	}
-	if c.Whose && len(s.found) > 0 {
+	if (c.Whose || a.Router != "") && len(s.found) > 0 {
 		if err := a.Ask(cli.Needs{Keys: true}, s.ask); err != nil {
 			return err
 		}
