@@ -72,7 +72,7 @@ func eachName(w *world) {
 	w.refusal(err, "bud_1") // all four are taken
 	w.settleFor(k, last, last.IfLost.Limits...)
 	w.must(w.Release(w.Context(), nobodys.ID))
-	budgets, err := w.ListBudgets(w.Context())
+	budgets, err := w.ListBudgets(w.Context(), billing.BudgetFilter{})
 	w.must(err)
 	if slices.ContainsFunc(budgets, func(b billing.Budget) bool { return b.Parent != "" }) || len(w.reread(k).Budgets) != 2 {
 		w.Errorf("budgets of names are among those that were set: %+v", budgets)

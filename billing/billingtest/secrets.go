@@ -349,7 +349,8 @@ func RotationsSurviveKills(t *testing.T, s billing.Store, kill Killing) {
 	for n := 0; n < mostSteps; n++ {
 		id := billing.KeyID(billing.NewID("key_"))
 		first, second := sha256.Sum256([]byte(id+" 1")), sha256.Sum256([]byte(id+" 2"))
-		if err := s.CreateKey(t.Context(), billing.Key{ID: id, ProjectID: p.ID, Name: "k", CreatedBy: "test", CreatedAt: now}, first); err != nil {
+		k := billing.Key{ID: id, ProjectID: p.ID, Name: "k", CreatedBy: "test", CreatedAt: now}
+		if err := s.CreateKey(t.Context(), k, first); err != nil {
 			t.Fatal(err)
 		}
 		r := billing.Rotation{KeyID: id, Hash: second, Display: "new", Until: now.Add(time.Hour), Once: fmt.Sprint(n), Now: now}

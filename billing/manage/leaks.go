@@ -94,7 +94,7 @@ func (a Actions) endLeakedHandover(ctx context.Context, l Leak, by By) (known bo
 	return true, a.Store.WriteEvents(ctx, billing.Event{
 		Kind: billing.EventLeak, Object: string(id), Severity: billing.Warning, At: note.At,
 		Text:    fmt.Sprintf("The token of a hand-over of the key %s. It is void; make another.", l.told()),
-		Data:    map[string]string{"url": l.where(), "found": billing.CleanText(l.Found[:min(len(l.Found), mostLeakText)]), "done": "ended"},
+		Data:    map[string]string{"url": l.where(), "found": l.Found, "done": "ended"},
 		DedupID: strings.Join([]string{string(billing.EventLeak), string(id), "handover", digestOf(l.Secret)[:16]}, ":"),
 	})
 }

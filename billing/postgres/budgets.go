@@ -167,7 +167,8 @@ func (s *Store) ListBudgets(ctx context.Context, f billing.BudgetFilter) ([]bill
 	q := query{sql: budgetSQL}
 	q.where(f.ID != "", "id = ?", billing.CleanText(f.ID))
 	q.where(f.Above && f.Key == "", "scope IN ('org', 'team', 'project')")
-	q.where(f.Above && f.Key != "", "(scope IN ('org', 'team', 'project') OR scope = 'key' AND scope_id = ?)", billing.CleanText(string(f.Key)))
+	q.where(f.Above && f.Key != "", "(scope IN ('org', 'team', 'project') OR scope = 'key' AND scope_id = ?)",
+		billing.CleanText(string(f.Key)))
 	q.where(f.After != "", "id > ?", billing.CleanText(f.After))
 	q.add(" ORDER BY id")
 	if f.Limit > 0 {
