@@ -165,11 +165,19 @@ const countBudgetsSQL = "SELECT count(*) FROM budgets WHERE archived_at IS NULL 
 // ListBudgets implements billing.Limits.
 func (s *Store) ListBudgets(ctx context.Context, f billing.BudgetFilter) ([]billing.Budget, error) {
 	q := query{sql: budgetSQL}
-	q.where(f.ID != "", "id = ?", billing.CleanText(f.ID))
-	q.where(f.Above && f.Key == "", "scope IN ('org', 'team', 'project')")
-	q.where(f.Above && f.Key != "", "(scope IN ('org', 'team', 'project') OR scope = 'key' AND scope_id = ?)",
-		billing.CleanText(string(f.Key)))
-	q.where(f.After != "", "id > ?", billing.CleanText(f.After))
+	if f.ID != "" {
+		q.where("id = ?", billing.CleanText(f.ID))
+	}
+	if f.Above && f.Key == "" {
+		q.where("scope IN ('org', 'team', 'project')")
+	}
+	if f.Above && f.Key != "" {
+		q.where("(scope IN ('org', 'team', 'project') OR scope = 'key' AND scope_id = ?)",
+			billing.CleanText(string(f.Key)))
+	}
+	if f.After != "" {
+		q.where("id > ?", billing.CleanText(f.After))
+	}
 	q.add(" ORDER BY id")
 	if f.Limit > 0 {
 		q.add(" LIMIT ?", f.Limit)

@@ -158,20 +158,33 @@ var statusSQL = map[string]string{
 
 // keysBy are the conditions of a filter on the keys themselves.
 func (q *query) keysBy(f billing.KeyFilter) {
-	q.where(f.ID != "", "k.id = ?", billing.CleanText(string(f.ID)))
-	q.where(f.After != "", "k.id > ?", billing.CleanText(string(f.After)))
+	if f.ID != "" {
+		q.where("k.id = ?", billing.CleanText(string(f.ID)))
+	}
+	if f.After != "" {
+		q.where("k.id > ?", billing.CleanText(string(f.After)))
+	}
 	if is := statusSQL[f.Status]; strings.Contains(is, "?") {
-		q.where(true, is, f.Now)
+		q.where(is, f.Now)
 	} else {
-		q.where(is != "", is)
+		if is != "" {
+			q.where(is)
+		}
 	}
 	text := billing.CleanText(f.Query)
-	q.where(text != "", "(strpos(k.name, ?) > 0 OR starts_with(k.id, ?) OR strpos(k.display, ?) > 0)", text, text, text)
-	q.where(!f.Unused.IsZero(), "greatest(k.created_at, k.last_used_at) < ?", f.Unused)
-	q.where(f.Owner != "" && f.Address == "", "k.owner_id = ?", billing.CleanText(f.Owner))
-	q.where(f.Owner != "" && f.Address != "",
-		"(k.owner_id = ? OR k.owner_id IS NULL AND k.owner <> '' AND lower(k.owner) = lower(?))",
-		billing.CleanText(f.Owner), billing.CleanText(f.Address))
+	if text != "" {
+		q.where("(strpos(k.name, ?) > 0 OR starts_with(k.id, ?) OR strpos(k.display, ?) > 0)", text, text, text)
+	}
+	if !f.Unused.IsZero() {
+		q.where("greatest(k.created_at, k.last_used_at) < ?", f.Unused)
+	}
+	if f.Owner != "" && f.Address == "" {
+		q.where("k.owner_id = ?", billing.CleanText(f.Owner))
+	}
+	if f.Owner != "" && f.Address != "" {
+		q.where("(k.owner_id = ? OR k.owner_id IS NULL AND k.owner <> '' AND lower(k.owner) = lower(?))",
+			billing.CleanText(f.Owner), billing.CleanText(f.Address))
+	}
 }
 
 // keysOf are the first keys of each project that a filter names, by their ids; and of
@@ -181,10 +194,14 @@ func (q *query) keysOf(f billing.KeyFilter, limit int) {
 	q.keysBy(f)
 	q.add(" ORDER BY k.id LIMIT ?) i WHERE true", limit)
 	team, project := billing.CleanText(f.Team), billing.CleanText(f.Project)
-	q.where(team != "", "o.team_id IN (SELECT id FROM teams WHERE id = ? OR name = ?)", team, team)
-	q.where(project != "", "(o.id = ? OR o.name = ?)", project, project)
+	if team != "" {
+		q.where("o.team_id IN (SELECT id FROM teams WHERE id = ? OR name = ?)", team, team)
+	}
+	if project != "" {
+		q.where("(o.id = ? OR o.name = ?)", project, project)
+	}
 	if f.Within != nil {
-		q.where(true, "(o.team_id = ANY (?) OR o.id = ANY (?))", f.Within.Teams, f.Within.Projects)
+		q.where("(o.team_id = ANY (?) OR o.id = ANY (?))", f.Within.Teams, f.Within.Projects)
 	}
 	q.add(" ORDER BY i.id LIMIT ?)", limit)
 }

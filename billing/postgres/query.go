@@ -21,9 +21,5 @@ func (q *query) add(sql string, args ...any) {
 	q.sql += sql
 }
 
-// where adds a condition to those that there are, if it applies.
-func (q *query) where(applies bool, sql string, args ...any) {
-	if applies {
-		q.add(" AND "+sql, args...)
-	}
-}
+// where adds a condition to those that there are.
+func (q *query) where(sql string, args ...any) { q.add(" AND "+sql, args...) }

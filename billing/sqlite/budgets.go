@@ -207,10 +207,18 @@ func (s *Store) TopUp(ctx context.Context, t billing.TopUp, notes ...*billing.Ch
 // ListBudgets implements billing.Limits.
 func (s *Store) ListBudgets(ctx context.Context, f billing.BudgetFilter) ([]billing.Budget, error) {
 	q := query{sql: liveBudgets}
-	q.where(f.ID != "", "id = ?", f.ID)
-	q.where(f.Above && f.Key == "", "scope IN ('org', 'team', 'project')")
-	q.where(f.Above && f.Key != "", "(scope IN ('org', 'team', 'project') OR scope = 'key' AND scope_id = ?)", string(f.Key))
-	q.where(f.After != "", "id > ?", f.After)
+	if f.ID != "" {
+		q.where("id = ?", f.ID)
+	}
+	if f.Above && f.Key == "" {
+		q.where("scope IN ('org', 'team', 'project')")
+	}
+	if f.Above && f.Key != "" {
+		q.where("(scope IN ('org', 'team', 'project') OR scope = 'key' AND scope_id = ?)", string(f.Key))
+	}
+	if f.After != "" {
+		q.where("id > ?", f.After)
+	}
 	q.add(" ORDER BY id")
 	if f.Limit > 0 {
 		q.add(" LIMIT ?", f.Limit)

@@ -281,18 +281,31 @@ var whereStatus = map[string]string{
 // keysBy are the conditions of a filter on the keys themselves. They compare nothing with
 // LIKE, so nothing in a query is a wildcard.
 func (q *query) keysBy(f billing.KeyFilter) {
-	q.where(f.ID != "", "k.id = ?", string(f.ID))
-	q.where(f.After != "", "k.id > ?", string(f.After))
-	if is := whereStatus[f.Status]; strings.Contains(is, "?") {
-		q.where(true, is, stamp(f.Now))
-	} else {
-		q.where(is != "", is)
+	if f.ID != "" {
+		q.where("k.id = ?", string(f.ID))
 	}
-	q.where(f.Query != "", "(instr(k.name, ?) > 0 OR instr(k.id, ?) = 1 OR instr(k.display, ?) > 0)", f.Query, f.Query, f.Query)
-	q.where(!f.Unused.IsZero(), "max(k.created_at, coalesce(k.last_used_at, '')) < ?", stampOrNull(f.Unused))
-	q.where(f.Owner != "" && f.Address == "", "k.owner_id = ?", f.Owner)
-	q.where(f.Owner != "" && f.Address != "",
-		"(k.owner_id = ? OR k.owner_id IS NULL AND k.owner <> '' AND lower(k.owner) = lower(?))", f.Owner, f.Address)
+	if f.After != "" {
+		q.where("k.id > ?", string(f.After))
+	}
+	if is := whereStatus[f.Status]; strings.Contains(is, "?") {
+		q.where(is, stamp(f.Now))
+	} else {
+		if is != "" {
+			q.where(is)
+		}
+	}
+	if f.Query != "" {
+		q.where("(instr(k.name, ?) > 0 OR instr(k.id, ?) = 1 OR instr(k.display, ?) > 0)", f.Query, f.Query, f.Query)
+	}
+	if !f.Unused.IsZero() {
+		q.where("max(k.created_at, coalesce(k.last_used_at, '')) < ?", stampOrNull(f.Unused))
+	}
+	if f.Owner != "" && f.Address == "" {
+		q.where("k.owner_id = ?", f.Owner)
+	}
+	if f.Owner != "" && f.Address != "" {
+		q.where("(k.owner_id = ? OR k.owner_id IS NULL AND k.owner <> '' AND lower(k.owner) = lower(?))", f.Owner, f.Address)
+	}
 }
 
 // keysOf are the first keys of each project that a filter names, by their ids; and of
@@ -302,11 +315,15 @@ func (q *query) keysOf(f billing.KeyFilter) {
 		" (SELECT k.id FROM api_keys k WHERE k.project_id = o.id")
 	q.keysBy(f)
 	q.add(" ORDER BY k.id LIMIT ?))) i WHERE true", f.Limit)
-	q.where(f.Team != "", "o.team_id IN (SELECT id FROM teams WHERE id = ? OR name = ?)", f.Team, f.Team)
-	q.where(f.Project != "", "(o.id = ? OR o.name = ?)", f.Project, f.Project)
+	if f.Team != "" {
+		q.where("o.team_id IN (SELECT id FROM teams WHERE id = ? OR name = ?)", f.Team, f.Team)
+	}
+	if f.Project != "" {
+		q.where("(o.id = ? OR o.name = ?)", f.Project, f.Project)
+	}
 	if f.Within != nil {
 		all := asJSON(slices.Concat(f.Within.Teams, f.Within.Projects))
-		q.where(true, "(o.team_id IN (SELECT value FROM json_each(?)) OR o.id IN (SELECT value FROM json_each(?)))", all, all)
+		q.where("(o.team_id IN (SELECT value FROM json_each(?)) OR o.id IN (SELECT value FROM json_each(?)))", all, all)
 	}
 	q.add(" ORDER BY i.value LIMIT ?)", f.Limit)
 }
