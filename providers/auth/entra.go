@@ -14,7 +14,7 @@ type Login struct {
 	Client Source // ID of the application
 	Secret Source // of the application
 	Scope  string // "" means that of Azure OpenAI
-	Server string // "" is https://login.microsoftonline.com
+	Server string // "" means https://login.microsoftonline.com
 }
 
 const (

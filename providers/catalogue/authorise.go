@@ -18,7 +18,7 @@ func authKinds() []string {
 	return []string{authBearer, authHeader, authAWS, authEntra, authGoogle, authOpenAI, authAnthropic, authNone}
 }
 
-// Whom the router asks who it is.
+// The clouds that can tell the router who it is.
 const (
 	byAWS    = "aws"
 	byAzure  = "azure"
@@ -70,7 +70,7 @@ func (d document) checkAuth(path string) {
 	}
 }
 
-// checkIdentity is for what is called by who the router is.
+// checkIdentity checks the settings for authorising by the router's own identity.
 func (d document) checkIdentity(at string) {
 	a := &d.p.Auth
 	own := map[string]string{authAWS: byAWS, authEntra: byAzure, authGoogle: byGoogle}[a.Kind]
@@ -93,7 +93,7 @@ func (d document) checkIdentity(at string) {
 	}
 }
 
-// references are the credentials that a provider cannot be called without.
+// references returns the credentials without which a provider can't be called.
 func (a Auth) references() []string {
 	switch {
 	case a.Kind == authNone:
@@ -114,7 +114,7 @@ func (a Auth) references() []string {
 	return []string{a.Secret}
 }
 
-// refers is what stands for the only credential of a provider.
+// refers describes where the only credential of a provider comes from.
 func (a Auth) refers() string {
 	if a.Identity != "" && !secret.IsReference(a.Identity) {
 		return "identity at " + a.Identity
@@ -122,7 +122,8 @@ func (a Auth) refers() string {
 	return cmp.Or(a.Identity, a.Secret, a.Kind)
 }
 
-// read gives what ref leads to, each time: it may have been rotated.
+// read returns a source that resolves ref on each call, since the secret may have been
+// rotated.
 func (b *builder) read(ref string) auth.Source {
 	resolve := b.secrets
 	return func(ctx context.Context) (string, error) {
@@ -131,8 +132,8 @@ func (b *builder) read(ref string) auth.Source {
 	}
 }
 
-// auth resolves the credential again for every call, so that one that was
-// rotated is seen.
+// auth returns how to sign calls. The credential is resolved again for every call, so that a
+// rotated one takes effect.
 func (b *builder) auth(a Auth, p Provider) providers.Auth {
 	source := b.read(a.Secret)
 	switch {
@@ -157,7 +158,7 @@ func (b *builder) auth(a Auth, p Provider) providers.Auth {
 	return auth.None()
 }
 
-// tokenClient is for the authorization server of a provider.
+// tokenClient returns the client for a provider's authorization server.
 func (b *builder) tokenClient(p Provider) *http.Client {
 	if p.Private {
 		return providers.PrivateTokenClient()
@@ -165,7 +166,7 @@ func (b *builder) tokenClient(p Provider) *http.Client {
 	return providers.TokenClient(b.proxy)
 }
 
-// identified signs by who the router is.
+// identified returns how to sign calls with the router's own identity.
 func (b *builder) identified(a Auth, p Provider) providers.Auth {
 	w := a.Workload
 	switch a.Kind {
@@ -196,10 +197,11 @@ func (b *builder) identified(a Auth, p Provider) providers.Auth {
 	}, b.tokenClient(p))
 }
 
-// azureAudience is the API for which every identity of Azure is given tokens.
+// azureAudience is the API for which every Azure identity can get tokens.
 const azureAudience = "https://management.azure.com/"
 
-// proof is a token of somebody else, for an audience, that says who the router is.
+// proof returns a source of tokens from a cloud, a file or a secret manager that prove to an
+// audience who the router is.
 func (b *builder) proof(a Auth, audience string) auth.Source {
 	audience = cmp.Or(a.Workload.Audience, audience)
 	switch a.Identity {
@@ -211,7 +213,7 @@ func (b *builder) proof(a Auth, audience string) auth.Source {
 		return shown(b.host.Azure(cmp.Or(a.Workload.Audience, azureAudience)+"/.default", ""))
 	}
 	if name, ok := secret.File(a.Identity); ok {
-		return func(context.Context) (string, error) { // which every user of a pod may read
+		return func(context.Context) (string, error) { // which all users in a pod may read
 			text, err := os.ReadFile(name)
 			return string(text), err
 		}
@@ -219,8 +221,8 @@ func (b *builder) proof(a Auth, audience string) auth.Source {
 	return b.read(a.Identity)
 }
 
-// shown is what the host is given. It tells a host of which nobody could say who it is, for
-// now, from one that is refused.
+// shown wraps a lookup of the host's identity. It marks errors that mean that nobody could
+// answer for now, to tell them from refusals.
 func shown[T any, F ~func(context.Context) (T, error)](get F) func(context.Context) (T, error) {
 	return func(ctx context.Context) (T, error) {
 		given, err := get(ctx)

@@ -22,50 +22,50 @@ import (
 //go:embed data/*.yaml
 var builtin embed.FS
 
-// Input is what the operator says.
+// Input is what the operator provides.
 type Input struct {
-	// Text is the configuration, of which the sections "providers:" and "aliases:" are
-	// read, and File its name, for faults.
+	// Text is the configuration, of which the sections "providers:" and "aliases:" are read.
+	// File is its name, for faults.
 	File, Text string
-	// Prices is a file with newer prices of built-in models, PricesFile its name.
-	// What the configuration says goes over it.
+	// Prices is a file with newer prices for built-in models, and PricesFile its name. The
+	// configuration overrides it.
 	Prices     string
 	PricesFile string
-	// Documents are further providers, each as a file of its own would be.
+	// Documents are further providers, each in the form of a file of its own.
 	Documents []string
-	// Stored are providers that administrators have described. Those that the
-	// configuration describes as well are left out: it is the configuration that holds.
+	// Stored are providers that administrators have described. Those that the configuration
+	// describes as well are ignored: the configuration takes precedence.
 	Stored []Stored
-	// Credentials are those that administrators have stored, by provider.
+	// Credentials are the ones that administrators have stored, by provider.
 	Credentials map[string][]Credential
-	// Auto is the model that "auto" stands for where no other is there.
+	// Auto is the model that "auto" falls back to if no other is available.
 	Auto string
 }
 
-// Options are how a catalogue is built. The zero value is for production.
+// Options control how a catalogue is built. The zero value is for production.
 type Options struct {
-	// Data holds the built-in documents as *.yaml; nil is those in the binary.
+	// Data holds the built-in documents as *.yaml; nil means those in the binary.
 	Data fs.FS
-	// Secrets resolves references to credentials; nil is secret.Resolve.
+	// Secrets resolves references to credentials; nil means secret.Resolve.
 	Secrets func(ctx context.Context, ref string) (secret.Value, error)
-	// Whole reads every built-in document to its end, to check it, even where its
-	// provider takes no part.
+	// Whole reads every built-in document to its end, to check it, even if its provider is not
+	// used.
 	Whole bool
-	// Proxy is the way to authorization servers; nil is the direct one.
+	// Proxy is the proxy for authorization servers; nil means a direct connection.
 	Proxy *providers.Proxy
-	// Host is who the router is at the clouds; nil is found out anew.
+	// Host is the router's identity at the clouds; nil means a new identity.Host.
 	Host *identity.Host
-	// Now is the clock by which Models picks prices; nil is time.Now.
+	// Now is the clock by which Models picks prices; nil means time.Now.
 	Now func() time.Time
 }
 
-// Catalogue answers which targets a name stands for. It does not change.
+// Catalogue resolves names to targets. It is immutable.
 type Catalogue struct {
 	now      func() time.Time
 	routes   map[string]route
-	names    []string // all that are shown to people, sorted
+	names    []string // all names that are shown to people, sorted
 	models   []providers.Listing
-	offers   []Offer // of all providers, where the documents were read whole
+	offers   []Offer // of all providers, if the documents were read in full
 	prices   []billing.Price
 	book     *billing.PriceBook
 	statuses []Status
@@ -75,7 +75,7 @@ type Catalogue struct {
 	admins      map[string]AdminAPI
 }
 
-// Status is a provider that is known and whether it takes part.
+// Status says whether a known provider is in use.
 type Status struct {
 	Name       string
 	Display    string
@@ -83,17 +83,17 @@ type Status struct {
 	Adapter    string
 	Models     int
 	Configured bool
-	Why        string // it is not configured
-	// Environments are those of the keys that it is for; nil is all.
+	Why        string // why it is not configured
+	// Environments are those of the keys that may use it; nil means all.
 	Environments []string
-	// References are where what it is called with comes from.
+	// References are the sources of its credentials.
 	References []string
 	From       string // who describes it: built-in, configuration or stored
 }
 
-// Build reads the built-in documents and the operator's over them. A provider
-// takes part when its credential can be resolved, or when it needs none. The
-// error is Faults: all that is wrong anywhere.
+// Build reads the built-in documents and overlays the operator's. A provider takes part if
+// its credential can be resolved, or if it needs none. The error is of type Faults and
+// lists every problem found.
 func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 	if o.Data == nil {
 		o.Data, _ = fs.Sub(builtin, "data")
@@ -147,19 +147,19 @@ func Build(ctx context.Context, in Input, o Options) (*Catalogue, error) {
 	return b.Catalogue, nil
 }
 
-// builder makes a catalogue provider by provider.
+// builder builds a catalogue provider by provider.
 type builder struct {
 	*Catalogue
 	secrets func(ctx context.Context, ref string) (secret.Value, error)
 	proxy   *providers.Proxy
 	host    *identity.Host
 	stored  map[string][]Credential // by provider
-	targets []providers.Target      // of those that take part
+	targets []providers.Target      // of the providers that take part
 	facts   []Model                 // of each target
 	faults  Faults                  // of documents that were read late
 }
 
-// provider notes what is known of a provider and, if it takes part, its targets.
+// provider records what is known about a provider and, if it takes part, its targets.
 func (b *builder) provider(ctx context.Context, l *loaded) {
 	s := Status{
 		Name: l.Name, Display: cmp.Or(l.Display, l.Name), BaseURL: l.BaseURL, Adapter: l.Adapter, Models: l.count(),
@@ -203,9 +203,8 @@ func (b *builder) provider(ctx context.Context, l *loaded) {
 	}
 }
 
-// credentials says what a provider lacks to be called; nil where that is nothing.
-// Of several credentials those that cannot be resolved are taken out: it is
-// enough that one is there.
+// credentials returns what a provider lacks to be called, or nil. If it has several
+// credentials, those that can't be resolved get weight 0; one that can is enough.
 func (b *builder) credentials(ctx context.Context, l *loaded) (missing error) {
 	resolve := func(at, ref string) error {
 		v, err := b.secrets(ctx, ref)
@@ -254,13 +253,13 @@ func (b *builder) credentials(ctx context.Context, l *loaded) (missing error) {
 	return missing
 }
 
-// tell notes how a credential of the documents or the configuration stands.
+// tell records the status of a credential from the documents or the configuration.
 func (b *builder) tell(l *loaded, s CredentialStatus, err error) {
 	if err != nil {
 		s.Why = strings.TrimPrefix(err.Error(), "secret: ")
 	}
 	if err != nil && l.reader == nil {
-		return // one that a built-in provider would take
+		return // a credential that a built-in provider would use
 	}
 	if s.Name == "" && len(b.stored[l.Name]) > 0 {
 		s.Name = "1"
@@ -268,19 +267,19 @@ func (b *builder) tell(l *loaded, s CredentialStatus, err error) {
 	b.Catalogue.credentials = append(b.Catalogue.credentials, s)
 }
 
-// errUnfit is a credential that cannot be sent.
+// errUnfit reports a credential that can't be sent.
 var errUnfit = errors.New("the credential holds a line end or another control character")
 
-// inHeader reports a credential that is sent as it is.
+// inHeader reports whether the credential itself is sent in a header.
 func (a Auth) inHeader() bool { return a.Kind == authBearer || a.Kind == authHeader }
 
-// place is the base URL with the values of its variables, and the region that one
-// of them names.
+// place returns the base URL with its variables filled in, and the region if one of them
+// names it.
 func (b *builder) place(ctx context.Context, p Provider) (at, region string, err error) {
 	at = p.BaseURL
 	for _, name := range sortedKeys(p.Variables) {
 		if !strings.Contains(at, "{"+name+"}") {
-			continue // the operator has given a base URL of his own
+			continue // the operator has set another base URL
 		}
 		v, err := b.secrets(ctx, p.Variables[name])
 		if err != nil {
@@ -298,7 +297,7 @@ func (b *builder) place(ctx context.Context, p Provider) (at, region string, err
 	return at, region, nil
 }
 
-// target is what all targets of a provider share.
+// target returns what all targets of a provider have in common.
 func (b *builder) target(p Provider) providers.Target {
 	header := make(http.Header)
 	for name, value := range p.Headers {
@@ -318,8 +317,8 @@ func (b *builder) target(p Provider) providers.Target {
 	}
 }
 
-// several are the credentials of a provider that has more than one, named by
-// their place in the list, and the sum of their weights.
+// several returns the credentials of a provider that has more than one, named by their
+// position in the list, and the sum of their weights.
 func (b *builder) several(p Provider) (list []providers.Credential, sum int) {
 	for i, c := range p.Credentials {
 		a := p.Auth
@@ -333,8 +332,8 @@ func (b *builder) several(p Provider) (list []providers.Credential, sum int) {
 	return list, sum
 }
 
-// optional is a source that gives nothing if there is nothing: only keys that
-// were lent for a time have a session token.
+// optional returns a source that yields "" if the reference is not set: only temporary keys
+// have a session token.
 func optional(ref string, from auth.Source) auth.Source {
 	if ref == "" {
 		return nil

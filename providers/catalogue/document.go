@@ -12,23 +12,23 @@ import (
 
 type node = ast.Node
 
-// Where a price comes from.
+// The sources of a price.
 const (
 	sourceCatalog  = "catalog"
 	sourceContract = "contract"
 	sourceManual   = "manual"
 )
 
-// document reads one document over a provider that may have something already.
+// document reads one document over a provider that may already have settings.
 type document struct {
 	*reader
 	p      *Provider
-	source string         // of prices that do not say
-	models map[string]int // id → line, of models described here
+	source string         // of prices that do not state one
+	models map[string]int // ID → line, of models described here
 }
 
-// read is told the name of the provider, or reads it first: models may be
-// written with it in front.
+// read reads the document. It needs the provider's name first, because models may be written
+// with the name in front; p may already have it.
 func (d document) read(path string, n node) {
 	p := d.p
 	d.member(path, n, "name", func(path string, n node) {
@@ -39,7 +39,7 @@ func (d document) read(path string, n node) {
 			p.Name = given
 		}
 	})
-	d.member(path, n, "adapter", scalar(d.reader, &p.Adapter, oneOf(adapterNames()...))) // models go by it
+	d.member(path, n, "adapter", scalar(d.reader, &p.Adapter, oneOf(adapterNames()...))) // models depend on it
 	d.object(path, n, map[string]read{
 		"name":         done,
 		"display":      scalar(d.reader, &p.Display, plain),
@@ -62,7 +62,7 @@ func (d document) read(path string, n node) {
 	})
 }
 
-// environments reads those of the keys that a provider is for.
+// environments reads the environments of the keys that may use a provider.
 func (d document) environments(path string, n node) {
 	d.p.Environments = nil
 	d.list(func(path string, n node) {
@@ -75,7 +75,7 @@ func (d document) environments(path string, n node) {
 	}
 }
 
-// credentials reads several credentials in place of the one or those before.
+// credentials reads several credentials, which replace any set before.
 func (d document) credentials(path string, n node) {
 	d.p.Credentials = nil
 	d.list(func(path string, n node) {
@@ -101,7 +101,7 @@ func (d document) credentials(path string, n node) {
 	d.p.Auth.Secret = d.p.Credentials[0].Secret
 }
 
-// keyAdmin reads the admin API that makes keys.
+// keyAdmin reads the admin API that creates keys.
 func (d document) keyAdmin(path string, n node) {
 	k := &d.p.KeyAdmin
 	d.object(path, n, map[string]read{
@@ -115,10 +115,10 @@ func (d document) keyAdmin(path string, n node) {
 	}
 }
 
-// done is for members that were read already.
+// done handles members that were already read.
 func done(string, node) {}
 
-// auth reads a way to authorise over another, of which it keeps what fits.
+// auth reads how to authorise, over earlier settings, of which it keeps what still applies.
 func (d document) auth(path string, n node) {
 	a, before := &d.p.Auth, d.p.Auth
 	*a = Auth{}
@@ -187,7 +187,7 @@ func (d document) timeouts(t *Timeouts) read {
 	}
 }
 
-// model reads an item of models over the model with its id.
+// model reads an item of models over the existing model with its ID, if any.
 func (d document) model(path string, n node) {
 	id, faults := "", len(d.faults)
 	d.member(path, n, "id", scalar(d.reader, &id, func(s string) (string, error) {
@@ -231,9 +231,9 @@ func (d document) model(path string, n node) {
 	}
 }
 
-// family gives a new model what is known of its family, over which the document goes.
+// family sets what is known about a new model's family; the document overrides it.
 func (d document) family(path string, n node, m *Model) {
-	names := []string{"", m.ID, ""} // what it is called everywhere, here, and there
+	names := []string{"", m.ID, ""} // canonical name, ID and upstream name
 	for i, name := range []string{"canonical", "", "upstream"} {
 		if name != "" {
 			d.member(path, n, name, func(_ string, n node) { names[i] = n.GetToken().Value })
@@ -252,7 +252,7 @@ func (d document) abilities(into *providers.Abilities) read {
 		operations := make(map[string]providers.Operation)
 		known := sortedKeys(flags)
 		for _, o := range providers.Operations() {
-			if o != providers.Chat { // what a model is for that names no other
+			if o != providers.Chat { // a model that does not name an operation is for chat
 				operations[o.String()] = o
 				known = append(known, o.String())
 			}
@@ -287,8 +287,8 @@ func (d document) tokenizer(t *providers.Tokenizer) read {
 	}
 }
 
-// check finds what no single member shows. A provider that was there before is
-// checked as a whole again.
+// check finds faults that no single member shows. A provider that existed before is checked
+// again as a whole.
 func (d document) check(path string) {
 	p := d.p
 	if p.Name == "" {
@@ -324,7 +324,7 @@ func (d document) checkURL(path string) {
 	d.checkAddress(join(path, "base_url"), sample)
 }
 
-// checkAddress is for what is sent secrets.
+// checkAddress checks a URL that secrets are sent to.
 func (d document) checkAddress(path, at string) {
 	check := providers.ValidateBaseURL
 	if d.p.Private {

@@ -14,8 +14,8 @@ import (
 	"tallyroute/providers"
 )
 
-// written is a price as it stands in a document: the standard price first, then
-// those of its tiers. They begin together.
+// written is a price as written in a document: the standard price first, then those of its
+// tiers. They all take effect together.
 type written struct {
 	tiers []billing.Price
 	since time.Time
@@ -23,7 +23,7 @@ type written struct {
 	path  string
 }
 
-// prices reads all prices of a model in place of the ones before.
+// prices reads all prices of a model, which replace any set before.
 func (d document) prices(m *Model) read {
 	return func(path string, n node) {
 		var list []written
@@ -48,7 +48,7 @@ func (d document) prices(m *Model) read {
 	}
 }
 
-// standard is the last price that is not one of a tier, nil if there is none.
+// standard returns the latest standard price, or nil if there is none.
 func (m *Model) standard() *billing.Price {
 	for i, p := range slices.Backward(m.Prices) {
 		if p.MinInput == 0 && p.ServiceTier == billing.TierStandard {
@@ -58,21 +58,21 @@ func (m *Model) standard() *billing.Price {
 	return nil
 }
 
-// leap refuses a price that is far from the one before it: nearly always it
-// was written for a thousand tokens, or a digit slipped.
+// leap refuses a price that is far from the one before it: nearly always, it was written per
+// thousand tokens, or a digit slipped.
 func (d document) leap(path string, before, now billing.Price) {
 	if j, far := leapOf(before, now); far {
 		d.fault(path, "%s goes from $%s to $%s per million tokens; if that is right, add force: true", j.kind, j.from.Short(), j.to.Short())
 	}
 }
 
-// jump is a rate that goes far, by the name it has in a document.
+// jump is a large change of a rate, by the rate's name in a document.
 type jump struct {
 	kind     string
 	from, to billing.Money
 }
 
-// leapOf finds a rate of now that is more than twenty times off that of before.
+// leapOf finds a rate in now that differs from before by a factor of more than twenty.
 func leapOf(before, now billing.Price) (j jump, far bool) {
 	old, fresh := kinds(&before), kinds(&now)
 	for i := range old {
@@ -90,10 +90,10 @@ const maxLeap = 20
 type kind struct {
 	name string
 	rate *billing.Money
-	in   int // which kind it is inside, whose rate holds where it has none; -1 for none
+	in   int // index of the kind that contains it and supplies its default rate; -1 for none
 }
 
-// The places of the kinds that others are inside.
+// The indexes of the kinds that contain others.
 const (
 	inNone       = -1
 	inPrompt     = 0
@@ -101,7 +101,7 @@ const (
 	inCacheWrite = 3
 )
 
-// kinds are the rates of p. Those that others are inside come before these.
+// kinds returns the rates of p. A kind that contains others comes before them.
 func kinds(p *billing.Price) []kind {
 	return []kind{
 		{"prompt", &p.Input, inNone},
@@ -115,8 +115,8 @@ func kinds(p *billing.Price) []kind {
 	}
 }
 
-// price reads one price in dollars per million tokens, which is nano-dollars
-// per million tokens as billing has it.
+// price reads one price in dollars per million tokens, which billing keeps as nano-dollars
+// per million tokens.
 func (d document) price(path string, n node) (written, bool) {
 	w := written{path: path}
 	base := billing.Price{Source: d.source, ServiceTier: billing.TierStandard}
@@ -140,8 +140,8 @@ func (d document) price(path string, n node) (written, bool) {
 	return w, len(d.faults) == faults
 }
 
-// tier reads the price of a service tier, of long prompts, or of both. The fee
-// of a request is the same in all.
+// tier reads the price of a service tier, of long prompts, or of both. The fee per request
+// is the same in all tiers.
 func (d document) tier(path string, n node, w *written) {
 	p := w.tiers[0]
 	p = billing.Price{Source: p.Source, Since: p.Since, Request: p.Request, ServiceTier: p.ServiceTier}
@@ -157,8 +157,7 @@ func (d document) tier(path string, n node, w *written) {
 	w.tiers = append(w.tiers, p)
 }
 
-// tiersFit refuses tiers that are the same, or that leave short prompts without
-// a price.
+// tiersFit refuses duplicate tiers, and tiers that leave short prompts without a price.
 func (d document) tiersFit(w written) {
 	type tier struct {
 		name string
@@ -180,10 +179,10 @@ func (d document) tiersFit(w written) {
 	}
 }
 
-// rates reads the rates of p beside other members. A kind that is not named
-// costs as much as the one that it is inside; in a tier also no less than in the
-// standard, where it is dearer than that one. It may not be free where the other
-// is not, since such prices are always a mistake.
+// rates reads the rates of p among other members. A kind that is not listed costs as much as
+// the kind that contains it; in a tier, it also costs no less than its standard rate if that
+// is a surcharge. A kind other than cache reads and writes can't be free if its container is
+// not, since such prices are always a mistake.
 func (d document) rates(path string, n node, p, standard *billing.Price, members map[string]read) {
 	faults := len(d.faults)
 	list := kinds(p)
@@ -213,8 +212,8 @@ func (d document) rates(path string, n node, p, standard *billing.Price, members
 	}
 }
 
-// surcharged is the rate of a kind in the standard price where it is dearer than
-// the one that it is inside; else 0.
+// surcharged returns a kind's standard rate if it is higher than the rate of the kind that
+// contains it, and 0 otherwise.
 func surcharged(standard *billing.Price, kind int) billing.Money {
 	if standard == nil {
 		return 0
@@ -233,7 +232,7 @@ var (
 	errDate    = errors.New("want a date such as 2026-01-31")
 )
 
-// dearest is far above any price there is.
+// dearest is far above any real price.
 const dearest = 100_000 * billing.NanoPerUSD
 
 func rate(s string) (*billing.Money, error) {
@@ -261,14 +260,14 @@ func date(s string) (time.Time, error) {
 	return time.Time{}, errDate
 }
 
-// Fees are the prices of meters that count no tokens, from an instant on. A meter that
-// is not among them costs what it did before.
+// Fees are the prices, from an instant on, of meters that do not count tokens. A meter that
+// is not listed keeps its earlier price.
 type Fees struct {
 	Since time.Time
 	Rates []billing.FeeRate // by meter
 }
 
-// inForce are all rates of lists at t; of what two lists price, the last one counts.
+// inForce returns all rates in force at t; if several lists price a meter, the last one wins.
 func inForce(t time.Time, lists ...[]Fees) (rates []billing.FeeRate) {
 	for _, list := range lists {
 		for _, f := range list {
@@ -289,8 +288,8 @@ func inForce(t time.Time, lists ...[]Fees) (rates []billing.FeeRate) {
 	return rates
 }
 
-// Dated are the prices of a model with the fees that hold beside them. Where fees
-// change while a price is in force, that goes on under its own name with the new ones.
+// Dated returns the prices of a model with the fees that apply alongside them. If fees change
+// while a price is in force, the price is repeated, under the same ID, with the new fees.
 func (m Model) Dated() []billing.Price {
 	if len(m.Prices) == 0 || len(m.Fees) == 0 {
 		return m.Prices
@@ -317,8 +316,8 @@ func (m Model) Dated() []billing.Price {
 	return all
 }
 
-// together are the prices in force at t: those that began last, the standard one
-// first, then those of tiers.
+// together returns the prices in force at t: the ones that took effect last, the standard
+// price first and then those of its tiers.
 func together(prices []billing.Price, t time.Time) (list []billing.Price) {
 	for _, p := range slices.Backward(prices) {
 		if p.Since.After(t) || len(list) > 0 && !p.Since.Equal(list[0].Since) {
@@ -330,8 +329,8 @@ func together(prices []billing.Price, t time.Time) (list []billing.Price) {
 	return list
 }
 
-// over lays the fees of a model over those of its provider. What a model says once
-// is not taken back by what its provider says later.
+// over overlays the fees of a model on those of its provider. A provider's later fees do not
+// override what the model already sets.
 func over(provider, model []Fees) []Fees {
 	if len(provider) == 0 || len(model) == 0 {
 		return append(slices.Clone(provider), model...)
@@ -344,7 +343,7 @@ func over(provider, model []Fees) []Fees {
 	return all
 }
 
-// fees reads all fees of a provider or a model in place of the ones before.
+// fees reads all fees of a provider or a model, which replace any set before.
 func (d document) fees(into *[]Fees) read {
 	return func(path string, n node) {
 		var list []Fees
@@ -358,7 +357,7 @@ func (d document) fees(into *[]Fees) read {
 	}
 }
 
-// feesFrom reads the fees from one date on.
+// feesFrom reads the fees that apply from one date on.
 func (d document) feesFrom(path string, n node) (f Fees) {
 	meters := providers.Meters()
 	units := make([]*billing.Money, len(meters))
@@ -384,8 +383,8 @@ func fee(s string) (*billing.Money, error) {
 	return &m, err
 }
 
-// priceID is made of the facts, so that every replica and every start calls the
-// same price by the same name, and a changed one by another.
+// priceID derives an ID from the facts of a price, so that every replica gives the same price
+// the same ID after every start, and a changed price another one.
 func priceID(p billing.Price) string {
 	facts := fmt.Appendf(nil, "%q %q %s %d %d %d %d %d %q", p.Provider, p.Model, p.Since.UTC().Format(time.RFC3339Nano),
 		p.Input, p.CacheRead, p.CacheWrite, p.Output, p.Request, p.Source)

@@ -7,15 +7,14 @@ import (
 	"tallyroute/providers"
 )
 
-// family is what is special about models of one family, wherever they are served: a
-// rule for those whose names fit. Of several rules that fit, each is laid over those
-// before it.
+// family describes what is special about the models of one family, wherever they are served:
+// a rule for matching names. If several rules match, later ones override earlier ones.
 type family struct {
-	name     string   // a word of the model's name: gpt, claude, kimi
-	from, to int      // versions, 501 for 5.1; a to of 0 means none
-	with     []string // words of which the name has one
-	without  []string // words of which it has none
-	openAI   bool     // of the OpenAI formats alone: the others see to it by themselves
+	name     string   // a word in the model's name: gpt, claude, kimi
+	from, to int      // versions, such as 501 for 5.1; a to of 0 means no upper limit
+	with     []string // the name must have one of these words
+	without  []string // the name must have none of these words
+	openAI   bool     // for OpenAI formats only: the other adapters handle it themselves
 	quirks   providers.Quirks
 }
 
@@ -27,9 +26,9 @@ var (
 	all5     = []string{"none", "low", "medium", "high", "xhigh"}
 )
 
-// families are the rules. Sources: the references of OpenAI's models and what they
-// refuse; Anthropic's pages on extended thinking and on what is new in each model; the
-// pages on reasoning of xAI, Moonshot, DeepSeek and Mistral.
+// families returns the rules. Sources: OpenAI's model references and what its models refuse;
+// Anthropic's pages on extended thinking and on what is new in each model; and the pages on
+// reasoning of xAI, Moonshot, DeepSeek and Mistral.
 func families() []family {
 	bound := providers.Quirks{MaxTokens: "max_completion_tokens"}
 	chats := []string{"chat", "instant"}
@@ -112,8 +111,8 @@ func reasoner(efforts []string, sampling string, drop ...string) providers.Quirk
 	return providers.Quirks{Efforts: efforts, Sampling: sampling, Drop: drop}
 }
 
-// familyQuirks are what is known of a model by the first of its names that tells its
-// family; empty where none does.
+// familyQuirks returns what is known about a model, going by the first of its names that
+// identifies its family; empty if none does.
 func familyQuirks(adapter string, names ...string) (q providers.Quirks) {
 	openAI := slices.Contains(formats()[adapter].settings, "max_tokens")
 	for _, name := range names {
@@ -132,7 +131,7 @@ func familyQuirks(adapter string, names ...string) (q providers.Quirks) {
 	return q
 }
 
-// fits reports a name of the family.
+// fits reports whether a name belongs to the family.
 func (f family) fits(words []string) bool {
 	i := slices.Index(words, f.name)
 	if i < 0 || f.name == "o" && !f.leads(words, i) {
@@ -144,13 +143,13 @@ func (f family) fits(words []string) bool {
 		!slices.ContainsFunc(f.without, has)
 }
 
-// leads reports a word that has its version behind it and no number before it: the o
-// of o3, not that of 4o.
+// leads reports whether a word is followed by a version and not preceded by a number: the o
+// of o3, but not that of 4o.
 func (f family) leads(words []string, i int) bool {
 	return i+1 < len(words) && numeral(words[i+1]) && (i == 0 || !numeral(words[i-1]))
 }
 
-// version is that in the words behind a family's name, 501 for 5.1; 0 if there is none.
+// version returns the version after a family's name, such as 501 for 5.1; 0 if there is none.
 func version(words []string) int {
 	for i, w := range words {
 		if !numeral(w) {
@@ -168,7 +167,8 @@ func version(words []string) int {
 	return 0
 }
 
-// numeral reports one of at most two digits: longer ones are dates and sizes.
+// numeral reports whether a word is a number of at most two digits; longer ones are dates
+// and sizes.
 func numeral(word string) bool {
 	return len(word) <= 2 && word != "" && strings.Trim(word, digits) == ""
 }
@@ -180,8 +180,8 @@ func valueOf(word string) (n int) {
 	return n
 }
 
-// nameWords are the words and numbers of a model's name, without what comes before
-// the last slash: gpt, 5, 1, codex of openai/gpt-5.1-codex.
+// nameWords returns the words and numbers in a model's name after its last slash: gpt, 5, 1,
+// codex for openai/gpt-5.1-codex.
 func nameWords(name string) (words []string) {
 	name = strings.ToLower(name[strings.LastIndexByte(name, '/')+1:])
 	begin := 0

@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// Most built-in documents are of providers that nobody here has a credential
-// for, and reading YAML takes longer than anything else at a start. So of a
-// built-in document only what stands above its models is read at first.
+// Most built-in documents are for providers that the operator has no credential for, and
+// parsing YAML takes longer than anything else at startup. So only the part of a built-in
+// document above its models is parsed at first.
 
-// unread is the rest of a built-in document.
+// unread is the unparsed rest of a built-in document.
 type unread struct {
 	file   string
 	text   []byte
 	models int
-	names  []string // of its models, canonical ones too
+	names  []string // of its models, including canonical names
 }
 
-// heads reads every document of data down to its models.
+// heads parses every document in data down to its models.
 func heads(data fs.FS) (all []loaded, faults Faults) {
 	return documents(data, func(file string, text []byte) (loaded, error) {
 		head, models, found := bytes.Cut(text, []byte("\nmodels:"))
@@ -35,7 +35,7 @@ func heads(data fs.FS) (all []loaded, faults Faults) {
 	})
 }
 
-// builtins reads every document of data whole.
+// builtins parses every document in data in full.
 func builtins(data fs.FS) (all []loaded, faults Faults) {
 	return documents(data, func(file string, text []byte) (loaded, error) {
 		p, err := Parse(file, text)
@@ -66,7 +66,7 @@ func documents(data fs.FS, parse func(file string, text []byte) (loaded, error))
 	return all, faults
 }
 
-// read reads what was left.
+// read parses the rest.
 func (l *loaded) read() (faults Faults) {
 	if l.rest == nil {
 		return nil
@@ -77,7 +77,7 @@ func (l *loaded) read() (faults Faults) {
 	return faults
 }
 
-// count is how many models there are, read or not.
+// count returns the number of models, parsed or not.
 func (l *loaded) count() int {
 	if l.rest != nil {
 		return l.rest.models
@@ -85,7 +85,7 @@ func (l *loaded) count() int {
 	return len(l.Models)
 }
 
-// names are those of all models, read or not.
+// names returns the names of all models, parsed or not.
 func (l *loaded) names() (names []string) {
 	if l.rest != nil {
 		return l.rest.names
@@ -96,7 +96,7 @@ func (l *loaded) names() (names []string) {
 	return names
 }
 
-// modelNames finds the names of models by how a built-in document writes them.
+// modelNames finds the names of models by the layout of built-in documents.
 func modelNames(text []byte) (names []string, models int) {
 	for line := range bytes.Lines(text) {
 		word := strings.TrimLeft(string(bytes.TrimSpace(line)), "-{ ")

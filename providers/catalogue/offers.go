@@ -10,10 +10,10 @@ import (
 	"tallyroute/providers"
 )
 
-// aliasOwner owns names that stand for several models.
+// aliasOwner is the owner of names that stand for several models.
 const aliasOwner = "tallyroute"
 
-// list notes what is listed: models and aliases, by name.
+// list records what is listed: models and aliases, by name.
 func (b *builder) list(aliases []alias) {
 	var all []providers.Listing
 	for _, a := range aliases {
@@ -31,7 +31,7 @@ func (b *builder) list(aliases []alias) {
 	b.book = billing.NewPriceBook(b.prices)
 }
 
-// created is when the model came out, as far as it is known.
+// created returns when the model was released, as far as that is known.
 func (m Model) created() time.Time {
 	t := m.Created
 	if t.IsZero() && len(m.Prices) > 0 {
@@ -43,8 +43,8 @@ func (m Model) created() time.Time {
 	return t
 }
 
-// Models lists every model and alias that can be asked for, with what is the
-// best of all its providers now.
+// Models lists every model and alias that can be requested, with the best values among all
+// its providers at present.
 func (c *Catalogue) Models() []providers.Listing {
 	now := c.now()
 	list := slices.Clone(c.models)
@@ -69,26 +69,26 @@ func cheaper(known *int64, price billing.Money) *int64 {
 	return new(min(*cmp.Or(known, &n), n))
 }
 
-// Offer is one model at one provider, whether or not that takes part.
+// Offer is one model at one provider, whether or not the provider takes part.
 type Offer struct {
 	Model
 	Provider   string
-	Configured bool   // its credential is there
+	Configured bool   // its credential is available
 	Own        bool   // the operator's configuration describes the provider
-	Why        string // it is not configured
+	Why        string // why it is not configured
 }
 
-// Name is the offer as users write it: provider/model.
+// Name returns the offer as users write it: provider/model.
 func (o Offer) Name() string { return o.Provider + "/" + o.ID }
 
-// Is is the model that is offered, whatever variant of it.
+// Is returns the model that is offered, regardless of the variant.
 func (o Offer) Is() string { return cmp.Or(o.Canonical, o.ID) }
 
-// Price are the prices in force at t with the fees beside them: the standard one,
-// then those of tiers; none where no price is known.
+// Price returns the prices in force at t with the fees alongside them: the standard price
+// first, then those of its tiers; none if no price is known.
 func (o Offer) Price(t time.Time) []billing.Price { return together(o.Dated(), t) }
 
-// Since is when the price in force at t began, whatever the fees beside it did.
+// Since returns when the price in force at t took effect, regardless of changes in fees.
 func (o Offer) Since(t time.Time) (since time.Time) {
 	for _, p := range together(o.Prices, t) {
 		since = p.Since
@@ -96,11 +96,11 @@ func (o Offer) Since(t time.Time) (since time.Time) {
 	return since
 }
 
-// Offers are all models of all providers, by provider. They are known only to a
+// Offers returns all models of all providers, by provider. They are known only in a
 // catalogue that was built with Whole.
 func (c *Catalogue) Offers() []Offer { return slices.Clone(c.offers) }
 
-// note keeps what a provider offers.
+// note records what a provider offers.
 func (b *builder) note(l *loaded, s Status) {
 	for _, m := range l.Models {
 		m.Fees = over(l.Fees, m.Fees)
@@ -108,9 +108,9 @@ func (b *builder) note(l *loaded, s Status) {
 	}
 }
 
-// Strays are open models that go by several names: offers whose upstream names
-// differ only in who hosts the model and how it is packed, but which are not
-// one model here. Each group is sorted.
+// Strays finds open models with more than one name: offers whose upstream names differ only
+// in host and packaging, but which the catalogue treats as different models. Each group is
+// sorted.
 func Strays(offers []Offer) (groups [][]Offer) {
 	byLook := make(map[string][]Offer)
 	for _, o := range offers {
@@ -128,11 +128,11 @@ func Strays(offers []Offer) (groups [][]Offer) {
 	return groups
 }
 
-// packings are what hosts add to the name of a model that is the same for it.
+// packings are suffixes that hosts add to the name of the same model.
 var packings = []string{"-fp8", "-fp4", "-nvfp4", "-bf16", "-hf", "-tee", "-maas", "-instruct", "-it"}
 
-// looks is an upstream name without its maker and packing; "" where that says
-// nothing, as of a name without a number.
+// looks returns an upstream name without its maker and packaging; "" if the rest is not
+// distinctive, as with names without a number.
 func looks(upstream string) string {
 	name := strings.ToLower(upstream[strings.LastIndexByte(upstream, '/')+1:])
 	name = strings.ReplaceAll(strings.ReplaceAll(name, "_", "-"), ":", "-")

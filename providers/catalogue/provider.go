@@ -16,64 +16,65 @@ import (
 // Provider is one document: how to call an upstream and what it offers.
 type Provider struct {
 	Name    string
-	Display string // for people; the name where it is empty
+	Display string // shown to people; "" means Name
 	Adapter string // a wire format
-	BaseURL string // {name} in it is the value of a variable
-	// Variables are references to what differs between accounts: name → env:NAME.
+	BaseURL string // {name} in it stands for the value of a variable
+	// Variables refer to what differs between accounts: name → env:NAME.
 	Variables map[string]string
 	// Private allows a BaseURL on a loopback, private or link-local address.
 	Private bool
 	Auth    Auth
-	// Credentials take the place of Auth.Secret where there are several.
+	// Credentials replace Auth.Secret if there are several.
 	Credentials []Credential
 	KeyAdmin    KeyAdmin
 	Headers     map[string]string
 	Quirks      providers.Quirks
 	Timeouts    Timeouts
 	Billing     providers.Billing
-	// TokensPerSecond is that of the models that do not say.
+	// TokensPerSecond is the default for models that do not set it.
 	TokensPerSecond int64
-	Weight          int      // 0 takes no traffic
-	Environments    []string // of the keys that it is for; nil is all
+	Weight          int      // 0 receives no traffic
+	Environments    []string // of the keys that may use it; nil means all
 	Fees            []Fees
 	Models          []Model
 }
 
-// Auth says how a provider is given its credential.
+// Auth describes how a provider receives its credential.
 type Auth struct {
 	Kind   string // bearer, header, aws, entra, google or none
-	Header string // which one, where Kind is header
-	Secret string // a reference such as env:ACME_API_KEY; of kind google to the key of a service account
+	Header string // the header's name, if Kind is header
+	Secret string // a reference such as env:ACME_API_KEY; for google, to a service account's key
 
-	// Where Kind is aws, Secret is the secret access key, and these say the rest.
-	Access  string // a reference to the access key id
-	Session string // a reference to the session token; it need not lead anywhere
-	Region  string // "" is the one in the host's name
+	// If Kind is aws, Secret is the secret access key, and these hold the rest.
+	Access  string // a reference to the access key ID
+	Session string // a reference to the session token, which may be unset
+	Region  string // "" means the one in the host's name
 
-	// Where Kind is entra, Secret is that of an application, and these say the rest.
+	// If Kind is entra, Secret is the application's secret, and these hold the rest.
 	Tenant string // a reference to the directory
-	Client string // a reference to the id of the application
-	Scope  string // "" is that of Azure OpenAI
-	Server string // "" is that of the public cloud, of OpenAI or of Anthropic
+	Client string // a reference to the application's ID
+	Scope  string // "" means that of Azure OpenAI
+	Server string // "" means that of the public cloud, of OpenAI or of Anthropic
 
-	// Identity is whom the router asks who it is, in place of a secret: aws, azure, google, or
-	// where a token is that says so, such as file:/path.
+	// Identity is used in place of a secret: the cloud that says who the router is (aws, azure
+	// or google), or where to find a token that does, such as file:/path.
 	Identity string
-	Profile  string // of AWS; "" is that of the environment
+	Profile  string // for AWS; "" means that of the environment
 	Workload Workload
 }
 
-// Workload is what OpenAI and Anthropic give tokens by, to whoever shows another's token.
+// Workload describes how OpenAI and Anthropic issue tokens in exchange for an identity
+// provider's.
 type Workload struct {
-	Audience     string // of the token that is shown; "" is the address of the provider's API
-	Provider     string // OpenAI's id of who issues it
-	Account      string // id of the service account
-	Rule         string // Anthropic's id of the rule by which it is taken
+	Audience     string // of the identity provider's token; "" means the address of the provider's API
+	Provider     string // OpenAI's ID of the token's issuer
+	Account      string // ID of the service account
+	Rule         string // Anthropic's ID of the rule that accepts the token
 	Organization string
 	Workspace    string
 }
 
-// references are those of everything that the provider is called with.
+// references returns all references to the secrets that calls to the provider use.
 func (p *Provider) references() (list []string) {
 	add := func(refs ...string) {
 		for _, ref := range refs {
@@ -92,59 +93,59 @@ func (p *Provider) references() (list []string) {
 	return list
 }
 
-// KeyAdmin is the admin API of a provider that makes keys; the zero value is none.
+// KeyAdmin is the admin API of a provider that creates keys; the zero value means none.
 type KeyAdmin struct {
 	Kind    string // openai
-	Secret  string // a reference to the key that it takes
+	Secret  string // a reference to the key that it requires
 	Project string
-	Account string // the service account that keys are made for
+	Account string // the service account that keys are created for
 }
 
 // Credential is one of several that a provider may be called with.
 type Credential struct {
-	Name   string // "" is its place in the list
-	Owner  string // the address of who answers for it
+	Name   string // "" means its position in the list
+	Owner  string // the email address of the person responsible for it
 	Secret string // a reference
-	Weight int    // the share of calls that it takes; 0 takes none
-	Spare  bool   // takes calls only where none of the others can
+	Weight int    // its share of calls; 0 receives none
+	Spare  bool   // used only if none of the others can take a call
 }
 
-// name is by which rows of the ledger tell a credential from the others in the list.
+// name returns the name by which ledger rows tell a credential from the others in the list.
 func (c Credential) name(i int) string { return cmp.Or(c.Name, strconv.Itoa(i+1)) }
 
 // Model is one model of a provider.
 type Model struct {
-	ID        string // our name for it, the same at every provider that has it
-	Canonical string // the model that it is a variant of; "" where it is that model itself
+	ID        string // our name for it, the same at every provider
+	Canonical string // the model that it is a variant of; "" if it is not a variant
 	Upstream  string // the provider's name for it
-	Owner     string // who made it
+	Owner     string // who created it
 	Created   time.Time
 	Context   int64
 	MaxOutput int64
 	Can       providers.Abilities
 	Tokenizer providers.Tokenizer
-	Quirks    providers.Quirks // over those of the provider
+	Quirks    providers.Quirks // override those of the provider
 	Timeouts  Timeouts         // likewise
-	// TokensPerSecond is the most that one choice of an answer grows by in a second.
+	// TokensPerSecond is the maximum rate at which one choice of an answer grows.
 	TokensPerSecond int64
-	Prices          []billing.Price // by Since; none: the model is unpriced
-	Fees            []Fees          // over those of the provider, meter by meter
+	Prices          []billing.Price // by Since; if empty, the model is unpriced
+	Fees            []Fees          // override those of the provider, meter by meter
 }
 
-// Timeouts are how long the parts of an answer may take; 0 is the default of each.
+// Timeouts limit how long the parts of a response may take; 0 means the default for each.
 type Timeouts struct{ Header, FirstContent, Idle time.Duration }
 
-// over is t where it says something, else what is below.
+// over returns t, with unset timeouts taken from below.
 func (t Timeouts) over(below Timeouts) Timeouts {
 	return Timeouts{cmp.Or(t.Header, below.Header), cmp.Or(t.FirstContent, below.FirstContent), cmp.Or(t.Idle, below.Idle)}
 }
 
-// blank is a provider before its document is read.
+// blank returns a provider before its document is read.
 func blank(name string) Provider {
 	return Provider{Name: name, Adapter: "openai", Weight: 1}
 }
 
-// model is where the model with an id stands, or where it comes to stand.
+// model returns the model with an ID, adding it if necessary.
 func (p *Provider) model(id string) *Model {
 	i := slices.IndexFunc(p.Models, func(m Model) bool { return m.ID == id })
 	if i < 0 {
@@ -154,13 +155,13 @@ func (p *Provider) model(id string) *Model {
 	return &p.Models[i]
 }
 
-// Parse reads and checks one document of a provider. The error is Faults: all
-// that is wrong with it, each with its line.
+// Parse reads and checks one provider's document. The error is of type Faults and lists
+// everything that is wrong with it, with line numbers.
 func Parse(file string, text []byte) (Provider, error) {
 	r := newReader(file)
 	p := blank("")
 	if len(text) > maxText {
-		text = text[:maxText+1] // is refused below, and need not be copied for that
+		text = text[:maxText+1] // refused below, so there is no need to copy the rest
 	}
 	r.document(string(text), func(path string, n node) { r.provider(path, n, &p, sourceCatalog) })
 	if len(r.faults) == 0 && p.Name == "" {
@@ -169,23 +170,23 @@ func Parse(file string, text []byte) (Provider, error) {
 	return p, r.faults.err()
 }
 
-// provider reads a document over p and checks what came of it.
+// provider reads a document over p and checks the result.
 func (r *reader) provider(path string, n node, p *Provider, source string) {
 	d := document{reader: r, p: p, source: source, models: make(map[string]int)}
 	d.read(path, n)
 	d.check(path)
 }
 
-// loaded is a provider with what is needed to report a fault of it later.
+// loaded is a provider with what is needed to report faults in it later.
 type loaded struct {
 	Provider
 	reader *reader
 	path   string
-	stored bool    // an administrator has described it
-	rest   *unread // nil where all was read
+	stored bool    // an administrator described it
+	rest   *unread // nil if everything was parsed
 }
 
-// from is who describes a provider.
+// from returns who describes a provider.
 func (l *loaded) from() string {
 	switch {
 	case l.stored:
@@ -196,9 +197,9 @@ func (l *loaded) from() string {
 	return "built-in"
 }
 
-// operatorProviders reads the section "providers:" of the operator's
-// configuration over the built-in documents: by name, or as a list of documents
-// that have one. Those that are new must be complete.
+// operatorProviders reads the section "providers:" of the operator's configuration over the
+// built-in documents: keyed by name, or as a list of documents that contain one. New
+// providers must be complete.
 func (r *reader) operatorProviders(text string, all []loaded) []loaded {
 	r.section(text, "providers", func(path string, n node) {
 		if _, ok := n.(ast.ArrayNode); ok {
@@ -216,13 +217,13 @@ func (r *reader) operatorProviders(text string, all []loaded) []loaded {
 	return all
 }
 
-// operatorDocument reads one document that has a name.
+// operatorDocument reads one document that contains a name.
 func (r *reader) operatorDocument(text string, all []loaded) []loaded {
 	r.document(text, func(path string, n node) { all = r.named(path, n, all) })
 	return all
 }
 
-// named is overlay for a document that has a name.
+// named calls overlay for a document that contains a name.
 func (r *reader) named(path string, n node, all []loaded) []loaded {
 	var name string
 	r.member(path, n, "name", scalar(r, &name, providerName))
@@ -245,8 +246,8 @@ func (r *reader) overlay(path string, n node, name string, all []loaded) []loade
 	return all
 }
 
-// newerPrices reads a file of newer prices over the built-in documents. It says
-// nothing of a provider but what its models cost.
+// newerPrices reads a file of newer prices over the built-in documents. It says nothing about
+// a provider except what its models cost.
 func (r *reader) newerPrices(text string, all []loaded) []loaded {
 	r.document(text, func(_ string, n node) {
 		r.object("", n, map[string]read{"providers": func(path string, n node) {

@@ -19,9 +19,8 @@ import (
 	"tallyroute/providers/vertex"
 )
 
-// quirks reads the declared differences of a provider, or of one of its models, from
-// the OpenAI format, over those that are known of it: lists add up,
-// and an empty one takes back what was there.
+// quirks reads how a provider, or one of its models, differs from the OpenAI format, over
+// what is already known: lists add up, and an empty list clears the earlier entries.
 func (d document) quirks(to *providers.Quirks) read {
 	return func(path string, n node) {
 		q := providers.Quirks{NoStreamUsage: to.NoStreamUsage, Alternate: to.Alternate}
@@ -78,10 +77,10 @@ func (d document) quirks(to *providers.Quirks) read {
 	}
 }
 
-// samplings are the ways in which a model can be told to sample.
+// samplings lists the rules for which sampling settings a model accepts.
 var samplings = []string{providers.SamplingAny, providers.SamplingNever, providers.SamplingSingle, providers.SamplingUnreasoned}
 
-// jsonText is a value that is written as JSON.
+// jsonText accepts a value written as JSON.
 func jsonText(s string) (string, error) {
 	if len(s) > 500 || !json.Valid([]byte(s)) {
 		return "", errors.New(`want a value in JSON, such as '{"type":"disabled"}'`)
@@ -89,7 +88,7 @@ func jsonText(s string) (string, error) {
 	return s, nil
 }
 
-// checkQuirks finds settings that the provider's wire format does not read.
+// checkQuirks finds settings that the provider's wire format ignores.
 func (d document) checkQuirks(path string) {
 	reads := formats()[d.p.Adapter].settings
 	check := func(path, of string, q providers.Quirks) {
@@ -105,12 +104,12 @@ func (d document) checkQuirks(path string) {
 	}
 }
 
-// classes are those that a provider may declare members to be of.
+// classes are those that a provider may assign to members.
 var classes = []providers.Class{providers.Free, providers.Refused, providers.Selects, providers.Stored}
 
-// members reads what the members mean that a provider takes: lists of their names, by
-// their class or by the meter that charges for them. NAME=VALUE is one value of a
-// member, NAME<=BOUND a priced one whose units the member BOUND of it bounds.
+// members reads the meaning of the members that a provider accepts: lists of their names, by
+// their class or by the meter that charges for them. NAME=VALUE stands for one value of a
+// member; NAME<=BOUND for a priced member whose units are limited by its member BOUND.
 func (d document) members(into *providers.Members) read {
 	return func(path string, n node) {
 		var lines []providers.Line
@@ -133,7 +132,7 @@ func (d document) members(into *providers.Members) read {
 	}
 }
 
-// memberPath is a name of the table of members.
+// memberPath accepts a name in the table of members.
 func memberPath(s string) (string, error) {
 	if !made(s, lowerLetters+strings.ToUpper(lowerLetters)+digits+"_.$-=:*<", 128) {
 		return "", errors.New("want a member such as plugins, provider.sort, tools.web_search<=max_uses or speed=standard")
@@ -141,7 +140,7 @@ func memberPath(s string) (string, error) {
 	return s, nil
 }
 
-// bounds reads the least and the most of members that are numbers.
+// bounds reads the minimum and maximum of numeric members.
 func (d document) bounds(into *map[string]providers.Bound) read {
 	return func(path string, n node) {
 		all := make(map[string]providers.Bound)
@@ -163,7 +162,7 @@ func (d document) bounds(into *map[string]providers.Bound) read {
 	}
 }
 
-// number is a number as JSON has it.
+// number accepts a number as JSON writes it.
 func number(s string) (string, error) {
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil || f != f || strings.Trim(s, "-.0123456789") != "" || strings.HasPrefix(s, ".") || strings.HasSuffix(s, ".") {
@@ -172,8 +171,7 @@ func number(s string) (string, error) {
 	return s, nil
 }
 
-// messageMember is the name of a member of a message that may be changed, or of its
-// calls.
+// droppedMember accepts the name of a member of a request, or of its tools.
 func droppedMember(s string) (string, error) {
 	_, err := memberName(strings.TrimPrefix(s, "tools."))
 	return s, err
@@ -194,10 +192,10 @@ func apiVersion(s string) (string, error) {
 	return s, nil
 }
 
-// placeholder is where the value of a variable goes in a base URL.
+// placeholder matches where the value of a variable goes in a base URL.
 var placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
 
-// variables are references to what differs between accounts, for the base URL.
+// variables reads references to what differs between accounts, for the base URL.
 func (d document) variables(path string, n node) {
 	table(d.reader, &d.p.Variables, credential)(path, n)
 	for _, name := range sortedKeys(d.p.Variables) {
@@ -207,7 +205,7 @@ func (d document) variables(path string, n node) {
 	}
 }
 
-// sample is a base URL as it may look with all of its variables.
+// sample returns the base URL with each variable replaced by a sample value.
 func (p Provider) sample() (string, error) {
 	for _, at := range placeholder.FindAllString(p.BaseURL, -1) {
 		if _, ok := p.Variables[strings.Trim(at, "{}")]; !ok {
@@ -217,7 +215,7 @@ func (p Provider) sample() (string, error) {
 	return placeholder.ReplaceAllString(p.BaseURL, "x"), nil
 }
 
-// variable is a value that cannot lead elsewhere than a plain word would.
+// variable accepts a plain word, which can't redirect a base URL to another place.
 func variable(s string) (string, error) {
 	if s == "" || len(s) > 100 || strings.Trim(strings.ToLower(s), lowerLetters+digits+"-_.") != "" || strings.Trim(s, ".") == "" ||
 		strings.Contains(s, "..") {
@@ -226,19 +224,19 @@ func variable(s string) (string, error) {
 	return s, nil
 }
 
-// format is a wire format and the settings among the quirks that it reads. The
-// others hold for every format: they change the request before a codec sees it.
+// format is a wire format and the settings among the quirks that it reads. All other settings
+// apply to every format, because they change the request before a codec sees it.
 type format struct {
 	adapter  func() providers.Adapter
 	settings []string
 }
 
-// openAI are the settings of the OpenAI format.
+// openAI returns the settings of the OpenAI format.
 func openAI(more ...string) []string {
 	return append([]string{"path", "max_tokens", "no_stream_usage", "vectors"}, more...)
 }
 
-// formats are the wire formats there are. A new one is a line here.
+// formats returns all wire formats. A new one is a line here.
 func formats() map[string]format {
 	return map[string]format{
 		"anthropic":      {anthropic.New, []string{"path"}},
@@ -255,10 +253,10 @@ func formats() map[string]format {
 	}
 }
 
-// Adapters are the names of the wire formats there are, sorted.
+// Adapters returns the names of all wire formats, sorted.
 func Adapters() []string { return adapterNames() }
 
-// settings are those of the quirks that are set, by their names here.
+// settings returns the names of the format-specific quirks that are set.
 func settings(q providers.Quirks) (list []string) {
 	for _, s := range []struct {
 		name string

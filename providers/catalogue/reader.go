@@ -14,24 +14,24 @@ import (
 	"tallyroute/providers/nearest"
 )
 
-// reader collects all that is wrong with one YAML text. The library's own
-// decoder stops at the first fault and quotes the text around it, which may
-// hold a credential, so only its parser is used.
+// reader collects everything that is wrong with one YAML text. The library's own decoder
+// stops at the first fault and quotes the surrounding text, which may hold a credential, so
+// only its parser is used.
 type reader struct {
 	file   string
-	lines  map[string]int // path → line, for faults that are found later
+	lines  map[string]int // path → line, for faults found later
 	faults Faults
 }
 
-// read takes the node at a path to where it belongs.
+// read stores the value of the node at a path.
 type read func(path string, n ast.Node)
 
 func newReader(file string) *reader {
 	return &reader{file: file, lines: make(map[string]int)}
 }
 
-// fault records a problem at a path; its line is that of the path or of the
-// nearest one above it that stands in the text.
+// fault records a problem at a path. Its line is that of the path, or of the nearest parent
+// that occurs in the text.
 func (r *reader) fault(path, format string, args ...any) {
 	f := Fault{File: r.file, Path: path, Problem: fmt.Sprintf(format, args...)}
 	for p := path; f.Line == 0; p = p[:max(strings.LastIndexByte(p, '.'), strings.LastIndexByte(p, '['), 0)] {
@@ -43,7 +43,7 @@ func (r *reader) fault(path, format string, args ...any) {
 	r.faults = append(r.faults, f)
 }
 
-// document parses text, which must be one document, and reads it.
+// document parses text, which must be a single document, and reads it.
 func (r *reader) document(text string, into read) {
 	if problem := suspicious(text); problem != "" {
 		r.fault("", "%s", problem)
@@ -64,13 +64,13 @@ func (r *reader) document(text string, into read) {
 	}
 }
 
-// section reads one member of the operator's configuration. The others are not of
+// section reads one member of the operator's configuration. The other members do not concern
 // the catalogue.
 func (r *reader) section(text, name string, into read) {
 	r.document(text, func(path string, n node) { r.member(path, n, name, into) })
 }
 
-// syntax records that a text is not YAML.
+// syntax records that a text is not valid YAML.
 func (r *reader) syntax(err error) {
 	f := Fault{File: r.file, Problem: "not valid YAML"}
 	var at yaml.Error
@@ -83,8 +83,8 @@ func (r *reader) syntax(err error) {
 	r.faults = append(r.faults, f)
 }
 
-// value hands n on unless it is nothing, which leaves what was there before, or
-// stands for something that is written elsewhere.
+// value passes n on, unless it is null, which leaves the earlier value in place, or refers to
+// something written elsewhere, which is a fault.
 func (r *reader) value(path string, n ast.Node, into read) {
 	if tk := n.GetToken(); tk != nil && r.lines[path] == 0 {
 		r.lines[path] = tk.Position.Line
@@ -98,7 +98,7 @@ func (r *reader) value(path string, n ast.Node, into read) {
 	}
 }
 
-// object reads a mapping whose members are known.
+// object reads a mapping with a fixed set of members.
 func (r *reader) object(path string, n ast.Node, members map[string]read) {
 	r.mapping(path, n, func(path, name string, n ast.Node) {
 		into, ok := members[name]
@@ -110,7 +110,7 @@ func (r *reader) object(path string, n ast.Node, members map[string]read) {
 	})
 }
 
-// member reads one member ahead of the others, where there is such a one.
+// member reads one member ahead of the others, if it is present.
 func (r *reader) member(path string, n ast.Node, name string, into read) {
 	if m, ok := n.(ast.MapNode); ok {
 		for it := m.MapRange(); it.Next(); {
@@ -122,7 +122,7 @@ func (r *reader) member(path string, n ast.Node, name string, into read) {
 	}
 }
 
-// mapping reads a mapping with any members.
+// mapping reads a mapping with arbitrary members.
 func (r *reader) mapping(path string, n ast.Node, each func(path, name string, n ast.Node)) {
 	m, ok := n.(ast.MapNode)
 	if !ok {
@@ -161,8 +161,8 @@ func (r *reader) list(each read) read {
 	}
 }
 
-// scalar reads one word, as it is written, through parse. What parse refuses is
-// repeated only by parse itself.
+// scalar reads a single value, as written, through parse. A refused value appears in a
+// message only if parse puts it there.
 func scalar[T any](r *reader, into *T, parse func(string) (T, error)) read {
 	return func(path string, n ast.Node) {
 		word, ok := n.(ast.ScalarNode)
@@ -183,7 +183,7 @@ func scalar[T any](r *reader, into *T, parse func(string) (T, error)) read {
 	}
 }
 
-// words reads a list of single values in place of the ones before.
+// words reads a list of single values, which replaces the earlier one.
 func words(r *reader, into *[]string, parse func(string) (string, error)) read {
 	return func(path string, n ast.Node) {
 		*into = []string{}
@@ -195,7 +195,7 @@ func words(r *reader, into *[]string, parse func(string) (string, error)) read {
 	}
 }
 
-// table reads a mapping from names to single values, over the ones before.
+// table reads a mapping from names to single values, on top of the earlier ones.
 func table(r *reader, into *map[string]string, parse func(string) (string, error)) read {
 	return func(path string, n ast.Node) {
 		all := maps.Clone(*into)
@@ -213,7 +213,7 @@ func table(r *reader, into *map[string]string, parse func(string) (string, error
 	}
 }
 
-// shorten keeps what was written where it does not belong from filling a page.
+// shorten keeps a misplaced text from filling a page of messages.
 func shorten(s string) string {
 	const most = 40
 	s = strings.Map(func(c rune) rune {
@@ -228,9 +228,8 @@ func shorten(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-// What a text may have at most. The YAML parser takes time that grows with the
-// square of what is in one group, and stack with every level; levels that
-// are made by dashes or indentation are bounded by the length of a line.
+// Limits on a text. The YAML parser takes time quadratic in the size of one group, and stack
+// for every level. The length of a line limits the levels made by dashes or indentation.
 const (
 	maxText     = 256 << 10
 	maxDepth    = 16
@@ -239,8 +238,8 @@ const (
 	maxLine     = 4 << 10
 )
 
-// suspicious says why text is not given to the YAML parser; "" where it is. It
-// looks at no more than the outward form and may refuse what is merely odd.
+// suspicious returns why a text is not given to the YAML parser; "" if it is. It looks only
+// at the outward form and may refuse texts that are merely unusual.
 func suspicious(text string) string {
 	if len(text) > maxText {
 		return fmt.Sprintf("larger than %d bytes", maxText)
@@ -276,8 +275,8 @@ func suspicious(text string) string {
 	return ""
 }
 
-// nesting is how deep within brackets text is at the end of line, or at its
-// deepest past the limit, given how deep it was before.
+// nesting returns the bracket depth at the end of a line, given the depth at its start. It
+// stops counting just past the limit.
 func nesting(line string, depth int) int {
 	for i := 0; i < len(line) && depth <= maxDepth; i++ {
 		switch line[i] {
@@ -290,16 +289,15 @@ func nesting(line string, depth int) int {
 	return depth
 }
 
-// Fault is one thing that is wrong with a document. It never repeats the value
-// of a credential.
+// Fault is one thing that is wrong with a document. It never contains a credential's value.
 type Fault struct {
 	File    string
-	Line    int    // 0 if there is none
-	Path    string // models[2].prices[0].since
+	Line    int    // 0 if unknown
+	Path    string // such as models[2].prices[0].since
 	Problem string
 }
 
-// String is the fault on one line: file:line: path: problem.
+// String returns the fault on one line: file:line: path: problem.
 func (f Fault) String() string {
 	s := f.File
 	if f.Line > 0 {
@@ -330,7 +328,7 @@ func (f Faults) Error() string {
 	return fmt.Sprintf("catalogue: %d %s%s", len(f), noun, strings.Join(lines, ""))
 }
 
-// err is nil where there is no fault.
+// err returns nil if there are no faults.
 func (f Faults) err() error {
 	if len(f) == 0 {
 		return nil

@@ -11,15 +11,15 @@ import (
 	"tallyroute/providers/catalogue/published"
 )
 
-// Rate is one rate of a price, by the name that it has in a document; a rate of
-// a tier has that in front: "batch prompt", "over 200000 completion".
+// Rate is one rate of a price, by its name in a document; for a tier's rate, the tier comes
+// first: "batch prompt", "over 200000 completion".
 type Rate struct {
 	Name string
-	Rate billing.Money // of a million tokens; of "request" and of other meters, for each
+	Rate billing.Money // per million tokens; for "request" and other meters, per unit
 }
 
-// Rates are all rates of prices that hold together, the standard ones first. A
-// kind without a rate of its own is left out.
+// Rates returns all rates of prices that apply together, the standard ones first. Kinds
+// without a rate of their own are left out.
 func Rates(prices []billing.Price) (list []Rate) {
 	for _, p := range prices {
 		prefix := ""
@@ -42,7 +42,7 @@ func Rates(prices []billing.Price) (list []Rate) {
 	return list
 }
 
-// FeesOf are what units of meters cost beside prices that hold together.
+// FeesOf returns what the units of meters cost alongside prices that apply together.
 func FeesOf(prices []billing.Price) (list []Rate) {
 	if len(prices) == 0 {
 		return nil
@@ -53,22 +53,22 @@ func FeesOf(prices []billing.Price) (list []Rate) {
 	return list
 }
 
-// Change is a price that a published list has otherwise than the catalogue.
+// Change is a price on which a published list differs from the catalogue.
 type Change struct {
 	Offer    Offer
-	Now, New []billing.Price // New has since, source and all else that a price has
-	Left     []string        // what the list has besides, and is not taken over
-	Far      string          // why the change is refused unless it is forced; "" where it is not
+	Now, New []billing.Price // New is complete, with since, source and ID
+	Left     []string        // what else the list contains that is not adopted
+	Far      string          // why the change is refused unless forced; "" if it is not
 }
 
-// Renew compares an offer with what a list says of it and makes a new price of
-// the differences, in force from since on, or from now on where the price of
-// today began as late as that. It reports false if there is nothing to change.
-// A price that is not a list price is never replaced.
+// Renew compares an offer with what a list says about it and makes a new price of the
+// differences. It takes effect at since, or now if the current price took effect at since or
+// later. It returns false if there is nothing to change. A price that is not a list price
+// is never replaced.
 func Renew(o Offer, e published.Entry, since, now time.Time) (Change, bool) {
 	c := Change{Offer: o, Now: o.Price(now), Left: e.Left}
 	free := len(e.Prices) > 0 && e.Prices[0].Input == 0 && e.Prices[0].Output == 0
-	if free && len(c.Now) == 0 { // a list has 0 where it knows none
+	if free && len(c.Now) == 0 { // lists say 0 when they know no price
 		c.Left = append(slices.Clone(e.Left), "0 where no price is known")
 		return c, false
 	}
@@ -82,7 +82,7 @@ func Renew(o Offer, e published.Entry, since, now time.Time) (Change, bool) {
 	if n := len(o.Prices); n > 0 && !since.After(o.Prices[n-1].Since) {
 		since = now.UTC().Truncate(time.Second)
 		if last := o.Prices[n-1].Since; !since.After(last) {
-			since = last.Add(time.Second) // two prices of a model begin at different times
+			since = last.Add(time.Second) // two prices of a model can't start at the same time
 		}
 	}
 	for i := range c.New {
@@ -94,7 +94,7 @@ func Renew(o Offer, e published.Entry, since, now time.Time) (Change, bool) {
 	return c, true
 }
 
-// far is why a change is not believed.
+// far returns why a change is implausible; "" if it is not.
 func far(now, fresh []billing.Price) string {
 	if len(now) == 0 {
 		return ""
@@ -111,9 +111,9 @@ func far(now, fresh []billing.Price) string {
 	return ""
 }
 
-// merged is what a list says, with what it does not say as it was where the list
-// agrees on the prompt and the completion: lists differ in the kinds and tiers
-// that they know, and one that says less does not say that there is no more.
+// merged returns the list's prices. If they agree with ours on the prompt and the completion,
+// whatever the list leaves out stays as it was: lists differ in the kinds and tiers that they
+// cover, and a missing one does not mean that it no longer exists.
 func merged(now, fresh []billing.Price) []billing.Price {
 	list := slices.Clone(fresh)
 	if len(now) == 0 || now[0].Input != fresh[0].Input || now[0].Output != fresh[0].Output {
@@ -142,7 +142,7 @@ func merged(now, fresh []billing.Price) []billing.Price {
 	return list
 }
 
-// WritePrices writes a file of newer prices: of each offer, all of them.
+// WritePrices writes a file of newer prices, with all prices of each offer.
 func WritePrices(offers []Offer) string {
 	var b strings.Builder
 	b.WriteString("# Newer prices, written by tallyroute catalogue update. They are read over the\n" +
@@ -167,8 +167,8 @@ func WritePrices(offers []Offer) string {
 	return b.String()
 }
 
-// writePrice writes prices that hold together; before is the standard price that
-// they follow.
+// writePrice writes prices that apply together; before is the standard price that they
+// replace.
 func writePrice(b *strings.Builder, tiers []billing.Price, before *billing.Price) {
 	base := tiers[0]
 	since := base.Since.UTC().Format(time.RFC3339)

@@ -14,18 +14,18 @@ import (
 	"tallyroute/providers/nearest"
 )
 
-// alias is a name for several models: those that are listed, or every one that
-// fulfils the conditions.
+// alias is a name for several models: the ones listed, or every model that meets the
+// conditions.
 type alias struct {
 	name       string
 	path       string
-	models     []string // names as model or provider/model
+	models     []string // model or provider/model
 	every      bool
-	minContext int64  // of every
-	otherwise  string // a model, where no other is there
+	minContext int64  // a condition if every is set
+	otherwise  string // the model to use if no other is available
 }
 
-// autoAlias is what "auto" stands for unless the operator says otherwise.
+// autoAlias returns the meaning of "auto" unless the operator defines it.
 func autoAlias(otherwise string) alias {
 	return alias{name: "auto", every: true, minContext: 16_000, otherwise: otherwise}
 }
@@ -77,16 +77,16 @@ func targetName(s string) (string, error) {
 	return s, nil
 }
 
-// route is what a name stands for.
+// route is what a name resolves to.
 type route struct {
-	targets []providers.Target // by provider and model; never changed
+	targets []providers.Target // by provider and model; never modified
 	pinned  bool
 }
 
-// names makes every name known that can be asked for. Where two would be
-// alike, aliases come before models, and our names before the providers' own.
-// Of those, names with a slash are known only behind their provider: what looks
-// like another provider's model must not be served by this one.
+// names registers every name that can be requested. If names collide, aliases win over
+// models, and our names over the providers' own. A provider's own name with a slash is known
+// only with the provider in front: what looks like another provider's model must not be
+// served by this one.
 func (b *builder) names(r *reader, aliases []alias, all []loaded) {
 	known := knownNames(all)
 	models, variants := make(map[string][]providers.Target), make(map[string][]providers.Target)
@@ -98,7 +98,7 @@ func (b *builder) names(r *reader, aliases []alias, all []loaded) {
 		}
 		models[t.Name()] = []providers.Target{t}
 	}
-	for name, targets := range variants { // where the provider has only variants
+	for name, targets := range variants { // if the provider has only variants of the model
 		if models[name] == nil {
 			models[name] = targets
 		}
@@ -127,7 +127,7 @@ func (b *builder) names(r *reader, aliases []alias, all []loaded) {
 	}
 }
 
-// add makes a name known that is not known yet.
+// add registers a name unless it is already taken.
 func (b *builder) add(name string, targets []providers.Target) {
 	if _, ok := b.routes[name]; ok || len(targets) == 0 {
 		return
@@ -136,8 +136,8 @@ func (b *builder) add(name string, targets []providers.Target) {
 	b.routes[name] = route{targets: targets, pinned: provider == targets[0].Provider && name != provider}
 }
 
-// members are the targets of an alias. A model that no configured provider has
-// is left out; one that nobody has is a fault.
+// members returns the targets of an alias. A model that no configured provider offers is left
+// out; one that no provider offers at all is a fault.
 func (b *builder) members(r *reader, a alias, models map[string][]providers.Target, known []string) (targets []providers.Target) {
 	for _, t := range b.targets {
 		if a.every && t.Context >= a.minContext && t.Weight > 0 && t.Serves(providers.Chat) {
@@ -154,7 +154,7 @@ func (b *builder) members(r *reader, a alias, models map[string][]providers.Targ
 	return slices.CompactFunc(targets, func(a, b providers.Target) bool { return a.Name() == b.Name() })
 }
 
-// knownNames are the models of all providers, configured or not.
+// knownNames returns the names of the models of all providers, configured or not.
 func knownNames(all []loaded) (names []string) {
 	for _, l := range all {
 		for _, name := range l.names() {
@@ -165,16 +165,16 @@ func knownNames(all []loaded) (names []string) {
 	return slices.Compact(names)
 }
 
-// Resolve finds the targets behind an alias, a model or provider/model; the
-// last is pinned. Providers' own names for their models are understood as
-// well. The targets are shared and must not be changed.
+// Resolve finds the targets behind an alias, a model or provider/model; the last form is
+// pinned. Providers' own names for their models are accepted too. The targets are shared and
+// must not be modified.
 func (c *Catalogue) Resolve(name string) (targets []providers.Target, pinned, ok bool) {
 	r, ok := c.routes[name]
 	return r.targets, r.pinned, ok
 }
 
-// Nearest is the known name most like the one given, among those that may be
-// shown; "" where none is near. A provider in front counts for little.
+// Nearest returns the known name most similar to the given one, among those that may be
+// shown; "" if none is close. A missing provider prefix adds little to the distance.
 func (c *Catalogue) Nearest(name string, may func(string) bool) string {
 	type candidate struct {
 		name     string
@@ -201,8 +201,8 @@ func (c *Catalogue) Nearest(name string, may func(string) bool) string {
 	return ""
 }
 
-// Prices are those of every provider that takes part, old ones included.
+// Prices returns the prices of every provider that takes part, including old ones.
 func (c *Catalogue) Prices() []billing.Price { return slices.Clone(c.prices) }
 
-// Providers are all that are known, by name.
+// Providers returns all known providers, by name.
 func (c *Catalogue) Providers() []Status { return slices.Clone(c.statuses) }

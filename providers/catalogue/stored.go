@@ -19,16 +19,16 @@ import (
 // StoredPrefix begins references to credentials that administrators have stored.
 const StoredPrefix = "stored:"
 
-// unstored is the reference of a provider for which none is stored yet.
+// unstored is the reference of a provider for which no credential is stored yet.
 const unstored = StoredPrefix
 
 // Stored is a provider that an administrator has described.
 type Stored struct {
 	Name string
-	Text string // as a file of its own would be, without references to secrets
+	Text string // in the form of a file of its own, without references to secrets
 }
 
-// JSON is a document in YAML as JSON. Its error does not repeat the text, which may hold a
+// JSON converts a YAML document to JSON. The error does not repeat the text, which may hold a
 // credential by mistake.
 func JSON(text []byte) (json.RawMessage, error) {
 	raw, err := yaml.YAMLToJSON(text)
@@ -38,15 +38,15 @@ func JSON(text []byte) (json.RawMessage, error) {
 	return raw, nil
 }
 
-// file is how faults name it.
+// file returns the name that faults use for it.
 func (s Stored) file() string { return "stored provider " + s.Name }
 
-// FaultsOf are those of a stored provider.
+// FaultsOf returns the faults of a stored provider.
 func (f Faults) FaultsOf(name string) Faults {
 	return slices.DeleteFunc(slices.Clone(f), func(one Fault) bool { return one.File != Stored{Name: name}.file() })
 }
 
-// Described are the providers that a configuration describes.
+// Described returns the names of the providers that a configuration describes.
 func Described(text string) (names []string) {
 	r := newReader("")
 	for _, l := range r.operatorProviders(text, nil) {
@@ -70,7 +70,7 @@ func (r *reader) storedProvider(s Stored, all []loaded) []loaded {
 		all = r.overlay(path, n, s.Name, all)
 	})
 	if l := &all[i]; l.BaseURL != was && l.Auth.Kind != authNone {
-		// What belongs to one host is not sent to another because somebody who may not read it says so.
+		// A credential of one host must not be sent to another by someone who may not read it.
 		l.Auth.Secret, l.Auth.Identity, l.Credentials = unstored, "", nil
 		if l.Auth.Kind == authAWS {
 			l.Auth.Access, l.Auth.Session = unstored, ""
@@ -80,8 +80,8 @@ func (r *reader) storedProvider(s Stored, all []loaded) []loaded {
 	return all
 }
 
-// refersToNothing refuses what would have the router send what its host knows to where a
-// document says: only who writes the configuration may name that.
+// refersToNothing refuses settings that would make the router send its host's secrets to
+// wherever a document says. Only those who write the configuration may name them.
 func (r *reader) refersToNothing(path string, n node) {
 	const why = "only the configuration may refer to secrets and identities of its host: leave it out, and store a credential"
 	for _, name := range []string{"api_key", "credentials", "variables", "key_admin"} {
@@ -99,8 +99,8 @@ func (r *reader) refersToNothing(path string, n node) {
 	})
 }
 
-// addStored puts the stored credentials of a provider beside its own. One that stands alone
-// may be missing.
+// addStored adds a provider's stored credentials to its own. If a provider has only one of
+// its own, that one may be missing.
 func (b *builder) addStored(ctx context.Context, l *loaded, missing error) {
 	stored := b.stored[l.Name]
 	if len(stored) == 0 || l.Auth.Kind == authNone || l.Auth.Identity != "" {
@@ -108,7 +108,7 @@ func (b *builder) addStored(ctx context.Context, l *loaded, missing error) {
 	}
 	for _, ref := range []string{l.Auth.Tenant, l.Auth.Client} {
 		if _, err := b.secrets(ctx, ref); ref != "" && err != nil {
-			return // it takes more than a secret
+			return // it needs more than a secret
 		}
 	}
 	l.Credentials = slices.Clone(l.Credentials)
@@ -118,37 +118,37 @@ func (b *builder) addStored(ctx context.Context, l *loaded, missing error) {
 	l.Credentials = append(l.Credentials, stored...)
 }
 
-// CredentialStatus is a credential of the documents and the configuration.
+// CredentialStatus describes a credential from the documents or the configuration.
 type CredentialStatus struct {
 	Provider string
-	Name     string // as rows of the ledger name it; "" is the only one of its provider
+	Name     string // the name in ledger rows; "" for the only one of its provider
 	Owner    string
-	Refers   string // to where it is
+	Refers   string // the place that it refers to
 	Weight   int
-	Why      string // it is not there
+	Why      string // why it is not available
 }
 
-// Credentials are those of the documents and of the configuration: those that are there,
-// and those that the configuration names.
+// Credentials returns the credentials from the documents and the configuration: available
+// ones, and all that the configuration names.
 func (c *Catalogue) Credentials() []CredentialStatus { return slices.Clone(c.credentials) }
 
-// AdminAPI is where a provider makes keys.
+// AdminAPI is where a provider creates keys.
 type AdminAPI struct {
 	KeyAdmin
 	BaseURL string
 	Private bool
 }
 
-// KeyAdmin is the admin API of a provider, if the configuration names one.
+// KeyAdmin returns the admin API of a provider, if the configuration names one.
 func (c *Catalogue) KeyAdmin(provider string) (AdminAPI, bool) {
 	a, ok := c.admins[provider]
 	return a, ok
 }
 
-// errPair is a stored credential of AWS that is not one.
+// errPair reports a stored AWS credential of the wrong form.
 var errPair = errors.New("auth: want ACCESS_KEY_ID:SECRET_ACCESS_KEY, or those two and :SESSION_TOKEN")
 
-// pair are the keys of AWS in one stored secret.
+// pair returns the AWS keys in one stored secret.
 func pair(region string, from auth.Source) auth.Keys {
 	part := func(i int) auth.Source {
 		return func(ctx context.Context) (string, error) {
@@ -169,7 +169,7 @@ func pair(region string, from auth.Source) auth.Keys {
 	return auth.Keys{Region: region, Access: part(0), Secret: part(1), Session: part(2)}
 }
 
-// Takes refuses the text of a credential with which a provider cannot be called.
+// Takes returns an error if a provider can't be called with the given credential.
 func (c *Catalogue) Takes(provider, text string) error {
 	a, known := c.auths[provider]
 	switch {
@@ -187,8 +187,8 @@ func (c *Catalogue) Takes(provider, text string) error {
 	return nil
 }
 
-// Cheapest is the model of a provider that chats for the least, as its output is priced;
-// one without a price, where there is no other.
+// Cheapest returns the chat model of a provider with the cheapest output, or one without a
+// price if there is no other.
 func (c *Catalogue) Cheapest(provider string) (best providers.Target, ok bool) {
 	var least billing.Money
 	for _, name := range c.names {

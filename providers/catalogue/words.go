@@ -13,7 +13,7 @@ import (
 	"tallyroute/providers/nearest"
 )
 
-// How a provider takes its credential.
+// The ways in which a provider accepts its credential.
 const (
 	authBearer = "bearer"
 	authHeader = "header"
@@ -21,7 +21,7 @@ const (
 	authGoogle = "google"
 	authEntra  = "entra"
 	authNone   = "none"
-	// These two take a token of somebody else.
+	// These two exchange an identity provider's token for their own.
 	authOpenAI    = "openai"
 	authAnthropic = "anthropic"
 )
@@ -30,7 +30,7 @@ func adapterNames() []string { return sortedKeys(formats()) }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// plain is any word that can be printed.
+// plain accepts any printable text.
 func plain(s string) (string, error) {
 	if len(s) > 256 || strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f }) {
 		return "", errors.New("want at most 256 bytes without control characters")
@@ -38,11 +38,11 @@ func plain(s string) (string, error) {
 	return s, nil
 }
 
-// credential is not looked at here: what refers to one is known where it is
-// resolved. Its faults must not repeat it.
+// credential accepts anything: references are checked where they are resolved, and faults
+// must not repeat a credential.
 func credential(s string) (string, error) { return s, nil }
 
-// credentialName is not a number, which is a place in the list.
+// credentialName refuses a number, which would be read as a position in the list.
 func credentialName(s string) (string, error) {
 	if !CredentialName(s) {
 		return "", errors.New("want 1 to 64 letters, digits, -, _ and ., and not a number alone")
@@ -50,7 +50,7 @@ func credentialName(s string) (string, error) {
 	return s, nil
 }
 
-// CredentialName reports a name that a credential may have.
+// CredentialName reports whether a credential may have this name.
 func CredentialName(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(strings.ToLower(s), lowerLetters+digits+"-_.") == "" && strings.Trim(s, digits) != ""
 }
@@ -88,7 +88,7 @@ func between(least, most int64) func(string) (int, error) {
 	}
 }
 
-// tokens is a number of tokens, also as 16k or 1m.
+// tokens accepts a number of tokens, which may be written as 16k or 1m.
 func tokens(s string) (int64, error) {
 	const most = 1_000_000_000
 	digits, unit := s, int64(1)
@@ -129,7 +129,7 @@ func providerName(s string) (string, error) {
 	return s, nil
 }
 
-// ProviderName refuses a name that a provider cannot have.
+// ProviderName returns an error for a name that a provider can't have.
 func ProviderName(s string) error {
 	_, err := providerName(s)
 	return err
@@ -149,7 +149,7 @@ func upstreamName(s string) (string, error) {
 	return s, nil
 }
 
-// memberName is the name of a member of a request that may be changed.
+// memberName accepts the name of a request member that may be changed.
 func memberName(s string) (string, error) {
 	if !made(s, lowerLetters+digits+"_", 64) {
 		return "", errors.New("want the name of a member of a request")
@@ -189,7 +189,7 @@ func headerValue(s string) (string, error) {
 	return s, nil
 }
 
-// reserved are headers that carry a credential or that the client itself sets.
+// reserved reports whether a header carries a credential or is set by the client itself.
 func reserved(name string) bool {
 	return slices.Contains([]string{
 		"Authorization", "Proxy-Authorization", "Cookie", "X-Api-Key", "Api-Key", "X-Goog-Api-Key",

@@ -1,3 +1,3 @@
-// Package notify sends alerts to channels: webhooks, Slack, Microsoft Teams, PagerDuty
-// and e-mail. To send the same alert twice is no fault: its id is the same.
+// Package notify sends alerts to channels: webhooks, Slack, Microsoft Teams, PagerDuty and
+// e-mail. Sending an alert twice is harmless: its ID stays the same.
 package notify

@@ -19,15 +19,15 @@ import (
 // patience is how long one call may take.
 const patience = 10 * time.Second
 
-// Client is for channels that are reached by HTTP. It follows no redirect, since that
-// may lead anywhere, and goes by no proxy of the environment.
+// Client returns a client for channels that are reached over HTTP. It follows no redirects,
+// since they may lead anywhere, and ignores proxies in the environment.
 func Client() *http.Client {
 	d := &net.Dialer{Timeout: patience}
 	providers.PublicOnly(d)
 	return clientOf(d)
 }
 
-// PrivateClient is a Client that may reach addresses that are not public.
+// PrivateClient returns a Client that may also reach non-public addresses.
 func PrivateClient() *http.Client { return clientOf(&net.Dialer{Timeout: patience}) }
 
 func clientOf(d *net.Dialer) *http.Client {
@@ -41,7 +41,7 @@ func clientOf(d *net.Dialer) *http.Client {
 	}
 }
 
-// post sends a body as JSON. What it returns names no address, which may be a secret.
+// post sends a body as JSON. Its errors never contain the address, which may be a secret.
 func post(ctx context.Context, client *http.Client, url string, body any, sign func([]byte) http.Header) error {
 	raw, err := json.Marshal(body)
 	if err != nil {
@@ -60,14 +60,14 @@ func post(ctx context.Context, client *http.Client, url string, body any, sign f
 		return fmt.Errorf("notify: %w", cause(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 200)) // for the message alone
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 200)) // only for the message
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return fmt.Errorf("notify: it answered %d: %s", resp.StatusCode, strings.TrimSpace(string(text)))
 	}
 	return nil
 }
 
-// cause is an error of a call without the address that was called.
+// cause returns the error of a call without the address that was called.
 func cause(err error) error {
 	for {
 		of, ok := err.(interface{ Unwrap() error })
@@ -78,8 +78,8 @@ func cause(err error) error {
 	}
 }
 
-// Webhook posts alerts as JSON, signed as sink.Webhook signs. X-Tallyroute-Alert is the
-// id by which one that comes twice is told.
+// Webhook posts alerts as JSON, signed the way sink.Webhook signs. X-Tallyroute-Alert is the
+// ID that identifies duplicates.
 type Webhook struct {
 	URL    string
 	Secret string
@@ -96,12 +96,12 @@ func (w Webhook) Notify(ctx context.Context, n Message) error {
 	})
 }
 
-// Post posts anything else, signed alike.
+// Post posts anything else, signed the same way.
 func (w Webhook) Post(ctx context.Context, body any) error {
 	return post(ctx, w.Client, w.URL, body, func(raw []byte) http.Header { return sink.Signed(w.Secret, raw, w.Clock()) })
 }
 
-// Slack posts alerts to an incoming webhook of Slack.
+// Slack posts alerts to a Slack incoming webhook.
 type Slack struct {
 	URL    string
 	Client *http.Client
@@ -114,7 +114,7 @@ func (s Slack) Notify(ctx context.Context, n Message) error {
 	return post(ctx, s.Client, s.URL, map[string]any{"text": text, "unfurl_links": false}, nil)
 }
 
-// Teams posts alerts to a workflow of Microsoft Teams, as adaptive cards.
+// Teams posts alerts to a Microsoft Teams workflow, as adaptive cards.
 type Teams struct {
 	URL    string
 	Client *http.Client
@@ -143,7 +143,7 @@ func (t Teams) Notify(ctx context.Context, n Message) error {
 	}, nil)
 }
 
-// PagerDutyURL is where events of PagerDuty go, but for accounts in the EU.
+// PagerDutyURL is where PagerDuty events go, except for accounts in the EU.
 const PagerDutyURL = "https://events.pagerduty.com/v2/enqueue"
 
 // PagerDuty sends alerts as events of version 2.
@@ -153,7 +153,7 @@ type PagerDuty struct {
 	Client     *http.Client
 }
 
-// Notify triggers an incident of PagerDuty.
+// Notify triggers a PagerDuty incident.
 func (p PagerDuty) Notify(ctx context.Context, n Message) error {
 	details := map[string]string{"text": n.Text, "remedy": n.Remedy, "owner": n.Owner, "team": n.Team}
 	for name, value := range n.Data {
@@ -175,7 +175,7 @@ func shortened(text string, most int) string {
 	return strings.ToValidUTF8(text[:most-len("…")], "") + "…"
 }
 
-// body is an alert in lines, for people.
+// body returns an alert as lines for people.
 func body(n Message) string {
 	lines := []string{n.Text}
 	if n.Remedy != "" {

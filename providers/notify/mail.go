@@ -9,7 +9,7 @@ import (
 	"github.com/wneessen/go-mail"
 )
 
-// Owner stands in a list of addresses for whoever answers for what the alert is about.
+// Owner, in a list of addresses, stands for the person responsible for the alert's object.
 const Owner = "owner"
 
 // Mail sends alerts by SMTP.
@@ -18,17 +18,17 @@ type Mail struct {
 	To     []string // addresses, or Owner
 }
 
-// SMTP is a server that takes mail.
+// SMTP is a mail server.
 type SMTP struct {
 	Host     string
 	Port     int
 	TLS      string // starttls, tls or none
-	User     string // "" where none is needed
+	User     string // "" if no login is needed
 	Password string
 	From     string
 }
 
-// Notify sends an alert. Its Message-ID is made of its id.
+// Notify sends an alert. Its Message-ID is derived from the alert's ID.
 func (m Mail) Notify(ctx context.Context, n Message) error {
 	to := m.recipients(n)
 	if len(to) == 0 {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Message is an alert as a channel gets it; a webhook gets it in JSON.
+// Message is an alert as a channel receives it; a webhook receives it as JSON.
 type Message struct {
-	ID         string            `json:"id"` // the same in every channel and at every try
+	ID         string            `json:"id"` // the same in every channel and on every attempt
 	Kind       string            `json:"kind"`
 	Severity   string            `json:"severity"` // info, warning or critical
 	Object     string            `json:"object"`
@@ -16,11 +16,11 @@ type Message struct {
 	Remedy     string            `json:"remedy"` // what to do
 	TeamID     string            `json:"team_id,omitempty"`
 	Team       string            `json:"team,omitempty"`
-	Owner      string            `json:"owner,omitempty"` // the address of who answers for the object
+	Owner      string            `json:"owner,omitempty"` // the address of the person responsible for the object
 	Data       map[string]string `json:"data"`
 	OccurredAt time.Time         `json:"occurred_at"`
 	Try        int               `json:"try"`
 }
 
-// ErrNobody is that a message has nobody to go to: no other try would end better.
+// ErrNobody reports that a message has no recipient; retrying would not help.
 var ErrNobody = errors.New("notify: the object has no owner with an address")

@@ -1,5 +1,5 @@
-// Package secret turns references such as env:NAME and file:/path into
-// credentials. It owns where they are read from and that they do not print; it
-// does not own what they are for, and it keeps none. What services keep, such as
-// vault:kv/data/path#field, package manager reads.
+// Package secret turns references such as env:NAME and file:/path into credentials. It owns
+// where they are read from, and ensures that they are never printed. It does not know what
+// they are for, and stores none. Secrets in external services, such as
+// vault:kv/data/path#field, are read by package manager.
 package secret

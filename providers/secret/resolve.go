@@ -11,11 +11,11 @@ import (
 	"strings"
 )
 
-// maxFile bounds what is read from a file that was named as a credential.
+// maxFile limits how much is read from a credential file.
 const maxFile = 64 << 10
 
-// ErrLiteral is a credential that was written down where a reference belongs.
-// It does not repeat what was written.
+// ErrLiteral reports a credential that was written where a reference belongs. It does not
+// repeat the credential.
 var ErrLiteral = errors.New("secret: a credential is referred to, not written down: put it in an environment variable and write " +
 	`"env:NAME", or in a file and write "file:/path"`)
 
@@ -24,26 +24,26 @@ type scheme struct {
 	read   func(ctx context.Context, name string) (string, error)
 }
 
-// schemes are the places that this package reads by itself. Those of Managers are read
-// by who was given their addresses.
+// schemes are the sources that this package reads itself. The schemes in Managers are read by
+// whoever has the managers' addresses.
 var schemes = []scheme{
 	{"env:", readEnv},
 	{"file:", readFile},
 	{sealedPrefix, func(_ context.Context, text string) (string, error) { return text, nil }},
 }
 
-// sealedPrefix begins a text that stands where a reference does, encrypted with age.
+// sealedPrefix begins a text, encrypted with age, that is used in place of a reference.
 const sealedPrefix = "age:"
 
-// SealedError is a secret that was encrypted with age: whoever has an identity opens Text.
+// SealedError reports a secret encrypted with age; a holder of a matching identity can open Text.
 type SealedError struct{ Ref, Text string }
 
-// Error says what is needed.
+// Error says what is needed to open it.
 func (e *SealedError) Error() string {
 	return "secret: " + e.Ref + " is encrypted with age: secrets.age_identity opens it"
 }
 
-// sealed finds a text that was encrypted.
+// sealed returns a SealedError for a text that is encrypted.
 func sealed(ref, text string) error {
 	switch {
 	case strings.HasPrefix(ref, sealedPrefix):
@@ -54,12 +54,12 @@ func sealed(ref, text string) error {
 	return nil
 }
 
-// Managers are the schemes of services that keep secrets.
+// Managers returns the schemes of the services that store secrets.
 func Managers() []string {
 	return []string{"vault", "aws-sm", "azure-kv", "gcp-sm", "conjur", "kubernetes"}
 }
 
-// Sources are the places that references may lead to.
+// Sources returns the kinds of places that references can point to.
 func Sources() (names []string) {
 	for _, s := range schemes {
 		names = append(names, strings.TrimSuffix(s.prefix, ":"))
@@ -67,11 +67,11 @@ func Sources() (names []string) {
 	return append(names, append(Managers(), Stored)...)
 }
 
-// Stored is the source of credentials that the database keeps, sealed. Nobody writes
+// Stored is the source of credentials that the database holds, encrypted. Nobody writes
 // references to it.
 const Stored = "stored"
 
-// SourceOf is the place that a reference leads to; "" of what is none.
+// SourceOf returns the kind of place that a reference points to; "" if it is not a reference.
 func SourceOf(ref string) string {
 	if !IsReference(ref) && !strings.HasPrefix(ref, Stored+":") {
 		return ""
@@ -80,15 +80,15 @@ func SourceOf(ref string) string {
 	return source
 }
 
-// Kept is a reference to a secret that a manager keeps.
+// Kept is a reference to a secret in a manager.
 type Kept struct {
-	Scheme string // of the manager
-	Name   string // of the secret
-	Field  string // "" is all of it
+	Scheme string // the manager's
+	Name   string // the secret's
+	Field  string // "" means the whole secret
 }
 
 // Managed splits SCHEME:NAME, or SCHEME:NAME#FIELD for a secret with several fields.
-// SCHEME://NAME is the same.
+// SCHEME://NAME means the same as SCHEME:NAME.
 func Managed(ref string) (k Kept, ok bool) {
 	scheme, name, found := strings.Cut(ref, ":")
 	if !found || !slices.Contains(Managers(), scheme) {
@@ -98,7 +98,7 @@ func Managed(ref string) (k Kept, ok bool) {
 	return Kept{scheme, name, field}, true
 }
 
-// UnmanagedError is a reference to a manager of which nothing is configured.
+// UnmanagedError reports a reference to a manager that is not configured.
 type UnmanagedError struct{ Scheme string }
 
 // Error names the manager.
@@ -128,8 +128,8 @@ func Resolve(ctx context.Context, ref string) (Value, error) {
 	return Value{}, ErrLiteral
 }
 
-// Trimmed is the credential in text, which was found at ref. Editors and shells leave
-// white space at the ends.
+// Trimmed returns the credential in text, which was found at ref, without surrounding white
+// space, which editors and shells leave behind.
 func Trimmed(ref, text string) (Value, error) {
 	if text = strings.TrimSpace(strings.TrimPrefix(text, "\ufeff")); text == "" {
 		return Value{}, fmt.Errorf("secret: %s is empty", ref)
@@ -143,10 +143,10 @@ func IsReference(s string) bool {
 	return managed || slices.ContainsFunc(schemes, func(scheme scheme) bool { return strings.HasPrefix(s, scheme.prefix) })
 }
 
-// Variable is the environment variable that ref refers to, if it refers to one.
+// Variable returns the environment variable that ref refers to, if any.
 func Variable(ref string) (name string, ok bool) { return strings.CutPrefix(ref, "env:") }
 
-// File is the file that ref refers to, if it refers to one.
+// File returns the file that ref refers to, if any.
 func File(ref string) (name string, ok bool) { return strings.CutPrefix(ref, "file:") }
 
 func readEnv(_ context.Context, name string) (string, error) {
@@ -160,7 +160,7 @@ func readEnv(_ context.Context, name string) (string, error) {
 	return text, nil
 }
 
-// NotSetError is an environment variable that is referred to and not set.
+// NotSetError reports that an environment variable in a reference is not set.
 type NotSetError struct{ Name string }
 
 // Error names the variable.
@@ -168,7 +168,7 @@ func (e *NotSetError) Error() string {
 	return fmt.Sprintf("secret: environment variable %s is not set", e.Name)
 }
 
-// isName keeps a credential that was written behind env: out of error messages.
+// isName checks a variable's name, to keep a credential written after env: out of error messages.
 func isName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -201,8 +201,8 @@ func readFile(_ context.Context, path string) (string, error) {
 	return string(text), nil
 }
 
-// UnsafeError is a file of a credential whose rights are too wide: others can read it,
-// or put a credential of theirs into it.
+// UnsafeError reports a credential file whose permissions are too wide: other users can read
+// it, or put a credential of their own into it.
 type UnsafeError struct{ Path, Who string }
 
 // Error says what to do.
@@ -210,9 +210,9 @@ func (e *UnsafeError) Error() string {
 	return fmt.Sprintf("secret: %s %s; run: chmod 600 %s", e.Who, e.Path, e.Path)
 }
 
-// private refuses a file that is not a file, that every user of the machine can read, or
-// that others than its owner can write. Windows keeps its rights elsewhere than in the
-// mode.
+// private refuses a path that is not a regular file, and a file that every user of the
+// machine can read or that users other than its owner can write. Windows does not keep its
+// permissions in the mode.
 func private(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {

@@ -7,18 +7,18 @@ import (
 
 const redacted = "[redacted]"
 
-// Value is a credential. However it is printed, encoded or logged, it reads
-// [redacted]; only Reveal gives it away.
+// Value is a credential. However it is printed, encoded or logged, it shows as [redacted];
+// only Reveal returns the credential.
 type Value struct {
-	// A pointer, so that even reflection, as fmt uses on unexported fields of the
-	// structs that hold a Value, prints an address.
+	// A pointer, so that even reflection, which fmt uses on unexported fields of structs that hold
+	// a Value, prints only an address.
 	text *string
 }
 
-// New is a credential that is known already.
+// New returns a Value for a credential that is already known.
 func New(text string) Value { return Value{&text} }
 
-// Reveal is the credential itself.
+// Reveal returns the credential itself.
 func (v Value) Reveal() string {
 	if v.text == nil {
 		return ""
@@ -26,14 +26,14 @@ func (v Value) Reveal() string {
 	return *v.text
 }
 
-// String is a fixed word.
+// String returns a fixed word.
 func (Value) String() string { return redacted }
 
-// GoString is a fixed word.
+// GoString returns a fixed word.
 func (Value) GoString() string { return redacted }
 
 // Format prints a fixed word for every verb.
 func (Value) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, redacted) }
 
-// MarshalText encodes a fixed word, in JSON too.
+// MarshalText encodes a fixed word, also in JSON.
 func (Value) MarshalText() ([]byte, error) { return []byte(redacted), nil }

@@ -8,15 +8,14 @@ import (
 	"tallyroute/billing"
 )
 
-// genaiKinds are the members of its prices that are for tokens, in dollars per
-// million of them.
+// genaiKinds maps the members of prices that are in dollars per million tokens.
 var genaiKinds = map[string]string{
 	"input_mtok": "prompt", "output_mtok": "completion", "cache_read_mtok": "cache_read", "cache_write_mtok": "cache_write",
 	"cache_write_1h_mtok": "cache_write_1h", "input_audio_mtok": "audio_prompt", "output_audio_mtok": "audio_completion",
 	"output_reasoning_mtok": "reasoning",
 }
 
-// genai reads a list of providers, each with models whose names are described.
+// genai reads a list of providers, each with models whose names are given as patterns.
 func genai(providers []any) (*List, error) {
 	l := &List{Format: formatGenAI}
 	for _, v := range providers {
@@ -43,9 +42,9 @@ func genai(providers []any) (*List, error) {
 	return l, nil
 }
 
-// latest are the prices of a model now: the ones themselves, or of a history
-// those that began last. Prices of certain hours of the day are none for a
-// ledger that prices by the day: of these, the ones without hours are taken.
+// latest returns the current prices of a model: the only ones, or the most recent in a
+// history. Prices for certain hours of the day are skipped, because the ledger prices by the
+// day.
 func latest(v any) map[string]any {
 	if prices, ok := v.(map[string]any); ok {
 		return prices
@@ -115,7 +114,7 @@ func genaiSteps(r *rates, kind string, steps []any) {
 	}
 }
 
-// matcher describes names.
+// matcher is a pattern for names.
 type matcher struct {
 	kind string // "equals", "starts_with", "ends_with", "contains", "regex", "or" or "and"
 	text string
@@ -123,7 +122,7 @@ type matcher struct {
 	of   []matcher
 }
 
-const maxMatchers = 8 // one within the other
+const maxMatchers = 8 // nested within each other
 
 func readMatcher(v any, depth int) (matcher, bool) {
 	m, _ := v.(map[string]any)
@@ -154,7 +153,7 @@ func readMatcher(v any, depth int) (matcher, bool) {
 	return matcher{}, false
 }
 
-// fits reports whether a name in lower case is described.
+// fits reports whether a lower-case name matches.
 func (m matcher) fits(name string) bool {
 	switch m.kind {
 	case "equals":

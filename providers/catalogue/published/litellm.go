@@ -9,7 +9,7 @@ import (
 	"tallyroute/billing"
 )
 
-// liteLLMKinds are the members of its entries that price tokens.
+// liteLLMKinds maps the members of entries that price tokens.
 var liteLLMKinds = map[string]string{ //nolint:gosec // "token" is what a model reads, not a credential
 	"input_cost_per_token": "prompt", "output_cost_per_token": "completion",
 	"cache_read_input_token_cost": "cache_read", "input_cost_per_token_cache_hit": "cache_read",
@@ -18,11 +18,11 @@ var liteLLMKinds = map[string]string{ //nolint:gosec // "token" is what a model 
 	"input_cost_per_audio_token":      "audio_prompt", "output_cost_per_audio_token": "audio_completion",
 }
 
-// liteLLMMember takes a member apart: kind, length of the prompt in thousands, service.
+// liteLLMMember splits a member's name into kind, prompt length in thousands, and service.
 var liteLLMMember = regexp.MustCompile(`^(.*?)(?:_above_(\d+)k_tokens)?(?:_(batches|flex|priority))?$`)
 
-// liteLLM reads a mapping from names, mostly provider/model, to entries with
-// prices in dollars per token.
+// liteLLM reads a mapping from names, mostly provider/model, to entries with prices in dollars
+// per token.
 func liteLLM(doc map[string]any) (*List, error) {
 	l := &List{Format: formatLiteLLM, exact: make(map[string]Entry)}
 	for name, v := range doc {
@@ -73,7 +73,7 @@ func liteLLMEntry(name string, m map[string]any) Entry {
 	if slices.Contains([]string{"embedding"}, modeOf(m)) {
 		for _, kinds := range r.tiers {
 			if _, ok := kinds["completion"]; !ok {
-				kinds["completion"] = 0 // there is none to pay for
+				kinds["completion"] = 0 // there is no output to pay for
 			}
 		}
 	}
@@ -85,8 +85,8 @@ func liteLLMEntry(name string, m map[string]any) Entry {
 	return e
 }
 
-// liteLLMSearch is what a search costs, or a prompt that is answered with searches,
-// where that does not hang on how much is searched.
+// liteLLMSearch returns the price of a search, or of a prompt that is answered with searches,
+// if it does not depend on the size of the search context.
 func liteLLMSearch(m map[string]any) (billing.FeeRate, bool) {
 	sizes, _ := m["search_context_cost_per_query"].(map[string]any)
 	low, ok := amount(sizes["search_context_size_low"], perMillion)
@@ -97,7 +97,7 @@ func liteLLMSearch(m map[string]any) (billing.FeeRate, bool) {
 	meter := "web_search"
 	provider, _ := m["litellm_provider"].(string)
 	google := provider == "gemini" || strings.HasPrefix(provider, "vertex_ai-language")
-	if google && low == 35*billing.NanoPerUSD/1000 { // of Gemini 2
+	if google && low == 35*billing.NanoPerUSD/1000 { // the price for Gemini 2
 		meter = "grounding"
 	}
 	return billing.FeeRate{Meter: meter, Unit: low}, true

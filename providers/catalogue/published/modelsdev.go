@@ -7,14 +7,13 @@ import (
 	"tallyroute/billing"
 )
 
-// modelsDevKinds are the members of a cost that price tokens, in dollars per
-// million of them.
+// modelsDevKinds maps the members of a cost that are in dollars per million tokens.
 var modelsDevKinds = map[string]string{
 	"input": "prompt", "output": "completion", "cache_read": "cache_read", "cache_write": "cache_write",
 	"reasoning": "reasoning", "input_audio": "audio_prompt", "output_audio": "audio_completion",
 }
 
-// looksLikeModelsDev reports a mapping from providers to groups that have models.
+// looksLikeModelsDev reports whether a document maps providers to groups that have models.
 func looksLikeModelsDev(doc map[string]any) bool {
 	for _, v := range doc {
 		p, ok := v.(map[string]any)
@@ -68,7 +67,7 @@ func modelsDevEntry(id string, cost map[string]any) Entry {
 	return e
 }
 
-// modelsDevStep is the length of prompt beyond which a step holds.
+// modelsDevStep returns the prompt length above which a step applies.
 func modelsDevStep(step map[string]any) (over int64, ok bool) {
 	t, _ := step["tier"].(map[string]any)
 	if kind, named := t["type"].(string); named && kind != "context" {

@@ -1,6 +1,6 @@
-// Package published reads lists of prices that others publish: LiteLLM's map,
-// models.dev and genai-prices. It owns how these name providers, models and
-// kinds of tokens; what becomes of a price that was found is decided elsewhere.
+// Package published reads price lists published by others: LiteLLM's map, models.dev and
+// genai-prices. It owns how they name providers, models and kinds of tokens; what happens
+// with the prices is decided elsewhere.
 package published
 
 import (
@@ -14,28 +14,28 @@ import (
 	"tallyroute/billing"
 )
 
-// Entry is what a list says about one model. Its prices carry rates, tiers and
-// the fee of a request; whose they are and since when is not said.
+// Entry is what a list says about one model. Its prices carry rates, tiers and the fee per
+// request, but not the provider, the model or the start date.
 type Entry struct {
-	Name string // as the list has it
-	// Prices are the standard price and then those of its tiers; none where the
-	// list has no price per token.
+	Name string // as written in the list
+	// Prices are the standard price and then those of its tiers; none if the list has no price
+	// per token.
 	Prices []billing.Price
-	// Left are the names of prices that are not for tokens, or that make a kind
-	// free whose whole is not. They are not taken over, and never as nothing.
+	// Left names the prices that are not for tokens, or that make a kind free although the kind
+	// that contains it is not. They are not adopted, and never count as zero.
 	Left []string
 }
 
 // List is one published list.
 type List struct {
 	Format string // "litellm", "models.dev" or "genai-prices"
-	Date   string // YYYY-MM-DD, as it says itself; "" where it does not
+	Date   string // YYYY-MM-DD, as stated in the list; "" if it states none
 
 	exact map[string]Entry // by provider and model, in lower case
-	rules []rule           // where it describes names instead
+	rules []rule           // for lists that give patterns for names
 }
 
-// rule is a model whose names are described.
+// rule is a model whose names are given as a pattern.
 type rule struct {
 	provider string
 	match    matcher
@@ -44,10 +44,10 @@ type rule struct {
 
 var errFormat = errors.New("published: no list of prices that is known: want LiteLLM's map, models.dev or genai-prices, as JSON")
 
-// Read reads a list, whose format shows in its outline.
+// Read reads a list and detects its format from its structure.
 func Read(data []byte) (*List, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber() // no price passes through a float
+	d.UseNumber() // so that no price passes through a float
 	var document any
 	if err := d.Decode(&document); err != nil {
 		return nil, fmt.Errorf("published: %w", err)
@@ -74,8 +74,8 @@ func Read(data []byte) (*List, error) {
 	return nil, errFormat
 }
 
-// Find is what the list says about the model that a provider calls upstream. The
-// provider's name is ours.
+// Find returns what the list says about the model that a provider calls upstream. The
+// provider is given by our name for it.
 func (l *List) Find(provider, upstream string) (Entry, bool) {
 	upstream = strings.ToLower(upstream)
 	for _, name := range l.names(provider) {
@@ -91,12 +91,12 @@ func (l *List) Find(provider, upstream string) (Entry, bool) {
 	return Entry{}, false
 }
 
-// Size is how many models it describes.
+// Size returns the number of models in the list.
 func (l *List) Size() int { return len(l.exact) + len(l.rules) }
 
 func key(provider, model string) string { return provider + "\x00" + strings.ToLower(model) }
 
-// names are what the list calls one of our providers.
+// names returns the list's names for one of our providers.
 func (l *List) names(provider string) []string {
 	if n, ok := foreign[provider]; ok {
 		switch l.Format {
@@ -119,7 +119,7 @@ const (
 
 type foreignNames struct{ liteLLM, modelsDev, genAI []string }
 
-// foreign are providers that a list calls otherwise than we do.
+// foreign holds the providers that a list names differently than we do.
 var foreign = map[string]foreignNames{
 	"alibaba":    {[]string{"dashscope"}, []string{"alibaba"}, nil},
 	"azure":      {[]string{"azure", "azure_ai"}, []string{"azure"}, []string{"azure"}},

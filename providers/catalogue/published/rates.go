@@ -9,17 +9,16 @@ import (
 	"tallyroute/billing"
 )
 
-// What a number has to be multiplied with to be nano-dollars per million
-// tokens, or nano-dollars for each request.
+// Factors that convert a number to nano-dollars per million tokens, or per request.
 const (
 	perToken    int64 = 1_000_000_000_000_000
 	perMillion  int64 = 1_000_000_000
 	perThousand int64 = 1_000_000 // requests
 )
 
-// amount is a number of dollars in units, to the nearest; false where there is
-// none, or none that can be a price. Prices that were computed with floats are
-// off in their last digits, which the rounding takes away.
+// amount converts a number of dollars, rounding to the nearest unit; it returns false if the
+// value is missing or can't be a price. Prices that were computed with floats are off in
+// their last digits, which the rounding removes.
 func amount(v any, unit int64) (billing.Money, bool) {
 	n, ok := v.(json.Number)
 	if !ok {
@@ -45,15 +44,15 @@ func amount(v any, unit int64) (billing.Money, bool) {
 	return billing.Money(q.Int64()), true
 }
 
-// tier is where a price holds.
+// tier says when a price applies.
 type tier struct {
 	service string
 	over    int64
 }
 
-// rates collects the rates of a model by tier.
+// rates collects a model's rates by tier.
 type rates struct {
-	tiers map[tier]map[string]billing.Money // by the name of the kind in a document
+	tiers map[tier]map[string]billing.Money // by the kind's name in a document
 	left  []string
 	fee   billing.Money
 }
@@ -67,20 +66,20 @@ func (r *rates) set(t tier, kind string, m billing.Money) {
 	r.tiers[t][kind] = m
 }
 
-// leave notes what is not taken over.
+// leave records the name of a price that is not adopted.
 func (r *rates) leave(name string) {
 	if !slices.Contains(r.left, name) {
 		r.left = append(r.left, name)
 	}
 }
 
-// parent is the kind that another is inside of.
+// parent maps a kind to the kind that contains it.
 var parent = map[string]string{
 	"cache_read": "prompt", "cache_write": "prompt", "cache_write_1h": "cache_write",
 	"reasoning": "completion", "audio_prompt": "prompt", "audio_completion": "completion",
 }
 
-// prices makes prices of the tiers that have what a price needs.
+// prices builds prices from the tiers that have all that a price needs.
 func (r *rates) prices() (list []billing.Price, left []string) {
 	standard := tier{service: billing.TierStandard}
 	base, ok := r.price(standard)
@@ -117,8 +116,8 @@ func (r *rates) prices() (list []billing.Price, left []string) {
 
 var services = []string{billing.TierStandard, billing.TierBatch, billing.TierFlex, billing.TierPriority}
 
-// surcharged is what a kind costs at least that a tier does not name: as much as
-// in the standard, where it is dearer there than the one that it is inside.
+// surcharged returns the least that a kind costs in a tier that does not list it: its standard
+// rate, if that is higher than the rate of the kind that contains it.
 func (r *rates) surcharged(kind string) billing.Money {
 	standard := r.tiers[tier{service: billing.TierStandard}]
 	if standard[kind] <= standard[parent[kind]] {
@@ -127,8 +126,8 @@ func (r *rates) surcharged(kind string) billing.Money {
 	return standard[kind]
 }
 
-// price is the price of one tier; false where it lacks the prompt or the
-// completion. A kind that is free where its whole is not is a gap in the list.
+// price returns the price of one tier, and false if the prompt or the completion is missing.
+// A kind that is free although its parent is not is recorded as a gap in the list.
 func (r *rates) price(t tier) (billing.Price, bool) {
 	kinds := r.tiers[t]
 	prompt, ok := kinds["prompt"]

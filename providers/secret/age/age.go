@@ -1,5 +1,5 @@
-// Package age opens secrets that were encrypted with age: texts and files that may stand
-// where others read them, because only who has an identity can.
+// Package age opens secrets that were encrypted with age. Such texts and files may be visible
+// to others, because only the holder of a matching identity can decrypt them.
 package age
 
 import (
@@ -13,7 +13,7 @@ import (
 	"filippo.io/age/armor"
 )
 
-// most bounds what one secret may be.
+// most limits the size of one secret.
 const most = 64 << 10
 
 var (
@@ -23,10 +23,10 @@ var (
 	errOther     = errors.New("age: it was encrypted for another identity")
 )
 
-// Identities open what was encrypted for them.
+// Identities decrypt what was encrypted for them.
 type Identities []age.Identity
 
-// Parse reads identities, one a line. The error repeats none.
+// Parse reads identities, one per line. The error repeats none of them.
 func Parse(text string) (Identities, error) {
 	list, err := age.ParseIdentities(strings.NewReader(text))
 	if err != nil {
@@ -35,7 +35,7 @@ func Parse(text string) (Identities, error) {
 	return list, nil
 }
 
-// Open reads what was encrypted: as age writes it, armored, or in base64.
+// Open decrypts a secret, in age's binary format, armored, or in base64.
 func (i Identities) Open(text string) (string, error) {
 	var from io.Reader = strings.NewReader(text)
 	switch trimmed := strings.TrimSpace(text); {
@@ -62,7 +62,7 @@ func (i Identities) Open(text string) (string, error) {
 	return string(opened), nil
 }
 
-// Seal encrypts a text for a recipient, in base64.
+// Seal encrypts a text for a recipient and returns it in base64.
 func Seal(recipient, text string) (string, error) {
 	to, err := age.ParseRecipients(strings.NewReader(recipient))
 	if err != nil {
@@ -79,7 +79,7 @@ func Seal(recipient, text string) (string, error) {
 	return base64.StdEncoding.EncodeToString(sealed.Bytes()), err
 }
 
-// NewIdentity makes an identity, and tells the recipient that it opens for.
+// NewIdentity creates an identity, and returns it with its recipient.
 func NewIdentity() (identity, recipient string, err error) {
 	made, err := age.GenerateX25519Identity()
 	if err != nil {
