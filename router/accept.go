@@ -16,8 +16,8 @@ import (
 	"tallyroute/router/idempotency"
 )
 
-// Rate is one limit as x-ratelimit headers show it. What is left is a lower bound: of a
-// limit that routers lease it is what this one knows.
+// Rate is one limit, as the x-ratelimit headers show it. Remaining is a lower bound: for a
+// limit that routers lease, it is what this router knows of.
 type Rate struct {
 	Kind      string // "requests" or "tokens"
 	Limit     int64
@@ -25,8 +25,9 @@ type Rate struct {
 	Reset     time.Duration
 }
 
-// ratesOf are the limits of requests and of tokens that leave the least: of those per
-// minute, or, where there are none, of all. Clients see them in the headers that they know.
+// ratesOf returns the request limit and the token limit with the least left: the per-minute
+// limits or, without any, the tightest of all. Clients see them in the headers they already
+// know.
 func ratesOf(balances []billing.Balance, now time.Time) (rates []Rate) {
 	rates = withTightest(nil, "requests", balances, now, func(b billing.Balance) (int64, *int64, bool) {
 		free, ok := b.FreeRequests()
@@ -38,13 +39,13 @@ func ratesOf(balances []billing.Balance, now time.Time) (rates []Rate) {
 	})
 }
 
-// RatesOf are the limits beside a refusal: the one that refused, where it is of requests or
-// tokens, and the tightest of the others.
+// RatesOf returns the limits to show with a refusal: the tightest of requests and of tokens,
+// including the one that refused.
 func RatesOf(e *billing.QuotaError, now time.Time) []Rate {
 	return ratesOf(append([]billing.Balance{e.Balance}, e.All...), now)
 }
 
-// withTightest adds the limit of a kind that leaves the least.
+// withTightest adds the limit of one kind that has the least left.
 func withTightest(rates []Rate, kind string, balances []billing.Balance, now time.Time,
 	left func(billing.Balance) (free int64, limit *int64, limited bool),
 ) []Rate {
@@ -76,24 +77,23 @@ func withTightest(rates []Rate, kind string, balances []billing.Balance, now tim
 	return append(rates, tightest)
 }
 
-// accepted is a request of a known key whose body was read.
+// accepted is a request whose key is known and whose body has been read.
 type accepted struct {
 	in      Inbound
 	key     *billing.Key
 	request *chat.Request
-	native  *providers.Native // the request as its client wrote it, where that is not a chat completion
-	origin  health.Origin     // whose failures its own are counted with
+	native  *providers.Native // the request as its client wrote it, if that is not a chat completion
+	origin  health.Origin     // whose failures its own failures are counted with
 	started time.Time         // by our own clock
 	waited  time.Duration     // for the client to send the body
 }
 
-// claims reports that the request may be sent again and is to be answered once: it
-// goes on without its client where there is room.
+// claims reports whether the request may be sent again but must be answered only once: it
+// carries on without its client if there is room.
 func (a accepted) claims() bool { return a.in.Idempotency != "" }
 
-// accept finds out whose request it is and what it asks for. Nothing of the body is
-// read before the key is known. Beside an error it returns as
-// much as is known, for the record.
+// accept determines whose request this is and what it asks for. It reads nothing of the body
+// before the key is known. On error it returns as much as is known, for the record.
 func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) {
 	a := accepted{in: inbound, started: r.o.Clock()}
 	var err error
@@ -112,15 +112,16 @@ func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) 
 	return a, nil
 }
 
-// session is what the client calls the session that the request belongs to.
+// session returns what the client calls the session that the request belongs to.
 func (a accepted) session() string {
 	return cmp.Or(a.in.Session, billing.CleanSession(a.request.Session()))
 }
 
-// endUser is for whom the request is, as its key or its client says.
+// endUser returns the end user whom the request is for, as the key or the client states.
 func (a accepted) endUser() string { return cmp.Or(a.key.EndUser, a.request.EndUser()) }
 
-// holder is the key beside an error, where its holder may be told that it is one.
+// holder returns the key to report with an error, unless the caller must not learn that it is
+// one.
 func holder(key *billing.Key, err error) *billing.Key {
 	if errors.Is(err, billing.ErrAddress) {
 		return nil
@@ -128,20 +129,20 @@ func holder(key *billing.Key, err error) *billing.Key {
 	return key
 }
 
-// RefusedKeyError refuses a key that is known. Its key is for our own records: what the
-// client may be told of it is for the reason to say.
+// RefusedKeyError refuses a known key. Key is for our own records; Reason determines what the
+// client may be told about it.
 type RefusedKeyError struct {
 	Key    *billing.Key
 	Reason error
 }
 
-// Error is that of the reason.
+// Error returns the message of the reason.
 func (e *RefusedKeyError) Error() string { return e.Reason.Error() }
 
 // Unwrap returns the reason.
 func (e *RefusedKeyError) Unwrap() error { return e.Reason }
 
-// refused is why a key is refused, with the key where that is known.
+// refused wraps the reason for refusing a key, adding the key if it is known.
 func refused(key *billing.Key, why error) error {
 	if key == nil {
 		return why
@@ -149,7 +150,7 @@ func refused(key *billing.Key, why error) error {
 	return &RefusedKeyError{key, why}
 }
 
-// verify is the key of the caller, fit to be used from where the caller is.
+// verify returns the key of the caller, provided that it may be used from where the caller is.
 func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
 	key, known, err := r.Verifier.Recall(c.Secret, c.At)
 	switch {
@@ -171,7 +172,7 @@ func (r *Router) verify(ctx context.Context, c Caller) (*billing.Key, error) {
 	return key, nil
 }
 
-// renew is the same request under the key as it is now.
+// renew returns the same request under the current state of its key.
 func (r *Router) renew(ctx context.Context, a accepted) (accepted, error) {
 	var err error
 	if a.key, err = r.Verifier.Refresh(ctx, a.in.Caller.Secret, a.in.Caller.At); err == nil {
@@ -184,7 +185,7 @@ func (r *Router) renew(ctx context.Context, a accepted) (accepted, error) {
 	return a, err
 }
 
-// bodyBytes is how many bytes the request has, as its client wrote it where that is known.
+// bodyBytes returns the size of the request, as its client wrote it if that is known.
 func bodyBytes(a accepted) int64 {
 	if a.native != nil {
 		return int64(len(a.native.Body))
@@ -192,7 +193,7 @@ func bodyBytes(a accepted) int64 {
 	return int64(len(a.request.Body()))
 }
 
-// ask says whether the request may be made, whoever serves it.
+// ask checks whether the request may be made at all, whoever serves it.
 func (r *Router) ask(a accepted) error {
 	if a.key.Rights == nil {
 		return nil
@@ -204,15 +205,15 @@ func (r *Router) ask(a accepted) error {
 	}), a.in.Caller)
 }
 
-// received is a body that was read and checked.
+// received is a body that has been read and checked.
 type received struct {
 	request *chat.Request
 	native  *providers.Native
-	print   uint64        // tells it from others
+	print   uint64        // tells it apart from others
 	waited  time.Duration // for the client to send it
 }
 
-// receive reads the body and checks it, a large one when the key's turn has come.
+// receive reads and checks the body; a large one waits for the key's turn.
 func (r *Router) receive(ctx context.Context, key *billing.Key, inbound Inbound) (received, error) {
 	began := r.o.Clock()
 	body, err := inbound.Read()
@@ -239,8 +240,7 @@ func (r *Router) receive(ctx context.Context, key *billing.Key, inbound Inbound)
 	return got, err
 }
 
-// turn waits until the key may do with so many bytes what keeps a processor busy. free
-// ends its turn.
+// turn waits until the key may do CPU-heavy work on this many bytes. free ends its turn.
 func (r *Router) turn(ctx context.Context, key billing.KeyID, size int) (free func(), err error) {
 	if size < providers.Heavy {
 		return func() {}, nil
@@ -248,9 +248,9 @@ func (r *Router) turn(ctx context.Context, key billing.KeyID, size int) (free fu
 	return r.Turns.Of(string(key)).Take(ctx)
 }
 
-// claim makes sure that a request which bears an idempotency key is answered
-// once: the first has the right to it, the others get its answer or are told
-// why not. Requests without a key cost nothing here.
+// claim makes sure that a request with an idempotency key is answered once: the first one gets
+// the right to answer, later ones get its answer or are told why not. Requests without a key
+// cost nothing here.
 func (r *Router) claim(ctx context.Context, a accepted) (*idempotency.Claim, *idempotency.Answer, error) {
 	if a.in.Idempotency == "" || r.Idempotency == nil {
 		return nil, nil, nil
@@ -267,41 +267,39 @@ func (r *Router) claim(ctx context.Context, a accepted) (*idempotency.Claim, *id
 	return claim, kept, err
 }
 
-// keep stores an answer for whoever asks again.
+// keep stores an answer for anyone who sends the same request again.
 func (r *Router) keep(ctx context.Context, a accepted, c *idempotency.Claim, answer idempotency.Answer) {
 	until := a.in.Caller.At.Add(r.o.IdempotencyTTL)
 	r.endClaim(ctx, a, func(ctx context.Context) error { return c.Keep(ctx, answer, until) })
 }
 
-// forget gives a claim up, so that the request may be sent again. One that has
-// ended is left alone.
+// forget gives up a claim so that the request may be sent again. A claim that has ended is left
+// alone.
 func (r *Router) forget(ctx context.Context, a accepted, c *idempotency.Claim) {
 	if c != nil {
 		r.endClaim(ctx, a, c.Forget)
 	}
 }
 
-// endClaim runs f although the client may have gone. Where it fails, the claim lapses
-// by itself.
+// endClaim runs f even if the client has gone. If f fails, the claim lapses by itself.
 func (r *Router) endClaim(ctx context.Context, a accepted, f func(context.Context) error) {
 	if err := r.holds.within(context.WithoutCancel(ctx), f); err != nil {
 		r.Observer.Observe(Record{RequestID: a.in.RequestID, Event: EventClaimLost, Err: err})
 	}
 }
 
-// route is where a request may go.
+// route says where a request may go.
 type route struct {
 	targets []providers.Target
 	pinned  bool // the client named the provider
-	// downgraded says that these are not the targets of the model that was asked for, but
-	// cheaper ones, as a budget of the key has it.
+	// downgraded says that these are not the targets of the model that was asked for but cheaper
+	// ones, because a budget of the key requires it.
 	downgraded bool
 }
 
-// permit finds the targets of the model that was asked for and keeps those
-// that the key may use: all of them where the key may use the name that was
-// asked for, else those whose own name or model it may use; and of those the ones
-// that its policies allow.
+// permit finds the targets of the requested model and keeps those that the key may use: all of
+// them if the key may use the name that was asked for, otherwise those whose own name or model
+// it may use. Of these it returns the ones that the key's policies allow.
 func (r *Router) permit(key *billing.Key, asked string) (route, error) {
 	targets, pinned, ok := r.Catalogue.Resolve(asked)
 	if !ok {
@@ -320,8 +318,8 @@ func (r *Router) permit(key *billing.Key, asked string) (route, error) {
 	return route{targets: targets, pinned: pinned}, err
 }
 
-// permitted are the targets that the policies of a key allow: the same list where that
-// is all of them. It is an error if there are none.
+// permitted returns the targets that the policies of a key allow: the same list if that is all
+// of them. It is an error if there are none.
 func (r *Router) permitted(key *billing.Key, asked string, targets []providers.Target) ([]providers.Target, error) {
 	var first error
 	kept := targets
@@ -340,7 +338,7 @@ func (r *Router) permitted(key *billing.Key, asked string, targets []providers.T
 	return kept, nil
 }
 
-// names reports whether the key may know of a name.
+// names reports whether the key may know about a name.
 func (r *Router) names(key *billing.Key, name string) bool {
 	_, _, known := r.Catalogue.Resolve(name)
 	if !known {
@@ -350,8 +348,8 @@ func (r *Router) names(key *billing.Key, name string) bool {
 	return err == nil
 }
 
-// lists reports whether the key may use a model that is listed, and leaves of its
-// providers those that it may use.
+// lists reports whether the key may use a listed model, and reduces its providers to those that
+// the key may use.
 func (r *Router) lists(key *billing.Key, m *providers.Listing) bool {
 	rt, err := r.permit(key, m.ID)
 	if err != nil {

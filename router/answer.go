@@ -13,38 +13,38 @@ import (
 	"tallyroute/router/tokens"
 )
 
-// Answer is a completion under way or done. Like a response body it must be
-// closed; closing settles the spend, once. It is for one goroutine.
+// Answer is a completion in progress or done. Like a response body it must be closed; closing
+// settles the spend, once. It must be used by one goroutine only.
 type Answer struct {
-	Response   *chat.Response // nil for streams: ask Next
+	Response   *chat.Response // nil for streams: call Next
 	Route      Route
 	WantsUsage bool // the client asked for the usage chunk
-	Native     bool // it is in the format that the client asked in, as the provider wrote it
+	Native     bool // it is in the format that the client used, as the provider wrote it
 
 	bill  *bill
-	live  *live              // of a stream; else nil
-	claim *idempotency.Claim // where the answer is to be kept; else nil
+	live  *live              // for a stream; otherwise nil
+	claim *idempotency.Claim // if the answer is to be kept; otherwise nil
 }
 
-// Route is the way that a request took.
+// Route is the route that a request took.
 type Route struct {
-	Requested  string // the model as the client named it
-	Downgraded bool   // a cheaper one answers, near the limit of a budget
+	Requested  string // the model, as the client named it
+	Downgraded bool   // a cheaper model answers because a budget is near its limit
 	Target     *providers.Target
 	Reason     billing.RouteReason
 	Attempts   []Attempt
-	Candidates []plan.Candidate // only when the request asked to explain
-	MaxOutput  int64            // the output bound that was lowered to what fits; 0 where it was not
-	Dropped    []string         // members that the provider cannot take
-	Unpriced   []string         // members that were sent though nobody knows what they cost
-	Prompt     int64            // tokens that the prompt is thought to have
+	Candidates []plan.Candidate // only if the request asked to explain
+	MaxOutput  int64            // the output bound after it was lowered to what fits; 0 if it was not lowered
+	Dropped    []string         // members that the provider cannot accept
+	Unpriced   []string         // members that were sent although their cost is unknown
+	Prompt     int64            // estimated tokens of the prompt
 	Estimate   billing.Money
-	Estimated  bool      // whether Estimate is known, that is, the target is priced
-	KeyUntil   time.Time // when the secret that was used ends; zero: it is the key's newest
+	Estimated  bool      // whether Estimate is known, that is, whether the target is priced
+	KeyUntil   time.Time // when the secret that was used expires; zero: it is the key's newest
 }
 
-// answer turns what a provider began into what the client gets. A plain answer
-// is settled before it is returned.
+// answer turns what a provider has begun into what the client gets. A plain answer is settled
+// before it is returned.
 func (r *Router) answer(ctx context.Context, s sent, claim *idempotency.Claim) *Answer {
 	a := &Answer{
 		Response: s.reply.Response, Route: s.route(), WantsUsage: s.held.meter.Request.WantsUsage(), Native: s.chosen.Native,
@@ -64,7 +64,7 @@ func (r *Router) answer(ctx context.Context, s sent, claim *idempotency.Claim) *
 	return a
 }
 
-// route is the way that the request took.
+// route returns the route that the request took.
 func (s sent) route() Route {
 	m := s.held.meter
 	way := Route{
@@ -84,7 +84,8 @@ func (s sent) route() Route {
 	return way
 }
 
-// Likely is about how many tokens the prompt has. It is counted, unless that takes long.
+// Likely returns the approximate number of tokens in the prompt. They are counted unless that
+// takes too long.
 func (a *Answer) Likely() int64 {
 	s := a.bill.sent
 	n, request := s.chosen.Likely, s.held.meter.Request
@@ -99,9 +100,9 @@ func (a *Answer) Likely() int64 {
 	return max(min(n, a.Route.Prompt), 1)
 }
 
-// OnWait has f called before Next waits for the provider or for the ledger, so
-// that what was passed on until then need not be flushed before. It reports
-// false where there is no telling; each chunk is then to be flushed by itself.
+// OnWait arranges for f to be called before Next waits for the provider or for the ledger, so
+// that chunks passed on until then need not be flushed earlier. It returns false if waits
+// cannot be detected; each chunk must then be flushed on its own.
 func (a *Answer) OnWait(f func()) bool {
 	if !a.bill.sent.reply.OnWait(f) {
 		return false
@@ -110,26 +111,26 @@ func (a *Answer) OnWait(f func()) bool {
 	return true
 }
 
-// Next is the next chunk of a stream. At its end the spend is settled before
-// io.EOF is returned, so that a client that has seen the end has been booked.
+// Next returns the next chunk of a stream. At the end the spend is settled before io.EOF is
+// returned, so a client that has seen the end has been charged.
 func (a *Answer) Next() (chat.Chunk, error) { return a.live.next() }
 
-// Outcome is what the answer came to so far.
+// Outcome returns what the answer has come to so far.
 func (a *Answer) Outcome() Outcome { return a.bill.outcome }
 
 // Claimed reports whether the answer is to be kept.
 func (a *Answer) Claimed() bool { return a.claim != nil }
 
-// Keep stores the answer for whoever asks again, before its last byte is sent. Of
-// one without a body it is noted that it was too large.
+// Keep stores the answer for anyone who sends the request again, before its last byte is sent.
+// An answer without a body is recorded as too large.
 func (a *Answer) Keep(header map[string]string, body []byte) {
 	if a.claim != nil {
 		a.bill.r.keep(a.bill.ctx, a.bill.sent.held.planned.accepted, a.claim, idempotency.Answer{Header: header, Body: body})
 	}
 }
 
-// Close ends the call, settles what was used and frees everything. A stream
-// that is closed before its end counts as hung up on by the client.
+// Close ends the call, settles what was used and frees everything. If a stream is closed before
+// its end, the client counts as having hung up.
 func (a *Answer) Close() error {
 	s := a.bill.sent
 	if a.live != nil {

@@ -10,24 +10,24 @@ import (
 	"tallyroute/router/meter"
 )
 
-// bill is the part of an answer that is paid. It is settled once.
+// bill is the part of an answer that is paid for. It is settled once.
 type bill struct {
 	r       *Router
-	ctx     context.Context // of the client; only ever asked whether it has gone
+	ctx     context.Context // the client's; only used to ask whether the client has gone
 	sent    sent
-	first   time.Duration // until the first content of the answer was there
+	first   time.Duration // time until the first content of the answer arrived
 	opened  time.Time     // when that was
-	bytes   int64         // of a stream, that came
+	bytes   int64         // received so far, for a stream
 	settled bool
-	thought int    // how many bytes of the text are reasoning
-	media   int    // how many pictures and pieces of sound came
-	model   string // that answered, by the provider's word
-	id      string // of a stream, as the provider calls it
+	thought int    // bytes of the text that are reasoning
+	media   int    // images and pieces of audio received
+	model   string // the model that answered, according to the provider
+	id      string // the provider's id for a stream
 	told    int    // how many had come when the usage of a stream that was cut was told
 	outcome Outcome
 }
 
-// open begins the bill of a request that a provider has begun to answer.
+// open starts the bill of a request that a provider has begun to answer.
 func (r *Router) open(ctx context.Context, s sent) *bill {
 	a := s.held.planned.accepted
 	now := r.o.Clock()
@@ -84,8 +84,8 @@ func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	})
 }
 
-// answered notes on the row of an attempt that was answered what came of it. A
-// streamed one took until its end; until its first content it is in its attempt.
+// answered records on its row how long an answered attempt took and how large the answer was.
+// The attempt itself lasts until the first content; the row of a stream lasts until its end.
 func (b *bill) answered(row *billing.Spend, now time.Time) {
 	out, first := b.bytes, b.sent.attempts[len(b.sent.attempts)-1].Took
 	took := first

@@ -14,19 +14,18 @@ import (
 	"tallyroute/router/plan"
 )
 
-// Result is what a request came to: an answer, or the one that was kept of the
-// request that was sent before under the same idempotency key.
+// Result is the result of a request: an answer, or the stored answer to an earlier request with
+// the same idempotency key.
 type Result struct {
-	Key    *billing.Key        // beside an error, too; nil where it is not known
-	Answer *Answer             // nil where the answer was kept
-	Stored *idempotency.Answer // nil where the request was answered
+	Key    *billing.Key        // set with an error, too; nil if it is not known
+	Answer *Answer             // nil if a stored answer was found
+	Stored *idempotency.Answer // nil if the request was answered now
 }
 
-// Complete runs one request: it is the list of the steps, each of which takes what
-// the ones before returned. Errors are those of billing, *chat.FieldError,
-// *providers.Error (a request that the provider itself refused), ErrClientGone and
-// the typed errors of router, router/plan and router/idempotency; what its Read
-// returns is passed on.
+// Complete runs one request. It is the list of steps, each of which takes what the previous
+// ones returned. Errors are those of billing, *chat.FieldError, *providers.Error (a request
+// that the provider itself refused), ErrClientGone and the typed errors of router, router/plan
+// and router/idempotency; errors from the request's Read are passed on.
 func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) {
 	a, err := r.accept(ctx, inbound)
 	if err != nil {
@@ -37,7 +36,7 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 		return r.refuse(a, err)
 	}
 	if kept != nil {
-		if _, err := r.permit(a.key, a.request.Model()); err != nil && !is[*ModelError](err) { // may not have it any more
+		if _, err := r.permit(a.key, a.request.Model()); err != nil && !is[*ModelError](err) { // the key may have lost access since
 			return r.refuse(a, r.denied(a.key, err, a.in.Caller))
 		}
 		return r.replay(a, kept)
@@ -61,7 +60,7 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 	return Result{Key: a.key, Answer: r.answer(ctx, s, claim)}, nil
 }
 
-// replay is the result of a request that was answered before.
+// replay returns the result of a request that was answered before.
 func (r *Router) replay(a accepted, kept *idempotency.Answer) (Result, error) {
 	r.Observer.Observe(Record{
 		Event: EventRepeated, RequestID: a.in.RequestID, KeyID: a.key.ID, TeamID: a.key.TeamID,
@@ -100,7 +99,7 @@ func (r *Router) refuse(a accepted, err error) (Result, error) {
 	return Result{Key: a.key}, err
 }
 
-// refusalWord is the cause of a refusal as a metric label.
+// refusalWord returns the cause of a refusal as a metric label.
 func refusalWord(err error) string {
 	for _, row := range []struct {
 		word string
@@ -134,7 +133,8 @@ func refusalWord(err error) string {
 	return "other"
 }
 
-// isRate reports a refusal by a limit per minute, or of what is under way at once.
+// isRate reports whether a limit per minute, or one on concurrent requests, refused the
+// request.
 func isRate(err error) bool {
 	var quota *billing.QuotaError
 	return errors.As(err, &quota) && quota.Passes()

@@ -1,10 +1,9 @@
-// Package router is the life of one request: whose it is, what it asks for, who can
-// serve it, what it may cost, the calls, the answer, the bill. It knows no HTTP
-// framework and no database; what it needs of the others it declares as narrow
-// interfaces.
+// Package router runs one request from start to finish: whose it is, what it asks for, who can
+// serve it, what it may cost, the calls, the answer, the bill. It knows no HTTP framework and
+// no database; what it needs from other packages it declares as narrow interfaces.
 //
-// Each step takes the value that the one before returned: accepted, planned, held,
-// sent, *Answer. The files, from the ground up; each uses only those above it:
+// Each step takes the value that the previous one returned: accepted, planned, held, sent,
+// *Answer. The files, from the bottom up; each uses only those above it in this list:
 //
 //	inbound.go, parts.go               what goes in and out
 //	holds.go, router.go                the Router, its holds and what it asks of keys
@@ -16,6 +15,6 @@
 //	complete.go                        the list of the steps
 //	queries.go                         what else a key may ask
 //
-// Deciding and computing is done by packages without a clock or I/O: router/plan
-// and router/meter.
+// Decisions and computations are made by packages without a clock or I/O: router/plan and
+// router/meter.
 package router

@@ -16,8 +16,8 @@ import (
 	"tallyroute/router/plan"
 )
 
-// facts are what the rows of a request say beside usage and cost: the same for
-// all of its attempts.
+// facts returns what the rows of a request contain apart from usage and cost: the same for all
+// its attempts.
 func (r *Router) facts(ctx context.Context, a accepted) (row billing.Spend, err error) {
 	row.Session = a.session()
 	n := int64(len(a.request.Body()))
@@ -34,8 +34,8 @@ func (r *Router) facts(ctx context.Context, a accepted) (row billing.Spend, err 
 	return row, nil
 }
 
-// brake counts a request that is about to be held, and is a *brake.StoppedError where it
-// has run away.
+// brake counts a request that is about to be held, and returns a *brake.StoppedError if the
+// request is part of a runaway.
 func (r *Router) brake(a accepted, facts billing.Spend) error {
 	most := r.runaway(a.key)
 	if most == (policy.Runaway{}) {
@@ -47,7 +47,8 @@ func (r *Router) brake(a accepted, facts billing.Spend) error {
 	}, a.in.Caller.At)
 }
 
-// runaway is when requests of a key have run away: never where all of it is zero.
+// runaway returns the thresholds at which requests of a key count as a runaway. All zero means
+// never.
 func (r *Router) runaway(k *billing.Key) policy.Runaway {
 	if r.Brake == nil {
 		return policy.Runaway{}
@@ -62,20 +63,20 @@ func (r *Router) unbrake(a accepted, facts billing.Spend) {
 	}
 }
 
-// running is a request as the brake knows it.
+// running returns a request as the brake sees it.
 func running(a accepted, facts billing.Spend) brake.Request {
 	same := facts.Fingerprint
 	switch {
 	case !a.in.Operation.HasOutput():
-		same = nil // the same text has the same embedding, and is asked for again
+		same = nil // the same text has the same embedding, and repeats are normal
 	case same == nil:
 		same = binary.LittleEndian.AppendUint64(nil, a.origin.Body)
 	}
 	return brake.Request{Key: string(a.key.ID), Version: a.key.Version, Session: facts.Session, Print: same}
 }
 
-// refits is how often a hold is cut down to what still fits before the refusal
-// is final. Only requests that race for the same last tokens need more than one.
+// refits is how often a hold is cut down to what still fits before the refusal is final. Only
+// requests that race for the same last tokens need more than one.
 const refits = 4
 
 // held is a planned request whose cost is reserved.
@@ -84,17 +85,17 @@ type held struct {
 	meter    *meter.Meter
 	hold     billing.Hold
 	balances []billing.Balance
-	// first is the call that the hold is of. Where limits of parts bind the request, the
-	// others are drawn, too, and it is known which of the limits have no room.
+	// first is the call that the hold is for. If part budgets apply to the request, the other
+	// calls have been drawn, too, and it is known which of these budgets have no room.
 	first  plan.Candidate
 	limits *part.Limits
 	draws  draws
 	full   full
 }
 
-// hold takes the hold: first on the cheap bound of the prompt, where there
-// is plenty of room; then on the exact count; then, for a client that set no
-// output bound of its own, on as much output as still fits.
+// hold takes the hold: first on the cheap bound of the prompt, which is enough if there is
+// plenty of room; then on the exact count; then, if the client set no output bound of its own,
+// for as much output as still fits.
 func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 	facts, err := r.facts(ctx, p.accepted)
 	if err == nil {
@@ -139,15 +140,15 @@ func (r *Router) fit(ctx context.Context, p planned, facts billing.Spend) (held,
 		}
 		h, err = r.reserve(ctx, p, &fitting, limits)
 	}
-	if errors.As(err, &quota) { // for good, which is told
+	if errors.As(err, &quota) { // final, and the error reports it as such
 		p.lowers = false
 		return r.reserve(ctx, p, m, limits)
 	}
 	return h, err
 }
 
-// measure is the meter of a planned request, of which most candidates are tried at
-// most and whose rows all have facts.
+// measure returns the meter of a planned request. At most this many candidates are tried, and
+// all its rows share facts.
 func measure(p planned, most int, facts billing.Spend) *meter.Meter {
 	a := p.accepted
 	return &meter.Meter{
@@ -161,8 +162,8 @@ func measure(p planned, most int, facts billing.Spend) *meter.Meter {
 	}
 }
 
-// reserve takes a hold of what the dearest of the candidates may cost by m. Where limits of
-// parts bind the request, it is of the first call for which all of them have room.
+// reserve takes a hold for the most that any of the candidates may cost according to m. If part
+// budgets apply to the request, the hold is for the first call for which all of them have room.
 func (r *Router) reserve(ctx context.Context, p planned, m *meter.Meter, l *part.Limits) (held, error) {
 	h := held{planned: p, meter: m, first: p.try[0]}
 	if l == nil {
@@ -186,7 +187,7 @@ func (r *Router) reserve(ctx context.Context, p planned, m *meter.Meter, l *part
 	return held{}, first
 }
 
-// reserveFor takes the hold of a request that is first sent as h says.
+// reserveFor takes the hold of a request whose first call is that of h.
 func (r *Router) reserveFor(ctx context.Context, h held) (held, error) {
 	a, p := h.planned.accepted, h.planned
 	key, in, most := a.key, a.in, h.meter.Hold()
@@ -223,8 +224,8 @@ func (r *Router) reserveFor(ctx context.Context, h held) (held, error) {
 	return h, nil
 }
 
-// hears takes in what came of a hold, and reports that a cheaper model is to be tried:
-// a budget has reached its threshold, or has no room for the model that was asked for.
+// hears records the result of a hold and reports whether a cheaper model should be tried: a
+// budget has reached its threshold, or has no room for the model that was asked for.
 func (n *near) hears(h held, err error) bool {
 	var quota *billing.QuotaError
 	switch {
@@ -238,9 +239,9 @@ func (n *near) hears(h held, err error) bool {
 	return false
 }
 
-// admit decides whether a request of a known key may be sent, and where, and
-// holds what it may cost. Near the limit of a budget that says so, that is where it is
-// cheapest of all that the key may use.
+// admit decides whether a request with a known key may be sent, and where, and holds what it
+// may cost. Near the limit of a budget that downgrades, it goes to the cheapest target that the
+// key may use.
 func (r *Router) admit(ctx context.Context, a accepted) (held, error) {
 	rt, err := r.permit(a.key, a.request.Model())
 	if err != nil {
@@ -276,9 +277,9 @@ func (r *Router) admitTo(ctx context.Context, a accepted, rt route) (held, error
 	return r.hold(ctx, p)
 }
 
-// cheaper is where a request costs less than on its own route: at all targets that the key
-// may use and that can do all of it, those with a price. Where there are none, it is its
-// own route.
+// cheaper returns the route on which a request costs less than on its own: all priced targets
+// that the key may use and that can serve all of the request. If there are none, it returns the
+// request's own route.
 func (r *Router) cheaper(a accepted, rt route) route {
 	if now := r.usable(a, rt); len(now) > 0 && now[0].Priced {
 		rest := slices.DeleteFunc(r.usable(a, route{targets: r.everyTarget(a.key)}), func(c plan.Candidate) bool {
@@ -296,7 +297,8 @@ func (r *Router) cheaper(a accepted, rt route) route {
 	return rt
 }
 
-// usable are the candidates of a route by the bounds of their prompts, cheapest first.
+// usable returns the candidates of a route, judged by the bounds of their prompts, cheapest
+// first.
 func (r *Router) usable(a accepted, rt route) []plan.Candidate {
 	in := r.input(a, rt)
 	in.Counted = true // an order by bounds is good enough here
@@ -304,7 +306,7 @@ func (r *Router) usable(a accepted, rt route) []plan.Candidate {
 	return p.Usable()
 }
 
-// everyTarget is every target that the key may use, once.
+// everyTarget returns every target that the key may use, once each.
 func (r *Router) everyTarget(key *billing.Key) (all []providers.Target) {
 	seen := make(map[string]bool)
 	for _, m := range r.Catalogue.Models() {
@@ -322,8 +324,8 @@ func (r *Router) everyTarget(key *billing.Key) (all []providers.Target) {
 	return all
 }
 
-// draws are the calls that may be made of each of the first candidates, in order. Of those
-// without limits of parts, they are drawn when it comes to them.
+// draws are the calls that may be made for each of the first candidates, in order. Without part
+// budgets they are drawn only when a candidate's turn comes.
 type draws [][]plan.Candidate
 
 func (r *Router) draw(p planned, m *meter.Meter) draws {
@@ -337,12 +339,12 @@ func (r *Router) draw(p planned, m *meter.Meter) draws {
 // full are the limits of parts that have no room for a request.
 type full map[string]bool // by the ids of budgets
 
-// blocks reports that a call of a target would be counted with one of them.
+// blocks reports whether a call to a target would count against one of them.
 func (f full) blocks(l *part.Limits, t *providers.Target) bool {
 	return len(f) > 0 && slices.ContainsFunc(l.Budgets(t), func(b billing.Budget) bool { return f[b.ID] })
 }
 
-// notes takes in the refusal of a part that is of a target: others may serve.
+// notes records a refusal by a part that depends on the target: other targets may still serve.
 func (f full) notes(err error) bool {
 	var quota *billing.QuotaError
 	if !errors.As(err, &quota) || !quota.Balance.Budget.Part.OfTarget() || quota.Balance.Budget.Parent == "" {
@@ -353,7 +355,7 @@ func (f full) notes(err error) bool {
 }
 
 // called names the budget of a refusal as the lines of the hold do: what the database knows
-// of it has no names of persons.
+// about it lacks the names of persons.
 func called(quota *billing.QuotaError, lines []billing.HoldLine) {
 	for _, l := range lines {
 		if l.Budget.ID == quota.Balance.Budget.ID {

@@ -11,14 +11,14 @@ import (
 	"tallyroute/billing"
 )
 
-// holds takes holds from the ledger and ends them. A client waits for its
-// settlement only briefly: what the ledger does not take in time is tried again in
-// the background until it does. That happens where the ledger is the database
-// itself, with the journal off; one that has a journal takes a settlement at once.
-// Should the process die meanwhile, the hold is still in the database and is swept.
+// holds takes holds from the ledger and ends them. A client waits only briefly for its
+// settlement: what the ledger does not take in time is retried in the background until it does.
+// That happens when the ledger is the database itself, with the journal off; a ledger with a
+// journal takes a settlement at once. If the process dies in the meantime, the hold is still in
+// the database and gets swept.
 type holds struct {
 	ledger   Ledger
-	allotted Allotments // nil: no temporary key has any
+	allotted Allotments // nil: no temporary key has one
 	observer Observer
 	patience time.Duration
 	pending  sync.WaitGroup
@@ -28,12 +28,12 @@ type holds struct {
 	count, tokens, money atomic.Int64 // see Held
 }
 
-// Between two tries of a settlement.
+// The delays between attempts to settle.
 const (
 	firstPause = 50 * time.Millisecond
 	lastPause  = 5 * time.Second
-	// refusals is how often a settlement may be refused by a database that is
-	// there. Such a row is at fault itself; its hold is left to be swept.
+	// refusals is how often a reachable database may refuse a settlement. After that the row
+	// itself is at fault; its hold is left to be swept.
 	refusals = 5
 )
 
@@ -44,7 +44,7 @@ func newHolds(p Parts, opts Options) *holds {
 	}
 }
 
-// Held is what is held for requests under way.
+// Held is the total held for requests in progress.
 type Held struct {
 	Holds, Tokens int64
 	Money         billing.Money
@@ -75,7 +75,7 @@ func (h *holds) take(ctx context.Context, hold billing.Hold, now time.Time) ([]b
 	return withAllotted(balances, hold, used), nil
 }
 
-// withAllotted adds how what a temporary key may use stands, where there is such.
+// withAllotted adds the balance of a temporary key's allotment, if it has one.
 func withAllotted(balances []billing.Balance, hold billing.Hold, used billing.Amount) []billing.Balance {
 	if hold.Allotment == nil {
 		return balances
@@ -83,7 +83,7 @@ func withAllotted(balances []billing.Balance, hold billing.Hold, used billing.Am
 	return append(slices.Clip(balances), hold.Allotment.Balance(used))
 }
 
-// allot takes more of what the temporary key of a hold may use, if it is one of such a key.
+// allot draws more of the allotment of a hold's temporary key, if the hold has one.
 func (h *holds) allot(ctx context.Context, hold billing.Hold, more, headroom billing.Amount) (used billing.Amount, err error) {
 	if hold.Allotment == nil {
 		return used, nil
@@ -91,8 +91,8 @@ func (h *holds) allot(ctx context.Context, hold billing.Hold, more, headroom bil
 	return h.allotted.TakeAllotted(ctx, hold.Allotment, more, headroom)
 }
 
-// giveBack is the end of allot, when it is known what was used. Where the database does not
-// take it, the temporary key has as much less until its end.
+// giveBack corrects what allot took once the actual usage is known. If the database does not
+// accept the correction, the temporary key has that much less until it expires.
 func (h *holds) giveBack(ctx context.Context, hold billing.Hold, was billing.Amount) (used billing.Amount, told bool) {
 	if hold.Allotment == nil {
 		return used, false
@@ -104,8 +104,8 @@ func (h *holds) giveBack(ctx context.Context, hold billing.Hold, was billing.Amo
 	return used, err == nil
 }
 
-// grow makes a hold larger, before another attempt, and says what is booked if
-// nothing else is heard of the request.
+// grow enlarges a hold before another attempt, and says what to book if nothing more is heard
+// of the request.
 func (h *holds) grow(ctx context.Context, hold billing.Hold, more billing.Amount, lost []billing.Spend) (billing.Hold, error) {
 	if _, err := h.allot(ctx, hold, more, billing.Amount{}); err != nil {
 		return hold, err
@@ -120,8 +120,8 @@ func (h *holds) grow(ctx context.Context, hold billing.Hold, more billing.Amount
 	return hold, nil
 }
 
-// settle ends a hold by rows, at once or later. The balances are nil when it is later.
-// It does not end with ctx: a client that hangs up still pays.
+// settle ends a hold with rows, now or later. The balances are nil if later. It does not stop
+// with ctx: a client that hangs up still pays.
 func (h *holds) settle(ctx context.Context, hold billing.Hold, rows []billing.Spend) []billing.Balance {
 	used, told := h.giveBack(ctx, hold, billing.Sum(rows))
 	st := billing.Settlement{HoldID: hold.ID, Attempts: rows}
@@ -144,13 +144,13 @@ func (h *holds) settle(ctx context.Context, hold billing.Hold, rows []billing.Sp
 	return balances
 }
 
-// release gives a hold back, at once or later.
+// release gives back a hold, now or later.
 func (h *holds) release(ctx context.Context, hold billing.Hold) {
 	h.giveBack(ctx, hold, billing.Amount{})
 	h.end(ctx, hold, func(ctx context.Context) error { return h.ledger.Release(ctx, hold.ID) })
 }
 
-// end ends a hold by f, and reports whether that was at once.
+// end ends a hold with f, and reports whether that succeeded at once.
 func (h *holds) end(ctx context.Context, hold billing.Hold, f func(context.Context) error) bool {
 	ctx = context.WithoutCancel(ctx)
 	if err := h.within(ctx, f); err != nil {
@@ -161,14 +161,14 @@ func (h *holds) end(ctx context.Context, hold billing.Hold, f func(context.Conte
 	return true
 }
 
-// within runs f for no longer than a client may be made to wait.
+// within runs f for no longer than a client may be kept waiting.
 func (h *holds) within(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, h.patience)
 	defer cancel()
 	return f(ctx)
 }
 
-// later tries f again until it succeeds, is refused for good, or the process ends.
+// later retries f until it succeeds, is refused for good, or the process ends.
 func (h *holds) later(ctx context.Context, hold billing.Hold, cause error, f func(context.Context) error) {
 	h.observer.Observe(Record{RequestID: hold.ID, Event: EventSettleDelayed, Err: cause})
 	h.pending.Go(func() {
@@ -191,7 +191,7 @@ func (h *holds) later(ctx context.Context, hold billing.Hold, cause error, f fun
 	})
 }
 
-// pause waits, or says that the process is ending and this try is the last.
+// pause waits, or reports that the process is stopping and this try is the last.
 func (h *holds) pause(d time.Duration) (last bool) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -203,8 +203,7 @@ func (h *holds) pause(d time.Duration) (last bool) {
 	}
 }
 
-// close waits for what is pending, until ctx ends. Each settlement gets one
-// more try at once.
+// close waits for pending settlements until ctx ends. Each gets one more try at once.
 func (h *holds) close(ctx context.Context) error {
 	h.once.Do(func() { close(h.closing) })
 	done := make(chan struct{})
@@ -217,17 +216,18 @@ func (h *holds) close(ctx context.Context) error {
 	}
 }
 
-// near remembers which budgets have come so near their limit that the cheapest model is to
-// answer, as far as this router has heard of it.
+// near remembers which budgets are so close to their limit that the cheapest model should
+// answer, as far as this router knows.
 type near struct {
 	mu      sync.Mutex
 	windows map[string]billing.Window // by the id of the budget
 }
 
-// mostNear bounds what is remembered; beyond it, it is heard again with the next hold.
+// mostNear bounds how many budgets are remembered; beyond it, they are learned again with the
+// next hold.
 const mostNear = 10_000
 
-// note hears how budgets stand.
+// note records the balances of budgets.
 func (n *near) note(balances []billing.Balance) {
 	for i := range balances {
 		b := &balances[i]
@@ -249,7 +249,7 @@ func (n *near) note(balances []billing.Balance) {
 	}
 }
 
-// reached reports that a budget of the key has the cheapest model answer now.
+// reached reports whether a budget of the key currently requires the cheapest model.
 func (n *near) reached(key *billing.Key, at time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
