@@ -15,7 +15,7 @@ import (
 	"tallyroute/router/tokens"
 )
 
-// Parts are what a Router is made of.
+// Parts are the components of a Router.
 type Parts struct {
 	Verifier    Verifier
 	Watch       Watch // nil: streams go on when their key ends
@@ -26,53 +26,53 @@ type Parts struct {
 	Sender      Sender
 	Tokens      Tokens
 	Health      *health.Tracker
-	Turns       *limit.Turns // for heavy work; nil has no bound
+	Turns       *limit.Turns // for heavy work; nil sets no bound
 	Observer    Observer
 	Idempotency idempotency.Store // nil keeps no answers
-	Background  *limit.Calls      // nil finishes no call without its client
-	Fingerprint Fingerprint       // nil makes none
+	Background  *limit.Calls      // nil: no call is finished after its client has left
+	Fingerprint Fingerprint       // nil: requests get no fingerprint
 	Denials     Denials           // nil counts none
-	Brake       *brake.Brake      // of what runs away; nil has none
-	Allotments  Allotments        // of temporary keys; nil: none has any
-	Counts      Counts            // of prompts by their providers; nil asks none
+	Brake       *brake.Brake      // against runaways; nil: none
+	Allotments  Allotments        // of temporary keys; nil: none has one
+	Counts      Counts            // token counts by providers; nil asks none
 }
 
-// Allotments is what temporary keys may use; see billing.Allotments.
+// Allotments manages what temporary keys may use; see billing.Allotments.
 type Allotments interface {
 	Allotted(ctx context.Context, id string) (used billing.Amount, err error)
 	TakeAllotted(ctx context.Context, a *billing.Allotment, most, headroom billing.Amount) (used billing.Amount, err error)
 	GiveAllotted(ctx context.Context, id string, back billing.Amount) (used billing.Amount, err error)
 }
 
-// Denials counts what policies have refused, by their rules.
+// Denials counts what policies have refused, by rule.
 type Denials interface {
 	Add(key billing.KeyID, rule string, at time.Time)
 }
 
-// Fingerprint tells requests of a project that are the same, or begin alike.
+// Fingerprint recognises requests of a project that are the same or begin alike.
 type Fingerprint interface {
 	Of(project string, at time.Time, r *chat.Request) (print, prefixes []byte)
 }
 
-// Verifier finds the key of a secret.
+// Verifier finds the key that a secret belongs to.
 type Verifier interface {
 	Verify(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error)
-	// Recall is Verify as far as nobody need be asked. known reports a secret that is a
-	// key's; where the key is nil beside no error, it has to be verified.
+	// Recall is Verify without any lookup outside the process. known reports that the secret
+	// belongs to a key; if key is nil without an error, Verify must be called.
 	Recall(s billing.Secret, now time.Time) (key *billing.Key, known bool, err error)
-	// Refresh is Verify past every cache.
+	// Refresh is Verify bypassing every cache.
 	Refresh(ctx context.Context, s billing.Secret, now time.Time) (*billing.Key, error)
 }
 
-// Watch is told of keys in use.
+// Watch follows keys in use.
 type Watch interface {
-	// Follow has ended called, once, when the key may not be used any more.
+	// Follow arranges for ended to be called, once, when the key may no longer be used.
 	Follow(k *billing.Key, ended func(error)) (stop func())
-	// Note counts a request of a key of which several secrets are good.
+	// Note counts a request made with a key that has several valid secrets.
 	Note(k *billing.Key, from netip.Addr, agent string, at time.Time)
 }
 
-// Ledger holds and settles; see billing.Ledger for the obligations.
+// Ledger holds and settles; see billing.Ledger for what it must guarantee.
 type Ledger interface {
 	Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error)
 	Retry(ctx context.Context, holdID string, more billing.Amount, ifLost []billing.Spend) error
@@ -89,9 +89,9 @@ type Events interface {
 	ListRejects(ctx context.Context, requestID string) ([]billing.RejectedRow, error)
 }
 
-// Prices answers what a model cost at an instant.
+// Prices returns what a model cost at a given time.
 type Prices interface {
-	// At is nil where no price is known, which is not free.
+	// At returns nil if no price is known, which does not mean free.
 	At(provider, model string, at time.Time) *billing.PriceSheet
 }
 
@@ -100,10 +100,10 @@ type Catalogue interface {
 	// Resolve finds the targets behind provider/model, a model or an alias.
 	// pinned reports that the client named the provider.
 	Resolve(name string) (targets []providers.Target, pinned, ok bool)
-	// Nearest is the known name most like the one given, among those that may
-	// be shown; "" where none is near.
+	// Nearest returns the known name most similar to the given one, among those that may be
+	// shown; "" if none is similar enough.
 	Nearest(name string, may func(string) bool) string
-	// Models lists every name that can be asked for, in a slice of the caller's own.
+	// Models lists every name that can be asked for, in a slice that the caller owns.
 	Models() []providers.Listing
 }
 
@@ -112,13 +112,13 @@ type Sender interface {
 	Do(ctx context.Context, x providers.Exchange) (*providers.Answer, error)
 }
 
-// Counts has providers count the tokens of prompts.
+// Counts asks providers to count the tokens of prompts.
 type Counts interface {
-	// Count is an error where the provider of x has no way to, or gives no count.
+	// Count returns an error if the provider of x cannot count or returns no count.
 	Count(ctx context.Context, x providers.Exchange) (int64, error)
 }
 
-// Tokens estimates and counts.
+// Tokens estimates and counts tokens.
 type Tokens interface {
 	// Bound is cheap and never below the true count.
 	Bound(r *chat.Request, t tokens.Tokenizer) int64

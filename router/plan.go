@@ -16,9 +16,9 @@ import (
 	"tallyroute/router/tokens"
 )
 
-// callOf is a call to t as its health is kept. With several credentials each has a
-// health of its own: one that is refused, or has used up its rate, says nothing about
-// the others.
+// callOf returns the key under which the health of a call to t is kept. With several
+// credentials, each has its own health: that one is refused or has used up its rate says
+// nothing about the others.
 func callOf(t *providers.Target, from health.Origin) health.Call {
 	c := health.Call{Target: t.Name(), Provider: t.Provider, Origin: from}
 	if t.Account != "" {
@@ -28,7 +28,7 @@ func callOf(t *providers.Target, from health.Origin) health.Call {
 	return c
 }
 
-// state is how a target stands: as well as its best credential does.
+// state returns the state of a target: that of its best credential.
 func (r *Router) state(t *providers.Target, from health.Origin, now time.Time) health.State {
 	if len(t.Credentials) == 0 {
 		return r.Health.State(callOf(t, from), now)
@@ -36,7 +36,7 @@ func (r *Router) state(t *providers.Target, from health.Origin, now time.Time) h
 	return plan.Best(t.Credentials, r.states(t, from, now))
 }
 
-// states are how a target stands with each of its credentials.
+// states returns the state of a target for each of its credentials.
 func (r *Router) states(t *providers.Target, from health.Origin, now time.Time) []health.State {
 	list := make([]health.State, len(t.Credentials))
 	for i, c := range t.Credentials {
@@ -46,7 +46,7 @@ func (r *Router) states(t *providers.Target, from health.Origin, now time.Time) 
 	return list
 }
 
-// withCredentials is c with each of the credentials with which it may be called.
+// withCredentials yields c once for each credential that it may be called with.
 func (r *Router) withCredentials(c plan.Candidate, from health.Origin) iter.Seq[plan.Candidate] {
 	return func(yield func(plan.Candidate) bool) {
 		t := c.Target
@@ -69,14 +69,14 @@ func (r *Router) ready(t *providers.Target, from health.Origin) bool {
 	return r.Health.Ready(callOf(t, from), r.o.Clock())
 }
 
-// classes are what faults say about the health of a target.
+// classes maps faults to what they say about the health of a target.
 var classes = map[providers.Fault]health.Class{
 	providers.FaultTarget: health.Failed, providers.FaultRate: health.Limited,
 	providers.FaultCredential: health.Refused, providers.FaultRequest: health.Neutral, providers.FaultNobody: health.Neutral,
 }
 
-// outcome is what a failed call says about its target. What was never sent, and a
-// invalid credential, has nothing to do with what was asked.
+// outcome returns what a failed call says about its target. A request that was never sent, or
+// failed for an invalid credential, says nothing about what was asked for.
 func outcome(pe *providers.Error, began time.Time) health.Outcome {
 	return health.Outcome{
 		Class: classes[pe.Kind.Fault()], Certain: !pe.Sent || pe.Status == http.StatusUnauthorized,
@@ -89,12 +89,12 @@ type planned struct {
 	accepted accepted
 	input    plan.Input
 	plan     plan.Plan
-	try      []plan.Candidate // those that may be tried, in order; the first ones are held for
-	lowers   bool             // where a hold is refused, one for less output is asked for
+	try      []plan.Candidate // the candidates that may be tried, in order; the hold covers the first ones
+	lowers   bool             // if a hold is refused, another one for less output is tried
 }
 
-// plan orders the targets of a route by the price of this request. The cheap
-// bound of the prompt serves as long as no decision hangs on the exact count.
+// plan orders the targets of a route by the price of this request. The cheap bound of the
+// prompt is used as long as no decision depends on the exact count.
 func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error) {
 	free, err := r.turn(ctx, a.key.ID, len(a.request.Body()))
 	if err != nil {
@@ -109,7 +109,7 @@ func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error
 	return r.judge(planned{accepted: a, input: in, plan: p})
 }
 
-// input is what the plan of a request on a route depends on.
+// input returns everything that the plan of a request on a route depends on.
 func (r *Router) input(a accepted, rt route) plan.Input {
 	return plan.Input{
 		Operation: a.in.Operation, Request: a.request, Native: a.native, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput,
@@ -119,7 +119,7 @@ func (r *Router) input(a accepted, rt route) plan.Input {
 	}
 }
 
-// rights is what requests of a key may hold.
+// rights returns what requests of a key may contain.
 func (r *Router) rights(key *billing.Key) providers.Rights {
 	return providers.Rights{
 		Budget: key.Bounded(), Models: len(key.Models) > 0 || key.Rights.Chooses(), Stored: key.AllowProviderObjects,
@@ -148,7 +148,7 @@ func (r *Router) exactly(ctx context.Context, p planned) (planned, error) {
 	return r.judge(p)
 }
 
-// judge picks those that may be tried; without any the request is refused.
+// judge picks the candidates that may be tried; if there are none, the request is refused.
 func (r *Router) judge(p planned) (planned, error) {
 	p.try = p.plan.Usable()
 	err := p.plan.Refusal(p.input)
@@ -158,7 +158,7 @@ func (r *Router) judge(p planned) (planned, error) {
 	return p, overPrompt(p.accepted.key, err)
 }
 
-// lesser is the lesser of two limits, of which 0 is none.
+// lesser returns the lower of two limits, where 0 means no limit.
 func lesser(a, b int64) int64 {
 	if a == 0 || b == 0 {
 		return max(a, b)
@@ -166,7 +166,7 @@ func lesser(a, b int64) int64 {
 	return min(a, b)
 }
 
-// offers are targets as they are now, with bounds of the prompt.
+// offers returns the current state of the targets, with bounds of the prompt.
 func (r *Router) offers(req *chat.Request, targets []providers.Target, from health.Origin, now time.Time) []plan.Offer {
 	list := make([]plan.Offer, len(targets))
 	for i := range targets {
@@ -180,7 +180,7 @@ func (r *Router) offers(req *chat.Request, targets []providers.Target, from heal
 	return list
 }
 
-// counted is the input with the prompts counted.
+// counted returns the input with the prompts counted.
 func (r *Router) counted(ctx context.Context, in plan.Input) (plan.Input, error) {
 	in.Counted, in.Offers = true, slices.Clone(in.Offers)
 	for i := range in.Offers {
@@ -196,7 +196,7 @@ func (r *Router) counted(ctx context.Context, in plan.Input) (plan.Input, error)
 
 func tokenizer(t *providers.Target) tokens.Tokenizer { return tokens.Tokenizer(t.Tokenizer) }
 
-// sample is an estimate of the prompt, as it is calibrated.
+// sample describes an estimate of the prompt for calibration.
 func sample(req *chat.Request, t *providers.Target, basis tokens.Basis, n int64) tokens.Sample {
 	needs := req.Needs()
 	return tokens.Sample{

@@ -13,17 +13,17 @@ import (
 	"tallyroute/router/tokens"
 )
 
-// QuestionError refuses a question that costs nothing: its key has asked too many.
+// QuestionError refuses a free query because its key has made too many.
 type QuestionError struct{ RetryAfter time.Duration }
 
-// Error says so.
+// Error returns a fixed message.
 func (*QuestionError) Error() string { return "router: too many questions of one key" }
 
-// questionsPerMinute are those of one key, to one router, that are no requests: what a
-// prompt counts, and what is kept.
+// questionsPerMinute limits the free queries of one key to one router, such as counting the
+// tokens of a prompt or reading stored responses.
 const questionsPerMinute = 1200
 
-// question counts one of a key.
+// question counts one query of a key.
 func (r *Router) question(key *billing.Key, now time.Time) error {
 	got := r.questions.Take(limit.Key{Scope: string(key.ID), Kind: "questions"}, questionsPerMinute, 1, now)
 	if got.OK {
@@ -32,19 +32,19 @@ func (r *Router) question(key *billing.Key, now time.Time) error {
 	return &QuestionError{RetryAfter: got.RetryAfter}
 }
 
-// Counted is how many tokens a prompt has.
+// Counted is the number of tokens in a prompt.
 type Counted struct {
 	tokens.Estimate
-	Provider string // that has counted them; "" where we have
+	Provider string // the one that counted them; "" if we did
 }
 
 // countTime is how long a client waits for a provider to count.
 const countTime = 5 * time.Second
 
-// Count is how many tokens the prompt of a request has: as the provider counts that would
-// be asked first, or else by our own count. Nothing is charged, and it counts as no
-// request; but a key may ask only so often.
-// The key is returned beside an error, too, where it is known.
+// Count returns how many tokens the prompt of a request has: as counted by the provider that
+// would be asked first, or else by us. Nothing is charged and it does not count as a request,
+// but queries of a key are rate-limited. If the key is known, it is returned with an error,
+// too.
 func (r *Router) Count(ctx context.Context, inbound Inbound) (*billing.Key, Counted, error) {
 	a, err := r.accept(ctx, inbound)
 	if err != nil {
@@ -69,8 +69,8 @@ func (r *Router) Count(ctx context.Context, inbound Inbound) (*billing.Key, Coun
 	return a.key, Counted{Estimate: prompt}, err
 }
 
-// theirCount is what the provider counts that would be asked first; false where it does
-// not, or not in time.
+// theirCount returns the count of the provider that would be asked first; false if it does not
+// count or takes too long.
 func (r *Router) theirCount(ctx context.Context, a accepted, rt route) (Counted, bool) {
 	if r.Counts == nil {
 		return Counted{}, false
@@ -88,7 +88,7 @@ func (r *Router) theirCount(ctx context.Context, a accepted, rt route) (Counted,
 	return Counted{}, false
 }
 
-// Models lists what the key may use: without a price nothing that needs one.
+// Models lists what the key may use; models without a price are left out if the key needs one.
 func (r *Router) Models(ctx context.Context, c Caller) (*billing.Key, []providers.Listing, error) {
 	key, err := r.verify(ctx, c)
 	if err != nil {
@@ -104,7 +104,7 @@ func (r *Router) Models(ctx context.Context, c Caller) (*billing.Key, []provider
 	return key, list, nil
 }
 
-// Self is a key and how its budgets stand.
+// Self returns a key and the balances of its budgets.
 func (r *Router) Self(ctx context.Context, c Caller) (*billing.Key, []billing.Balance, error) {
 	ctx, cancel := r.soon(ctx)
 	defer cancel()
@@ -121,7 +121,7 @@ func (r *Router) Self(ctx context.Context, c Caller) (*billing.Key, []billing.Ba
 	return key, balances, inTime(ctx, err)
 }
 
-// Identify is the key of a caller, whose question counts as one.
+// Identify returns the key of a caller and counts the query against it.
 func (r *Router) Identify(ctx context.Context, c Caller) (*billing.Key, error) {
 	ctx, cancel := r.soon(ctx)
 	defer cancel()
@@ -132,8 +132,8 @@ func (r *Router) Identify(ctx context.Context, c Caller) (*billing.Key, error) {
 	return key, inTime(ctx, err)
 }
 
-// Events lists the newest rows that the key itself has caused; those of one
-// request where requestID is not empty.
+// Events lists the newest rows caused by the key itself; only those of one request if requestID
+// is not empty.
 func (r *Router) Events(ctx context.Context, c Caller, requestID string) (*billing.Key, []billing.Spend, error) {
 	ctx, cancel := r.soon(ctx)
 	defer cancel()
@@ -146,8 +146,8 @@ func (r *Router) Events(ctx context.Context, c Caller, requestID string) (*billi
 	return key, rows, inTime(ctx, err)
 }
 
-// Rejected lists the rows that the key itself has caused by one request and that the
-// ledger refused: they wait to be booked.
+// Rejected lists the rows that the key itself has caused by one request and that the ledger
+// refused: they wait to be booked.
 func (r *Router) Rejected(ctx context.Context, c Caller, requestID string) ([]billing.RejectedRow, error) {
 	ctx, cancel := r.soon(ctx)
 	defer cancel()
@@ -164,12 +164,12 @@ func (r *Router) Rejected(ctx context.Context, c Caller, requestID string) ([]bi
 
 var errNotRead = fmt.Errorf("%w: nothing could be read in time", billing.ErrUnavailable)
 
-// soon bounds how long the database may take over what a client wants to read.
+// soon bounds how long the database may take over a client's read.
 func (r *Router) soon(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, r.o.ReadTimeout, errNotRead)
 }
 
-// inTime makes an error that ended with the time for reading one of the database.
+// inTime turns an error caused by that time limit into an error of the database.
 func inTime(ctx context.Context, err error) error {
 	if err != nil && !errors.Is(err, billing.ErrUnavailable) && errors.Is(context.Cause(ctx), errNotRead) {
 		return fmt.Errorf("%w: %w", errNotRead, err)

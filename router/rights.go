@@ -13,12 +13,12 @@ import (
 	"tallyroute/router/plan"
 )
 
-// entry is who asks, as policies see it.
+// entry describes the caller as policies see it.
 func (c *Caller) entry() policy.Entry {
 	return policy.Entry{Endpoint: c.Endpoint, From: c.From, Origin: c.Origin, Referer: c.Referer, At: c.At}
 }
 
-// enter says whether a key may be used at all: from where, when and for what it is used.
+// enter checks whether a key may be used at all: from where, when and for what it is used.
 func (r *Router) enter(key *billing.Key, c Caller) error {
 	if !key.AllowsAddress(c.From) {
 		return billing.ErrAddress
@@ -30,7 +30,7 @@ func (r *Router) enter(key *billing.Key, c Caller) error {
 	return r.denied(key, key.Rights.Enter(&e), c)
 }
 
-// denied counts what a policy has refused.
+// denied counts refusals by a policy, and returns err.
 func (r *Router) denied(key *billing.Key, err error, c Caller) error {
 	var d *policy.Denied
 	if r.Denials != nil && errors.As(err, &d) {
@@ -39,7 +39,7 @@ func (r *Router) denied(key *billing.Key, err error, c Caller) error {
 	return err
 }
 
-// serves says whether a target may serve a request of a key.
+// serves checks whether a target may serve a request made with a key.
 func (r *Router) serves(key *billing.Key, asked string, t *providers.Target) error {
 	if len(t.Environments) > 0 && !slices.Contains(t.Environments, key.Environment) {
 		return &policy.Denied{
@@ -53,7 +53,7 @@ func (r *Router) serves(key *billing.Key, asked string, t *providers.Target) err
 	return key.Rights.Serve(policy.Names{Asked: asked, Provider: t.Provider, Model: t.Model, Target: t.Name()}, r.o.Groups)
 }
 
-// overPrompt is the error of a prompt that is longer than a policy allows.
+// overPrompt returns the error for a prompt that is longer than a policy allows.
 func overPrompt(key *billing.Key, err error) error {
 	var over *plan.PromptError
 	if !errors.As(err, &over) {
@@ -62,8 +62,8 @@ func overPrompt(key *billing.Key, err error) error {
 	return key.Rights.Prompt(over.Tokens)
 }
 
-// tags are the key's with the caller's below them: a caller may describe a
-// request, but who pays for it is the key's alone.
+// tags returns the caller's tags overlaid by the key's: a caller may describe a request, but
+// the key alone determines who pays for it.
 func tags(keys, callers map[string]string) map[string]string {
 	if len(keys) == 0 {
 		return callers
@@ -78,8 +78,8 @@ func tags(keys, callers map[string]string) map[string]string {
 	return all
 }
 
-// features are what a request uses of a model besides text. What may hold media without
-// saying of which kind counts as all of them.
+// features returns the features of a model that a request uses besides text. A part that may
+// hold media of an unstated kind counts as every kind.
 func features(r *chat.Request, native *providers.Native) (f policy.Feature) {
 	needs := r.Needs()
 	for _, one := range [...]struct {
@@ -111,7 +111,7 @@ func features(r *chat.Request, native *providers.Native) (f policy.Feature) {
 
 const media = policy.Vision | policy.Audio | policy.Documents
 
-// aside is what a member may use that has no place in a chat completion.
+// aside returns the features that a member without a place in a chat completion may use.
 func aside(n chat.Noted) policy.Feature {
 	top, rest, inside := strings.Cut(n.Name, ".")
 	switch {
@@ -121,14 +121,14 @@ func aside(n chat.Noted) policy.Feature {
 		return item(rest)
 	case n.Name == chat.NotedReference, inside && (top == "messages" || top == "system"):
 		return media
-	case chat.AsksForReasoning(top, n.Value): // or a member of it: reasoning.mode
+	case chat.AsksForReasoning(top, n.Value): // or one of its own members: reasoning.mode
 		return policy.Reasoning
 	}
 	return 0
 }
 
-// item is what an item of the input of a response, or a member of one, may use. One that
-// is not known may bring along media, and tools of its own.
+// item returns the features that an input item of a response, or one of its members, may use.
+// An unknown one may bring media and tools of its own.
 func item(kind string) policy.Feature {
 	switch kind {
 	case "local_shell_call", "local_shell_call_output", "shell_call", "shell_call_output", "apply_patch_call", "apply_patch_call_output":
@@ -136,7 +136,7 @@ func item(kind string) policy.Feature {
 	case "computer_call", "computer_call_output":
 		return policy.ServerTools | policy.Vision
 	}
-	if kind == "compaction" || strings.Contains(kind, ".") { // a context, or a member of a part of the content
+	if kind == "compaction" || strings.Contains(kind, ".") { // a context, or a member of a content part
 		return media
 	}
 	return media | policy.ServerTools

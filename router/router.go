@@ -12,21 +12,21 @@ import (
 	"tallyroute/router/tokens"
 )
 
-// Bounds of the look-ups of secrets that no key is known to have. Those of known keys
-// cost none, and are never throttled.
+// Bounds on lookups of secrets not known to belong to a key. Secrets of known keys do not count
+// towards them and are never throttled.
 const (
-	lookupsAtOnce    = 8  // of all networks
-	unknownPerMinute = 60 // found to be nobody's, of one network
+	lookupsAtOnce    = 8  // across all networks
+	unknownPerMinute = 60 // lookups per network that found no key
 )
 
-// StrangerError refuses a secret that is not looked up: too many from its network
-// were nobody's.
+// StrangerError says that a secret is not looked up because too many secrets from its network
+// were unknown.
 type StrangerError struct{ RetryAfter time.Duration }
 
-// Error says so.
+// Error returns a fixed message.
 func (*StrangerError) Error() string { return "router: too many unknown keys from this network" }
 
-// strangers bounds what secrets cost that turn out to be nobody's.
+// strangers bounds the cost of looking up secrets that turn out to be unknown.
 type strangers struct {
 	slots   chan struct{}
 	unknown *limit.Store
@@ -52,12 +52,12 @@ func (s strangers) look(ctx context.Context, v Verifier, c Caller) (*billing.Key
 	}
 	key, err := v.Verify(ctx, c.Secret, c.At)
 	if errors.Is(err, billing.ErrUnknownKey) {
-		_ = s.admit(c, 1) // whoever asks next is told
+		_ = s.admit(c, 1) // the next caller gets the error
 	}
 	return key, err
 }
 
-// admit takes n from what the network of c may ask for in vain.
+// admit takes n from the number of failed lookups that the network of c is allowed.
 func (s strangers) admit(c Caller, n int64) error {
 	got := s.unknown.Take(limit.Key{Scope: limit.Network(c.From), Kind: "unknown"}, unknownPerMinute, n, c.At)
 	if got.Remaining > 0 || n > 0 {
@@ -66,7 +66,7 @@ func (s strangers) admit(c Caller, n int64) error {
 	return &StrangerError{RetryAfter: time.Second}
 }
 
-// Router answers chat completions and requests for embeddings. It is safe for use by many goroutines.
+// Router answers chat completions and embedding requests. It is safe for concurrent use.
 type Router struct {
 	Parts
 	o           Options
@@ -76,10 +76,10 @@ type Router struct {
 	calibration *tokens.Calibration
 	strangers   strangers
 	questions   *limit.Store
-	seed        maphash.Seed // of what tells bodies from one another
+	seed        maphash.Seed // for the hashes that tell bodies apart
 }
 
-// New puts a router together. Close ends it.
+// New assembles a router. Close ends it.
 func New(p Parts, o Options) *Router {
 	o = o.withDefaults()
 	if p.Background == nil {
@@ -91,8 +91,8 @@ func New(p Parts, o Options) *Router {
 	}
 }
 
-// With is a router with other prices, targets and settings. What is under way, what
-// estimates have learned and what is known of strangers is shared by both.
+// With returns a router with other prices, targets and settings. The two share the requests in
+// progress, what the estimates have learned and what is known about unknown callers.
 func (r *Router) With(p Parts, o Options) *Router {
 	next := *r
 	p.Ledger, p.Observer = r.Ledger, r.Observer
@@ -103,9 +103,9 @@ func (r *Router) With(p Parts, o Options) *Router {
 	return &next
 }
 
-// Close waits until every settlement is stored, or ctx ends. Requests must
-// have ended before.
+// Close waits until every settlement is stored, or ctx ends. Call it only after all requests
+// have ended.
 func (r *Router) Close(ctx context.Context) error { return r.holds.close(ctx) }
 
-// Held is what is held for requests under way.
+// Held returns the total held for requests in progress.
 func (r *Router) Held() Held { return r.holds.held() }

@@ -18,30 +18,30 @@ import (
 	"tallyroute/router/tokens"
 )
 
-// Outcome is what an answer came to. It is known once a plain answer is
-// returned, and for a stream after Next has returned an error or Close was called.
+// Outcome is what an answer came to. It is known once a plain answer has been returned or, for
+// a stream, once Next has returned an error or Close was called.
 type Outcome struct {
-	Spend    billing.Spend // of the attempt that answered
+	Spend    billing.Spend // the attempt that answered
 	Earlier  billing.Money // cost of the attempts that failed before it
 	Balances []billing.Balance
 	Rates    []Rate
-	Overhead time.Duration // our own time: all but waiting for a provider or the client
+	Overhead time.Duration // our own time: everything but waiting for a provider or the client
 }
 
-// ChargedError is the failure of a request that costs something all the same.
+// ChargedError is a request that failed but is charged all the same.
 type ChargedError struct {
 	Outcome Outcome
 	Err     error
 }
 
-// Error is that of the failure.
+// Error returns the message of the failure.
 func (e *ChargedError) Error() string { return e.Err.Error() }
 
-// Unwrap is the failure.
+// Unwrap returns the failure.
 func (e *ChargedError) Unwrap() error { return e.Err }
 
-// counting counts for one attempt, what is large when the key's turn has come. It does
-// not end with the client.
+// counting counts tokens for one attempt; large inputs wait for the key's turn. It does not
+// stop when the client leaves.
 type counting struct {
 	ctx       context.Context
 	router    *Router
@@ -56,10 +56,10 @@ func (r *Router) counting(ctx context.Context, m *meter.Meter, c plan.Candidate)
 	return counting{context.WithoutCancel(ctx), r, m.Row.Owner.KeyID, m.Request, tokenizer(c.Target)}
 }
 
-// turn waits until so many bytes may be counted.
+// turn waits until this many bytes may be counted.
 func (c counting) turn(size int) (free func()) {
 	free, err := c.router.turn(c.ctx, c.key, size)
-	if err != nil { // cannot be: the context does not end
+	if err != nil { // cannot happen: the context does not end
 		return func() {}
 	}
 	return free
@@ -68,8 +68,8 @@ func (c counting) turn(size int) (free func()) {
 // Bound is cheap and never below the true count.
 func (c counting) Bound() int64 { return c.router.Tokens.Bound(c.request, c.tokenizer) }
 
-// Least is what any tokenizer makes of the texts of the request at least. Of an
-// assistant's turns providers leave out what they will, such as its reasoning.
+// Least returns a lower bound, for any tokenizer, of the tokens in the texts of the request.
+// Assistant turns are not counted: providers drop parts of them, such as reasoning.
 func (c counting) Least() (n int64) {
 	defer c.turn(len(c.request.Body()))()
 	for m := range c.request.Messages() {
@@ -85,20 +85,20 @@ func (c counting) Least() (n int64) {
 	return n
 }
 
-// Prompt counts the request.
+// Prompt counts the tokens of the request.
 func (c counting) Prompt() (tokens.Estimate, error) {
 	defer c.turn(len(c.request.Body()))()
 	return c.router.Tokens.Prompt(c.ctx, c.request, c.tokenizer)
 }
 
-// Text counts the text of an answer.
+// Text counts the tokens of an answer's text.
 func (c counting) Text(text string) (tokens.Estimate, error) {
 	defer c.turn(len(text))()
 	return c.router.Tokens.Text(c.ctx, text, c.tokenizer)
 }
 
-// answeredBy is who answered, where that is another model than c's: by the prices of the
-// catalogue, where it has that one of the same provider.
+// answeredBy returns the model that answered if it is not c's, with its prices if the catalogue
+// has that model at the same provider.
 func (r *Router) answeredBy(c plan.Candidate, said string, at time.Time) meter.Answered {
 	t := c.Target
 	if t.Answered(said) {
@@ -114,9 +114,9 @@ func (r *Router) answeredBy(c plan.Candidate, said string, at time.Time) meter.A
 	return a
 }
 
-// charge is the row of an attempt that is paid for. Counting does not end with the
-// client. What the provider reported calibrates the next estimates: also where it is far
-// above them, or they would be as far below it ever after.
+// charge returns the row of a charged attempt. Counting does not stop when the client leaves.
+// The usage that the provider reported calibrates later estimates, even if it is far above
+// them: otherwise they would stay as far below it.
 func (r *Router) charge(ctx context.Context, m *meter.Meter, u meter.Use) billing.Spend {
 	c := u.Candidate
 	row, observed := m.Used(u, r.counting(ctx, m, c))
@@ -126,11 +126,11 @@ func (r *Router) charge(ctx context.Context, m *meter.Meter, u meter.Use) billin
 	return row
 }
 
-// failed is the row of an attempt that failed: at nothing where it is sure to be
-// free, else at what the provider may bill.
+// failed returns the row of a failed attempt: at no cost if it is certain to be free, otherwise
+// at what the provider may bill.
 func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candidate, tried Attempt, pe *providers.Error) billing.Spend {
 	status := billing.StatusError
-	if ctx.Err() != nil && (pe.Status == 0 || pe.Kind == providers.KindCanceled) { // it is not the provider who ended it
+	if ctx.Err() != nil && (pe.Status == 0 || pe.Kind == providers.KindCanceled) { // the provider did not end it
 		status, _ = endOf(ctx)
 	}
 	if !pe.Charged() {
@@ -147,7 +147,7 @@ func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candi
 		return row
 	}
 	count := r.counting(ctx, m, c)
-	left := pe.Kind == providers.KindCanceled || pe.Kind == providers.KindTimeout // it is us who ended it
+	left := pe.Kind == providers.KindCanceled || pe.Kind == providers.KindTimeout // we ended it
 	u := meter.Unanswered{
 		Usage: pe.Usage, Prompt: r.promptWhole(m, c, count), Candidate: c, Attempt: n, Status: status, ErrorKind: string(pe.Kind),
 		Took: tried.Took, Received: pe.Received,
@@ -156,8 +156,8 @@ func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candi
 	return m.Unanswered(u, count)
 }
 
-// parted is the row of a request that took several calls, of which one failed: what
-// those used that were answered, and the prompts of those that may be billed.
+// parted returns the row of a request that took several calls, one of which failed: the usage
+// of the calls that were answered, and the prompts of those that may be billed.
 func (r *Router) parted(
 	ctx context.Context, m *meter.Meter, n int, c plan.Candidate, status billing.Status, pe *providers.Error,
 ) billing.Spend {
@@ -172,8 +172,8 @@ func (r *Router) parted(
 	return m.Parted(p)
 }
 
-// promptWhole is what a provider may bill for a prompt of which it has told nothing: the
-// count, by what has been learned of its own, as far as it is held.
+// promptWhole returns what a provider may bill for a prompt whose usage it did not report: our
+// count, corrected by calibration, but no more than was held for it.
 func (r *Router) promptWhole(m *meter.Meter, c plan.Candidate, count counting) int64 {
 	counted, err := count.Prompt()
 	if err != nil {
@@ -189,18 +189,18 @@ type sent struct {
 	chosen   plan.Candidate // the last one tried
 	attempts []Attempt
 	rows     []billing.Spend // of the attempts that failed
-	unfit    error           // of the first candidate that could not be asked for this
-	owed     billing.Amount  // of these rows, what the hold has not grown by
-	wider    billing.Amount  // likewise, for a candidate for which it was not taken
+	unfit    error           // of the first candidate that could not express the request
+	owed     billing.Amount  // the part of these rows that the hold has not grown by
+	wider    billing.Amount  // likewise, for a candidate that the hold was not taken for
 	upstream context.Context // of the calls
 	end      context.CancelFunc
-	call     *limit.Call // what becomes of the calls when the client leaves
+	call     *limit.Call // decides what happens to the calls when the client leaves
 }
 
-// send tries the candidates in turn until one begins to answer. Until then
-// nothing has reached the client, so that a failure costs time, and what the
-// provider may bill for it: the next attempt is made only if that is granted
-// besides the hold. Those that cannot be asked do not count: others are.
+// send tries the candidates in turn until one begins to answer. Until then nothing has reached
+// the client, so a failure costs only time and what the provider may bill for it: the next
+// attempt is made only if that can be held in addition. Candidates that cannot be asked do not
+// count: others are asked instead.
 func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	upstream, end := context.WithTimeout(context.WithoutCancel(ctx), r.o.RequestTimeout)
 	s := sent{held: h, upstream: upstream, end: end, call: r.Background.Follow(ctx, string(h.planned.accepted.key.ID), end)}
@@ -210,7 +210,7 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	declared := h.first.Target.Name()
 	from := h.planned.accepted.origin
 	var last error
-	asked := 0                     // candidates
+	asked := 0                     // number of candidates
 	var outgrown *providers.Target // whose context turned out to be too short
 	for i, candidate := range h.planned.try {
 		if asked == r.o.MaxAttempts {
@@ -225,14 +225,14 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 		before := len(s.attempts)
 		for c := range r.calls(h, i, from) {
 			if len(s.attempts) > 0 && !r.ready(c.Target, from) {
-				continue // went down since it was planned
+				continue // has gone down since the plan was made
 			}
 			fits, wider, err := r.widen(s.upstream, &s, c)
 			if err != nil {
 				return sent{}, r.giveUp(ctx, s, err)
 			}
 			if !fits {
-				continue // a limit of it has no room
+				continue // one of its limits has no room
 			}
 			s.chosen = c
 			if name := c.Target.Name(); len(s.rows) > 0 || name != declared || wider {
@@ -281,8 +281,8 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	return sent{}, r.giveUp(ctx, s, s.failure(last))
 }
 
-// widen holds for a call of a target that is counted with others than those before it. It
-// reports false where a limit has no room for it.
+// widen extends the hold to a call of a target that counts against further budgets. It returns
+// ok false if one of them has no room for it.
 func (r *Router) widen(ctx context.Context, s *sent, c plan.Candidate) (ok, wider bool, err error) {
 	l := s.held.limits
 	if l == nil {
@@ -311,7 +311,7 @@ func (r *Router) widen(ctx context.Context, s *sent, c plan.Candidate) (ok, wide
 	}
 }
 
-// calls are those that may be made of the candidate at a place, in order.
+// calls yields the calls that may be made for the i-th candidate, in order.
 func (r *Router) calls(h held, i int, from health.Origin) iter.Seq[plan.Candidate] {
 	if i < len(h.draws) {
 		return slices.Values(h.draws[i])
@@ -325,20 +325,20 @@ func final(err error) bool {
 	return errors.As(err, &pe) && !pe.Kind.Failover()
 }
 
-// tooLong reports a prompt that is too long for the target that was asked.
+// tooLong reports whether a prompt was too long for the target that was asked.
 func tooLong(err error) bool {
 	var pe *providers.Error
 	return errors.As(err, &pe) && pe.Kind == providers.KindContext
 }
 
-// longer reports a target that may take a prompt which is too long for another one.
+// longer reports whether t may take a prompt that is too long for another target.
 func longer(t, than *providers.Target) bool {
 	return t.Context == 0 || than.Context == 0 || t.Context > than.Context
 }
 
-// declare tells the ledger which attempt comes next: should the process die, it is
-// booked like one that was answered. The hold has said so of the first. What those
-// before are charged with is held besides.
+// declare tells the ledger which attempt comes next: if the process dies, it is booked as if it
+// had been answered. For the first attempt the hold already does this. The charges of the
+// earlier attempts are held in addition.
 func (r *Router) declare(s *sent) error {
 	lost := append(slices.Clone(s.rows), s.held.meter.Lost(s.chosen, len(s.rows)+1))
 	hold, err := r.holds.grow(s.upstream, s.held.hold, s.owed.Plus(s.wider), lost)
@@ -348,8 +348,8 @@ func (r *Router) declare(s *sent) error {
 	return err
 }
 
-// callChosen calls the candidate that was chosen. The row of a failure says what the
-// provider may bill for it.
+// callChosen calls the chosen candidate. If it fails, the row records what the provider may
+// bill for it.
 func (r *Router) callChosen(ctx context.Context, s *sent) error {
 	a := s.held.planned.accepted
 	if a.claims() || !a.request.Stream() && !s.chosen.Target.Billing.Stops {
@@ -373,13 +373,14 @@ func (r *Router) callChosen(ctx context.Context, s *sent) error {
 	return err
 }
 
-// abandoned reports that the client has left and that nobody goes on without it.
+// abandoned reports whether the client has left and the request does not go on without it.
 func (s sent) abandoned(ctx context.Context) bool {
 	return ctx.Err() != nil && (!s.held.planned.accepted.claims() || s.upstream.Err() != nil)
 }
 
-// failure is that no attempt was answered. Where nobody could be asked, the first of
-// the reasons says what to change; unless some are down, who perhaps can.
+// failure returns the error of a request that no attempt answered. If no candidate could be
+// asked, the first reason says what to change, unless some candidates are down that might be
+// able to serve it.
 func (s sent) failure(last error) error {
 	down := s.held.planned.plan.Down()
 	switch {
@@ -392,7 +393,7 @@ func (s sent) failure(last error) error {
 	return &FailedError{Attempts: s.attempts, Err: last, RetryAfter: retryAfter(last), RateLimited: limited(s.attempts)}
 }
 
-// exchange is the request as a candidate is called with it.
+// exchange returns the request in the form in which a candidate is called.
 func (r *Router) exchange(p planned, c plan.Candidate) providers.Exchange {
 	a := p.accepted
 	x := providers.Exchange{
@@ -410,8 +411,8 @@ func (r *Router) exchange(p planned, c plan.Candidate) providers.Exchange {
 	return x
 }
 
-// attempt makes one call and tells the health of the target how it went. What
-// fails is a *providers.Error.
+// attempt makes one call and reports the result to the health of the target. A failure is a
+// *providers.Error.
 func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*providers.Answer, Attempt, error) {
 	began := r.o.Clock()
 	a := Attempt{Provider: c.Target.Provider, Model: c.Target.Model, Credential: c.Target.Account}
@@ -434,8 +435,8 @@ func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*provid
 	return nil, a, pe
 }
 
-// giveUp settles a request that no provider answered, and passes on why. Without an
-// attempt the hold is given back.
+// giveUp settles a request that no provider answered, and returns the reason. If there was no
+// attempt, the hold is given back.
 func (r *Router) giveUp(ctx context.Context, s sent, why error) error {
 	defer s.call.Done()
 	s.end()
@@ -453,8 +454,8 @@ func (r *Router) giveUp(ctx context.Context, s sent, why error) error {
 	return &ChargedError{Outcome: Outcome{Spend: s.rows[last], Earlier: billing.Sum(s.rows[:last]).Money}, Err: why}
 }
 
-// providerError is err as an error of a provider. Of one that is none it is not
-// known whether anything was sent.
+// providerError returns err as an error of a provider. For any other kind of error it is
+// unknown whether anything was sent.
 func providerError(t *providers.Target, err error) *providers.Error {
 	if pe := (*providers.Error)(nil); errors.As(err, &pe) {
 		return pe
@@ -462,20 +463,21 @@ func providerError(t *providers.Target, err error) *providers.Error {
 	return &providers.Error{Provider: t.Provider, Model: t.Model, Kind: providers.KindNetwork, Err: err, Sent: true}
 }
 
-// unfit reports that a target could not be asked at all: the request has no words in
-// its format. That is not an attempt, and the next candidate may do.
+// unfit reports whether a target could not be asked at all because its format cannot express
+// the request. That is not an attempt, and the next candidate may do.
 func unfit(err error) bool {
 	var pe *providers.Error
 	return errors.As(err, &pe) && pe.Kind == providers.KindUnfit && !pe.Sent
 }
 
-// anotherMay reports that a call failed for what another credential may not meet.
+// anotherMay reports whether a call failed for a reason that may not apply to another
+// credential.
 func anotherMay(err error) bool {
 	var pe *providers.Error
 	return errors.As(err, &pe) && pe.Kind.AnotherCredential() || errors.Is(err, errTrialTaken)
 }
 
-// limited reports that every attempt was refused for its rate.
+// limited reports whether every attempt was refused because of a rate limit.
 func limited(attempts []Attempt) bool {
 	return len(attempts) > 0 && !slices.ContainsFunc(attempts, func(a Attempt) bool { return a.Kind != providers.KindRate })
 }

@@ -16,37 +16,37 @@ import (
 	"tallyroute/router/tokens"
 )
 
-// OverlongError is a stream that goes on beyond what its request may have and what
-// counts may differ by. It is cut off there; what came is charged.
+// OverlongError is a stream that exceeds its request's output bound by more than token counts
+// can differ. It is cut off there; what arrived is charged.
 type OverlongError struct{ Most int64 } // tokens of output that were held
 
-// Error tells what was held.
+// Error names the number of tokens held.
 func (e *OverlongError) Error() string {
 	return fmt.Sprintf("router: the answer goes on beyond the %d tokens that were held for it", e.Most)
 }
 
-// How far a stream may go beyond its bound, since providers count differently from
-// what can be told of a text; and where it is looked at: rarely, and the first time
-// where few answers come to.
+// How far a stream may go beyond its bound, since providers count differently from what can be
+// derived from the text; and how often that is checked: rarely, and first at a length that few
+// answers reach.
 const (
 	marginTokens   = 1000
 	marginShare    = 2 // of the bound, one part
 	bytesPerToken  = 4
 	firstLook      = 4 << 10
-	looksGrow      = 4        // by one part of what there is
-	framesPerToken = 16 << 10 // bytes of a stream for each token, whatever they say
+	looksGrow      = 4        // by this fraction of the current length
+	framesPerToken = 16 << 10 // bytes of a stream per token, whatever they contain
 	framesFree     = 64 << 20
 )
 
-// extent watches how long an answer gets.
+// extent tracks the length of an answer.
 type extent struct {
 	most, margin int64 // tokens of output
-	look         int   // at how many bytes of text it is looked at next
+	look         int   // bytes of text at which it is checked next
 }
 
 func newExtent(m *meter.Meter, c plan.Candidate) extent {
 	most := m.Most(c).Output
-	if c.Target.Can.Reasoning { // whose reasoning may come on top of the bound
+	if c.Target.Can.Reasoning { // reasoning may come on top of the bound
 		most = max(most, billing.SatMul(c.Target.MaxOutput, m.Request.N()))
 	}
 	e := extent{most: most, margin: billing.SatAdd(most/marginShare, marginTokens)}
@@ -54,8 +54,8 @@ func newExtent(m *meter.Meter, c plan.Candidate) extent {
 	return e
 }
 
-// exceeded is an *OverlongError once text, which came in so many bytes, certainly has
-// more tokens than it may.
+// exceeded returns an *OverlongError once text, which arrived in this many bytes, certainly has
+// more tokens than allowed.
 func (e *extent) exceeded(text *strings.Builder, bytes int64) error {
 	if e.most <= 0 {
 		return nil
@@ -74,29 +74,29 @@ func (e *extent) exceeded(text *strings.Builder, bytes int64) error {
 	return nil
 }
 
-// live is an answer that is still coming.
+// live is an answer that is still arriving.
 type live struct {
 	bill   *bill
-	other  chat.Metered // what chunks said was done, beside the usage
+	other  chat.Metered // what chunks reported besides the usage
 	text   strings.Builder
 	extent extent
 	gone   atomic.Pointer[time.Time] // when the client left
-	undo   func() bool               // ends the tie between the client's going and the stream
-	ended  atomic.Pointer[error]     // why the key of the request may not be used any more
-	alone  func()                    // ends the tie between the key's end and the stream
-	waits  func()                    // called before waiting; nil where nobody asked
+	undo   func() bool               // unties the stream from the client's context
+	ended  atomic.Pointer[error]     // why the key of the request may no longer be used
+	alone  func()                    // unties the stream from the end of the key
+	waits  func()                    // called before waiting; nil if not needed
 }
 
-// follow passes on the stream of b. One that may be asked for again goes on without
-// its client, where there is room.
+// follow passes on the stream of b. A stream that may be requested again goes on without its
+// client if there is room.
 func follow(b *bill) *live {
 	l := &live{bill: b, extent: newExtent(b.sent.held.meter, b.sent.chosen), undo: func() bool { return true }, alone: func() {}}
 	if w := b.r.Watch; w != nil {
 		l.alone = w.Follow(b.sent.held.planned.accepted.key, l.keyEnded)
 	}
-	if a := b.sent.held.planned.accepted; a.in.Caller.Temporary != nil { // nobody but us knows when it ends
+	if a := b.sent.held.planned.accepted; a.in.Caller.Temporary != nil { // only we know when it ends
 		at := a.key.ExpiresAt
-		if until := a.key.Secret.Until; !until.IsZero() && until.Before(at) { // that of its parent was replaced
+		if until := a.key.Secret.Until; !until.IsZero() && until.Before(at) { // its parent's secret was replaced
 			at = until
 		}
 		end := time.AfterFunc(at.Sub(b.r.o.Clock()), func() { l.keyEnded(a.key.InForce(at)) })
@@ -110,8 +110,8 @@ func follow(b *bill) *live {
 	return l
 }
 
-// next is the next chunk. At the end the spend is settled before io.EOF is
-// returned, so that a client that has seen the end has been booked.
+// next returns the next chunk. At the end the spend is settled before io.EOF is returned, so a
+// client that has seen the end has been charged.
 func (l *live) next() (chat.Chunk, error) {
 	c, err := l.read()
 	if err == nil {
@@ -143,7 +143,7 @@ func (l *live) next() (chat.Chunk, error) {
 	return chat.Chunk{}, err
 }
 
-// read notes what a chunk says.
+// read returns the next chunk and records what it says.
 func (l *live) read() (chat.Chunk, error) {
 	c, err := l.bill.sent.reply.Stream.Next()
 	if err != nil {
@@ -162,7 +162,7 @@ func (l *live) read() (chat.Chunk, error) {
 	return c, l.extent.exceeded(&l.text, l.bill.bytes)
 }
 
-// settle settles what has come.
+// settle settles what has arrived.
 func (l *live) settle(status billing.Status) {
 	if l.bill.settled {
 		return
@@ -187,9 +187,9 @@ func (l *live) settle(status billing.Status) {
 	l.bill.settle(status, told.Usage, l.text.String())
 }
 
-// lingered reports that the client has been gone for long enough. It is asked
-// after a chunk, so that a provider that sends at intervals has the time to
-// notice the end before it sends the next.
+// lingered reports whether the client has been gone long enough. It is checked after a chunk,
+// so that a provider that sends at intervals has time to notice the end before it sends the
+// next one.
 func (l *live) lingered() bool {
 	gone, o := l.gone.Load(), &l.bill.r.o
 	return gone != nil && o.Clock().Sub(*gone) > o.Linger/2
@@ -201,8 +201,8 @@ func (l *live) keyEnded(why error) {
 	l.bill.sent.end()
 }
 
-// clientGone gives the stream its last moment: what the provider has sent by
-// then is counted, so that it and we agree.
+// clientGone gives the stream a last moment: what the provider has sent by then is counted, so
+// that its count and ours agree.
 func (l *live) clientGone() {
 	now := l.bill.r.o.Clock()
 	if l.gone.CompareAndSwap(nil, &now) {
@@ -210,9 +210,9 @@ func (l *live) clientGone() {
 	}
 }
 
-// close reads on a stream that nobody listens to any more: to its end, if that is
-// near, else up to a chunk. One that has not come to its end counts as hung up on
-// by the client, unless we are stopping.
+// close continues to read a stream that nobody is listening to: to the end if that is near,
+// otherwise for at most one chunk. If it has not reached its end, the client counts as having
+// hung up, unless we are stopping.
 func (l *live) close() {
 	if l.bill.settled {
 		return

@@ -20,7 +20,7 @@ import (
 
 var errKeyInURL = errors.New("server: key in the URL")
 
-// caller is who asks, and for what. A key that is none fails here, before any look-up.
+// caller returns who is calling, and for what. A malformed key fails here, before any lookup.
 func (x *exchange) caller(to policy.Endpoint) (router.Caller, error) {
 	text, err := credential(x.C.Request)
 	if err != nil {
@@ -42,7 +42,7 @@ func (x *exchange) caller(to policy.Endpoint) (router.Caller, error) {
 		c.Secret, err = billing.ParseSecret(text)
 	}
 	if err != nil {
-		if c.Temporary != nil { // which has ended
+		if c.Temporary != nil { // it has expired
 			x.key = c.Temporary.KeyID
 		}
 		return router.Caller{}, err
@@ -51,10 +51,10 @@ func (x *exchange) caller(to policy.Endpoint) (router.Caller, error) {
 	return c, nil
 }
 
-// clear reports a request that came in clear although it must not.
+// clear reports whether a request arrived in plain text although it must not.
 func (x *exchange) clear() bool { return x.requireTLS && web.Clear(x.C.Request, x.TrustedProxies) }
 
-// private refuses what would show or carry a secret in clear.
+// private refuses requests that would show or carry a secret in plain text.
 func private(h func(*exchange)) func(*exchange) {
 	return func(x *exchange) {
 		if x.clear() {
@@ -68,8 +68,8 @@ func private(h func(*exchange)) func(*exchange) {
 	}
 }
 
-// credential is the one key that a request carries. Two parsers that each take
-// another of several would disagree on who pays, so several are refused.
+// credential returns the one key that a request carries. Several are refused: two parsers that
+// pick different ones would disagree on who pays.
 func credential(r *http.Request) (string, error) {
 	if keyInURL(r.URL) {
 		return "", errKeyInURL
@@ -92,7 +92,7 @@ func credential(r *http.Request) (string, error) {
 	return found, nil
 }
 
-// Credential is the key that a request carries; "" where it is none, or not one alone.
+// Credential returns the key that a request carries; "" if there is none or more than one.
 func Credential(r *http.Request) string {
 	if token := handoverToken(r); token != "" {
 		return token
@@ -139,7 +139,7 @@ func bearer(value string) string {
 	return strings.TrimLeft(token, " ")
 }
 
-// keyInURL reports a key among the parameters, where it ends up in logs.
+// keyInURL reports a key among the query parameters, which end up in logs.
 func keyInURL(u *url.URL) bool {
 	if u.RawQuery == "" {
 		return false
@@ -162,13 +162,13 @@ func keyInURL(u *url.URL) bool {
 // "feature=checkout,run=42".
 const tagsHeader = "X-Tallyroute-Tags"
 
-// sessionHeader carries what the client calls the session of a request.
+// sessionHeader carries the client's name for the session of a request.
 const sessionHeader = "X-Tallyroute-Session"
 
-// agentSessions are the headers in which Claude Code and Codex tell theirs.
+// agentSessions are the headers in which Claude Code and Codex send their sessions.
 var agentSessions = []string{"X-Claude-Code-Session-Id", "Session_id", "Session-Id"}
 
-// parseSession reads it; it returns a *chat.FieldError if it is invalid.
+// parseSession reads the session; it returns a *chat.FieldError if it is invalid.
 func parseSession(h http.Header) (string, error) {
 	all := h.Values(sessionHeader)
 	if len(all) == 0 || len(all) == 1 && all[0] == "" {

@@ -20,10 +20,10 @@ import (
 	"tallyroute/router/web"
 )
 
-// explainHeader asks for the plan of the request in its answer.
+// explainHeader asks for the plan of the request to be included in its answer.
 const explainHeader = "X-Tallyroute-Explain"
 
-// complete answers a request for an operation, which came to an endpoint.
+// complete answers a request for an operation at an endpoint.
 func (x *exchange) complete(o providers.Operation, to policy.Endpoint) {
 	in, err := x.inbound(to)
 	if err != nil {
@@ -60,7 +60,7 @@ func (x *exchange) complete(o providers.Operation, to policy.Endpoint) {
 	x.Write(http.StatusOK, web.JSONType, body)
 }
 
-// describe writes what the header of an answer says of it.
+// describe writes the headers that describe an answer.
 func (x *exchange) describe(a *router.Answer) {
 	way := a.Route
 	if !a.Native {
@@ -70,8 +70,8 @@ func (x *exchange) describe(a *router.Answer) {
 	describeCost(&x.Head, a)
 }
 
-// inbound is the request as the router wants it. The body has not been read:
-// that is done once the key is known.
+// inbound returns the request in the form that the router takes. The body has not been read
+// yet: that happens once the key is known.
 func (x *exchange) inbound(to policy.Endpoint) (router.Inbound, error) {
 	caller, err := x.caller(to)
 	if err != nil {
@@ -99,7 +99,7 @@ func (x *exchange) inbound(to policy.Endpoint) (router.Inbound, error) {
 	return in, nil
 }
 
-// request is the client's body as that of a chat completion.
+// request translates the client's body into a chat completion.
 func (x *exchange) request(ctx context.Context, key *billing.Key, body []byte, l chat.Limits) (router.Asked, error) {
 	if r, ok := x.speaks.(*asResponses); ok && x.Responses != nil && key.KeepResponses {
 		r.past = x.past(ctx, key)
@@ -115,8 +115,8 @@ func (x *exchange) request(ctx context.Context, key *billing.Key, body []byte, l
 	return asked, err
 }
 
-// plainBody is the provider's answer as it came, with our name of the model, with what is booked as its usage
-// and, if that was asked for, the plan.
+// plainBody returns the provider's answer with our name for the model, the booked usage and, if
+// requested, the plan.
 func (x *exchange) plainBody(a *router.Answer, explain router.Explain) []byte {
 	s := x.shapeOf(a)
 	body := s.used(s.of(a.Response.Body), a.Response.Usage, a.Outcome())
@@ -126,8 +126,8 @@ func (x *exchange) plainBody(a *router.Answer, explain router.Explain) []byte {
 	return body
 }
 
-// addMember is object with one more member at its end; object itself where it
-// is none.
+// addMember returns object with one more member at its end, or object unchanged if it is not a
+// JSON object.
 func addMember(object []byte, name string, v any) []byte {
 	value, err := json.Marshal(v)
 	head, isObject := bytes.CutSuffix(bytes.TrimRight(object, " \t\r\n"), []byte("}"))
@@ -144,7 +144,7 @@ func addMember(object []byte, name string, v any) []byte {
 	return append(append(out, value...), '}')
 }
 
-// routing is how a request was routed, for the client that wants to know.
+// routing describes how a request was routed, for clients that want to know.
 type routing struct {
 	Requested  string          `json:"requested"`
 	Chosen     string          `json:"chosen"`
@@ -157,7 +157,7 @@ type planCandidate struct {
 	Provider     string  `json:"provider"`
 	Model        string  `json:"model"`
 	Chosen       bool    `json:"chosen"`
-	USD          *string `json:"usd"` // of this request; null where no price is known
+	USD          *string `json:"usd"` // for this request; null if no price is known
 	PromptTokens int64   `json:"prompt_tokens"`
 	Exact        bool    `json:"prompt_tokens_exact"`
 	OutputTokens int64   `json:"output_tokens"`
@@ -199,10 +199,10 @@ func attempts(list []router.Attempt) []planAttempt {
 	return out
 }
 
-// relay passes a stream on, each event as it came. All events that the provider
-// has sent by now are flushed together, before we wait for more. Until the first
-// of them a failure is an ordinary error; from then on it is an event, no
-// [DONE] follows, and the connection is closed.
+// relay passes a stream on, each event as it arrived. All events that the provider has sent by
+// now are flushed together, before we wait for more. Before the first event a failure is an
+// ordinary error; after it a failure is an event, no [DONE] follows, and the connection is
+// closed.
 func (x *exchange) relay(a *router.Answer) {
 	x.answered(a)
 	x.speaks.begin(a)
@@ -212,8 +212,8 @@ func (x *exchange) relay(a *router.Answer) {
 	}
 	x.shape = x.shapeOf(a)
 	var last total
-	var head []byte       // of the chunk that tells the usage where the provider sends none
-	told := !a.WantsUsage // or nobody asks
+	var head []byte       // of the chunk that reports the usage if the provider sends none
+	told := !a.WantsUsage // or it was not requested
 	for {
 		chunk, err := a.Next()
 		if err != nil {
@@ -221,7 +221,7 @@ func (x *exchange) relay(a *router.Answer) {
 				if last.chunk != nil {
 					x.event(last.chunk)
 				}
-				last.chunk = head // nil where the provider's own events pass
+				last.chunk = head // nil if the provider's own events are passed on
 			}
 			x.endStream(a, last, err)
 			return
@@ -233,7 +233,7 @@ func (x *exchange) relay(a *router.Answer) {
 		if chunk.UsageOnly && !a.WantsUsage {
 			continue
 		}
-		if a.Native && last.chunk != nil { // what comes behind the usage waits with it
+		if a.Native && last.chunk != nil { // what follows the usage waits with it
 			if len(last.behind) == mostBehind {
 				x.fail(&streamError{errBehind})
 				return
@@ -248,7 +248,7 @@ func (x *exchange) relay(a *router.Answer) {
 		switch {
 		case bearsTotal(chunk) && a.WantsUsage:
 			usage := *chunk.Usage
-			last = total{chunk: bytes.Clone(chunk.Data), reported: &usage} // Data is gone with the next call
+			last = total{chunk: bytes.Clone(chunk.Data), reported: &usage} // Data is only valid until the next call
 		case chunk.Finish != "" && x.silence.early:
 			last = total{chunk: bytes.Clone(chunk.Data)}
 		default:
@@ -260,25 +260,25 @@ func (x *exchange) relay(a *router.Answer) {
 	}
 }
 
-// total is the chunk that bears the usage. It waits for what is booked.
+// total is the chunk that carries the usage. It waits for the booked amounts.
 type total struct {
 	chunk    []byte
 	reported *chat.Usage
-	behind   [][]byte // events that came after it
+	behind   [][]byte // events that arrived after it
 }
 
-// mostBehind is how many events may come after the usage, where one or two do.
+// mostBehind is how many events may follow the usage; one or two are usual.
 const mostBehind = 64
 
 var errBehind = errors.New("more events than there may be came after the usage")
 
-// bearsTotal reports a chunk after which no text is expected. Some providers
-// report the usage so far with every chunk; those are not held up.
+// bearsTotal reports whether no text is expected after a chunk. Some providers report the usage
+// so far with every chunk; those are not held up.
 func bearsTotal(c chat.Chunk) bool {
 	return c.Usage != nil && (c.UsageOnly || c.Finish != "")
 }
 
-// endStream ends a stream as it ended upstream. The spend is settled by now.
+// endStream ends a stream the way it ended upstream. The spend has been settled by now.
 func (x *exchange) endStream(a *router.Answer, last total, err error) {
 	if last.chunk != nil {
 		x.event(x.lastChunk(a, last))
@@ -298,7 +298,7 @@ func (x *exchange) endStream(a *router.Answer, last total, err error) {
 	x.fail(&streamError{err})
 }
 
-// lastChunk is the last chunk with what is booked, and with what the header could not say.
+// lastChunk returns the last chunk with what is booked, and with what the header could not say.
 func (x *exchange) lastChunk(a *router.Answer, last total) []byte {
 	data := last.chunk
 	if a.WantsUsage {
@@ -319,8 +319,8 @@ func (e *streamError) Unwrap() error { return e.err }
 // event passes a chunk on, in the client's format.
 func (x *exchange) event(chunk []byte) { x.send(x.speaks.chunk(chunk)) }
 
-// send sends events and notes where the client has gone. All that is flushed
-// together has one time to be taken.
+// send sends events and notes whether the client has gone. Everything that is flushed together
+// shares one write timeout.
 func (x *exchange) send(events []sse.Event) {
 	x.recorded.events(events)
 	x.silence.mu.Lock()
@@ -350,7 +350,7 @@ func (x *exchange) send(events []sse.Event) {
 	}
 }
 
-// flush sends what is known of events. The end of the handler does so, too.
+// flush sends pending events. So does the end of the handler.
 func (x *exchange) flush() {
 	x.silence.mu.Lock()
 	defer x.silence.mu.Unlock()

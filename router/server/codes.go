@@ -7,7 +7,7 @@ import (
 	"tallyroute/router/web"
 )
 
-// The codes of errors, as clients read them.
+// The error codes that clients see.
 const (
 	codeInvalidKey       = "invalid_api_key"
 	codeKeyInURL         = "key_in_url"
@@ -62,7 +62,7 @@ const (
 	codeIdempotencyLarge    = "idempotency_answer_too_large"
 )
 
-// codes are all that a client can meet. Each has a page under /docs/errors.
+// codes are all codes that a client can get. Each has a page under /docs/errors.
 var codes = allCodes()
 
 func allCodes() map[string]web.Code {
@@ -71,7 +71,7 @@ func allCodes() map[string]web.Code {
 	return all
 }
 
-// ownCodes are the codes of this listener, and those that it explains in words of its own.
+// ownCodes are the codes of this listener, and shared ones that it explains in its own words.
 var ownCodes = map[string]web.Code{
 	codeInvalidKey: {
 		Status: http.StatusUnauthorized, Type: web.TypeAuth, Retry: web.Never,

@@ -15,54 +15,52 @@ import (
 	"tallyroute/router/web"
 )
 
-// The paths of the entrances beside those of operations.
+// The paths of the entrances that are not operations.
 const (
 	responsesPath = "/v1/responses"
 	messagesPath  = "/v1/messages"
 )
 
-// entrance is a format in which a client asks and is answered. What lies between is a
-// chat completion, whatever the entrance.
+// entrance is a format in which a client sends requests and gets answers. Internally everything
+// is a chat completion, whatever the entrance.
 type entrance interface {
-	// request is the client's body as that of a chat completion, and as it came where that
-	// is no such, and the names of members that have no place in the former.
+	// request returns the client's body as a chat completion, along with the original if that is
+	// in another format, and the names of members that have no place in a chat completion.
 	request(body []byte, l chat.Limits) (asked router.Asked, lost []string, err error)
-	// answer is a whole chat completion as the client reads it.
+	// answer returns a whole chat completion in the client's format.
 	answer(completion []byte) []byte
-	// begin is told of an answer that is native, or of a stream, before its first chunk.
+	// begin is told about an answer that is native, or about a stream before its first chunk.
 	begin(a *router.Answer)
-	// chunk are the events that one of a chat completion makes, end those after the last,
-	// and fail those of a stream that does not come to its end. They are valid until the
-	// next call.
+	// chunk returns the events for one chunk of a chat completion, end those after the last, and
+	// fail those of a stream that breaks off. They are valid until the next call.
 	chunk(data []byte) []sse.Event
 	end() []sse.Event
 	fail(p web.Problem, o web.ErrorObject) []sse.Event
-	// own is what the client calls a member of the chat completion.
+	// own returns the client's name for a member of the chat completion.
 	own(param string) string
-	// problem is the body of an error.
+	// problem returns the body of an error.
 	problem(p web.Problem, o web.ErrorObject) []byte
 	// name is the format of the entrance; "" is that of chat completions.
 	name() providers.Format
 }
 
-// openAIErrors are the errors of both formats of OpenAI.
+// openAIErrors writes the errors of both OpenAI formats.
 type openAIErrors struct{}
 
 func (openAIErrors) problem(_ web.Problem, o web.ErrorObject) []byte {
 	return web.Encode(web.ErrorAnswer{Error: o})
 }
 
-// completions is the entrance of chat completions and embeddings: what passes is what
-// the client reads.
+// completions is the entrance of chat completions and embeddings: answers need no translation.
 type completions struct {
 	openAIErrors
 	chats    bool
-	response *responses.Request // what was asked for so
+	response *responses.Request // set if the request came in the Responses format
 	one      [1]sse.Event
 }
 
-// request reads a chat completion, or one that is written as a response is asked for:
-// some editors do that.
+// request reads a chat completion, or one written like a Responses request: some editors send
+// that.
 func (c *completions) request(body []byte, l chat.Limits) (router.Asked, []string, error) {
 	if !c.chats || bytes.Contains(body, []byte(`"messages"`)) || !bytes.Contains(body, []byte(`"input"`)) {
 		return router.Asked{Body: body}, nil, nil
@@ -101,7 +99,7 @@ type asResponses struct {
 	*responses.Request
 	stream *responses.Stream
 	native bool            // the answer is the provider's own
-	past   *responses.Past // nil keeps nothing
+	past   *responses.Past // nil: responses are not stored
 }
 
 func (e *asResponses) request(body []byte, l chat.Limits) (asked router.Asked, lost []string, err error) {
@@ -134,7 +132,7 @@ func (e *asResponses) end() []sse.Event {
 }
 
 func (e *asResponses) own(param string) string {
-	if e.Request == nil { // which could not be read
+	if e.Request == nil { // the request could not be read
 		return param
 	}
 	return e.Own(param)
@@ -215,17 +213,17 @@ func (e *asMessages) problem(p web.Problem, o web.ErrorObject) []byte {
 	return messages.Failure(p.Status, p.Message, more, o.RequestID)
 }
 
-// shape is where an answer, or an event of one, has what the router writes into it: the
-// name of the model, the usage, and what it says besides.
+// shape locates where the router writes its own data into an answer or an event: the name of
+// the model, the usage, and anything it adds.
 type shape interface {
-	// of is data with our name of the model, where it has one.
+	// of returns data with our name for the model, if data contains one.
 	of(data []byte) []byte
-	// used is data with what is booked as its usage, where the provider reported that.
+	// used returns data with the booked usage, if the provider reported usage there.
 	used(data []byte, reported *chat.Usage, out router.Outcome) []byte
 	more(data []byte, v any) []byte
 }
 
-// shapeOf is that of an answer, or of the events of one.
+// shapeOf returns the shape of an answer, or of its events.
 func (x *exchange) shapeOf(a *router.Answer) shape {
 	format := x.speaks.name()
 	if !a.Native {
@@ -249,16 +247,16 @@ func (n *naming) used(data []byte, reported *chat.Usage, out router.Outcome) []b
 
 func (n *naming) more(data []byte, v any) []byte { return addMember(data, "tallyroute", v) }
 
-// native is the shape of what passes in the format of its provider.
+// native is the shape of data passed on in its provider's format.
 type native struct {
 	format providers.Format
 	model  []byte           // as JSON
-	edits  []jsonraw.Member // what we say of a response besides
+	edits  []jsonraw.Member // what we add to a response
 	whole  bool             // it is not a stream
-	named  bool             // a stream of messages has begun
+	named  bool             // a Messages stream has begun
 }
 
-// in edits the object that an event has the answer in, or the answer itself.
+// in edits the object in which an event carries the answer, or the answer itself.
 func (n *native) in(data []byte, edit func(object []byte) []byte) []byte {
 	if n.whole || n.format != providers.Responses {
 		return edit(data)
@@ -319,26 +317,26 @@ func (n *native) more(data []byte, v any) []byte {
 	return n.in(data, func(object []byte) []byte { return addMember(object, "tallyroute", v) })
 }
 
-// unanswered is asMessages for requests that are not to be answered, and so need no bound.
+// unanswered is asMessages for requests that will not be answered, and so need no output bound.
 type unanswered struct{ asMessages }
 
 func (e *unanswered) request(body []byte, l chat.Limits) (router.Asked, []string, error) {
 	return e.asked(messages.ReadCount(body, l))
 }
 
-// counted is the answer about a prompt. Exact says whether the count is one, or a bound
-// that is not below it.
+// counted is the answer to a token-count request. Exact says whether the number is a count
+// rather than an upper bound.
 type counted struct {
 	Object      string `json:"object,omitempty"`
 	InputTokens int64  `json:"input_tokens"`
 	Tallyroute  struct {
 		Exact    bool   `json:"exact"`
-		Provider string `json:"provider,omitempty"` // that has counted
+		Provider string `json:"provider,omitempty"` // the one that counted
 	} `json:"tallyroute"`
 }
 
-// countHeader says who has counted a prompt: its provider, we by the model's own tokenizer,
-// or we by another one.
+// countHeader says who counted a prompt: its provider, or we with the model's own tokenizer or
+// with another one.
 const countHeader = "X-Tallyroute-Count"
 
 // countMessage is POST /v1/messages/count_tokens.

@@ -25,10 +25,11 @@ import (
 
 var errNoRequest = errors.New("server: no such request")
 
-// lapsed is a row for a key that is no longer valid. The error ends in since when.
+// lapsed returns a row for a key that is no longer valid. The error's message ends with the
+// time since when.
 func lapsed(target error, code, how string) web.Row { return ended(target, code, thisKey+" "+how) }
 
-// ended is a row for an error that ends in since when.
+// ended returns a row for an error whose message ends with the time since when.
 func ended(target error, code, what string) web.Row {
 	return web.Row{Name: target.Error(), Read: func(err error) (web.Problem, bool) {
 		if !errors.Is(err, target) {
@@ -39,8 +40,8 @@ func ended(target error, code, what string) web.Row {
 	}}
 }
 
-// stopped is for a key that was stopped because of its overrun. Since when may not be
-// known to this process yet.
+// stopped handles a key that was stopped because of its overrun. This process may not yet know
+// since when.
 func stopped(err error) (web.Problem, bool) {
 	if !errors.Is(err, billing.ErrStopped) {
 		return web.Problem{}, false
@@ -53,16 +54,16 @@ func stopped(err error) (web.Problem, bool) {
 		", because its answers used more than was reserved for them."}, true
 }
 
-// thisKey begins messages about a valid key. Its name and its last characters follow
-// where they are known.
+// thisKey begins messages about a valid key. Its name and last characters are added if they are
+// known.
 const thisKey = "This API key"
 
-// noKey is the one answer to every invalid key, whatever is wrong with it: whoever
-// tries keys learns nothing.
+// noKey is the one answer to every invalid key, whatever is wrong with it, so that someone who
+// tries out keys learns nothing.
 var noKey = web.Problem{Code: codeInvalidKey, Message: "The API key is missing, mistyped or unknown."}
 
-// table turns errors into what clients read. The first row that knows an error
-// decides; an error that no row knows tells nothing but the request id.
+// table maps errors to what clients read. The first row that matches an error decides; for an
+// error that no row matches, the client gets only the request id.
 var table = append(web.Rows(), []web.Row{
 	web.Is(billing.ErrMalformedKey, noKey),
 	web.Is(billing.ErrUnknownKey, noKey),
@@ -70,10 +71,10 @@ var table = append(web.Rows(), []web.Row{
 	web.Is(federation.ErrUnavailable, web.Problem{
 		Code: codeIssuer, Message: "The issuer of the identity token does not answer, so it cannot be verified.",
 	}),
-	lapsed(billing.ErrRevoked, codeInvalidKey, "has been revoked"), // its holder had it anyway, and may know
+	lapsed(billing.ErrRevoked, codeInvalidKey, "has been revoked"), // its holder owned it anyway, and may know
 	lapsed(billing.ErrExpired, codeInvalidKey, "expired"),
 	lapsed(billing.ErrRotated, codeRotated, "has been replaced by a newer one"),
-	lapsed(billing.ErrDisabled, codeDisabled, "is disabled"), // by an operator, for now
+	lapsed(billing.ErrDisabled, codeDisabled, "is disabled"), // by an operator, temporarily
 	{Name: billing.ErrStopped.Error(), Read: stopped},
 	web.Is(billing.ErrAddress, web.Problem{Code: codeAddress, Message: thisKey + " may not be used from this address."}),
 	ended(ephemeral.ErrExpired, codeTemporaryOver, "This temporary key expired"),
@@ -181,7 +182,7 @@ var table = append(web.Rows(), []web.Row{
 	web.As(providerRefused),
 }...)
 
-// noRoom is for a request that found no memory: in the share of its key, or in all.
+// noRoom handles a request for which there was no memory left: in its key's share, or overall.
 func noRoom(e *limit.FullError) web.Problem {
 	p := web.Problem{
 		Code: codeOverloaded, After: time.Second,
@@ -204,8 +205,8 @@ func unknownModel(e *router.ModelError) web.Problem {
 	return p
 }
 
-// unable tells content that no provider of the model takes, which is in the
-// messages, from other abilities.
+// unable separates content that no provider of the model accepts, which is in the messages,
+// from other missing abilities.
 func unable(e *plan.AbilityError) web.Problem {
 	p := web.Problem{Code: codeCannot, Param: "model", Message: fmt.Sprintf(
 		"No provider of %s supports: %s.", web.Label(e.Model, chat.MaxModel), strings.Join(e.Needs, ", "))}
@@ -221,7 +222,7 @@ func unable(e *plan.AbilityError) web.Problem {
 	return p
 }
 
-// barred is for a member that the key has no right to.
+// barred handles a member that the key is not permitted to use.
 func barred(e *plan.MemberError) web.Problem {
 	p := web.Problem{Code: codeMember, Param: e.Bar.Member, Message: fmt.Sprintf(
 		"The cost of %s at %s cannot be known before the request is answered.", e.Bar.Member, web.Label(e.Model, chat.MaxModel))}
@@ -278,8 +279,8 @@ func allFailed(e *router.FailedError) web.Problem {
 	return p
 }
 
-// noSuchModel passes on what the last provider said of a model that none of them
-// has any more. It is not the router that cannot be reached, and waiting does not help.
+// noSuchModel passes on what the last provider said about a model that none of them offers any
+// more. The providers are reachable, and waiting does not help.
 func noSuchModel(e *router.FailedError, p web.Problem) web.Problem {
 	p.Code, p.Param, p.Final = codeModelNotFound, "model", true
 	p.Message = "The provider does not know the model."
@@ -295,8 +296,8 @@ func noSuchModel(e *router.FailedError, p web.Problem) web.Problem {
 	return p
 }
 
-// tooLargeFor passes on what the last provider said of a request that is more than any
-// of them takes at once.
+// tooLargeFor passes on what the last provider said about a request that exceeds what any of
+// them accepts at once.
 func tooLargeFor(e *router.FailedError, p web.Problem) web.Problem {
 	p.Code, p.Final, p.After = web.CodeTooLarge, true, 0
 	p.Message = "The request is larger than the provider accepts."
@@ -308,7 +309,7 @@ func tooLargeFor(e *router.FailedError, p web.Problem) web.Problem {
 	return p
 }
 
-// commonKind is why every attempt failed, "" where they differ.
+// commonKind returns why every attempt failed; "" if the reasons differ.
 func commonKind(list []router.Attempt) providers.Kind {
 	if len(list) == 0 {
 		return ""
@@ -349,8 +350,8 @@ func streamFailed(e *streamError) web.Problem {
 	return web.Problem{Code: codeBroken, Message: "The provider failed in the middle of the answer."}
 }
 
-// providerRefused passes on what a provider said about the request itself. Its
-// adapter has taken out what must not be told.
+// providerRefused passes on what a provider said about the request itself. Its adapter has
+// removed what must not be disclosed.
 func providerRefused(e *providers.Error) web.Problem {
 	p := web.Problem{
 		Code: e.Detail.Code, Type: e.Detail.Type, Message: e.Detail.Message, Param: e.Detail.Param, Status: e.Status,
@@ -376,7 +377,7 @@ func providerRefused(e *providers.Error) web.Problem {
 	if p.Type == "" {
 		p.Type = web.TypeRequest
 	}
-	switch p.Status { // what the provider says about us is not about the client
+	switch p.Status { // what the provider says about us does not concern the client
 	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusConflict,
 		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
 	default:
@@ -385,7 +386,8 @@ func providerRefused(e *providers.Error) web.Problem {
 	return p
 }
 
-// about is a message that names the member that it is about. Many clients show nothing else.
+// about returns a message that names the member it is about. Many clients show only the
+// message.
 func about(param, message string) string {
 	if param == "" || strings.Contains(message, param) {
 		return message
@@ -393,7 +395,7 @@ func about(param, message string) string {
 	return param + ": " + message
 }
 
-// some are the first names of a list.
+// some returns the first names of a list.
 func some(names []string) string {
 	const most = 20
 	if len(names) > most {
@@ -402,7 +404,7 @@ func some(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// fail answers with an error: as JSON, or as an event where a stream has begun.
+// fail answers with an error: as JSON, or as an event if a stream has begun.
 func (x *exchange) fail(err error) {
 	x.hush()
 	if x.goneBefore(err) {
@@ -444,7 +446,7 @@ func (x *exchange) fail(err error) {
 	x.AnswerWith(p, x.speaks.problem(p, x.ErrorObject(p)))
 }
 
-// own is what the client calls the member that an error is about.
+// own returns the client's name for the member that an error is about.
 func (x *exchange) own(param string) string {
 	if param == "" || x.speaks == nil {
 		return param
@@ -452,8 +454,8 @@ func (x *exchange) own(param string) string {
 	return x.speaks.own(param)
 }
 
-// goneBefore reports that nobody is there to read an error. A body that did not
-// come also ends the request's context, but its client may be listening.
+// goneBefore reports whether nobody is there to read an error. A body that did not arrive also
+// ends the request's context, but its client may still be listening.
 func (x *exchange) goneBefore(err error) bool {
 	var full *limit.FullError
 	if errors.Is(err, web.ErrBodyTimeout) || errors.Is(err, web.ErrBodyCut) || errors.As(err, &full) {
@@ -462,13 +464,13 @@ func (x *exchange) goneBefore(err error) bool {
 	return errors.Is(err, router.ErrClientGone) || x.ctx.Err() != nil && !stopping(x.ctx)
 }
 
-// ErrorCode is the code that a client reads of an error.
+// ErrorCode returns the code of an error, as a client reads it.
 func ErrorCode(err error) string { return errorTable.Problem(err).Code }
 
-// policyParams are the members of a request that rules of a policy are about.
+// policyParams maps rules of a policy to the request members that they restrict.
 var policyParams = map[string]string{"models": "model", "deny_models": "model", "max_output_tokens": "max_completion_tokens"}
 
-// runaway says what ran, and until when it is stopped.
+// runaway says what ran away, and until when it is stopped.
 func runaway(e *brake.StoppedError) web.Problem {
 	what := "This key"
 	if e.Session != "" {
@@ -480,7 +482,7 @@ func runaway(e *brake.StoppedError) web.Problem {
 	}
 }
 
-// policyDenied names the rule, and what does not go with it.
+// policyDenied names the rule, and what violates it.
 func policyDenied(e *policy.Denied) web.Problem {
 	return web.Problem{
 		Code: codePolicy, Param: policyParams[e.Rule],

@@ -16,8 +16,8 @@ import (
 	"tallyroute/router/web"
 )
 
-// describe writes where a request went and what its key has left. Nothing of what the
-// provider sent as headers is passed on.
+// describe writes where a request went and what its key has left. None of the provider's
+// response headers are passed on.
 func describe(h *web.Header, way router.Route, out router.Outcome, took time.Duration) {
 	h.Set("Openai-Processing-Ms", strconv.FormatInt(took.Milliseconds(), 10))
 	h.Set("X-Tallyroute-Provider", way.Target.Provider)
@@ -43,7 +43,7 @@ func describe(h *web.Header, way router.Route, out router.Outcome, took time.Dur
 	describeBudgets(h, out.Balances)
 }
 
-// describeKey tells the holder of a secret that was replaced when it ends (RFC 8594).
+// describeKey tells the holder of a replaced secret when it expires (RFC 8594).
 func describeKey(h *web.Header, until time.Time) {
 	if until.IsZero() {
 		return
@@ -55,7 +55,7 @@ func describeKey(h *web.Header, until time.Time) {
 // longestList bounds a header that repeats a client's words.
 const longestList = 1 << 10
 
-// listed is a list for a header. How many names had no place in it is told.
+// listed formats a list for a header. It says how many names did not fit.
 func listed(names []string) string {
 	var b strings.Builder
 	for i, name := range names {
@@ -71,8 +71,8 @@ func listed(names []string) string {
 	return b.String()
 }
 
-// describeCost tells the cost of a plain answer. That of a stream is not known
-// when its headers go out: it is estimated here and told in its last chunk.
+// describeCost writes the cost of a plain answer. The cost of a stream is not known when its
+// headers go out: it is estimated here and reported in its last chunk.
 func describeCost(h *web.Header, a *router.Answer) {
 	if a.Response == nil {
 		status := "unpriced"
@@ -86,7 +86,7 @@ func describeCost(h *web.Header, a *router.Answer) {
 	setCost(h, a.Outcome())
 }
 
-// setCost tells the cost of a request that has ended.
+// setCost writes the cost of a finished request.
 func setCost(h *web.Header, out router.Outcome) {
 	status, usd := costOf(out)
 	h.Set("X-Tallyroute-Cost-Status", status)
@@ -95,11 +95,11 @@ func setCost(h *web.Header, out router.Outcome) {
 	}
 }
 
-// costOf is how the cost of a request is known, and what it is; nil where it is unpriced.
+// costOf returns how the cost of a request is known, and the cost; nil if it is unpriced.
 func costOf(out router.Outcome) (status string, usd *string) {
 	status = costStatus(out.Spend)
 	if out.Earlier > 0 && (status == "exact" || status == "differs") {
-		status = "estimated" // what failed attempts cost is only bounded
+		status = "estimated" // the cost of failed attempts is only bounded
 	}
 	if status != "unpriced" {
 		usd = manage.TextOrNull(billing.SatAdd(out.Spend.Cost.Total, out.Earlier).Short())
@@ -107,8 +107,8 @@ func costOf(out router.Outcome) (status string, usd *string) {
 	return status, usd
 }
 
-// costStatus says in a word how the cost is known. It is exact where the provider
-// reported the usage and nothing contradicts it.
+// costStatus says in one word how the cost is known. It is exact if the provider reported the
+// usage and nothing contradicts it.
 func costStatus(s billing.Spend) string {
 	switch {
 	case s.Pricing == billing.Unpriced:
@@ -125,13 +125,13 @@ func costStatus(s billing.Spend) string {
 	return "exact"
 }
 
-// rateHeaders are the names for each kind of a router.Rate.
+// rateHeaders are the header names for each kind of router.Rate.
 var rateHeaders = map[string]struct{ limit, remaining, reset string }{
 	"requests": {"X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests"},
 	"tokens":   {"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens"},
 }
 
-// describeRates tells the limits per minute, as OpenAI does.
+// describeRates writes the limits per minute, as OpenAI does.
 func describeRates(h *web.Header, rates []router.Rate) {
 	for _, r := range rates {
 		names := rateHeaders[r.Kind]
@@ -141,7 +141,7 @@ func describeRates(h *web.Header, rates []router.Rate) {
 	}
 }
 
-// describeBudgets tells what the tightest budgets leave.
+// describeBudgets writes what the tightest budgets have left.
 func describeBudgets(h *web.Header, balances []billing.Balance) {
 	left := remaining(balances)
 	if left.USD != nil {
@@ -158,8 +158,8 @@ func describeBudgets(h *web.Header, balances []billing.Balance) {
 	}
 }
 
-// left is what a key may still use, by the tightest of its budgets; of tokens and requests,
-// by those for longer than a minute.
+// left is what a key may still use according to the tightest of its budgets; for tokens and
+// requests, only budgets for longer than a minute count.
 type left struct {
 	USD      *string `json:"usd"`    // null: no limit
 	Tokens   *int64  `json:"tokens"` // null: no limit
@@ -175,7 +175,7 @@ func remaining(balances []billing.Balance) left {
 			money = b
 		}
 		if b.Budget.Period == billing.PeriodMinute || b.Window.Concurrent() {
-			continue // X-Ratelimit-* tells
+			continue // X-Ratelimit-* covers it
 		}
 		if free, ok := b.FreeTokens(); ok && (tokens == nil || free < freeTokens(tokens)) {
 			tokens = b
@@ -223,14 +223,14 @@ func freeRequests(b *billing.Balance) int64 {
 	return free
 }
 
-// milliseconds are d with up to three decimals.
+// milliseconds formats d with up to three decimals.
 func milliseconds(d time.Duration) string {
 	return strconv.FormatFloat(float64(d.Microseconds())/1000, 'f', -1, 64)
 }
 
-// withUsage is an answer or its last chunk, with what is booked as its usage: what it
-// cost, and the counts where they are not those that the provider reported. Where it
-// reported none, the usage is added.
+// withUsage returns an answer, or its last chunk, with what is booked in its usage: the cost,
+// and the counts if they differ from what the provider reported. If the provider reported none,
+// the usage is added.
 func withUsage(data []byte, reported *chat.Usage, out router.Outcome) []byte {
 	s := out.Spend
 	members := costMembers(s, out.Earlier)
@@ -243,8 +243,8 @@ func withUsage(data []byte, reported *chat.Usage, out router.Outcome) []byte {
 	return chat.AddUsageMembers(data, members)
 }
 
-// usageHead is the chunk that tells the usage of a stream whose provider reports none,
-// still without it. It is of the stream that first began.
+// usageHead builds, from a stream's first chunk, the chunk that will report the usage if the
+// provider reports none; the usage is added later.
 func usageHead(first []byte) []byte {
 	var o jsonraw.Object
 	for _, name := range []string{"id", "object", "created", "model"} {
@@ -261,7 +261,7 @@ func tokensOf(u *chat.Usage) billing.Tokens {
 	}
 }
 
-// countMembers are the counts that are booked, in the format's words.
+// countMembers returns the booked counts as members of the format.
 func countMembers(t billing.Tokens) []byte {
 	b := make([]byte, 0, 512)
 	count := func(name string, n int64) { b = strconv.AppendInt(append(b, name...), n, 10) }
@@ -284,8 +284,9 @@ func countMembers(t billing.Tokens) []byte {
 	return b
 }
 
-// costMembers are the members that tell the cost of a request inside a usage object,
-// with that of the attempts that failed before the answer. What has no price has a cost of null, which is not a cost of zero.
+// costMembers returns the members that report the cost of a request inside a usage object,
+// including that of the attempts that failed before the answer. Anything unpriced has a cost of
+// null, which is not a cost of zero.
 func costMembers(s billing.Spend, earlier billing.Money) []byte {
 	if s.Pricing == billing.Unpriced {
 		return []byte(`"cost":null,"cost_details":null`)
@@ -305,7 +306,7 @@ func costMembers(s billing.Spend, earlier billing.Money) []byte {
 	}
 	id, err := json.Marshal(s.Price.ID)
 	if err != nil {
-		id = []byte("null") // cannot be: every string is JSON
+		id = []byte("null") // cannot happen: every string is valid JSON
 	}
 	b = append(append(b, `"currency":"USD","price_id":`...), id...)
 	return append(b, '}')

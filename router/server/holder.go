@@ -16,19 +16,19 @@ import (
 	"tallyroute/router/web"
 )
 
-// Handed is a secret that a hand-over has shown.
+// Handed is a secret that a handover has shown.
 type Handed struct {
 	KeyID   billing.KeyID `json:"key_id"`
 	Version int           `json:"secret_version"`
 	Secret  string        `json:"secret"`
 }
 
-// Handover opens the hand-over that a token is for. billing.ErrNoHandover where it is
-// over, was opened before, or there never was one.
+// Handover opens the handover that a token belongs to. It returns billing.ErrNoHandover if the
+// handover has expired, was opened before, or never existed.
 type Handover func(ctx context.Context, token, from string) (Handed, error)
 
-// handoverPage is what a person sees who opens a link, before and after the secret is
-// shown. Nothing is fetched for it, and it runs no script.
+// handoverPage is what a person who opens a link sees, before and after the secret is shown. It
+// loads no resources and runs no script.
 var handoverPage = template.Must(template.New("handover").Parse(`<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>A key for you</title>
 <body>
@@ -48,7 +48,7 @@ somebody else did.</p>
 </body></html>
 `))
 
-// handoverView is what the page shows.
+// handoverView is the data that the page shows.
 type handoverView struct {
 	Handed
 	Token string
@@ -57,7 +57,7 @@ type handoverView struct {
 
 func (x *exchange) page(status int, v handoverView) {
 	var b bytes.Buffer
-	_ = handoverPage.Execute(&b, v) // into memory, of a template that was parsed
+	_ = handoverPage.Execute(&b, v) // into memory, from a template that parsed
 	for name, value := range map[string]string{
 		"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff",
 		"Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -67,13 +67,13 @@ func (x *exchange) page(status int, v handoverView) {
 	x.C.Data(status, "text/html; charset=utf-8", b.Bytes())
 }
 
-// showHandover is GET /handover: a page with a button. It shows no secret, so that
-// programs that preview links do not spend it.
+// showHandover is GET /handover: a page with a button. It shows no secret, so that programs
+// that preview links do not use it up.
 func showHandover(x *exchange) {
 	x.page(http.StatusOK, handoverView{Token: web.Label(x.C.Query("token"), mostHandoverToken)})
 }
 
-// mostHandoverToken is more than a token has.
+// mostHandoverToken is more than the length of any token.
 const mostHandoverToken = 200
 
 // mostHandoverBody is more than a form or JSON with a token has.
@@ -106,7 +106,7 @@ func takeHandover(x *exchange) {
 	x.JSON(http.StatusOK, handed)
 }
 
-// takeHandoverForm is the button of the page.
+// takeHandoverForm handles the button on the page.
 func takeHandoverForm(x *exchange) {
 	x.C.Request.Body = http.MaxBytesReader(x.C.Writer, x.C.Request.Body, mostHandoverBody)
 	handed, err := x.Handover(x.C.Request.Context(), x.C.PostForm("token"), x.from().String())
@@ -120,14 +120,15 @@ func takeHandoverForm(x *exchange) {
 	}
 }
 
-// Asks are what the organisation's rules ask of a key, in sentences, and their version.
+// Asks returns what the organisation's rules require of a key, in sentences, and the version of
+// the rules.
 type Asks func(ctx context.Context, k *billing.Key) (version int64, text []string, err error)
 
-// keyPolicy is GET /v1/key/policy: what holds for a key, for whoever has it.
+// keyPolicy is GET /v1/key/policy: the rules that apply to a key, for its holder.
 type keyPolicy struct {
 	Object        string              `json:"object"`
 	KeyID         string              `json:"key_id"`
-	Text          []string            `json:"text"` // what it may do, in sentences
+	Text          []string            `json:"text"` // what the key may do, in sentences
 	Models        []string            `json:"models"`
 	AllowedCIDRs  []string            `json:"allowed_cidrs"`
 	Policies      policies            `json:"policies"`
@@ -141,7 +142,7 @@ type keyPolicy struct {
 	Organisation  asked               `json:"organisation"`
 }
 
-// asked is what the organisation asks of the key.
+// asked is what the organisation requires of the key.
 type asked struct {
 	Version int64    `json:"version"` // of its rules; 0: there are none
 	Text    []string `json:"text"`
@@ -180,18 +181,18 @@ func getKeyPolicy(x *exchange) {
 	x.JSON(http.StatusOK, p)
 }
 
-// selfServicePath is where members of teams serve themselves. Pages of other origins may
-// not use it, whatever they may use besides.
+// selfServicePath is where team members manage their own keys. Pages from other origins must
+// not use it, whatever else they may use.
 const selfServicePath = "/v1/team"
 
-// serveSelf hands a request on, as one from whom it came.
+// serveSelf hands a request on to the self-service handler, stating where it came from.
 func serveSelf(x *exchange) {
 	r := *x.C.Request
 	if from := x.from(); from.IsValid() {
 		r.RemoteAddr = net.JoinHostPort(from.String(), "0")
 	}
 	x.SelfService.ServeHTTP(x.C.Writer, &r)
-	x.ID = x.C.Writer.Header().Get("X-Request-Id") // which its answer has
+	x.ID = x.C.Writer.Header().Get("X-Request-Id") // taken from its answer
 	if x.C.Writer.Status() >= http.StatusBadRequest {
 		x.Refused = "self_service_refused"
 	}

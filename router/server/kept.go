@@ -21,7 +21,7 @@ import (
 	"tallyroute/router/web"
 )
 
-// keptRoutes are those of responses that are kept.
+// keptRoutes adds the routes for stored responses.
 func keptRoutes(engine *gin.Engine, s *server) {
 	const one = responsesPath + "/:id"
 	engine.GET(one, s.serve(getResponse))
@@ -31,10 +31,10 @@ func keptRoutes(engine *gin.Engine, s *server) {
 	engine.GET(one+"/input_items", s.serve(listInput))
 }
 
-// responseID is the id of the response to a request, where it is kept.
+// responseID returns the id of the response to a request, if it is stored.
 func responseID(requestID string) string { return "resp_" + strings.TrimPrefix(requestID, "req_") }
 
-// past is where a key's responses are kept.
+// past returns where a key's responses are stored.
 func (x *exchange) past(ctx context.Context, key *billing.Key) *responses.Past {
 	x.owner.Key = key.ID
 	return &responses.Past{ID: responseID(x.ID), Conversation: func(id string) ([][]byte, error) {
@@ -56,13 +56,12 @@ func (x *exchange) past(ctx context.Context, key *billing.Key) *responses.Past {
 	}}
 }
 
-// pastError is a response that cannot be gone on from, since it is not there.
+// pastError says that a previous response cannot be continued because it is not there.
 type pastError struct{ id string }
 
 func (e *pastError) Error() string { return "server: no response to go on from" }
 
-// keepWhole keeps an answer that is to be kept, before it is sent. It is the answer as
-// it is sent.
+// keepWhole stores an answer before it is sent, exactly as it is sent, if it is to be stored.
 func (x *exchange) keepWhole(response []byte) []byte {
 	if x.keepResponse(response) {
 		return response
@@ -70,7 +69,7 @@ func (x *exchange) keepWhole(response []byte) []byte {
 	return responses.NotKept(response)
 }
 
-// keepLast is keepWhole for the event that ends a stream, which is the last one.
+// keepLast is keepWhole for the event that ends a stream.
 func (x *exchange) keepLast(events []sse.Event) []sse.Event {
 	if len(events) == 0 {
 		return events
@@ -82,11 +81,11 @@ func (x *exchange) keepLast(events []sse.Event) []sse.Event {
 	return events
 }
 
-// keepTime is how long a client may wait for its response to be kept.
+// keepTime is how long a client may wait for its response to be stored.
 const keepTime = 2 * time.Second
 
-// keepResponse reports false where a response was to be kept and is not, for which the
-// client is told: it has its answer all the same.
+// keepResponse returns false if a response should have been stored but was not. The client is
+// told so: it gets its answer all the same.
 func (x *exchange) keepResponse(response []byte) bool {
 	r, ok := x.speaks.(*asResponses)
 	if !ok || r.Request == nil || r.Kept == nil {
@@ -101,7 +100,8 @@ func (x *exchange) keepResponse(response []byte) bool {
 	return err == nil
 }
 
-// keptOwner is whose responses a request is about, which counts as one of the key's.
+// keptOwner returns the owner of the responses that a request is about, and counts the query
+// against the key.
 func (x *exchange) keptOwner() (kept.Owner, error) {
 	caller, err := x.caller(policy.Responses)
 	if err != nil {
@@ -114,7 +114,7 @@ func (x *exchange) keptOwner() (kept.Owner, error) {
 	return kept.Owner{Key: key.ID, Temporary: caller.Temporary}, nil
 }
 
-// keptResponse is the response that the path of a request names.
+// keptResponse returns the response that the request path names.
 func (x *exchange) keptResponse() (kept.Record, error) {
 	owner, err := x.keptOwner()
 	if err != nil {
@@ -150,7 +150,7 @@ func deleteResponse(x *exchange) {
 	x.JSON(http.StatusOK, map[string]any{"id": x.C.Param("id"), "object": "response", "deleted": true})
 }
 
-// cancelResponse is POST /v1/responses/{id}/cancel. None is in the background.
+// cancelResponse is POST /v1/responses/{id}/cancel. No response runs in the background.
 func cancelResponse(x *exchange) {
 	_, err := x.keptResponse()
 	if err == nil {
@@ -183,10 +183,10 @@ func listInput(x *exchange) {
 	x.Write(http.StatusOK, web.JSONType, list)
 }
 
-// mostItems is how many items a page has.
+// mostItems is the maximum number of items on a page.
 const mostItems = 100
 
-// inputPage reads which part of a list is wanted.
+// inputPage reads which part of a list is requested.
 func inputPage(query func(string) string) (responses.Page, error) {
 	p := responses.Page{Limit: 20, After: query("after")}
 	if text := query("limit"); text != "" {

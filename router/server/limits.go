@@ -10,8 +10,8 @@ import (
 	"tallyroute/router/web"
 )
 
-// quotaExceeded names the budget and its numbers: whoever is refused must be able to
-// see why, until when and by whom.
+// quotaExceeded names the budget and its numbers: whoever is refused must be able to see why,
+// until when and by what.
 func quotaExceeded(e *billing.QuotaError) web.Problem {
 	if e.Passes() {
 		return rateExceeded(e)
@@ -62,7 +62,7 @@ func quotaExceeded(e *billing.QuotaError) web.Problem {
 	return p
 }
 
-// holder is what a budget binds, by name where that is known.
+// holder returns whom a budget applies to, by name if that is known.
 func holder(e *billing.QuotaError) string {
 	if e.Holder == "" && e.Balance.Budget.Scope == billing.ScopeKey {
 		return "this key"
@@ -73,7 +73,7 @@ func holder(e *billing.QuotaError) string {
 	return e.Holder
 }
 
-// underWay tells what is held, if anything is.
+// underWay says how much is held, if anything is.
 func underWay(amount string) string {
 	if strings.TrimPrefix(amount, "$") == "0" {
 		return ""
@@ -81,7 +81,7 @@ func underWay(amount string) string {
 	return ", with " + amount + " more held by requests under way"
 }
 
-// adjective says how often a budget resets.
+// adjective returns how often a budget resets.
 func adjective(p billing.Period) string {
 	switch p {
 	case billing.PeriodDay:
@@ -98,7 +98,7 @@ func rateExceeded(e *billing.QuotaError) web.Problem {
 	b := e.Balance
 	p := web.Problem{Code: codeRate, After: max(time.Until(b.Window.End), time.Millisecond)}
 	if b.Window.Concurrent() {
-		p.After = time.Second // nobody knows how long the others take
+		p.After = time.Second // nobody knows how long the other requests take
 	}
 	who, per := upperFirst(holder(e)), b.Budget.Period.Words()
 	alone := false
@@ -110,7 +110,7 @@ func rateExceeded(e *billing.QuotaError) web.Problem {
 			verb, per = "have", "under way at once"
 		}
 		p.Message = fmt.Sprintf("%s may %s %s %s; this would be the %s.", who, verb, plural(limit, "request"), per,
-			ordinal(max(limit, b.UsedRequests+b.HeldRequests)+1)) // it may have been lowered
+			ordinal(max(limit, b.UsedRequests+b.HeldRequests)+1)) // the limit may have been lowered
 	} else if free, ok := b.FreeTokens(); ok && free < e.AskedTokens {
 		limit := *b.Budget.Tokens
 		if alone = e.AskedTokens > limit; !alone {
@@ -132,7 +132,7 @@ func rateExceeded(e *billing.QuotaError) web.Problem {
 	return p
 }
 
-// upperFirst begins a sentence with a name.
+// upperFirst capitalises a name that begins a sentence.
 func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 func plural(n int64, noun string) string {
@@ -142,7 +142,7 @@ func plural(n int64, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// ordinal is a number as it is counted: third, 21st.
+// ordinal returns n as an ordinal: third, 21st.
 func ordinal(n int64) string {
 	words := [...]string{"", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"}
 	if n > 0 && n < int64(len(words)) {

@@ -28,34 +28,34 @@ import (
 	"tallyroute/router/web"
 )
 
-// exchange is one request that is being answered.
+// exchange is one request while it is being answered.
 type exchange struct {
 	*server
 	web.Exchange
 	ctx   context.Context // ends when the client has gone
 	leave func(error)     // ends ctx
-	room  *limit.Share    // what the request holds in memory
-	// speaks is the format of the client, and lost what of its request nobody is told of.
+	room  *limit.Share    // the memory that the request occupies
+	// speaks is the client's format, and lost the request members that no provider is given.
 	speaks entrance
 	lost   []string
 	shape  shape      // of a stream
 	owner  kept.Owner // of a response that is kept
-	// keyEnd is how messages name the key that was sent: " (…x7qd)".
+	// keyEnd is how messages identify the key that was sent: " (…x7qd)".
 	keyEnd  string
 	key     billing.KeyID // for the log, once it is known
 	version int           // of its secret
-	holder  *billing.Key  // for messages; nil where it is not known
+	holder  *billing.Key  // for messages; nil if not known
 
-	unwatch   func() bool // nil where ctx is the request's
+	unwatch   func() bool // nil if ctx is the request's
 	silence   silence
-	recorded  *recording // of a stream that is kept; else nil
+	recorded  *recording // of a stream that is kept; otherwise nil
 	streaming bool       // an event stream has begun
 	events    *sse.Writer
-	batched   bool // events are flushed when the next one is waited for
-	unsent    bool // there are events that were not flushed
+	batched   bool // events are flushed before waiting for the next one
+	unsent    bool // there are unflushed events
 }
 
-// serve is what every route has in common: a request id, limits on the header,
+// serve wraps every route in what they have in common: a request id, limits on the header,
 // recovery, and one line in the log.
 func (s *server) serve(h func(*exchange)) gin.HandlerFunc {
 	return func(c *gin.Context) {
@@ -79,7 +79,7 @@ func (s *server) begin(c *gin.Context) *exchange {
 	return x
 }
 
-// end is deferred: it answers for a panic, and writes the log.
+// end is deferred: it handles a panic, and writes the log.
 func (x *exchange) end() {
 	x.hush()
 	defer x.room.Close()
@@ -103,11 +103,11 @@ func (x *exchange) end() {
 	}
 }
 
-// unread is how long a client has to read the error of a stream before its connection
-// is closed: some throw away what they have not read by then.
+// unread is how long a client has to read the error of a stream before its connection is
+// closed: some clients throw away what they have not read by then.
 const unread = 250 * time.Millisecond
 
-// linger waits until the client has read the error or gone.
+// linger waits until the client has read the error or has gone.
 func (x *exchange) linger() {
 	if !x.streaming {
 		return
@@ -120,9 +120,9 @@ func (x *exchange) linger() {
 	}
 }
 
-// from is the address of the client: of the socket, unless a proxy that we trust
-// speaks for somebody else. It is the zero value, which no list of addresses admits,
-// where that proxy does not say for whom in words that we understand.
+// from returns the client's address: that of the socket, unless a trusted proxy forwards for
+// somebody else. If the proxy does not say for whom in a form that we understand, it is the
+// zero value, which no list of addresses admits.
 func (x *exchange) from() netip.Addr {
 	socket, _ := netip.ParseAddrPort(x.C.Request.RemoteAddr)
 	at := socket.Addr().Unmap().WithZone("")
@@ -142,11 +142,11 @@ func (x *exchange) from() netip.Addr {
 	return at
 }
 
-// errNetwork refuses a client for the network that it comes from.
+// errNetwork refuses a client because of the network that it comes from.
 var errNetwork = errors.New("server: network not allowed")
 
-// mayCome refuses clients of networks that are blocked, or are none of those allowed. An
-// address that is not known is in none. Probes may come from anywhere.
+// mayCome refuses clients from networks that are blocked or not among those allowed. An unknown
+// address belongs to none. Probes may come from anywhere.
 func (x *exchange) mayCome() error {
 	if len(x.allowed) == 0 && len(x.blocked) == 0 || x.route() == "/healthz" || x.route() == "/readyz" {
 		return nil
@@ -176,8 +176,8 @@ func forwarded(entry string) (netip.Addr, bool) {
 	return addr.Unmap().WithZone(""), true
 }
 
-// log writes one line: no body, no header but the client's own label for the
-// request, and no path that a client can make up.
+// log writes one line: no body, no header except the client's own label for the request, and no
+// path that a client can make up.
 func (x *exchange) log(status int, took time.Duration) {
 	if x.nobody() {
 		most := limit.Key{Scope: limit.Network(x.from()), Kind: "log"}
@@ -214,28 +214,28 @@ func (x *exchange) log(status int, took time.Duration) {
 	line.Write(fields...)
 }
 
-// wrongKeyLines are the lines about keys that are nobody's, in a minute and from one
-// network. Whoever tries keys shall not fill the log.
+// wrongKeyLines is how many log lines about unknown keys one network may cause per minute, so
+// that someone who tries out keys cannot fill the log.
 const wrongKeyLines = 60
 
-// nobody reports a request whose key is invalid.
+// nobody reports whether the request's key is invalid.
 func (x *exchange) nobody() bool {
 	return x.Err != nil && x.key == "" && (errors.Is(x.Err, billing.ErrMalformedKey) || errors.Is(x.Err, billing.ErrUnknownKey) ||
 		errors.As(x.Err, new(*router.StrangerError)))
 }
 
-// of notes whose key the request has.
+// of records whose key the request uses.
 func (x *exchange) of(k *billing.Key) {
 	if k != nil {
 		x.key, x.version = k.ID, k.Secret.Number
 	}
 }
 
-// strangerEntries are the entries of the record of access about keys that are nobody's, in
-// a minute and from one network. Whoever tries keys shall not fill the database.
+// strangerEntries is how many access-log entries about unknown keys one network may cause per
+// minute, so that someone who tries out keys cannot fill the database.
 const strangerEntries = 600
 
-// record notes who asked for what, and what was decided.
+// record records who asked for what, and the decision.
 func (x *exchange) record(status int) {
 	route := x.route()
 	if x.Access == nil || isPublic(route) {
@@ -265,7 +265,7 @@ func (x *exchange) record(status int) {
 	})
 }
 
-// isPublic reports a route that tells everybody the same.
+// isPublic reports whether a route tells everyone the same.
 func isPublic(route string) bool {
 	switch route {
 	case "/healthz", "/readyz", "/", "/docs/errors/:code":
@@ -278,13 +278,13 @@ func (x *exchange) level(status int) zapcore.Level {
 	switch route := x.route(); {
 	case status >= http.StatusInternalServerError:
 		return zap.WarnLevel
-	case route == "/healthz" || route == "/readyz": // asked every few seconds
+	case route == "/healthz" || route == "/readyz": // polled every few seconds
 		return zap.DebugLevel
 	}
 	return zap.InfoLevel
 }
 
-// route is the pattern that was matched: what a client can make up is not a label.
+// route returns the pattern that was matched: a path that a client can make up is not a label.
 func (x *exchange) route() string {
 	if p := x.C.FullPath(); p != "" {
 		return p
@@ -300,7 +300,7 @@ func method(m string) string {
 	return "other"
 }
 
-// unpriced says what has no price: the model, or the tier that is asked for.
+// unpriced says what has no price: the model, or the requested tier.
 func unpriced(e *plan.UnpricedError) web.Problem {
 	model := web.Label(e.Model, chat.MaxModel)
 	if e.Tier == "" {
@@ -318,7 +318,7 @@ func unpriced(e *plan.UnpricedError) web.Problem {
 	}
 }
 
-// byName puts the name of a key that is known in place of "This API key".
+// byName replaces "This API key" with the name of a known key.
 func byName(message string, k *billing.Key, end string) string {
 	name := thisKey + end
 	if k != nil && k.Name != "" {
@@ -327,8 +327,7 @@ func byName(message string, k *billing.Key, end string) string {
 	return strings.Replace(message, thisKey, name, 1)
 }
 
-// What a request that may be sent again says, and what its answer says when it
-// was.
+// The header of a request that may be sent again, and those of the answer to a repeated one.
 const (
 	idempotencyHeader = "Idempotency-Key"
 	replayedHeader    = "Idempotent-Replayed"
@@ -338,13 +337,13 @@ const (
 const (
 	longestIdempotencyKey = 255
 	mostKept              = 1 << 20     // bytes of an answer
-	idempotencyWait       = time.Second // before asking again for what is being answered
+	idempotencyWait       = time.Second // before checking again on a request still being answered
 )
 
 var errIdempotencyKey = errors.New("server: malformed idempotency key")
 
-// idempotencyKey is what the client calls its request, "" where it does not or
-// where nothing is kept.
+// idempotencyKey returns the client's name for its request; "" if it gives none or nothing is
+// kept.
 func (x *exchange) idempotencyKey() (string, error) {
 	values := x.C.Request.Header.Values(idempotencyHeader)
 	if len(values) == 0 || !x.KeepAnswers {
@@ -356,13 +355,13 @@ func (x *exchange) idempotencyKey() (string, error) {
 		strings.ContainsFunc(key, func(c rune) bool { return !printable(c) }) {
 		return "", errIdempotencyKey
 	}
-	if x.speaks.name() != "" { // the same words at another entrance are another request
+	if x.speaks.name() != "" { // the same key at another entrance means another request
 		key = string(x.speaks.name()) + " " + key
 	}
 	return key, nil
 }
 
-// recording is a stream that is kept as it passes; nil keeps nothing.
+// recording is a stream that is recorded as it passes; nil records nothing.
 type recording struct {
 	text  bytes.Buffer
 	large bool
@@ -377,11 +376,11 @@ func (r *recording) events(list []sse.Event) {
 			r.text, r.large = bytes.Buffer{}, true
 			return
 		}
-		_ = sse.NewWriter(&r.text).Event(e) // a buffer takes everything
+		_ = sse.NewWriter(&r.text).Event(e) // a buffer accepts everything
 	}
 }
 
-// keep stores an answer, before its last byte is sent.
+// keep stores an answer before its last byte is sent.
 func (x *exchange) keep(a *router.Answer, body []byte) {
 	if !a.Claimed() {
 		return
@@ -392,8 +391,7 @@ func (x *exchange) keep(a *router.Answer, body []byte) {
 	a.Keep(describing(x.C.Writer.Header()), body)
 }
 
-// describing are the members of a header that belong to the answer and not to
-// the call.
+// describing returns the headers that belong to the answer rather than to the call.
 func describing(h http.Header) map[string]string {
 	kept := make(map[string]string)
 	for name, values := range h {
@@ -404,7 +402,7 @@ func describing(h http.Header) map[string]string {
 	return kept
 }
 
-// replay answers with what was answered before.
+// replay sends an answer that was stored.
 func (x *exchange) replay(kept *idempotency.Answer) {
 	h := x.C.Writer.Header()
 	for name, value := range kept.Header {
@@ -415,7 +413,7 @@ func (x *exchange) replay(kept *idempotency.Answer) {
 	x.Write(http.StatusOK, kept.Header["Content-Type"], kept.Body)
 }
 
-// sentBefore is what a client reads of a request that it has sent before.
+// sentBefore is what a client reads about a request that it has already sent.
 func sentBefore(e *idempotency.DuplicateError) web.Problem {
 	switch e.Reason {
 	case idempotency.DuplicateRunning:
@@ -433,7 +431,7 @@ func sentBefore(e *idempotency.DuplicateError) web.Problem {
 	return web.Problem{Code: codeIdempotencyConflict, Message: "This Idempotency-Key was used for another request: " + e.RequestID + "."}
 }
 
-// keepStream stores a stream that has come to its end.
+// keepStream stores a stream that has reached its end.
 func (x *exchange) keepStream(a *router.Answer, last []sse.Event) {
 	if x.recorded == nil {
 		return

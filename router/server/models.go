@@ -24,8 +24,8 @@ type model struct {
 	Pricing       *pricing `json:"pricing"` // null: no price is known
 }
 
-// pricing are the cheapest known prices in dollars: per token, as others write
-// them, and per million, as people do.
+// pricing has the cheapest known prices in dollars: per token, as other APIs show them, and per
+// million, as people do.
 type pricing struct {
 	Prompt               *string `json:"prompt"`
 	Completion           *string `json:"completion"`
@@ -75,7 +75,7 @@ func getModel(x *exchange) {
 	x.JSON(http.StatusOK, m)
 }
 
-// anthropicVersion is what every client of Anthropic's sends, and nobody else.
+// anthropicVersion is sent by every client of Anthropic's API, and by no others.
 const anthropicVersion = "Anthropic-Version"
 
 // anthropicModel is a model as Anthropic lists it.
@@ -88,7 +88,7 @@ type anthropicModel struct {
 	MaxTokens   int64  `json:"max_tokens,omitempty"`
 }
 
-// anthropicPage is a list as Anthropic pages it; ours has one page.
+// anthropicPage is a list in Anthropic's pagination format; ours has one page.
 type anthropicPage struct {
 	Data    []anthropicModel `json:"data"`
 	FirstID *string          `json:"first_id"`
@@ -147,13 +147,13 @@ func modelOf(m providers.Listing) model {
 	return out
 }
 
-// perToken is a rate per million tokens, as dollars for one.
+// perToken converts a rate per million tokens to dollars per token.
 func perToken(rate *billing.Money) *string {
 	if rate == nil {
 		return nil
 	}
 	whole, decimals, _ := strings.Cut(rate.String(), ".")
-	digits := whole + decimals // moving the point by six places is exact
+	digits := whole + decimals // moving the decimal point six places is exact
 	digits = strings.Repeat("0", max(0, 16-len(digits))) + digits
 	point := len(digits) - 15
 	text := strings.TrimRight(strings.TrimRight(digits[:point]+"."+digits[point:], "0"), ".")

@@ -12,8 +12,8 @@ import (
 	"tallyroute/router/web"
 )
 
-// spelled passes requests on by the paths that the routes have: clients are set up with
-// a base URL without its /v1, with that of Azure's API, or with a slash too many.
+// spelled corrects paths before passing requests on: clients are set up with a base URL that
+// lacks /v1, with the base URL of Azure's API, or with an extra slash.
 func spelled(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, raw := spelling(r.URL.Path), ""
@@ -31,7 +31,7 @@ func spelled(next http.Handler) http.Handler {
 	})
 }
 
-// spelling is a path as the routes have it.
+// spelling returns a path in the form that the routes use.
 func spelling(path string) string {
 	if rest, ok := strings.CutPrefix(path, "/openai/v1/"); ok {
 		path = "/v1/" + rest
@@ -58,11 +58,11 @@ type unservedError struct{ api string }
 
 func (e *unservedError) Error() string { return "server: not served: " + e.api }
 
-// compactAPI makes an item of a conversation that only its provider can read.
+// compactAPI makes a conversation item that only its provider can read.
 const compactAPI = "OpenAI's API for the compaction of conversations"
 
-// unserved are paths of APIs that clients may take for served, the longest first of
-// those that begin alike. A "*" stands for one segment.
+// unserved lists paths of APIs that clients may expect to find here; of paths with the same
+// beginning, the longest comes first. A "*" stands for one segment.
 var unserved = []struct{ path, api string }{
 	{"/v1/responses/compact", compactAPI},
 	{"/v1/responses/*", "OpenAI's API for stored responses"},
@@ -108,7 +108,7 @@ var unserved = []struct{ path, api string }{
 	{"/admin", "The admin API"},
 }
 
-// noRoute says what a path that nothing is at was meant for, where that is known.
+// noRoute says what an unknown path was meant for, if that can be told.
 func noRoute(u *url.URL) error {
 	path := u.Path
 	for _, row := range unserved {
@@ -157,20 +157,20 @@ func unservedProblem(e *unservedError) web.Problem {
 	return p
 }
 
-// naming gives answers and chunks the name of the model that served them, as GET
-// /v1/models lists it: what the provider calls it says nothing to its client.
+// naming puts the name of the model that served them, as listed by GET /v1/models, into answers
+// and chunks: the provider's own name means nothing to the client.
 type naming struct {
 	name   []byte // as JSON
 	made   []byte // the last chunk
-	head   []byte // of the last one that was looked through, to the end of its model
-	counts bool   // the client is told the counts that are booked, whatever the provider said
-	said   int    // how long the model's name is there, as JSON; 0 if there is none to replace
+	head   []byte // the start of the chunk last examined, up to the end of its model
+	counts bool   // the client gets the booked counts, whatever the provider said
+	said   int    // length of the model's name there, as JSON; 0 if there is none to replace
 }
 
 func newNaming(model string) naming { return naming{name: jsonraw.Quote(model)} }
 
-// of is data with that name, where it has one. It is good until the next call. The
-// chunks of a stream begin alike, so that only the first need be looked through.
+// of returns data with that name, if data contains one. It is valid until the next call. The
+// chunks of a stream begin alike, so only the first needs to be examined.
 func (n *naming) of(data []byte) []byte {
 	if len(n.head) == 0 || !bytes.HasPrefix(data, n.head) {
 		n.look(data)
@@ -191,7 +191,7 @@ func (n *naming) look(data []byte) {
 		start := c.Pos()
 		if c.Skip(); string(name) == "model" {
 			at = jsonraw.Span{Start: start, End: c.Pos()}
-			c.Fail() // what follows need not be read
+			c.Fail() // the rest need not be read
 		}
 	})
 	n.head, n.said = append(n.head[:0], data[:at.End]...), 0

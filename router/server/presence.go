@@ -12,24 +12,23 @@ import (
 	"tallyroute/router"
 )
 
-// A client may close its side of a connection once it has sent its request, and still
-// read the answer. Whether one has done that or has gone cannot be told from what it
-// sends: in both cases that has an end. It shows when something is written to it, since
-// the system of a client that has gone answers that nobody is there. So something is
-// written: of an answer that has not begun its very first bytes, one by one, which are
-// the same for every answer, and of a stream that has begun a comment.
+// A client may close its side of a connection once it has sent its request, and still read the
+// answer. What it sends does not show whether it has done that or has gone: both look like the
+// end of input. Only a write shows it, since the system of a client that has gone replies that
+// nobody is there. So we write something: before an answer begins, its very first bytes, one at
+// a time, which are the same for every answer; once a stream has begun, a comment.
 
 // lead is how every answer begins.
 const lead = "HTTP/1."
 
-// Between two bytes that are written to see whether a client is there.
+// The delays between the bytes written to see whether a client is there.
 const (
 	firstProbe = 5 * time.Millisecond
 	slowerBy   = 4
 	lastProbe  = 5 * time.Second
 )
 
-// Listener accepts connections of which it can be told whether their client is there.
+// Listener accepts connections that can detect whether their client is still there.
 func Listener(l net.Listener) net.Listener { return listener{l} }
 
 type listener struct{ net.Listener }
@@ -48,11 +47,11 @@ type conn struct {
 	*net.TCPConn
 
 	mu    sync.Mutex
-	begun bool // the answer under way
-	ahead int  // bytes of lead that are written already
+	begun bool // the current answer
+	ahead int  // bytes of lead already written
 }
 
-// Write leaves out what was written ahead.
+// Write omits what was written ahead.
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	ahead := min(c.ahead, len(p))
@@ -62,7 +61,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n + ahead, err
 }
 
-// ReadFrom keeps a copy from going past Write.
+// ReadFrom keeps a copy from bypassing Write.
 func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{c}, r)
 }
@@ -74,7 +73,7 @@ func (c *conn) next() {
 	c.begun, c.ahead = false, 0
 }
 
-// probe writes one more byte ahead; it reports false where that cannot be.
+// probe writes one more byte ahead; it returns false if that is not possible.
 func (c *conn) probe() (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +85,7 @@ func (c *conn) probe() (bool, error) {
 	return true, err
 }
 
-// connKey is under what a request's context has its connection.
+// connKey is the context key of a request's connection.
 type connKey struct{}
 
 func withConn(ctx context.Context, c net.Conn) context.Context {
@@ -96,8 +95,8 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// present makes x.ctx a context that ends when the client has gone. That of the
-// request ends as soon as the client sends nothing more.
+// present makes x.ctx a context that ends when the client has gone. The request's own context
+// ends as soon as the client stops sending.
 func (x *exchange) present() {
 	request := x.C.Request.Context()
 	x.ctx, x.leave = request, func(error) {}
@@ -117,7 +116,7 @@ func (x *exchange) present() {
 	})
 }
 
-// stopping reports that it is us who ended ctx.
+// stopping reports whether we ended ctx ourselves.
 func stopping(ctx context.Context) bool { return errors.Is(context.Cause(ctx), router.ErrStopping) }
 
 // watch returns when the client has gone or the answer is over.
@@ -153,7 +152,7 @@ func (x *exchange) ping() error {
 	return s.lost
 }
 
-// unattended ends what watches over the client.
+// unattended stops watching the client.
 func (x *exchange) unattended() {
 	if x.unwatch != nil {
 		x.unwatch()
@@ -161,29 +160,29 @@ func (x *exchange) unattended() {
 	x.leave(nil)
 }
 
-// keepAlive is the comment that says that a stream is still being worked on.
+// keepAlive is the comment that shows that a stream is still being worked on.
 const keepAlive = "keepalive"
 
-// silenceRepeat is the longest between two comments.
+// silenceRepeat is the maximum time between two comments.
 const silenceRepeat = 10 * time.Second
 
-// silence keeps a stream alive while nothing comes that could be passed on: after a
-// time its header goes out, and a comment, and then one comment after the other, so
-// that no proxy takes the connection for a dead one. The comments are written beside
-// the goroutine that answers, so whatever is written to a stream is written under mu.
+// silence keeps a stream alive while there is nothing to pass on: after a while the header goes
+// out, with a comment, followed by further comments, so that no proxy takes the connection for
+// a dead one. The comments are written alongside the goroutine that answers, so everything
+// written to a stream is written under mu.
 type silence struct {
 	mu    sync.Mutex
-	timer *time.Timer // nil where no stream is waited for
+	timer *time.Timer // nil if no stream is pending
 	wrote time.Time   // when something was last flushed
 	after time.Duration
 
 	described bool  // the header says who answers
-	early     bool  // it went out before that was known
-	over      bool  // nothing is to be written any more
+	early     bool  // the header went out before that was known
+	over      bool  // nothing more may be written
 	lost      error // why a comment could not be written
 }
 
-// waiting begins to watch over the silence of a stream that a provider is asked for.
+// waiting starts to watch the silence of a stream that a provider is asked for.
 func (x *exchange) waiting() {
 	s := &x.silence
 	s.mu.Lock()
@@ -192,7 +191,8 @@ func (x *exchange) waiting() {
 	s.timer = time.AfterFunc(s.after, x.comment)
 }
 
-// comment says that the stream is being worked on, if nothing has been said for long enough.
+// comment writes that the stream is being worked on, if nothing has been written for long
+// enough.
 func (x *exchange) comment() {
 	s := &x.silence
 	s.mu.Lock()
@@ -232,11 +232,11 @@ func (x *exchange) say() {
 // open begins the event stream. The lock of its silence is held.
 func (x *exchange) open() {
 	x.Head.Set("Content-Type", "text/event-stream; charset=utf-8")
-	x.Head.Set("X-Accel-Buffering", "no") // nginx would collect events
+	x.Head.Set("X-Accel-Buffering", "no") // nginx would otherwise buffer events
 	x.streaming, x.events = true, sse.NewWriter(x.C.Writer)
 }
 
-// answered writes the header of a stream, unless it has gone out.
+// answered writes the header of a stream, unless it has already gone out.
 func (x *exchange) answered(a *router.Answer) {
 	s := &x.silence
 	s.mu.Lock()
@@ -247,7 +247,7 @@ func (x *exchange) answered(a *router.Answer) {
 	}
 }
 
-// hush ends the comments. Nothing is written beside its caller from then on.
+// hush ends the comments. From then on only the caller writes.
 func (x *exchange) hush() {
 	s := &x.silence
 	s.mu.Lock()
@@ -258,8 +258,8 @@ func (x *exchange) hush() {
 	}
 }
 
-// served is what the header of a stream says otherwise: its last chunk has it where
-// the header went out before.
+// served is what the header of a stream normally says: the last chunk carries it if the header
+// went out too early.
 type served struct {
 	Provider       string  `json:"provider"`
 	Model          string  `json:"model"`

@@ -21,7 +21,7 @@ import (
 	"tallyroute/router/web"
 )
 
-// self is GET /v1/key: what the holder of a key may know of it, in the form in which
+// self is GET /v1/key: what the holder of a key may know about it, in the form in which
 // operators see it.
 type self struct {
 	Object      string              `json:"object"`
@@ -33,7 +33,7 @@ type self struct {
 	Team        manage.Named        `json:"team"`
 	Environment string              `json:"environment"`
 	Models      []string            `json:"models"`   // null: all
-	Policies    policies            `json:"policies"` // that bind it
+	Policies    policies            `json:"policies"` // that apply to the key
 	Limits      manage.Limits       `json:"limits"`
 	Budgets     []manage.BudgetView `json:"budgets"`
 	Remaining   left                `json:"remaining"`
@@ -41,13 +41,13 @@ type self struct {
 	ExpiresAt   *string             `json:"expires_at"` // null: never
 }
 
-// policies are those that bind a key; null is none.
+// policies are those that apply to a key; null means none.
 type policies struct {
 	Team    *policy.Policy `json:"team"`
 	Project *policy.Policy `json:"project"`
 	Key     *policy.Policy `json:"key"`
 
-	Temporary *policy.Policy `json:"temporary_key"` // which the request came with
+	Temporary *policy.Policy `json:"temporary_key"` // the policy of the temporary key used for the request
 }
 
 func getKey(x *exchange) {
@@ -76,7 +76,7 @@ func selfOf(k *billing.Key, balances []billing.Balance, now time.Time) self {
 	}
 }
 
-// receipt is GET /v1/requests/{id}: what one request of the key came to.
+// receipt is GET /v1/requests/{id}: the result and cost of one request of the key.
 type receipt struct {
 	Object     string    `json:"object"`
 	ID         string    `json:"id"`
@@ -99,10 +99,10 @@ type attempt struct {
 	UsageSource     string          `json:"usage_source"`
 	Tokens          billing.Tokens  `json:"tokens"`
 	Disputed        bool            `json:"disputed"`    // what the provider reported cannot be right, or cannot be explained
-	Reported        *billing.Tokens `json:"reported"`    // what it reported; null where just that is booked
+	Reported        *billing.Tokens `json:"reported"`    // what the provider reported; null if exactly that is booked
 	CostStatus      string          `json:"cost_status"` // as in the header
 	Overrun         overrun         `json:"overrun"`
-	ProviderCostUSD *string         `json:"provider_cost_usd"` // null: the provider does not say
+	ProviderCostUSD *string         `json:"provider_cost_usd"` // null: the provider does not report it
 	Rejected        bool            `json:"rejected"`          // the ledger refused the row, which waits to be booked
 	Pricing         string          `json:"pricing"`
 	PriceID         *string         `json:"price_id"`
@@ -110,7 +110,7 @@ type attempt struct {
 	Cost            *costDetails    `json:"cost_details"`
 }
 
-// overrun is how far an attempt took its request beyond what was held for it.
+// overrun is how far an attempt exceeded what was held for its request.
 type overrun struct {
 	Tokens int64  `json:"tokens"`
 	USD    string `json:"usd"`
@@ -161,15 +161,15 @@ func getRequest(x *exchange) {
 	x.JSON(http.StatusOK, receipt)
 }
 
-// isRequestID spares the database what cannot be an id of ours.
+// isRequestID spares the database lookups of strings that cannot be our ids.
 func isRequestID(s string) bool {
 	text, ok := strings.CutPrefix(s, "req_")
 	_, err := ulid.ParseStrict(text)
 	return ok && err == nil
 }
 
-// receiptOf adds up the rows of one request. Corrections count for what it
-// came to, but are not attempts.
+// receiptOf adds up the rows of one request. Corrections count towards the totals, but are not
+// attempts.
 func receiptOf(id string, rows []billing.Spend) receipt {
 	slices.SortStableFunc(rows, func(a, b billing.Spend) int { return cmp.Compare(a.Attempt, b.Attempt) })
 	r := receipt{Object: "request", ID: id, Attempts: []attempt{}}
@@ -211,20 +211,20 @@ func attemptOf(s billing.Spend) attempt {
 // Temporary makes and opens temporary keys.
 type Temporary struct {
 	Ring *ephemeral.Ring
-	// Allot keeps what one may use.
+	// Allot stores what one may use.
 	Allot func(ctx context.Context, a billing.Allotment) error
-	// Identity takes identity tokens; nil takes none.
+	// Identity exchanges identity tokens; nil accepts none.
 	Identity *federation.Exchange
 }
 
-// With is t with identity tokens of other issuers.
+// With returns t with identity tokens of other issuers.
 func (t *Temporary) With(identity *federation.Exchange) *Temporary {
 	next := *t
 	next.Identity = identity
 	return &next
 }
 
-// open is the temporary key that a text is; nil where it is written like none.
+// open returns the temporary key that text represents; nil if text does not look like one.
 func (t *Temporary) open(ctx context.Context, text string, now time.Time) (*ephemeral.Opened, error) {
 	switch {
 	case t == nil:
@@ -278,7 +278,7 @@ func readWanted(body []byte) (w wanted, wish ephemeral.Wish, err error) {
 	return w, wish, nil
 }
 
-// wantedBudget is what a temporary key is to use at most.
+// wantedBudget is the most that a temporary key may use.
 type wantedBudget struct {
 	USD    *string `json:"usd"`
 	Tokens *int64  `json:"tokens"`
@@ -347,14 +347,14 @@ func (x *exchange) makeTemporary() (made temporaryKey, err error) {
 	return made, nil
 }
 
-// The words of RFC 8693 for what is exchanged.
+// The terms of RFC 8693 for what is exchanged.
 const (
 	grantExchange   = "urn:ietf:params:oauth:grant-type:token-exchange"
 	typeAccessToken = "urn:ietf:params:oauth:token-type:access_token" //nolint:gosec // a name
 	typePrefix      = "urn:ietf:params:oauth:token-type:"
 )
 
-// mostForm is how many bytes the form of an exchange has at most.
+// mostForm is the maximum size of an exchange's form, in bytes.
 const mostForm = 32 << 10
 
 // granted is the answer to an exchange.
@@ -365,7 +365,7 @@ type granted struct {
 	ExpiresIn       int64  `json:"expires_in"`
 }
 
-// notGranted is the refusal of an exchange, as RFC 6749 has it.
+// notGranted is the refusal of an exchange, in the form of RFC 6749.
 type notGranted struct {
 	Error       string `json:"error"`
 	Description string `json:"error_description"`

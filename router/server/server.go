@@ -1,7 +1,6 @@
-// Package server is the public listener: routes, limits on what a client may
-// take up, event streams, and errors as OpenAI JSON. What a completion is, who
-// may have it and what it costs is decided by router; keys and budgets are
-// managed on the admin listener.
+// Package server is the public listener: routes, limits on what a client may take up, event
+// streams, and errors as OpenAI JSON. What a completion is, who may have it and what it costs
+// is decided by router; keys and budgets are managed on the admin listener.
 package server
 
 import (
@@ -26,7 +25,7 @@ import (
 	"tallyroute/router/web"
 )
 
-// Router answers; *router.Router does.
+// Router answers requests; *router.Router implements it.
 type Router interface {
 	Complete(ctx context.Context, in router.Inbound) (router.Result, error)
 	Count(ctx context.Context, in router.Inbound) (*billing.Key, router.Counted, error)
@@ -40,49 +39,49 @@ type Router interface {
 
 var _ Router = (*router.Router)(nil)
 
-// Options are what the listener is made of. Only Router is required.
+// Options configure the listener. Only Router is required.
 type Options struct {
 	Router Router
-	// Ready is how requests can be answered, as a probe is told, or why they cannot
-	// be. What a client reads of its error is what a method Reason() string of it says.
+	// Ready returns, for probes, how requests can be answered, or an error if they cannot.
+	// Clients see only what the error's Reason() string method returns, if it has one.
 	Ready func(ctx context.Context) (map[string]string, error)
-	// Observe is told of every request. method and route have few values.
+	// Observe is told about every request. method and route have few distinct values.
 	Observe func(method, route string, status int, took time.Duration)
 	// Access records who used which key from where; nil records nothing.
 	Access *access.Recorder
 	Log    *zap.Logger
 	Clock  func() time.Time
-	// TrustedProxies may say for whom they ask, in X-Forwarded-For. None by default.
+	// TrustedProxies may name the client in X-Forwarded-For. None by default.
 	TrustedProxies []netip.Prefix
-	// AllowedNetworks are those that may use the listener, and BlockedNetworks those that
-	// may not. Without the first all may. Probes are answered all the same.
+	// AllowedNetworks are the networks that may use the listener, and BlockedNetworks those that
+	// must not. If AllowedNetworks is empty, all may. Probes are always answered.
 	AllowedNetworks, BlockedNetworks []netip.Prefix
-	// KeepAnswers says that the router keeps the answers to requests with an
-	// Idempotency-Key. Without it that header means nothing.
+	// KeepAnswers says that the router stores the answers to requests with an Idempotency-Key.
+	// Without it, that header has no effect.
 	KeepAnswers bool
-	// Origins are the pages that may use the API from a browser: https://app.example,
+	// Origins are the origins whose pages may use the API from a browser: https://app.example,
 	// in lower case, or "*" for all. None by default.
 	Origins []string
-	// Handover opens hand-overs of keys; nil has none.
+	// Handover opens handovers of keys; nil: there are none.
 	Handover Handover
-	// Asks are what the organisation asks of a key; nil asks nothing.
+	// Asks returns what the organisation requires of a key; nil requires nothing.
 	Asks Asks
-	// Temporary makes and opens temporary keys; nil knows none.
+	// Temporary makes and opens temporary keys; nil: there are none.
 	Temporary *Temporary
-	Responses *kept.Shelf // of responses; nil keeps none
-	// SelfService answers what is below /v1/team, by credentials of its own; nil is nothing.
+	Responses *kept.Shelf // stored responses; nil stores none
+	// SelfService serves /v1/team, with credentials of its own; nil serves nothing.
 	SelfService http.Handler
-	Bytes       *limit.Bytes // that requests under way may hold; nil has no bound
+	Bytes       *limit.Bytes // memory for requests in progress; nil sets no bound
 	Limits      Limits
-	// RequireTLS refuses keys that came in clear from another host, and tells of them.
+	// RequireTLS refuses keys that arrive in plain text from another host, and reports them.
 	RequireTLS bool
-	Exposed    func(text string, from netip.Addr) // takes a key that came in clear; nil tells nobody
+	Exposed    func(text string, from netip.Addr) // gets each key that arrived in plain text; may be nil
 }
 
 // Limits are what one client may take up.
 type Limits struct {
 	web.Limits
-	Silence time.Duration // of a stream, until its client is told that it is being worked on; 15 s
+	Silence time.Duration // how long a stream may be silent before its client is told that it is being worked on; 15 s
 }
 
 func (l Limits) withDefaults() Limits {
@@ -104,7 +103,7 @@ type server struct {
 	KeepAnswers    bool
 	Bytes          *limit.Bytes
 	patience       time.Duration // with a silent stream
-	wrong          *limit.Store  // what is written down about keys that are nobody's
+	wrong          *limit.Store  // limits what is written down about unknown keys
 	Handover       Handover
 	Asks           Asks
 	Temporary      *Temporary
@@ -114,7 +113,7 @@ type server struct {
 	exposed        func(text string, from netip.Addr)
 }
 
-// errorTable is how errors are read by clients of this listener.
+// errorTable is how clients of this listener see errors.
 var errorTable = &web.Errors{Rows: table, Codes: codes}
 
 // New returns the public listener, ready for Serve.
@@ -137,8 +136,8 @@ func Bare(l web.Limits, log *zap.Logger) *web.Server {
 	return s
 }
 
-// Handler is what a public listener answers with these options: those of a server
-// that is running can change in all that does not belong to its socket.
+// Handler returns the handler of a public listener with these options: a running server can
+// change everything that does not belong to its socket.
 func Handler(s *web.Server, o Options) http.Handler {
 	if o.Observe == nil {
 		o.Observe = func(string, string, int, time.Duration) {}
@@ -206,7 +205,7 @@ func engine(s *server) *gin.Engine {
 		engine.GET(path, s.serve(read))
 		engine.HEAD(path, s.serve(read))
 	}
-	engine.HEAD("/", s.serve(func(x *exchange) { x.Healthz() })) // agents ask so whether there is anybody
+	engine.HEAD("/", s.serve(func(x *exchange) { x.Healthz() })) // agents use it to see whether a server is there
 	engine.NoRoute(s.serve(func(x *exchange) { x.fail(noRoute(x.C.Request.URL)) }))
 	engine.NoMethod(s.serve(func(x *exchange) {
 		err := noRoute(x.C.Request.URL)
@@ -225,17 +224,17 @@ func explainCode(x *exchange) {
 	}
 }
 
-// anyOrigin in Options.Origins lets every page in.
+// anyOrigin in Options.Origins allows every page.
 const anyOrigin = "*"
 
-// Bounds of what a preflight may ask for.
+// Bounds on what a preflight request may ask for.
 const (
 	preflightAge  = "600" // seconds
 	mostPreflight = 2 << 10
 )
 
-// shared lets pages of the given origins use the API from a browser. Without any the
-// answers say nothing of it, so that browsers keep other pages out.
+// shared lets pages from the given origins use the API from a browser. Without any, answers
+// have no CORS headers, so that browsers keep other pages out.
 func shared(origins []string, next http.Handler) http.Handler {
 	if len(origins) == 0 {
 		return next
@@ -265,7 +264,7 @@ func shared(origins []string, next http.Handler) http.Handler {
 	})
 }
 
-// isHeaderList reports a list of names of headers.
+// isHeaderList reports whether s is a list of header names.
 func isHeaderList(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_, ", r)
