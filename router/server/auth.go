@@ -92,7 +92,8 @@ func credential(r *http.Request) (string, error) {
 	return found, nil
 }
 
-// Credential returns the key that a request carries; "" if there is none or more than one.
+// Credential returns the handover token or the key that a request carries; "" if there is
+// none or more than one key.
 func Credential(r *http.Request) string {
 	if token := handoverToken(r); token != "" {
 		return token
@@ -104,8 +105,8 @@ func Credential(r *http.Request) string {
 	return text
 }
 
-// handoverToken is the token of a hand-over that a request carries, as a parameter, a form
-// or JSON.
+// handoverToken returns the token of a handover that a request carries as a parameter, in a
+// form or in JSON.
 func handoverToken(r *http.Request) string {
 	if r.URL.Path != "/handover" {
 		return ""
@@ -130,7 +131,7 @@ func handoverToken(r *http.Request) string {
 	return form.Get("token")
 }
 
-// bearer is the token of an Authorization header; of another scheme, nothing.
+// bearer returns the token of an Authorization header; "" for any other scheme.
 func bearer(value string) string {
 	scheme, token, _ := strings.Cut(value, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
