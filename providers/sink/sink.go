@@ -1,6 +1,6 @@
-// Package sink delivers secrets to where programs read them: files, webhooks and the
-// Secrets of Kubernetes. To write the same secret twice, or to delete what is not there,
-// is no fault: whoever crashed in between does it again.
+// Package sink delivers secrets to the places where programs read them: files, webhooks and
+// Kubernetes Secrets. Writing the same secret twice, or deleting what does not exist, is not
+// an error, so a caller that crashed in between can simply repeat it.
 package sink
 
 import (
@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// File keeps each secret in a file of its own below a directory. A file is replaced as a
-// whole, and nobody but its owner reads it.
+// File keeps each secret in a file of its own below a directory. A file is replaced
+// atomically, and only its owner can read it.
 type File struct{ Dir string }
 
 // Write puts a secret into the file that place names.
@@ -65,7 +65,7 @@ func (f File) Delete(_ context.Context, place string) (err error) {
 	return nil
 }
 
-// open refuses a place outside of the directory, by its name or by a link.
+// open refuses a place outside the directory, whether by its name or through a link.
 func (f File) open(place string) (*os.Root, string, error) {
 	if place == "" || !filepath.IsLocal(place) {
 		return nil, "", fmt.Errorf("sink: %q is no file below %s", place, f.Dir)
@@ -74,22 +74,22 @@ func (f File) open(place string) (*os.Root, string, error) {
 	return root, filepath.Clean(place), err
 }
 
-// syncDir makes a rename last, where the system can.
+// syncDir makes a rename durable, if the system supports that.
 func syncDir(root *os.Root, dir string) error {
 	d, err := root.Open(dir)
 	if err != nil {
 		return err
 	}
-	_ = d.Sync() // some file systems have no such thing
+	_ = d.Sync() // some file systems do not support it
 	return d.Close()
 }
 
-// Webhook tells one address of every secret. It is sure of who asks by a signature:
-// X-Tallyroute-Signature is v1= and the HMAC-SHA256 of X-Tallyroute-Timestamp, a dot and
-// the body, in hex.
+// Webhook reports every secret to one address. A signature proves who sends it:
+// X-Tallyroute-Signature is v1= followed by the HMAC-SHA256, in hex, of X-Tallyroute-Timestamp,
+// a dot and the body.
 type Webhook struct {
 	URL    string
-	Secret string // of the signature
+	Secret string // key of the signature
 	Client *http.Client
 	Clock  func() time.Time
 }
@@ -99,7 +99,7 @@ func (w Webhook) Write(ctx context.Context, place, secret string, about map[stri
 	return w.post(ctx, "key.rotated", place, map[string]string{"secret": secret}, about)
 }
 
-// Delete posts that a secret is not good any more.
+// Delete posts that a secret is no longer valid.
 func (w Webhook) Delete(ctx context.Context, place string) error {
 	return w.post(ctx, "key.archived", place, nil, nil)
 }
@@ -120,7 +120,7 @@ func (w Webhook) post(ctx context.Context, event, place string, members ...map[s
 	return send(ctx, w.Client, http.MethodPost, w.URL, raw, header)
 }
 
-// Signed are the headers of a body that is signed at an instant.
+// Signed returns the headers for a body that is signed at an instant.
 func Signed(secret string, body []byte, now time.Time) http.Header {
 	at := strconv.FormatInt(now.Unix(), 10)
 	mac := hmac.New(sha256.New, []byte(secret))
@@ -129,13 +129,13 @@ func Signed(secret string, body []byte, now time.Time) http.Header {
 	return http.Header{"X-Tallyroute-Timestamp": {at}, "X-Tallyroute-Signature": {"v1=" + hex.EncodeToString(mac.Sum(nil))}}
 }
 
-// statusError is an answer that is no success.
+// statusError is an unsuccessful response.
 type statusError struct {
 	status int
 	text   string
 }
 
-// Error has what the other side said, shortened.
+// Error includes what the other side said, shortened.
 func (e *statusError) Error() string {
 	return fmt.Sprintf("sink: it answered %d: %s", e.status, e.text)
 }
@@ -143,7 +143,7 @@ func (e *statusError) Error() string {
 // patience is how long one call may take.
 const patience = 10 * time.Second
 
-// send sends and reads the answer. A redirect is no success: it may lead anywhere.
+// send sends a request and checks the response. A redirect is not a success: it may lead anywhere.
 func send(ctx context.Context, client *http.Client, method, url string, body []byte, header http.Header) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -159,7 +159,7 @@ func send(ctx context.Context, client *http.Client, method, url string, body []b
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 200)) // for the message alone
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 200)) // only for the message
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return &statusError{resp.StatusCode, string(text)}
 	}

@@ -12,20 +12,20 @@ import (
 	"time"
 )
 
-// Patience is how long it may take to send some messages.
+// patience is how long a call to Send may take.
 const patience = 30 * time.Second
 
-// Longest is the most bytes of a message over UDP, in which it has to fit whole.
+// longest is the most bytes of a message over UDP, which must fit into one datagram.
 const longest = 60 << 10
 
-// Server takes messages.
+// Server is a syslog server.
 type Server struct {
 	Network string // udp, tcp or tls
 	Address string // host:port
 	CAs     *x509.CertPool
 }
 
-// Message is an entry for a log.
+// Message is a log entry.
 type Message struct {
 	At       time.Time
 	Severity int // 0 to 7
@@ -37,9 +37,9 @@ type Message struct {
 // logAudit is the facility of all messages.
 const logAudit = 13
 
-// Send sends messages in order. Over TCP and TLS it returns nil only after the server has
-// read all of them and closed its side, as servers do at the end of what they read; over
-// UDP nobody can know.
+// Send sends messages in order. Over TCP and TLS it returns nil only after the server has read
+// everything and closed its side, as servers do at the end of their input; over UDP there is
+// no way to know.
 func (s Server) Send(ctx context.Context, host string, messages []Message) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -76,7 +76,7 @@ func (s Server) dial(ctx context.Context) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", s.Address)
 }
 
-// finish says that there is no more, and waits for the server to do so.
+// finish signals the end of the messages, and waits for the server to close its side.
 func finish(conn net.Conn) error {
 	half, ok := conn.(interface{ CloseWrite() error })
 	if !ok {
@@ -91,7 +91,7 @@ func finish(conn net.Conn) error {
 	return nil
 }
 
-// format is a message by RFC 5424.
+// format returns a message in the format of RFC 5424.
 func (m Message) format(host string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "<%d>1 %s %s tallyroute - %s ", logAudit*8+m.Severity, m.At.UTC().Format("2006-01-02T15:04:05.000000Z"),
@@ -110,7 +110,7 @@ func (m Message) format(host string) string {
 
 var escaped = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `]`, `\]`)
 
-// name is printable ASCII without what separates, or "-".
+// name returns s as printable ASCII without separators, or "-" if nothing is left.
 func name(s string, most int) string {
 	s = strings.Map(func(r rune) rune {
 		if r <= ' ' || r > '~' || r == '=' || r == ']' || r == '"' {

@@ -1,5 +1,5 @@
-// Package aws reads and writes secrets of AWS Secrets Manager. A new version is written as
-// AWSPENDING and then made AWSCURRENT, if nobody else has made another one that meanwhile.
+// Package aws reads and writes secrets in AWS Secrets Manager. It writes a new version as
+// AWSPENDING and then makes it AWSCURRENT, unless another version became current meanwhile.
 package aws
 
 import (
@@ -22,10 +22,10 @@ import (
 	"tallyroute/providers/secret/manager"
 )
 
-// Options are where the service is and who asks.
+// Options say where the service is and whose credentials to use.
 type Options struct {
-	Region      func(ctx context.Context) (string, error) // of secrets whose name is no ARN
-	Endpoint    string                                    // "" is the one of the region
+	Region      func(ctx context.Context) (string, error) // of secrets whose name is not an ARN
+	Endpoint    string                                    // "" means the region's own
 	Credentials aws.CredentialsProvider
 	Client      *http.Client
 	Clock       func() time.Time
@@ -41,7 +41,7 @@ type Secrets struct {
 
 var _ manager.Manager = (*Secrets)(nil)
 
-// New is a client; it calls nobody yet.
+// New returns a client; it makes no calls yet.
 func New(o Options) *Secrets {
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -49,7 +49,7 @@ func New(o Options) *Secrets {
 	return &Secrets{o, manager.Caller{Name: "aws-sm", Client: o.Client, Judge: judge, Pause: o.Pause}, v4.NewSigner()}
 }
 
-// kinds are what the service's errors come to.
+// kinds maps the service's errors to kinds.
 var kinds = map[string]manager.Kind{
 	"ResourceNotFoundException": manager.NotFound, "ResourceExistsException": manager.Conflict, "AccessDeniedException": manager.Denied,
 	"DecryptionFailure": manager.Denied, "ThrottlingException": manager.Throttled, "TooManyRequestsException": manager.Throttled,
@@ -62,7 +62,7 @@ func judge(status int, body []byte) (manager.Kind, string) {
 	var said struct {
 		Type string `json:"__type"`
 	}
-	_ = json.Unmarshal(body, &said) // or the status is all there is
+	_ = json.Unmarshal(body, &said) // otherwise only the status is known
 	code := said.Type[strings.LastIndexByte(said.Type, '#')+1:]
 	if kind, known := kinds[code]; known {
 		return kind, code
@@ -70,7 +70,7 @@ func judge(status int, body []byte) (manager.Kind, string) {
 	return manager.ByStatus(status), code
 }
 
-// call does one action.
+// call performs one action.
 func (s *Secrets) call(ctx context.Context, name, action string, in, out any) error {
 	region, err := s.regionOf(ctx, name)
 	if err != nil {
@@ -119,7 +119,7 @@ func (s *Secrets) regionOf(ctx context.Context, name string) (string, error) {
 	return region, err
 }
 
-// value is one version as the service gives it.
+// value is one version as the service returns it.
 type value struct {
 	VersionID string  `json:"VersionId"`
 	Text      *string `json:"SecretString"`
@@ -134,7 +134,7 @@ func (v value) text() string {
 	return string(raw)
 }
 
-// Fetch reads the version that is AWSCURRENT, or the one of NAME?stage=STAGE or
+// Fetch reads the AWSCURRENT version, or the one given by NAME?stage=STAGE or
 // NAME?version=ID.
 func (s *Secrets) Fetch(ctx context.Context, name string) (manager.Secret, error) {
 	id, query, _ := strings.Cut(name, "?")
@@ -156,10 +156,10 @@ func (s *Secrets) Fetch(ctx context.Context, name string) (manager.Secret, error
 	return manager.Secret{Text: secret.New(got.text()), Version: got.VersionID}, nil
 }
 
-// mostConflicts is how often a write is begun again because somebody else has written.
+// mostConflicts is how often a write is attempted when others keep writing at the same time.
 const mostConflicts = 5
 
-// Write makes text the current version of the secret NAME, or of its field in NAME#FIELD.
+// Write makes text the current version of the secret NAME, or of a field in NAME#FIELD.
 func (s *Secrets) Write(ctx context.Context, place, text string, _ map[string]string) error {
 	name, field := manager.Place(place)
 	for range mostConflicts {
@@ -194,8 +194,7 @@ func (s *Secrets) Write(ctx context.Context, place, text string, _ map[string]st
 	return &manager.Error{Manager: "aws-sm", Kind: manager.Conflict, Detail: "others write the same secret all the time"}
 }
 
-// promote writes a version that is pending, and makes it the current one in the place of
-// the one that was read.
+// promote writes a pending version, and makes it current in place of the one that was read.
 func (s *Secrets) promote(ctx context.Context, name, text, old string) error {
 	var made value
 	err := s.call(ctx, name, "PutSecretValue", map[string]any{
@@ -208,7 +207,7 @@ func (s *Secrets) promote(ctx context.Context, name, text, old string) error {
 		"SecretId": name, "VersionStage": "AWSCURRENT", "MoveToVersionId": made.VersionID, "RemoveFromVersionId": old,
 	}, nil)
 	if refused := (*manager.Error)(nil); errors.As(err, &refused) && refused.Detail == "InvalidParameterException" {
-		refused.Kind = manager.Conflict // another version is the current one by now
+		refused.Kind = manager.Conflict // another version has become current
 	}
 	if err != nil {
 		return err
@@ -218,19 +217,19 @@ func (s *Secrets) promote(ctx context.Context, name, text, old string) error {
 	}, nil)
 }
 
-// token is the same for the same write, so that one that is done again makes no second version.
+// token is the same for a repeated write, so that a retry creates no second version.
 func token(name, text, old string) string {
 	sum := sha256.Sum256([]byte(name + "\x00" + text + "\x00" + old))
 	return hex.EncodeToString(sum[:])
 }
 
-// deleted reports a secret that is scheduled for deletion.
+// deleted reports whether a secret is scheduled for deletion.
 func deleted(err error) bool {
 	e := (*manager.Error)(nil)
 	return errors.As(err, &e) && e.Detail == "InvalidRequestException"
 }
 
-// Delete takes a field away, or schedules the secret for deletion where nothing is left.
+// Delete removes a field, or schedules the secret for deletion if nothing is left.
 func (s *Secrets) Delete(ctx context.Context, place string) error {
 	name, field := manager.Place(place)
 	var old value

@@ -1,4 +1,4 @@
-// Package azure reads and writes secrets of Azure Key Vault.
+// Package azure reads and writes secrets in Azure Key Vault.
 package azure
 
 import (
@@ -15,22 +15,22 @@ import (
 	"tallyroute/providers/secret/manager"
 )
 
-// Options are where vaults are and who asks.
+// Options say where the vaults are and whose token to use.
 type Options struct {
-	Suffix   string                                    // of the hosts of vaults; "" is vault.azure.net
-	Endpoint string                                    // in place of https://VAULT.SUFFIX, for all vaults
+	Suffix   string                                    // of the vaults' hosts; "" means vault.azure.net
+	Endpoint string                                    // replaces https://VAULT.SUFFIX for all vaults
 	Token    func(ctx context.Context) (string, error) // for Scope
 	Client   *http.Client
 	Pause    func(ctx context.Context, d time.Duration) error
 }
 
-// Scope is what a token must be for.
+// Scope returns the scope that a token must have.
 func Scope(suffix string) string { return "https://" + suffix + "/.default" }
 
 // Public is the suffix of vaults in the public cloud.
 const Public = "vault.azure.net"
 
-// Vaults are clients of all vaults.
+// Vaults is a client of all vaults.
 type Vaults struct {
 	Options
 	caller manager.Caller
@@ -38,7 +38,7 @@ type Vaults struct {
 
 var _ manager.Manager = (*Vaults)(nil)
 
-// New is a client; it calls nobody yet.
+// New returns a client; it makes no calls yet.
 func New(o Options) *Vaults {
 	if o.Suffix == "" {
 		o.Suffix = Public
@@ -55,7 +55,7 @@ func judge(status int, body []byte) (manager.Kind, string) {
 			} `json:"innererror"`
 		} `json:"error"`
 	}
-	_ = json.Unmarshal(body, &said) // or the status is all there is
+	_ = json.Unmarshal(body, &said) // otherwise only the status is known
 	code := said.Error.Code
 	if inner := said.Error.Inner.Code; inner != "" {
 		code = inner
@@ -66,7 +66,7 @@ func judge(status int, body []byte) (manager.Kind, string) {
 	return manager.ByStatus(status), code
 }
 
-// version is the one of the API, which is generally available everywhere.
+// version is the API version, which is generally available everywhere.
 const version = "?api-version=7.4"
 
 var (
@@ -74,7 +74,7 @@ var (
 	secretName = regexp.MustCompile(`^[0-9A-Za-z-]{1,127}$`)
 )
 
-// at is where a secret is.
+// at identifies a secret.
 type at struct{ vault, id, version string }
 
 // split reads VAULT/NAME[/VERSION].
@@ -130,7 +130,7 @@ func (v *Vaults) call(ctx context.Context, method, vault, path string, in any) (
 	return got, nil
 }
 
-// Fetch reads the current version of VAULT/NAME, or the one of VAULT/NAME/VERSION.
+// Fetch reads the current version of VAULT/NAME, or the given one of VAULT/NAME/VERSION.
 func (v *Vaults) Fetch(ctx context.Context, name string) (manager.Secret, error) {
 	in, err := split(name)
 	if err != nil {
@@ -147,7 +147,7 @@ func (v *Vaults) Fetch(ctx context.Context, name string) (manager.Secret, error)
 	return s, nil
 }
 
-// Write adds a version to VAULT/NAME. A secret that was deleted and can be recovered is.
+// Write adds a version to VAULT/NAME. A deleted secret is recovered first if possible.
 func (v *Vaults) Write(ctx context.Context, place, text string, _ map[string]string) error {
 	name, field := manager.Place(place)
 	in, err := split(name)
@@ -169,7 +169,7 @@ func (v *Vaults) Write(ctx context.Context, place, text string, _ map[string]str
 	if _, err := v.call(ctx, http.MethodPost, in.vault, "deletedsecrets/"+in.id+"/recover", map[string]any{}); err != nil {
 		return err
 	}
-	return v.put(ctx, in, fresh) // which fails while it is being recovered, and is tried again later
+	return v.put(ctx, in, fresh) // fails during the recovery and is retried later
 }
 
 func (v *Vaults) put(ctx context.Context, in at, text string) error {
@@ -177,8 +177,8 @@ func (v *Vaults) put(ctx context.Context, in at, text string) error {
 	return err
 }
 
-// Delete takes a field away, or deletes the secret where nothing is left. It can be
-// recovered for as long as the vault keeps what was deleted.
+// Delete removes a field, or deletes the secret if nothing is left. A deleted secret can be
+// recovered for as long as the vault retains it.
 func (v *Vaults) Delete(ctx context.Context, place string) error {
 	name, field := manager.Place(place)
 	in, err := split(name)

@@ -1,5 +1,5 @@
-// Package conjur reads and writes variables of CyberArk Conjur. It logs in by an API key
-// or a JWT.
+// Package conjur reads and writes variables in CyberArk Conjur. It logs in with an API key or
+// a JWT.
 package conjur
 
 import (
@@ -17,19 +17,19 @@ import (
 	"tallyroute/providers/secret/manager"
 )
 
-// Options are where a Conjur is and how to log in.
+// Options say where Conjur is and how to log in.
 type Options struct {
 	Address string // https://host
 	Account string
-	Login   string // such as host/tallyroute, whose API key Secret is; "" logs in by a JWT
-	Service string // id of the authenticator for JWTs
+	Login   string // such as host/tallyroute, for which Secret is the API key; "" logs in with a JWT
+	Service string // ID of the authenticator for JWTs
 	Secret  func(ctx context.Context) (secret.Value, error)
 	Client  *http.Client
 	Clock   func() time.Time
 	Pause   func(ctx context.Context, d time.Duration) error
 }
 
-// Conjur is a client of one.
+// Conjur is a client of one Conjur.
 type Conjur struct {
 	Options
 	caller manager.Caller
@@ -37,12 +37,12 @@ type Conjur struct {
 	mu    sync.Mutex
 	token string
 	until time.Time
-	known map[string]manager.Secret // what was fetched last, by variable
+	known map[string]manager.Secret // last fetched, by variable
 }
 
 var _ manager.Manager = (*Conjur)(nil)
 
-// New is a client; it calls nobody yet.
+// New returns a client; it makes no calls yet.
 func New(o Options) *Conjur {
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -51,10 +51,10 @@ func New(o Options) *Conjur {
 	return &Conjur{Options: o, caller: manager.Caller{Name: "conjur", Client: o.Client, Pause: o.Pause}, known: map[string]manager.Secret{}}
 }
 
-// tokenLife is for how long a token is used: it is good for eight minutes.
+// tokenLife is how long a token is used; it is valid for eight minutes.
 const tokenLife = 5 * time.Minute
 
-// authenticate gives a token that is good.
+// authenticate returns a valid token.
 func (c *Conjur) authenticate(ctx context.Context) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,7 +82,7 @@ func (c *Conjur) authenticate(ctx context.Context) (string, error) {
 	return c.token, nil
 }
 
-// call asks with a token, and once more with another where it is not taken any more.
+// call makes a call with a token, and retries once with a new token if the first has expired.
 func (c *Conjur) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	for try := 0; ; try++ {
 		token, err := c.authenticate(ctx)
@@ -105,7 +105,7 @@ func (c *Conjur) path(kind, id string) string {
 	return "/" + kind + "/" + url.PathEscape(c.Account) + "/variable/" + url.PathEscape(id)
 }
 
-// Fetch reads a variable, or one version of it for ID?version=N.
+// Fetch reads a variable, or one version of it, given as ID?version=N.
 func (c *Conjur) Fetch(ctx context.Context, name string) (manager.Secret, error) {
 	id, query, _ := strings.Cut(name, "?")
 	number, pinned := strings.CutPrefix(query, "version=")
@@ -136,7 +136,7 @@ func (c *Conjur) Fetch(ctx context.Context, name string) (manager.Secret, error)
 	return s, nil
 }
 
-// newest is the number of the newest version; "" where we may not know it.
+// newest returns the number of the newest version; "" if we are not allowed to see it.
 func (c *Conjur) newest(ctx context.Context, id string) string {
 	text, err := c.call(ctx, http.MethodGet, c.path("resources", id), nil)
 	var about struct {
@@ -154,17 +154,16 @@ func (c *Conjur) newest(ctx context.Context, id string) string {
 	return strconv.FormatInt(last, 10)
 }
 
-// Write sets a variable, which a policy must have declared, or a field of it.
+// Write sets a variable, which a policy must have declared, or a field in it.
 func (c *Conjur) Write(ctx context.Context, place, text string, _ map[string]string) error {
 	id, field := manager.Place(place)
 	return c.set(ctx, id, func(old string) (string, error) { return manager.Put(old, field, text) })
 }
 
-// archived is what is written over a secret that is deleted: Conjur has no way to remove
-// the value of a variable.
+// archived replaces a deleted secret: Conjur has no way to remove the value of a variable.
 const archived = "archived"
 
-// Delete takes a field away, or writes over the variable where nothing is left.
+// Delete removes a field, or overwrites the variable if nothing is left.
 func (c *Conjur) Delete(ctx context.Context, place string) error {
 	id, field := manager.Place(place)
 	err := c.set(ctx, id, func(old string) (string, error) {

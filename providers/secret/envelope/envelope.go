@@ -1,9 +1,9 @@
-// Package envelope seals secrets that are kept in a database under a key that is not.
+// Package envelope encrypts secrets that are stored in a database with a key that is not.
 //
-// Each secret is encrypted with a key of its own, and that key with the key-encryption
-// key, both by AES-256-GCM. A change of the key-encryption key so rewrites 60 bytes of
-// each, and what it is for goes into both: a sealed secret that was moved to another row
-// does not open.
+// Each secret is encrypted with a key of its own, and that key with the key-encryption key,
+// both with AES-256-GCM. Changing the key-encryption key therefore rewrites only 60 bytes of
+// each secret. Both encryptions are bound to what the secret is for: a sealed secret that was
+// moved to another row can't be opened.
 package envelope
 
 import (
@@ -19,8 +19,9 @@ import (
 	"strings"
 )
 
-// A sealed secret is a byte for the format, the id of the key-encryption key, the secret's
-// own key under it, and the secret under its own: nonces come first, tags last.
+// A sealed secret consists of a format byte, the ID of the key-encryption key, the secret's
+// own key encrypted with that key, and the secret encrypted with its own key. In both
+// ciphertexts, the nonce comes first and the tag last.
 const (
 	format   = 1
 	keyBytes = 32
@@ -32,7 +33,7 @@ const (
 	least    = head + wrapped + nonce + tag
 )
 
-// The ways in which a sealed secret does not open.
+// The reasons why a sealed secret can't be opened.
 var (
 	ErrKey     = errors.New("envelope: a key is 32 bytes in base64 or in hex; make one with: tallyroute secrets key")
 	ErrSealed  = errors.New("envelope: the sealed secret was changed, cut off, or moved from where it belongs")
@@ -40,10 +41,10 @@ var (
 	errForeign = errors.New("envelope: not a sealed secret of this format")
 )
 
-// UnknownKeyError is a secret that was sealed under a key that is not there.
+// UnknownKeyError reports a secret that was sealed with a key that is not available.
 type UnknownKeyError struct{ ID string }
 
-// Error names the key by its id, which says nothing of it.
+// Error gives the key's ID, which reveals nothing about the key.
 func (e *UnknownKeyError) Error() string {
 	return fmt.Sprintf("envelope: it is sealed under the key %s, which is not among secrets.encryption_key and "+
 		"secrets.previous_encryption_key", e.ID)
@@ -55,7 +56,7 @@ type Key struct {
 	aead cipher.AEAD
 }
 
-// NewKey draws a key, as ParseKey reads it.
+// NewKey generates a key in the form that ParseKey reads.
 func NewKey() (string, error) {
 	key := make([]byte, keyBytes)
 	if _, err := rand.Read(key); err != nil {
@@ -78,7 +79,7 @@ func ParseKey(text string) (Key, error) {
 	return FromBytes([keyBytes]byte(key))
 }
 
-// FromBytes is the key with these bytes.
+// FromBytes returns the key with these bytes.
 func FromBytes(key [32]byte) (k Key, err error) {
 	mac := hmac.New(sha256.New, key[:])
 	mac.Write([]byte("tallyroute key-encryption key id"))
@@ -87,22 +88,22 @@ func FromBytes(key [32]byte) (k Key, err error) {
 	return k, err
 }
 
-// ID tells keys apart and may be known to all.
+// ID identifies the key and is not confidential.
 func (k Key) ID() string { return hex.EncodeToString(k.id[:]) }
 
-// Ring is the key that seals, and those that only open. It does not change.
+// Ring holds the key that seals, and older keys that only open. It is immutable.
 type Ring struct{ keys []Key }
 
-// NewRing is a ring whose first key seals. Without any, it opens and seals nothing.
+// NewRing returns a ring whose first key seals. Without keys, it can neither open nor seal.
 func NewRing(keys ...Key) *Ring { return &Ring{keys} }
 
-// ErrNoKey is a ring without a key.
+// ErrNoKey reports a ring without keys.
 var ErrNoKey = errors.New("envelope: nothing can be stored without a key: set secrets.encryption_key")
 
 // Seals reports whether there is a key to seal with.
 func (r *Ring) Seals() bool { return len(r.keys) > 0 }
 
-// Seal seals a secret for what about names.
+// Seal encrypts a secret and binds it to what about names.
 func (r *Ring) Seal(secret, about string) ([]byte, error) {
 	if !r.Seals() {
 		return nil, ErrNoKey
@@ -119,14 +120,14 @@ func (r *Ring) Seal(secret, about string) ([]byte, error) {
 	return aead.Seal(blob, nil, []byte(secret), []byte(about)), nil //nolint:gosec // it makes its own nonce
 }
 
-// wrap is the head of a sealed secret: its own key under the key of the ring.
+// wrap returns the head of a sealed secret: its own key, encrypted with the ring's key.
 func (r *Ring) wrap(own []byte, about string) []byte {
 	k := r.keys[0]
 	blob := append([]byte{format}, k.id[:]...)
 	return k.aead.Seal(blob, nil, own, bound(k.id[:], about)) //nolint:gosec // it makes its own nonce
 }
 
-// Open is the secret that was sealed for what about names.
+// Open decrypts a secret that was sealed for what about names.
 func (r *Ring) Open(blob []byte, about string) (string, error) {
 	own, err := r.unwrap(blob, about)
 	if err != nil {
@@ -161,7 +162,7 @@ func (r *Ring) unwrap(blob []byte, about string) ([]byte, error) {
 	return nil, &UnknownKeyError{hex.EncodeToString(id)}
 }
 
-// Rekey is a sealed secret under the key that seals now; changed is false where it is.
+// Rekey reseals a secret with the key that seals now; changed is false if it already was.
 func (r *Ring) Rekey(blob []byte, about string) (under []byte, changed bool, err error) {
 	if !r.Seals() {
 		return nil, false, ErrNoKey
@@ -173,7 +174,7 @@ func (r *Ring) Rekey(blob []byte, about string) (under []byte, changed bool, err
 	return append(r.wrap(own, about), blob[head+wrapped:]...), true, nil
 }
 
-// KeyOf is the id of the key that a secret is sealed under; "" of what is none.
+// KeyOf returns the ID of the key that a secret is sealed with; "" for anything else.
 func KeyOf(blob []byte) string {
 	if len(blob) < least || blob[0] != format {
 		return ""
@@ -183,7 +184,7 @@ func KeyOf(blob []byte) string {
 
 func bound(id []byte, about string) []byte { return append(append([]byte{}, id...), about...) }
 
-// sealer draws a nonce for each secret and puts it in front.
+// sealer returns an AEAD that generates a nonce for each message and prepends it.
 func sealer(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package google reads and writes secrets of Google Secret Manager.
+// Package google reads and writes secrets in Google Secret Manager.
 package google
 
 import (
@@ -18,10 +18,10 @@ import (
 	"tallyroute/providers/secret/manager"
 )
 
-// Options are where the service is and who asks.
+// Options say where the service is and whose token to use.
 type Options struct {
-	Endpoint string                                    // "" is the public one
-	Token    func(ctx context.Context) (string, error) // of Google Cloud
+	Endpoint string                                    // "" means the public one
+	Token    func(ctx context.Context) (string, error) // for Google Cloud
 	Client   *http.Client
 	Pause    func(ctx context.Context, d time.Duration) error
 }
@@ -34,7 +34,7 @@ type Secrets struct {
 
 var _ manager.Manager = (*Secrets)(nil)
 
-// New is a client; it calls nobody yet.
+// New returns a client; it makes no calls yet.
 func New(o Options) *Secrets {
 	if o.Endpoint == "" {
 		o.Endpoint = "https://secretmanager.googleapis.com"
@@ -49,7 +49,7 @@ func judge(status int, body []byte) (manager.Kind, string) {
 			Status string `json:"status"`
 		} `json:"error"`
 	}
-	_ = json.Unmarshal(body, &said) // or the status is all there is
+	_ = json.Unmarshal(body, &said) // otherwise only the status is known
 	if said.Error.Status == "FAILED_PRECONDITION" {
 		return manager.NotFound, "the version is disabled or destroyed"
 	}
@@ -58,8 +58,8 @@ func judge(status int, body []byte) (manager.Kind, string) {
 
 var part = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_:.-]{0,254}$`)
 
-// resource is projects/P/secrets/S, and the version behind it, for PROJECT/NAME[/VERSION]
-// or the name in full.
+// resource returns projects/P/secrets/S and the version, for PROJECT/NAME[/VERSION] or for the
+// full name.
 func resource(name string) (path, version string, err error) {
 	parts := strings.Split(name, "/")
 	if len(parts) >= 4 && parts[0] == "projects" && parts[2] == "secrets" {
@@ -115,7 +115,7 @@ func sum(data []byte) string {
 	return strconv.FormatUint(uint64(crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))), 10)
 }
 
-// Fetch reads the latest version of PROJECT/NAME, or the one of PROJECT/NAME/VERSION.
+// Fetch reads the latest version of PROJECT/NAME, or the given one of PROJECT/NAME/VERSION.
 func (s *Secrets) Fetch(ctx context.Context, name string) (manager.Secret, error) {
 	path, version, err := resource(name)
 	if err != nil {
@@ -134,8 +134,8 @@ func (s *Secrets) Fetch(ctx context.Context, name string) (manager.Secret, error
 	return manager.Secret{Text: secret.New(string(got.Payload.Data)), Version: got.Name[strings.LastIndexByte(got.Name, '/')+1:]}, nil
 }
 
-// Write adds a version to PROJECT/NAME, which is made if it is new, and disables those
-// before the one that was the latest.
+// Write adds a version to PROJECT/NAME, which it creates if necessary, and disables those
+// older than the previous one.
 func (s *Secrets) Write(ctx context.Context, place, text string, _ map[string]string) error {
 	name, field := manager.Place(place)
 	path, _, err := resource(name)
@@ -172,7 +172,7 @@ func (s *Secrets) add(ctx context.Context, path, text string) error {
 // keepEnabled is how many versions stay enabled: the latest and the one before.
 const keepEnabled = 2
 
-// disableOld disables all enabled versions but the newest, page by page.
+// disableOld disables all enabled versions except the newest, page by page.
 func (s *Secrets) disableOld(ctx context.Context, path string) error {
 	seen, page := 0, ""
 	for {
@@ -189,7 +189,7 @@ func (s *Secrets) disableOld(ctx context.Context, path string) error {
 		if err := s.call(ctx, http.MethodGet, path+"/versions?"+q.Encode(), nil, &got); err != nil {
 			return err
 		}
-		for _, v := range got.Versions { // the newest first
+		for _, v := range got.Versions { // newest first
 			if seen++; seen <= keepEnabled {
 				continue
 			}
@@ -204,7 +204,7 @@ func (s *Secrets) disableOld(ctx context.Context, path string) error {
 	}
 }
 
-// Delete takes a field away, or the secret where nothing is left.
+// Delete removes a field, or the secret if nothing is left.
 func (s *Secrets) Delete(ctx context.Context, place string) error {
 	name, field := manager.Place(place)
 	path, _, err := resource(name)

@@ -1,5 +1,5 @@
-// Package kubernetes reads and writes the Secrets of Kubernetes, as the service account of
-// the pod that this process runs in.
+// Package kubernetes reads and writes Kubernetes Secrets, as the service account of the pod
+// that this process runs in.
 package kubernetes
 
 import (
@@ -20,21 +20,21 @@ import (
 	"tallyroute/providers/secret/manager"
 )
 
-// Cluster keeps secrets in the Secrets of one namespace. Each member of a Secret is
-// applied by a field manager of its own, so that others' members stay as they are.
+// Cluster keeps secrets in the Secrets of one namespace. Each member of a Secret is applied
+// with a field manager of its own, so that members that belong to others stay as they are.
 type Cluster struct {
 	Server    string // https://host:port
 	Namespace string
-	Token     func() (string, error) // read anew each time: it is short-lived
+	Token     func() (string, error) // read each time, because it is short-lived
 	Client    *http.Client
 }
 
-// account is where a pod finds its service account.
+// account is the directory with the pod's service account.
 const account = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 var _ manager.Manager = Cluster{}
 
-// InCluster is the cluster that this process runs in. Without a namespace it is its own.
+// InCluster returns the cluster that this process runs in. The namespace defaults to its own.
 func InCluster(namespace string) (Cluster, error) {
 	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
 	if host == "" {
@@ -63,7 +63,7 @@ func InCluster(namespace string) (Cluster, error) {
 	}, nil
 }
 
-// defaultMember is the member of a Secret where the place does not name one.
+// defaultMember is the member of a Secret to use if the place names none.
 const defaultMember = "api-key"
 
 var (
@@ -71,7 +71,7 @@ var (
 	memberName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,253}$`)
 )
 
-// place is NAME or NAME/MEMBER.
+// place parses NAME or NAME/MEMBER.
 func (k Cluster) place(place string) (name, member string, err error) {
 	name, member, _ = strings.Cut(place, "/")
 	if member == "" {
@@ -83,7 +83,7 @@ func (k Cluster) place(place string) (name, member string, err error) {
 	return name, member, nil
 }
 
-// Write applies a secret to a member of a Secret, which is made if it is new.
+// Write applies a secret to a member of a Secret, which it creates if necessary.
 func (k Cluster) Write(ctx context.Context, place, secret string, _ map[string]string) error {
 	name, member, err := k.place(place)
 	if err != nil {
@@ -100,7 +100,7 @@ func (k Cluster) Write(ctx context.Context, place, secret string, _ map[string]s
 	return k.patch(ctx, name, "?force=true&fieldManager=tallyroute-"+member, "application/apply-patch+yaml", body)
 }
 
-// Delete removes the member. The Secret stays: others may use it.
+// Delete removes the member. The Secret itself stays, since others may use it.
 func (k Cluster) Delete(ctx context.Context, place string) error {
 	name, member, err := k.place(place)
 	if err != nil {
@@ -122,8 +122,7 @@ func (k Cluster) patch(ctx context.Context, name, query, media string, body []by
 	return err
 }
 
-// Fetch reads a Secret as an object of its members: NAME in our namespace, or
-// NAMESPACE/NAME.
+// Fetch reads a Secret as an object of its members: NAME in our namespace, or NAMESPACE/NAME.
 func (k Cluster) Fetch(ctx context.Context, name string) (manager.Secret, error) {
 	namespace, own, found := strings.Cut(name, "/")
 	if !found {
@@ -173,6 +172,6 @@ func judge(status int, body []byte) (manager.Kind, string) {
 	var said struct {
 		Reason string `json:"reason"`
 	}
-	_ = json.Unmarshal(body, &said) // or the status is all there is
+	_ = json.Unmarshal(body, &said) // otherwise only the status is known
 	return manager.ByStatus(status), said.Reason
 }

@@ -17,12 +17,12 @@ import (
 	"time"
 )
 
-// Bounds of one call.
+// Limits on one call.
 const (
-	patience   = 10 * time.Second // for one answer
-	tries      = 3                // of a call that may be repeated
+	patience   = 10 * time.Second // for one response
+	tries      = 3                // for a call that may be repeated
 	firstPause = 200 * time.Millisecond
-	longest    = 5 * time.Second // that is waited within a call, whatever the manager asks for
+	longest    = 5 * time.Second // longest wait within a call, whatever the manager asks for
 	mostRead   = 4 << 20
 	mostDetail = 200
 )
@@ -31,23 +31,23 @@ const (
 type Caller struct {
 	Name   string
 	Client *http.Client
-	// Judge reads an answer that is no success: its kind, and what the manager says. Nil
-	// goes by the status alone.
+	// Judge reads an unsuccessful response and returns its kind and what the manager says. If it
+	// is nil, only the status counts.
 	Judge func(status int, body []byte) (Kind, string)
-	// Pause waits between two tries; nil is the clock.
+	// Pause waits between two attempts; nil waits in real time.
 	Pause func(ctx context.Context, d time.Duration) error
 }
 
-// Call is what is asked.
+// Call is one request.
 type Call struct {
 	Method, URL string
 	Header      http.Header
 	Body        []byte
-	Sign        func(*http.Request) error // of each try; nil for none
+	Sign        func(*http.Request) error // called on each attempt; nil for none
 }
 
-// Do asks until there is an answer, three times at most. Throttling and a service that is
-// away for a moment are waited for.
+// Do makes a call, with up to three attempts. It waits and retries if the manager throttles or
+// is briefly unavailable.
 func (c Caller) Do(ctx context.Context, call Call) ([]byte, error) {
 	pause := c.Pause
 	if pause == nil {
@@ -120,7 +120,7 @@ func (c Caller) once(ctx context.Context, call Call) ([]byte, error) {
 	}
 }
 
-// ByStatus is the kind of an answer of which nothing but its status is known.
+// ByStatus returns the kind of a response of which only the status is known.
 func ByStatus(status int) Kind {
 	switch {
 	case status == http.StatusUnauthorized:
@@ -146,7 +146,7 @@ func after(header string) time.Duration {
 	return 0
 }
 
-// shortened is one line of what a manager says.
+// shortened returns what a manager says, as a single line of limited length.
 func shortened(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > mostDetail {
@@ -155,9 +155,9 @@ func shortened(text string) string {
 	return text
 }
 
-// NewClient is a client for one manager. It trusts the system's authorities, or those in
-// a file, and follows a redirect once, to the same kind of address: the standby of a
-// cluster names its leader so.
+// NewClient returns a client for one manager. It trusts the system's certificate authorities,
+// or those in a file, and follows one redirect with the same scheme, which is how the standby
+// of a cluster points to its leader.
 func NewClient(authorities string) (*http.Client, error) {
 	settings := &tls.Config{MinVersion: tls.VersionTLS12}
 	if authorities != "" {
@@ -184,7 +184,7 @@ func NewClient(authorities string) (*http.Client, error) {
 	}, nil
 }
 
-// Unreadable is an answer that is not what it should be.
+// Unreadable returns the error for a malformed response.
 func Unreadable(manager string) error {
 	return &Error{Manager: manager, Kind: Invalid, Err: errors.New("the answer cannot be read")}
 }

@@ -13,24 +13,24 @@ import (
 type entry struct {
 	scheme, name string
 	from         Manager
-	now          atomic.Pointer[version] // nil before the first
+	now          atomic.Pointer[version] // nil before the first fetch
 
 	fetching sync.Mutex
 	mu       sync.Mutex
 	err      error     // of the last fetch
-	since    time.Time // of the first fetch that failed without one that went well after it
-	next     time.Time // when a manager that asks for patience is asked again
+	since    time.Time // the first failed fetch since the last success
+	next     time.Time // when to ask again a manager that requested a delay
 }
 
-// version is one version of a secret with the fields that were asked for.
+// version is one version of a secret, with the fields that were read from it.
 type version struct {
 	Secret
-	at     time.Time // it was fetched
+	at     time.Time // when it was fetched
 	used   atomic.Bool
-	fields sync.Map // of secret.Value, by name
+	fields sync.Map // name → secret.Value
 }
 
-// field is a field as it was read from this version before, or now.
+// field returns a field, parsed on first use.
 func (v *version) field(ref, name string) (secret.Value, error) {
 	if known, ok := v.fields.Load(name); ok {
 		value, _ := known.(secret.Value)
@@ -48,7 +48,7 @@ func (v *version) field(ref, name string) (secret.Value, error) {
 	return value, nil
 }
 
-// fieldError is a secret that is there without what was asked for.
+// fieldError reports that a secret exists but lacks what was asked for.
 type fieldError struct {
 	ref string
 	err error
@@ -57,8 +57,8 @@ type fieldError struct {
 func (e *fieldError) Error() string { return "secret: " + e.ref + ": " + e.err.Error() }
 func (e *fieldError) Unwrap() error { return e.err }
 
-// fetch asks the manager, unless somebody else just has. changed is a version that was
-// not there before.
+// fetch reads the current version from the manager, one call at a time. changed is nil unless
+// the version is new.
 func (e *entry) fetch(ctx context.Context, clock func() time.Time) (changed *version, err error) {
 	e.fetching.Lock()
 	defer e.fetching.Unlock()
@@ -82,7 +82,7 @@ func (e *entry) fetch(ctx context.Context, clock func() time.Time) (changed *ver
 	return fresh, nil
 }
 
-// due reports whether the manager may be asked again by now.
+// due reports whether the manager may be asked again.
 func (e *entry) due(now time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

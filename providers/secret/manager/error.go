@@ -6,35 +6,35 @@ import (
 	"time"
 )
 
-// Kind is what went wrong at a manager, and so what can be done about it.
+// Kind is the kind of failure at a manager, which decides what can be done about it.
 type Kind string
 
 // The kinds.
 const (
-	Unavailable Kind = "unavailable" // it does not answer, or with an error of its own
-	Throttled   Kind = "throttled"   // it was asked too often
-	Expired     Kind = "login"       // it does not know who asks, or does not any more
-	Denied      Kind = "denied"      // who asks may not have this
-	NotFound    Kind = "not_found"   // there is no such secret or version
-	Conflict    Kind = "conflict"    // somebody else has written meanwhile
-	Invalid     Kind = "invalid"     // it cannot be asked like this, or answers what cannot be read
+	Unavailable Kind = "unavailable" // it does not answer, or reports an internal error
+	Throttled   Kind = "throttled"   // it was called too often
+	Expired     Kind = "login"       // the login is unknown or no longer valid
+	Denied      Kind = "denied"      // the caller lacks permission
+	NotFound    Kind = "not_found"   // no such secret or version
+	Conflict    Kind = "conflict"    // somebody else wrote in the meantime
+	Invalid     Kind = "invalid"     // the request is invalid, or the response unreadable
 )
 
-// Error is a call that failed. It has no text of a secret.
+// Error is a failed call. It never contains the text of a secret.
 type Error struct {
 	Manager string
 	Kind    Kind
-	Status  int           // of the answer; 0 without one
+	Status  int           // of the response; 0 without one
 	Detail  string        // in the manager's words
-	After   time.Duration // when it wants to be asked again; 0 if it does not say
-	Err     error         // without an answer
+	After   time.Duration // how long to wait before the next attempt; 0 if unspecified
+	Err     error         // if there was no response
 	answer  []byte
 }
 
-// Answer is what came with the status, for who can read it.
+// Answer returns the body of the response, for callers that can parse it.
 func (e *Error) Answer() []byte { return e.answer }
 
-// Error says who refused what.
+// Error says which manager failed, and how.
 func (e *Error) Error() string {
 	text := e.Manager + ": " + words[e.Kind]
 	if e.Status != 0 {
@@ -49,7 +49,7 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Unwrap is what the network said.
+// Unwrap returns the network error.
 func (e *Error) Unwrap() error { return e.Err }
 
 var words = map[Kind]string{
@@ -58,7 +58,7 @@ var words = map[Kind]string{
 	Conflict: "somebody else has written meanwhile", Invalid: "it cannot be asked like this",
 }
 
-// KindOf is the kind of an error; what is none of a manager is a service that is away.
+// KindOf returns the kind of an error; any error other than an Error counts as Unavailable.
 func KindOf(err error) Kind {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e.Kind

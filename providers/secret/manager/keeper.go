@@ -12,53 +12,53 @@ import (
 	"tallyroute/providers/secret"
 )
 
-// Every is how often a manager is asked whether a secret has a new version, unless a
-// Keeper was told otherwise.
+// Every is how often managers are checked for new versions, unless a Keeper is configured
+// otherwise.
 const Every = 10 * time.Second
 
-// atOnce is how many secrets one manager is asked for side by side.
+// atOnce is how many secrets are requested from one manager concurrently.
 const atOnce = 4
 
-// What happens to a secret.
+// The events in the life of a secret.
 const (
-	Fetched   = "fetched"   // the first version that was fetched
+	Fetched   = "fetched"   // the first version was fetched
 	Rotated   = "rotated"   // another version was fetched
 	FirstUse  = "used"      // a version was used for the first time
-	Failed    = "failed"    // it could not be fetched, while it could before
-	Recovered = "recovered" // it can be fetched again
+	Failed    = "failed"    // a fetch failed, though the one before did not, or failed differently
+	Recovered = "recovered" // fetching works again
 )
 
-// Report is what happened to a secret. It has no text of it.
+// Report is an event in the life of a secret. It never contains the secret.
 type Report struct {
 	What    string
 	Ref     string // without a field
-	Version string // in force
-	Known   bool   // there is one
+	Version string // the current one
+	Known   bool   // a version is available
 	Age     time.Duration
-	Err     error // of Failed
+	Err     error // for Failed
 }
 
-// Options are how a Keeper works. The zero value is for one that runs once.
+// Options configure a Keeper. The zero value is for a process that runs only once.
 type Options struct {
-	Every  time.Duration // 0 is Every
-	Report func(Report)  // nil is nobody
+	Every  time.Duration // 0 means the constant Every
+	Report func(Report)  // nil reports to nobody
 	Clock  func() time.Time
-	// Open opens what was encrypted with age; nil opens nothing.
+	// Open decrypts what was encrypted with age; nil leaves it unsupported.
 	Open func(ctx context.Context, text string) (string, error)
 }
 
-// Keeper gives the current text of secrets.
+// Keeper provides the current text of secrets.
 type Keeper struct {
 	managers map[string]Manager // by scheme
 	Options
 
-	opened sync.Map // of secret.Value, by the text that was encrypted: opening takes longer than a call may wait
+	opened sync.Map // encrypted text → secret.Value: decrypting takes longer than a call may wait
 
 	mu      sync.RWMutex
 	entries map[string]*entry // by reference, without a field
 }
 
-// NewKeeper keeps what the managers have, which are named by the schemes of references.
+// NewKeeper returns a Keeper for secrets in the managers, which are keyed by scheme.
 func NewKeeper(managers map[string]Manager, o Options) *Keeper {
 	o.Every = cmp.Or(o.Every, Every)
 	if o.Report == nil {
@@ -70,7 +70,7 @@ func NewKeeper(managers map[string]Manager, o Options) *Keeper {
 	return &Keeper{managers: managers, Options: o, entries: map[string]*entry{}}
 }
 
-// Resolve reads the credential that ref refers to: of a manager, the version that was
+// Resolve reads the credential that ref refers to; from a manager, it is the version that was
 // fetched last.
 func (k *Keeper) Resolve(ctx context.Context, ref string) (secret.Value, error) {
 	kept, ok := secret.Managed(ref)
@@ -93,7 +93,7 @@ func (k *Keeper) Resolve(ctx context.Context, ref string) (secret.Value, error) 
 	return now.field(ref, kept.Field)
 }
 
-// plain reads what no manager keeps, encrypted or not.
+// plain reads a credential that is not in a manager, whether encrypted or not.
 func (k *Keeper) plain(ctx context.Context, ref string) (secret.Value, error) {
 	v, err := secret.Resolve(ctx, ref)
 	sealed := (*secret.SealedError)(nil)
@@ -114,7 +114,7 @@ func (k *Keeper) plain(ctx context.Context, ref string) (secret.Value, error) {
 	return v, err
 }
 
-// Manager is the manager behind a scheme.
+// Manager returns the manager for a scheme.
 func (k *Keeper) Manager(scheme string) (m Manager, ok bool) {
 	m, ok = k.managers[scheme]
 	return m, ok
@@ -142,8 +142,8 @@ func (k *Keeper) entry(scheme, name string) (*entry, error) {
 	return e, nil
 }
 
-// first fetches what was not there before. One that just failed is not asked for again by
-// every request: the next look finds it.
+// first fetches a secret for the first time. A request does not repeat a fetch that just
+// failed: the next periodic check does.
 func (k *Keeper) first(ctx context.Context, e *entry) (*version, error) {
 	e.mu.Lock()
 	err, recent := e.err, k.Clock().Sub(e.since) < k.Every
@@ -157,7 +157,7 @@ func (k *Keeper) first(ctx context.Context, e *entry) (*version, error) {
 	return e.now.Load(), nil
 }
 
-// unfetchedError is a secret that a manager did not give.
+// unfetchedError reports that a manager did not return a secret.
 type unfetchedError struct {
 	ref string
 	err error
@@ -166,7 +166,7 @@ type unfetchedError struct {
 func (e *unfetchedError) Error() string { return "secret: " + e.ref + ": " + e.err.Error() }
 func (e *unfetchedError) Unwrap() error { return e.err }
 
-// refresh fetches one secret and tells what has changed.
+// refresh fetches one secret and reports what has changed.
 func (k *Keeper) refresh(ctx context.Context, e *entry) error {
 	e.mu.Lock()
 	before := e.err
@@ -207,7 +207,7 @@ func afterOf(err error) time.Duration {
 	return 0
 }
 
-// Run looks at every secret that was asked for, time and again, until ctx ends.
+// Run refreshes every secret in use periodically until ctx ends.
 func (k *Keeper) Run(ctx context.Context) {
 	t := time.NewTicker(k.Every)
 	defer t.Stop()
@@ -221,8 +221,8 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 }
 
-// Refresh looks at every secret that was asked for, once. A manager that hangs does not
-// keep the others waiting, and each gets as long as there is between two looks.
+// Refresh checks every secret in use once. A manager that hangs does not delay the others, and
+// each gets the full interval between two checks.
 func (k *Keeper) Refresh(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, k.Every)
 	defer cancel()
@@ -240,7 +240,7 @@ func (k *Keeper) Refresh(ctx context.Context) {
 				turns <- struct{}{}
 				all.Go(func() {
 					defer func() { <-turns }()
-					_ = k.refresh(ctx, e) // which was reported
+					_ = k.refresh(ctx, e) // the failure was already reported
 				})
 			}
 		})
@@ -259,17 +259,17 @@ func (k *Keeper) all() []*entry {
 	return list
 }
 
-// State is how one secret is.
+// State is the current state of one secret.
 type State struct {
 	Ref     string
-	Version string    // "" before the first
-	Fetched time.Time // this version
-	Expires time.Time // zero if it does not
+	Version string    // "" before the first fetch
+	Fetched time.Time // when this version was fetched
+	Expires time.Time // zero if it does not expire
 	Err     error     // of the last fetch
-	Since   time.Time // it fails
+	Since   time.Time // when it began to fail
 }
 
-// States are how all secrets are that were asked for, by their references.
+// States returns the state of every secret in use, sorted by reference.
 func (k *Keeper) States() []State {
 	var list []State
 	for _, e := range k.all() {

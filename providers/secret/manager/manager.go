@@ -10,25 +10,25 @@ import (
 	"tallyroute/providers/secret"
 )
 
-// Manager is a service that keeps secrets. To write the same text twice, or to delete
-// what is not there, is no fault: whoever crashed in between does it again.
+// Manager is a service that stores secrets. Writing the same text twice, or deleting what does
+// not exist, is not an error, so a caller that crashed in between can simply repeat it.
 type Manager interface {
-	// Fetch reads the current version of a secret, or the one that name asks for.
+	// Fetch reads the current version of a secret, or the one that name specifies.
 	Fetch(ctx context.Context, name string) (Secret, error)
-	// Write makes text the current version of what is kept at place.
+	// Write makes text the current version of the secret at place.
 	Write(ctx context.Context, place, text string, about map[string]string) error
-	// Delete removes what is kept at place.
+	// Delete removes the secret at place.
 	Delete(ctx context.Context, place string) error
 }
 
-// Secret is one version of a secret: a text, or an object in JSON with several fields.
+// Secret is one version of a secret: a text, or a JSON object with several fields.
 type Secret struct {
 	Text    secret.Value
 	Version string
-	Expires time.Time // zero if it does not
+	Expires time.Time // zero if it does not expire
 }
 
-// field is one field of a secret; "" is all of it, or the one that it has.
+// field returns one field of a secret; "" means the only field, or else the whole text.
 func (s Secret) field(name string) (string, error) {
 	text := s.Text.Reveal()
 	object := map[string]any{}
@@ -55,13 +55,14 @@ func (s Secret) field(name string) (string, error) {
 	return string(raw), err
 }
 
-// Place splits where a sink writes: NAME, or NAME#FIELD in a secret with several fields.
+// Place splits the place that a sink writes to: NAME, or NAME#FIELD for one of several fields.
 func Place(place string) (name, field string) {
 	name, field, _ = strings.Cut(place, "#")
 	return strings.Trim(name, "/"), field
 }
 
-// Put lays a field over the object in old, or makes one. Without a field, text is all.
+// Put sets a field in the JSON object in old, creating the object if old is empty. Without a
+// field, the result is text itself.
 func Put(old, field, text string) (string, error) {
 	if field == "" {
 		return text, nil
@@ -79,7 +80,7 @@ func Put(old, field, text string) (string, error) {
 	return string(all), err
 }
 
-// Without takes a field out of the object in old; left is false where nothing is left.
+// Without removes a field from the object in old; left is false if nothing is left.
 func Without(old, field string) (text string, left bool) {
 	object := map[string]json.RawMessage{}
 	if field == "" || json.Unmarshal([]byte(old), &object) != nil {
@@ -90,8 +91,8 @@ func Without(old, field string) (text string, left bool) {
 	return string(all), err == nil && len(object) > 0
 }
 
-// Remove takes a field out of a secret, or deletes it where nothing is left. What is not
-// there is removed.
+// Remove removes a field from a secret, or deletes the secret if nothing is left. Something
+// that does not exist counts as removed.
 func Remove(old func() (Secret, error), field string, write func(text string) error, remove func() error) error {
 	if field != "" {
 		found, err := old()

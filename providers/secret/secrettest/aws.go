@@ -13,18 +13,18 @@ import (
 	"testing"
 )
 
-// AWS is a Secrets Manager. It checks signatures as AWS documents them.
+// AWS fakes a Secrets Manager. It checks signatures as AWS documents them.
 type AWS struct {
 	Server
 	KeyID, Key, Session, Region string
 	Secrets                     map[string]*AWSSecret
-	Before                      func(action string) // an action, under the lock
+	Before                      func(action string) // called before an action, under the lock
 }
 
 // AWSSecret is one secret with its versions and their stages.
 type AWSSecret struct {
 	Versions map[string]string
-	Stages   map[string]string // to versions
+	Stages   map[string]string // stage → version
 	Deleted  bool
 }
 
@@ -53,7 +53,7 @@ func (a *AWS) put(name, version, text, stage string) {
 	s.Stages[stage] = version
 }
 
-// Current is the text of the current version, and which stages there are.
+// Current returns the text of the current version, and all stages that exist.
 func (a *AWS) Current(name string) (text string, stages []string) {
 	a.Do(func() {
 		if s := a.Secrets[name]; s != nil {
@@ -73,7 +73,7 @@ func (a *AWS) answer(w http.ResponseWriter, r *http.Request) {
 		wrong(w, code)
 		return
 	}
-	//nolint:staticcheck,revive // AWS's words
+	// AWS's names
 	var in struct {
 		SecretId, Name, VersionId, VersionStage, SecretString, ClientRequestToken, MoveToVersionId, RemoveFromVersionId string
 
@@ -140,7 +140,7 @@ func (a *AWS) get(w http.ResponseWriter, s *AWSSecret, version, stage string) {
 	reply(w, http.StatusOK, object{"VersionId": version, "SecretString": text, "VersionStages": []string{stage}})
 }
 
-// wrong answers with an error, whose status is 400 for nearly all of them.
+// wrong responds with an error, whose status is 400 for nearly all of them.
 func wrong(w http.ResponseWriter, code string) {
 	reply(w, http.StatusBadRequest, object{"__type": "com.amazonaws.secretsmanager#" + code, "message": "no"})
 }

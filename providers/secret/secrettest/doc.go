@@ -1,4 +1,3 @@
-// Package secrettest has servers that speak what managers of secrets speak: their paths,
-// logins, signatures, versions, errors and limits, as they document them. Tests ask them
-// in place of the real ones.
+// Package secrettest fakes secret managers for tests: servers with the paths, logins,
+// signatures, versions, errors and limits that the real ones document.
 package secrettest

@@ -11,19 +11,19 @@ import (
 	"testing"
 )
 
-// Kept is a secret with its versions, from 1.
+// Kept is a secret with its versions, counted from 1.
 type Kept struct {
 	Versions []string
-	Off      map[int]bool // those that are disabled
-	Deleted  bool         // and can be recovered
+	Off      map[int]bool // disabled versions
+	Deleted  bool         // but can be recovered
 }
 
-// REST is what Google, Azure and Conjur have in common: a token, and names with versions.
+// REST holds what the fakes of Google, Azure and Conjur share: a token, and names with versions.
 type REST struct {
 	Server
 	Token   string
 	Secrets map[string]*Kept
-	Logins  int // that were answered
+	Logins  int // successful ones
 	Key     string
 }
 
@@ -38,7 +38,7 @@ func (s *REST) put(name, text string) int {
 	return len(s.Secrets[name].Versions)
 }
 
-// Text is the newest version; "" where there is none.
+// Text returns the newest version; "" if there is none.
 func (s *REST) Text(name string) (text string) {
 	s.Do(func() {
 		if k := s.Secrets[name]; k != nil && !k.Deleted && len(k.Versions) > 0 {
@@ -54,7 +54,7 @@ func newREST(t testing.TB, handler func(*REST, http.ResponseWriter, *http.Reques
 	return s
 }
 
-// NewGoogle starts a Google Secret Manager; its lists have pages of two.
+// NewGoogle starts a Google Secret Manager whose lists have pages of two.
 func NewGoogle(t testing.TB) *REST { return newREST(t, google) }
 
 func google(s *REST, w http.ResponseWriter, r *http.Request) {
@@ -112,7 +112,7 @@ func google(s *REST, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// googleVersions lists the versions that are enabled, the newest first, two to a page.
+// googleVersions lists the enabled versions, newest first, two per page.
 func googleVersions(w http.ResponseWriter, r *http.Request, name string, k *Kept) {
 	from, list, next := len(k.Versions), []object{}, ""
 	if page := r.URL.Query().Get("pageToken"); page != "" {
@@ -185,8 +185,8 @@ func azure(s *REST, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// NewConjur starts a Conjur of the account "acme" with the host "host/router", whose API
-// key is Key, and an authenticator "idp" for the JWT "jwt-1". Variables must be declared.
+// NewConjur starts a Conjur with the account "acme", the host "host/router" whose API key is
+// Key, and an authenticator "idp" for the JWT "jwt-1". Variables must be declared.
 func NewConjur(t testing.TB) *REST {
 	s := newREST(t, conjur)
 	s.Key = "api-key-1"

@@ -10,30 +10,30 @@ import (
 	"time"
 )
 
-// Clock is a time that tests move.
+// Clock is a clock that tests control.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock begins at a fixed time.
+// NewClock returns a clock that starts at a fixed time.
 func NewClock() *Clock { return &Clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
 
-// Now is the time.
+// Now returns the clock's time.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// Add moves it.
+// Add moves the clock forward.
 func (c *Clock) Add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 }
 
-// Server is one manager on the loopback.
+// Server is one manager on the loopback interface.
 type Server struct {
 	URL    string
 	Client *http.Client
@@ -44,7 +44,7 @@ type Server struct {
 	asked []string
 }
 
-// Fault is an answer in place of the right one, once.
+// Fault is sent once in place of the regular response.
 type Fault struct {
 	Status     int
 	Body       string
@@ -75,28 +75,28 @@ func (s *Server) serve(t testing.TB, handler func(w http.ResponseWriter, r *http
 	s.URL, s.Client = h.URL, h.Client()
 }
 
-// Fail has the next answers be these.
+// Fail makes the next responses be these faults.
 func (s *Server) Fail(faults ...Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fault = append(s.fault, faults...)
 }
 
-// Heal takes back what Fail announced.
+// Heal cancels faults that are still pending.
 func (s *Server) Heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fault = nil
 }
 
-// Down has all answers of a while be n times a service that is away.
+// Down makes the next n responses report an unavailable service.
 func (s *Server) Down(n int) {
 	for range n {
 		s.Fail(Fault{Status: http.StatusServiceUnavailable})
 	}
 }
 
-// Asked counts the calls whose method and path begin like this.
+// Asked counts the calls whose method and path start with prefix.
 func (s *Server) Asked(prefix string) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,7 +108,7 @@ func (s *Server) Asked(prefix string) (n int) {
 	return n
 }
 
-// Do runs f while nobody is answered.
+// Do runs f while no call is being handled.
 func (s *Server) Do(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,24 +11,24 @@ import (
 	"time"
 )
 
-// Vault is a HashiCorp Vault or an OpenBao.
+// Vault fakes HashiCorp Vault or OpenBao.
 type Vault struct {
 	Server
 	Namespace string
-	Logins    map[string]string          // of MOUNT/ROLE and secret, to a policy
-	Policies  map[string]map[string]Caps // by policy and path; * at the end is all below
-	KV        map[string][]VaultVersion  // by MOUNT/PATH, versions from 1
+	Logins    map[string]string          // MOUNT/ROLE and secret → policy
+	Policies  map[string]map[string]Caps // by policy and path; a trailing * covers everything below
+	KV        map[string][]VaultVersion  // by MOUNT/PATH; versions count from 1
 	V1        map[string]object          // by path
 	Life      time.Duration              // of tokens
-	MaxLife   time.Duration              // to which they can be renewed
-	Rotate    time.Duration              // for how long a database user is lent
+	MaxLife   time.Duration              // up to which tokens can be renewed
+	Rotate    time.Duration              // lease duration of database users
 
 	tokens map[string]*vaultToken
 	leases map[string]*vaultToken
 	serial int
 }
 
-// Caps are what may be done at a path.
+// Caps are the capabilities at a path.
 type Caps []string
 
 // VaultVersion is one version of a secret.
@@ -58,7 +58,7 @@ func (v *Vault) Put(path string, data map[string]any) {
 	v.Do(func() { v.KV[path] = append(v.KV[path], VaultVersion{Data: data}) })
 }
 
-// Grant makes a token with a policy that lives for a time; 0 is for ever.
+// Grant creates a token with a policy and a lifetime; 0 means indefinitely.
 func (v *Vault) Grant(token, policy string, life time.Duration) {
 	v.Do(func() {
 		t := &vaultToken{policy: policy, made: v.Clock()}
@@ -69,7 +69,7 @@ func (v *Vault) Grant(token, policy string, life time.Duration) {
 	})
 }
 
-// RevokeTokens ends all tokens that logins gave.
+// RevokeTokens revokes all tokens that were issued by logins.
 func (v *Vault) RevokeTokens() {
 	v.Do(func() {
 		maps.DeleteFunc(v.tokens, func(name string, _ *vaultToken) bool { return strings.HasPrefix(name, "hvs.") })
@@ -186,7 +186,7 @@ func (v *Vault) capabilities(w http.ResponseWriter, t *vaultToken, body object) 
 	reply(w, http.StatusOK, object{"data": all})
 }
 
-// secret answers for what is at a path: a database user, version 1 or version 2.
+// secret handles what is at a path: a database user, or version 1 or 2 of the key-value engine.
 func (v *Vault) secret(w http.ResponseWriter, r *http.Request, path string, body object) {
 	mount, rest, _ := strings.Cut(path, "/")
 	name, versions := strings.CutPrefix(rest, "data/")

@@ -1,7 +1,6 @@
-// Package vault reads and writes secrets of HashiCorp Vault and OpenBao: the key-value
-// engine in both versions, and every other engine that gives out what can be read at a
-// path, with its leases. It logs in by a token, an AppRole, a service account of
-// Kubernetes or a JWT.
+// Package vault reads and writes secrets in HashiCorp Vault and OpenBao: both versions of the
+// key-value engine, and every other engine whose secrets can be read at a path, with their
+// leases. It logs in with a token, an AppRole, a Kubernetes service account or a JWT.
 //
 // Files, each of which uses only those before it: vault.go, login.go, lease.go, kv.go,
 // grants.go.

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Reach is what a login may do beyond reading what it is used for, one sentence each.
-// names are those that it is used for.
+// Reach returns what a login may do beyond reading the secrets that it is used for, one
+// sentence each. names are those secrets.
 func (v *Vault) Reach(ctx context.Context, names []string) (wide []string, err error) {
 	if _, err := v.token(ctx); err != nil {
 		return nil, err

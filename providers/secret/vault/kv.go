@@ -14,7 +14,7 @@ import (
 	"tallyroute/providers/secret/manager"
 )
 
-// versioned is what the key-value engine, version 2, keeps at a path.
+// versioned is what version 2 of the key-value engine stores at a path.
 type versioned struct {
 	Data     json.RawMessage `json:"data"`
 	Metadata *struct {
@@ -24,9 +24,9 @@ type versioned struct {
 	} `json:"metadata"`
 }
 
-// Fetch reads a path as the API has it: MOUNT/data/PATH of the key-value engine in its
-// version 2, with ?version=N for one that is not the current one, MOUNT/PATH in version 1,
-// and database/creds/ROLE of a database.
+// Fetch reads a path in the API's form: MOUNT/data/PATH in version 2 of the key-value engine,
+// with ?version=N for a version other than the current one; MOUNT/PATH in version 1; and
+// database/creds/ROLE for a database user.
 func (v *Vault) Fetch(ctx context.Context, name string) (manager.Secret, error) {
 	path, err := clean(name)
 	if err != nil {
@@ -48,7 +48,7 @@ func (v *Vault) Fetch(ctx context.Context, name string) (manager.Secret, error) 
 	return s, err
 }
 
-// readable is the secret in an answer.
+// readable extracts the secret from a response.
 func readable(a answer) (manager.Secret, error) {
 	var kv versioned
 	if json.Unmarshal(a.Data, &kv) == nil && kv.Metadata != nil && kv.Metadata.Version > 0 {
@@ -67,7 +67,7 @@ func gone() error {
 	return &manager.Error{Manager: "vault", Kind: manager.NotFound, Status: http.StatusNotFound, Detail: "this version was deleted"}
 }
 
-// explained adds what a path of version 2 looks like to a path that is not found.
+// explained adds a hint about paths of version 2 to a not-found error.
 func explained(err error, path string) error {
 	if e := (*manager.Error)(nil); errors.As(err, &e) && e.Kind == manager.NotFound && !strings.Contains(path, "/data/") && e.Detail == "" {
 		mount, rest, _ := strings.Cut(path, "/")
@@ -76,7 +76,7 @@ func explained(err error, path string) error {
 	return err
 }
 
-// clean escapes a path, and refuses one that leads elsewhere.
+// clean escapes a path, and refuses one that could lead elsewhere.
 func clean(name string) (string, error) {
 	path, query, _ := strings.Cut(strings.Trim(name, "/"), "?")
 	parts := strings.Split(path, "/")
@@ -96,14 +96,14 @@ func clean(name string) (string, error) {
 	return path + "?" + query, nil
 }
 
-// defaultField is the field of a secret that a sink writes where the place names none.
+// defaultField is the field that a sink writes if the place names none.
 const defaultField = "api-key"
 
-// mostConflicts is how often a write is begun again because somebody else has written.
+// mostConflicts is how often a write is attempted when others keep writing at the same time.
 const mostConflicts = 5
 
-// Write puts text into a field of what is at MOUNT/data/PATH#FIELD; the other fields stay.
-// It is written only if nobody else has written since it was read.
+// Write sets a field of the secret at MOUNT/data/PATH#FIELD; the other fields stay. It writes
+// only if nobody else has written since the secret was read.
 func (v *Vault) Write(ctx context.Context, place, text string, _ map[string]string) error {
 	return v.change(ctx, place, func(old, field string) (string, bool, error) {
 		fresh, err := manager.Put(old, field, text)
@@ -111,7 +111,7 @@ func (v *Vault) Write(ctx context.Context, place, text string, _ map[string]stri
 	})
 }
 
-// Delete takes the field away, and the secret where it was the last one.
+// Delete removes the field, and the whole secret if that was its last field.
 func (v *Vault) Delete(ctx context.Context, place string) error {
 	return v.change(ctx, place, func(old, field string) (string, bool, error) {
 		if old == "" {
@@ -122,10 +122,10 @@ func (v *Vault) Delete(ctx context.Context, place string) error {
 	})
 }
 
-// errNothing is a change that changes nothing.
+// errNothing means that there is nothing to change.
 var errNothing = errors.New("vault: nothing to change")
 
-// change reads, edits and writes until nobody has written in between.
+// change reads, edits and writes a secret, and starts over if somebody wrote in between.
 func (v *Vault) change(ctx context.Context, place string, edit func(old, field string) (string, bool, error)) error {
 	name, field := manager.Place(place)
 	if field == "" {
@@ -162,13 +162,13 @@ func (v *Vault) change(ctx context.Context, place string, edit func(old, field s
 	return &manager.Error{Manager: "vault", Kind: manager.Conflict, Detail: "others write the same secret all the time"}
 }
 
-// current is what is at a path and its version, which is 0 where there is nothing, and
-// less than that where the engine has no versions. What was deleted has a version too.
+// current returns what is at a path and its version: 0 if there is nothing, and negative if the
+// engine has no versions. A deleted secret has a version too.
 func (v *Vault) current(ctx context.Context, path string) (text string, version int64, err error) {
 	a, err := v.authorized(ctx, http.MethodGet, path, nil)
 	missing := (*manager.Error)(nil)
 	if errors.As(err, &missing) && missing.Kind == manager.NotFound {
-		_ = json.Unmarshal(missing.Answer(), &a) // what was deleted is told of, what never was is not
+		_ = json.Unmarshal(missing.Answer(), &a) // a deleted secret's response has a body, one that never existed has none
 		err = nil
 	}
 	if err != nil {

@@ -8,17 +8,17 @@ import (
 	"tallyroute/providers/secret/manager"
 )
 
-// lease is what was lent for a time, such as a user of a database. To read its path again
-// would lend another one.
+// lease is something lent for a time, such as a database user. Reading its path again would
+// create another one.
 type lease struct {
 	id        string
 	kept      manager.Secret
 	renewable bool
-	renew     time.Time // from when it should be renewed
+	renew     time.Time // when it should be renewed
 }
 
-// lent is what a path has lent before, renewed if it is time to. It is gone when it cannot
-// be renewed any more, or would end before it is looked at again.
+// lent returns what a path has already lent, renewed if that is due. It returns false if the
+// lease can't be renewed, or is close to its maximum lifetime.
 func (v *Vault) lent(ctx context.Context, path string) (manager.Secret, bool) {
 	v.mu.Lock()
 	l := v.leases[path]
@@ -37,13 +37,13 @@ func (v *Vault) lent(ctx context.Context, path string) (manager.Secret, bool) {
 		return manager.Secret{}, false
 	}
 	life := time.Duration(a.LeaseDuration) * time.Second
-	if before := l.kept.Expires; now.Add(life).Sub(before) < life/renewAt { // it is near its last day
+	if before := l.kept.Expires; now.Add(life).Sub(before) < life/renewAt { // it is close to its maximum lifetime
 		return manager.Secret{}, false
 	}
 	return v.lend(path, a, l.kept, now), true
 }
 
-// lend notes what was lent, and until when.
+// lend records what was lent, and until when.
 func (v *Vault) lend(path string, a answer, s manager.Secret, now time.Time) manager.Secret {
 	life := time.Duration(a.LeaseDuration) * time.Second
 	s.Expires = now.Add(life)

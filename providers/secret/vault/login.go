@@ -10,17 +10,18 @@ import (
 	"tallyroute/providers/secret/manager"
 )
 
-// login is who we are to Vault, and for how long.
+// login is our login at Vault.
 type login struct {
 	token     string
-	from      string // the token that the operator gave, of the method token
+	from      string // the operator's token, for the method token
 	renewable bool
-	until     time.Time // zero if it does not end
-	renew     time.Time // from when it should be renewed
+	until     time.Time // zero if it does not expire
+	renew     time.Time // when it should be renewed
 	policies  []string
 }
 
-// renewAt is which part of its life a token or a lease has left when it is renewed.
+// renewAt is the fraction (1/renewAt) of its lifetime that a token or lease has left when it
+// is renewed.
 const renewAt = 3
 
 func (l *login) lives(now time.Time, seconds int64) {
@@ -31,13 +32,13 @@ func (l *login) lives(now time.Time, seconds int64) {
 	}
 }
 
-// token is one that is good, from a login where there is none. Whoever needs it meanwhile
-// waits for the same login.
+// token returns a valid token, logging in if necessary. Concurrent callers wait for the same
+// login.
 func (v *Vault) token(ctx context.Context) (string, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now := v.Clock()
-	if v.login.token != "" && v.Method == Token { // which others may have replaced
+	if v.login.token != "" && v.Method == Token { // the token may have been replaced from outside
 		given, err := v.Secret(ctx)
 		if err == nil && given.Reveal() != v.login.from {
 			v.login = login{}
@@ -52,7 +53,7 @@ func (v *Vault) token(ctx context.Context) (string, error) {
 		return l.token, nil
 	case now.Before(l.until):
 		if old := *l; v.enter(ctx) != nil {
-			v.login = old // it is good for a while
+			v.login = old // it is still valid for a while
 		}
 		return v.login.token, nil
 	}
@@ -62,7 +63,7 @@ func (v *Vault) token(ctx context.Context) (string, error) {
 	return v.login.token, nil
 }
 
-// forget drops a token that is not taken any more.
+// forget drops a token that is no longer accepted.
 func (v *Vault) forget(token string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -101,7 +102,7 @@ func (v *Vault) enter(ctx context.Context) error {
 	return nil
 }
 
-// take looks at a token that was given to us.
+// take checks a token that the operator provided.
 func (v *Vault) take(ctx context.Context, token string, now time.Time) error {
 	a, err := v.ask(ctx, http.MethodGet, "auth/token/lookup-self", token, nil)
 	if refused := (*manager.Error)(nil); asRefusal(err, &refused) {
@@ -125,7 +126,7 @@ func (v *Vault) take(ctx context.Context, token string, now time.Time) error {
 	return nil
 }
 
-// asRefusal finds an answer that says that the login is wrong.
+// asRefusal finds an error response that says that the login is wrong.
 func asRefusal(err error, to **manager.Error) bool {
 	if manager.Is(err, manager.Denied) || manager.Is(err, manager.Invalid) || manager.Is(err, manager.Expired) {
 		*to, _ = err.(*manager.Error) //nolint:errorlint // as ask returns it
@@ -134,8 +135,8 @@ func asRefusal(err error, to **manager.Error) bool {
 	return false
 }
 
-// renew makes the token live longer. It may not live as long as it is asked for: then it
-// is near the end of its life, and another one is needed.
+// renew extends the token's lifetime. Near its maximum lifetime, Vault grants less and less,
+// until a new login is needed.
 func (v *Vault) renew(ctx context.Context) error {
 	now := v.Clock()
 	a, err := v.ask(ctx, http.MethodPost, "auth/token/renew-self", v.login.token, map[string]any{})
@@ -150,8 +151,8 @@ func (v *Vault) renew(ctx context.Context) error {
 	return nil
 }
 
-// tokenIsGood reports whether Vault knows a token: then it was not the login that was
-// refused.
+// tokenIsGood reports whether Vault accepts a token, in which case a refusal was not about the
+// login.
 func (v *Vault) tokenIsGood(ctx context.Context, token string) bool {
 	_, err := v.ask(ctx, http.MethodGet, "auth/token/lookup-self", token, nil)
 	return err == nil

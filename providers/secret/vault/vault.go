@@ -13,10 +13,10 @@ import (
 	"tallyroute/providers/secret/manager"
 )
 
-// Source gives a credential whenever one is needed.
+// Source returns a credential each time one is needed.
 type Source func(ctx context.Context) (secret.Value, error)
 
-// The ways to log in.
+// The login methods.
 const (
 	Token      = "token"
 	AppRole    = "approle"
@@ -24,23 +24,23 @@ const (
 	JWT        = "jwt"
 )
 
-// Methods are the ways to log in.
+// Methods returns the login methods.
 func Methods() []string { return []string{Token, AppRole, Kubernetes, JWT} }
 
-// Options are where a Vault is and how to log in.
+// Options say where Vault is and how to log in.
 type Options struct {
 	Address   string // https://host:port
-	Namespace string // "" for none
-	Method    string // of Methods
-	Mount     string // of the login; "" is its method
-	Role      string // of kubernetes and jwt; of approle, its role id
-	Secret    Source // the token, the secret id of an approle, or the JWT
+	Namespace string // "" means none
+	Method    string // one of Methods
+	Mount     string // mount path of the login method; "" means the method's name
+	Role      string // for kubernetes and jwt; for approle, the role ID
+	Secret    Source // the token, the AppRole's secret ID, or the JWT
 	Client    *http.Client
-	Clock     func() time.Time // nil is time.Now
+	Clock     func() time.Time // nil means time.Now
 	Pause     func(ctx context.Context, d time.Duration) error
 }
 
-// Vault is a client of one.
+// Vault is a client of one Vault.
 type Vault struct {
 	Options
 	caller manager.Caller
@@ -50,7 +50,7 @@ type Vault struct {
 	leases map[string]*lease
 }
 
-// New is a client; it calls nobody yet.
+// New returns a client; it makes no calls yet.
 func New(o Options) *Vault {
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -67,13 +67,13 @@ func New(o Options) *Vault {
 
 var _ manager.Manager = (*Vault)(nil)
 
-// judge reads {"errors": […]}. What Vault says of a token that has expired is the same as
-// of one that may not.
+// judge reads {"errors": […]}. Vault says the same about an expired token as about one without
+// permission.
 func judge(status int, body []byte) (manager.Kind, string) {
 	var said struct {
 		Errors []string `json:"errors"`
 	}
-	_ = json.Unmarshal(body, &said) // or it is none of Vault's, and the status is all there is
+	_ = json.Unmarshal(body, &said) // if it is not from Vault, only the status is known
 	text := strings.Join(said.Errors, "; ")
 	switch {
 	case status == http.StatusBadRequest && strings.Contains(text, "check-and-set"):
@@ -81,14 +81,14 @@ func judge(status int, body []byte) (manager.Kind, string) {
 	case status == http.StatusForbidden && strings.Contains(text, "invalid token"):
 		return manager.Expired, text
 	case status == http.StatusPreconditionFailed, status == 472, status == 473:
-		return manager.Unavailable, text // a standby that is behind
+		return manager.Unavailable, text // a standby that lags behind
 	case status == http.StatusServiceUnavailable && text == "":
 		return manager.Unavailable, "it is sealed, or down"
 	}
 	return manager.ByStatus(status), text
 }
 
-// answer is what Vault answers with; which members are there depends on what was asked.
+// answer is Vault's response; which members it has depends on the request.
 type answer struct {
 	LeaseID       string          `json:"lease_id"`
 	LeaseDuration int64           `json:"lease_duration"`
@@ -105,7 +105,7 @@ type auth struct {
 	Policies      []string `json:"policies"`
 }
 
-// ask calls with a token, or without one where it is "".
+// ask makes a call with a token, or without one if it is "".
 func (v *Vault) ask(ctx context.Context, method, path, token string, body any) (answer, error) {
 	var a answer
 	header := http.Header{"X-Vault-Request": {"true"}}
@@ -133,8 +133,8 @@ func (v *Vault) ask(ctx context.Context, method, path, token string, body any) (
 	return a, nil
 }
 
-// authorized is ask with our token. Where it is not taken any more, another one is
-// fetched, once: it may have been revoked.
+// authorized calls ask with our token. If the token is no longer accepted, for example because
+// it was revoked, it retries once with a new one.
 func (v *Vault) authorized(ctx context.Context, method, path string, body any) (answer, error) {
 	token, err := v.token(ctx)
 	if err != nil {
