@@ -73,7 +73,7 @@ func (a *AWS) answer(w http.ResponseWriter, r *http.Request) {
 		wrong(w, code)
 		return
 	}
-	// AWS's names
+	//nolint:staticcheck,revive // AWS's words
 	var in struct {
 		SecretId, Name, VersionId, VersionStage, SecretString, ClientRequestToken, MoveToVersionId, RemoveFromVersionId string
 
