@@ -7,20 +7,20 @@ import (
 	"unicode"
 )
 
-// Bounds of what a refusal repeats from the body it refuses.
+// Limits on what a refusal repeats from the body that it refuses.
 const (
 	maxParam = 128
 	maxName  = 40
 )
 
-// FieldError is a request body that is refused before it is sent anywhere.
+// FieldError is the error for a request body that is refused before it is sent anywhere.
 type FieldError struct {
 	Code    string // invalid_json, duplicate_field, invalid_value, unknown_parameter, missing_field, unsupported_content
 	Param   string // path of the member, as messages[0].role; "" for the body as a whole
 	Message string // for the client
 }
 
-// Error is the message with the member in front.
+// Error returns the message, preceded by the member.
 func (e *FieldError) Error() string {
 	if e.Param == "" {
 		return fmt.Sprintf("chat: %s: %s", e.Code, e.Message)
@@ -28,12 +28,12 @@ func (e *FieldError) Error() string {
 	return fmt.Sprintf("chat: %s: %s: %s", e.Code, e.Param, e.Message)
 }
 
-// Wrong is a value that must be another.
+// Wrong returns the error for a value that must be different.
 func Wrong(must string) *FieldError {
 	return &FieldError{Code: "invalid_value", Message: must}
 }
 
-// Under puts a member's name in front of the path.
+// Under prefixes the path with a member's name.
 func (e *FieldError) Under(name []byte) *FieldError {
 	path := clean(name)
 	if e.Param != "" && e.Param[0] != '[' {
@@ -42,7 +42,7 @@ func (e *FieldError) Under(name []byte) *FieldError {
 	return e.before(path)
 }
 
-// at puts a position in front of the path.
+// at prefixes the path with an array position.
 func (e *FieldError) at(i int) *FieldError {
 	path := "[" + strconv.Itoa(i) + "]"
 	if e.Param != "" && e.Param[0] != '[' {
@@ -58,7 +58,7 @@ func (e *FieldError) before(path string) *FieldError {
 	return e
 }
 
-// clean is a name as a refusal may repeat it: short and printable.
+// clean returns a name in a form that a refusal may repeat: short and printable.
 func clean(name []byte) string {
 	text := strings.Map(func(r rune) rune {
 		if r >= unicode.MaxASCII || !unicode.IsPrint(r) {

@@ -5,36 +5,36 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of a body that is scanned, which no parser behind us should have to survive.
+// Limits on a scanned body, so that no parser further on has to cope with worse.
 const (
 	MaxDepth   = 64
 	MaxMembers = 1000 // of one object
 )
 
-// Field is what is known of a value. Bodies are scanned along a tree of fields;
-// what the tree does not name passes as it is.
+// Field describes a value. Bodies are scanned along a tree of fields; anything that the tree
+// does not name is accepted as it is.
 type Field struct {
 	Name     string
-	Kinds    Kind // 0 is any
-	Required int  // the first so many of Fields must be there
-	Most     int  // members or elements, where there is a bound
-	NoNUL    bool // neither the string nor its name may hold the character \u0000
-	// Rule is what the value is read for; 0 is nothing. Rule and Need mean something
-	// to the Reader alone.
+	Kinds    Kind // 0 means any
+	Required int  // how many of Fields, from the first, must be present
+	Most     int  // the maximum number of members or elements; 0 means no limit
+	NoNUL    bool // neither the string nor its name may contain the character \u0000
+	// Rule is what the value is read for; 0 means nothing. Only the Reader interprets Rule
+	// and Need.
 	Rule, Need uint8
-	Fields     []Field // members of the object, whose names are guarded against case variants
-	Each       *Field  // the elements of the array, or of the object where their names are free
-	Other      *Field  // members of the object that Fields does not name; nil is anything
-	// Placed is set where the Reader is told where in the body the value lies.
+	Fields     []Field // members of the object, whose names are guarded against variants that differ in case
+	Each       *Field  // the elements of the array, or the members of an object with arbitrary names
+	Other      *Field  // members of the object that are not in Fields; nil accepts anything
+	// Placed is set if the Reader needs the value's path in the body.
 	Placed bool
 }
 
-// anything is a value of which nothing is known.
+// anything describes a value of which nothing is known.
 var anything Field
 
-// Member is the field of that name. A name that differs from a known one only
-// by case is refused: some parsers, encoding/json among them, would take it for
-// that one (and ſ for s), others would not.
+// Member returns the field with the given name. A name that differs from a known one only in
+// case is refused: some parsers, encoding/json among them, would accept it as that name (and
+// ſ as s), others would not.
 func (f *Field) Member(name []byte) (*Field, *FieldError) {
 	for i := range f.Fields {
 		if string(name) == f.Fields[i].Name {
@@ -58,8 +58,8 @@ func (f *Field) Member(name []byte) (*Field, *FieldError) {
 	return &anything, nil
 }
 
-// lower reports whether a name is in ASCII without capitals, and so cannot be
-// another spelling of a known name.
+// lower reports whether a name is ASCII without capitals, and so cannot be another spelling
+// of a known name.
 func lower(name []byte) bool {
 	for _, c := range name {
 		if c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
@@ -82,7 +82,7 @@ const (
 	NullKind
 )
 
-// KindOf is the type of the value that begins with c; 0 where none does.
+// KindOf returns the type of a value that begins with c; 0 if no value does.
 func KindOf(c byte) Kind {
 	switch c {
 	case '"':
@@ -101,7 +101,7 @@ func KindOf(c byte) Kind {
 	return 0
 }
 
-// String lists the types for a sentence: "a string, an array or null".
+// String lists the types as part of a sentence: "a string, an array or null".
 func (k Kind) String() string {
 	var list []string
 	for i, name := range []string{"an object", "an array", "a string", "a number", "true/false", "null"} {

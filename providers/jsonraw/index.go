@@ -10,18 +10,18 @@ import (
 // Span is a range of bytes of a body.
 type Span struct{ Start, End int }
 
-// Of are the bytes of the range in b.
+// Of returns the bytes of the range in b.
 func (s Span) Of(b []byte) []byte { return b[s.Start:s.End] }
 
 func (s Span) from(base int) Span { return Span{s.Start - base, s.End - base} }
 
-// Member is one to set: its name, and its value as JSON.
+// Member is a member to set: its name, and its value as JSON.
 type Member struct {
 	Name  string
 	Value json.RawMessage
 }
 
-// entry is where a member lies: its name with the quotes, and its value.
+// entry is the position of a member: its name, including the quotes, and its value.
 type entry struct{ key, value Span }
 
 // named reports whether the name of m in b, escapes decoded, is name.
@@ -36,13 +36,13 @@ func (m entry) named(b []byte, name string) bool {
 	return Quoted(key).String() == name
 }
 
-// Index is an object and where its members lie. It is immutable.
+// Index is an object together with the positions of its members. It is immutable.
 type Index struct {
 	b       []byte
 	members []entry
 }
 
-// IndexOf walks an object; false for what is none.
+// IndexOf walks an object; it returns false for anything else.
 func IndexOf(object []byte) (Index, bool) {
 	c := Cursor{b: object}
 	var members []entry
@@ -57,13 +57,13 @@ func IndexOf(object []byte) (Index, bool) {
 	return Index{object, members}, isObject && c.Done()
 }
 
-// Bytes is the object. It must not be changed.
+// Bytes returns the object, which must not be changed.
 func (x Index) Bytes() []byte { return x.b }
 
-// Len is how many members there are.
+// Len returns the number of members.
 func (x Index) Len() int { return len(x.members) }
 
-// Get is the raw value of a member, nil if there is none. Names match exactly.
+// Get returns the raw value of a member, or nil if there is none. Names match exactly.
 func (x Index) Get(name string) []byte {
 	for _, m := range x.members {
 		if m.named(x.b, name) {
@@ -73,7 +73,7 @@ func (x Index) Get(name string) []byte {
 	return nil
 }
 
-// Members are the members in their order: decoded name, raw value.
+// Members yields the members in order: decoded name, raw value.
 func (x Index) Members() iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		for _, m := range x.members {
@@ -84,13 +84,12 @@ func (x Index) Members() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// Edit is a copy with some members set and others dropped; what is in both is
-// set, and of two values for one name the last counts. All other bytes stay as
-// they are.
+// Edit returns a copy with some members set and others dropped. A name in both lists is set,
+// and the last of several values for one name counts. All other bytes stay as they are.
 func (x Index) Edit(set []Member, drop ...string) Index { return splice(x.b, x.members, set, drop) }
 
-// Edit is a copy of any object as Index.Edit makes it. It is object itself where
-// nothing is to be changed, or where it is not an object.
+// Edit returns an edited copy of any object, as Index.Edit does. It returns object itself if
+// there is nothing to change, or if it is not an object.
 func Edit(object []byte, set []Member, drop ...string) []byte {
 	if len(set)+len(drop) == 0 {
 		return object
@@ -102,9 +101,9 @@ func Edit(object []byte, set []Member, drop ...string) []byte {
 	return splice(object, x.members, set, drop).b
 }
 
-// AddMembers is data with further members, such as `"cost":0.1`, at the end of the
-// object that lies at the span, in place of any that it had by the same names. All
-// other bytes stay. It is data itself where members are not JSON.
+// AddMembers returns data with members such as `"cost":0.1` appended to the object at the
+// span, replacing any of the same names. All other bytes stay. It returns data itself if
+// members is not JSON.
 func AddMembers(data []byte, at Span, members []byte) []byte {
 	object := at.Of(data)
 	fragment := slices.Concat([]byte("{"), members, []byte("}"))
@@ -122,8 +121,8 @@ func AddMembers(data []byte, at Span, members []byte) []byte {
 	return slices.Concat(data[:at.Start], Edit(object, set), data[at.End:])
 }
 
-// alienTo reports that an object has none of the members of x, which are different
-// ones, so that they can be put behind its own. It may err on the safe side.
+// alienTo reports whether the object has none of the members of x, and x has no duplicates,
+// so that they can simply be appended. It may return false to be on the safe side.
 func (x Index) alienTo(object []byte) bool {
 	if len(x.members) == 0 || bytes.IndexByte(object, '\\') >= 0 || bytes.IndexByte(x.b, '\\') >= 0 {
 		return false // names may be spelled in more than one way
@@ -138,7 +137,7 @@ func (x Index) alienTo(object []byte) bool {
 	return true
 }
 
-// grown is data with members at the end of the object that lies at the span.
+// grown returns data with members appended to the object at the span.
 func grown(data []byte, object Span, members []byte) []byte {
 	at := object.End - 1
 	for spaceEnd(data[:at], at-1) == at {
@@ -151,15 +150,15 @@ func grown(data []byte, object Span, members []byte) []byte {
 	return append(append(out, members...), data[at:]...)
 }
 
-// splice copies an object with some members set and others dropped, together with
-// the index of the copy. What stands between the members that stay, stays.
+// splice copies an object with some members set and others dropped, and returns it with the
+// index of the copy. Whatever stands between the remaining members is kept.
 func splice(b []byte, members []entry, set []Member, drop []string) Index {
 	size := len(b)
 	for _, m := range set {
 		size += len(m.Name) + len(m.Value) + len(`,"":`)
 	}
 	c := splicer{b: b, out: make([]byte, 0, size), index: make([]entry, 0, len(members)+len(set))}
-	c.last = spaceEnd(b, 0) + 1 // behind the brace
+	c.last = spaceEnd(b, 0) + 1 // after the brace
 	for i, m := range members {
 		if value, ok := find(set, b, m); ok {
 			c.replace(m, value)
@@ -182,7 +181,7 @@ func splice(b []byte, members []entry, set []Member, drop []string) Index {
 	return Index{c.out, c.index}
 }
 
-// find is the last value that set has for the member m of b.
+// find returns the last value that set has for the member m of b.
 func find(set []Member, b []byte, m entry) ([]byte, bool) {
 	for _, s := range slices.Backward(set) {
 		if m.named(b, s.Name) {
@@ -195,8 +194,8 @@ func find(set []Member, b []byte, m entry) ([]byte, bool) {
 // splicer copies an object from b to out.
 type splicer struct {
 	b     []byte
-	from  int // b is dealt with up to here
-	last  int // the end of the member before
+	from  int // b is processed up to here
+	last  int // the end of the previous member
 	out   []byte
 	index []entry // of out
 }
@@ -218,8 +217,8 @@ func (c *splicer) replace(m entry, value []byte) {
 	c.from = m.value.End
 }
 
-// drop leaves m out with the comma before it, or with the one behind it where it
-// is the first that would be left.
+// drop leaves m out, together with the comma before it, or with the comma after it if m would
+// be the first member.
 func (c *splicer) drop(m entry, rest []entry) {
 	switch {
 	case len(c.index) > 0:

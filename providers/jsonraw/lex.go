@@ -11,7 +11,7 @@ import (
 // The functions here know JSON's tokens and nothing else. They take bytes and a
 // position and give a position back; -1 is "there is no such token here".
 
-// One byte repeated in all eight places of a word.
+// One byte repeated in all eight positions of a word.
 const (
 	ones   = 0x0101010101010101
 	highs  = 0x80 * ones
@@ -20,11 +20,11 @@ const (
 	slants = '\\' * ones
 )
 
-// plainEnd is where the run of ordinary string bytes that starts at i ends: at a
-// quote, a backslash, a control character or the end of b. It looks at eight
-// bytes at a time: of the bytes below 0x80, a subtraction sets the top bit of just
-// those that were smaller than what is subtracted. A borrow may spoil the byte
-// above such a one, so only the lowest counts.
+// plainEnd returns the end of the run of ordinary string bytes that starts at i: the position
+// of a quote, a backslash, a control character or the end of b. It looks at eight bytes at a
+// time: among the bytes below 0x80, a subtraction sets the top bit of exactly those that were
+// smaller than the subtrahend. A borrow may corrupt the byte above such a one, so only the
+// lowest match counts.
 func plainEnd(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
 		w := binary.LittleEndian.Uint64(b[i:])
@@ -38,8 +38,8 @@ func plainEnd(b []byte, i int) int {
 	return i
 }
 
-// escapeEnd is the end of the escape sequence at b[i], a backslash; a pair of
-// surrogates is one sequence. lone is set for a surrogate without its other half.
+// escapeEnd returns the end of the escape sequence at b[i], a backslash. A surrogate pair is
+// one sequence; lone is set for an unpaired surrogate.
 func escapeEnd(b []byte, i int) (end int, lone bool) {
 	if i+1 >= len(b) {
 		return -1, false
@@ -63,8 +63,8 @@ func escapeEnd(b []byte, i int) (end int, lone bool) {
 	return i + 12, false
 }
 
-// pair is the code point of the surrogate high and the one escaped at b[i], -1
-// where they are not a pair.
+// pair returns the code point of the surrogate high and the one escaped at b[i], or -1 if
+// they are not a pair.
 func pair(b []byte, i int, high rune) rune {
 	if i+6 > len(b) || b[i] != '\\' || b[i+1] != 'u' {
 		return -1
@@ -76,7 +76,7 @@ func pair(b []byte, i int, high rune) rune {
 	return utf16.DecodeRune(high, low)
 }
 
-// hex4 is the number that the four hexadecimal digits at b[i] spell, or -1.
+// hex4 returns the number written in the four hexadecimal digits at b[i], or -1.
 func hex4(b []byte, i int) rune {
 	if i+4 > len(b) {
 		return -1
@@ -96,7 +96,7 @@ func hex4(b []byte, i int) rune {
 	return r
 }
 
-// numberEnd is the end of the number at b[i].
+// numberEnd returns the end of the number at b[i].
 func numberEnd(b []byte, i int) int {
 	if b[i] == '-' {
 		i++
@@ -130,8 +130,8 @@ func digitsEnd(b []byte, i int) int {
 	return i
 }
 
-// finite reports whether a number can be told from infinity in a float64, which
-// is what most parsers read it into.
+// finite reports whether a number differs from infinity as a float64, the type into which
+// most parsers read it.
 func finite(number []byte) bool {
 	if len(number) < 300 && !hasExponent(number) {
 		return true
@@ -149,7 +149,7 @@ func hasExponent(number []byte) bool {
 	return false
 }
 
-// literalEnd is the end of the word true, false or null at b[i].
+// literalEnd returns the end of the word true, false or null at b[i].
 func literalEnd(b []byte, i int) int {
 	word := "null"
 	switch b[i] {
@@ -164,7 +164,7 @@ func literalEnd(b []byte, i int) int {
 	return i + len(word)
 }
 
-// spaceEnd is where the white space at i ends.
+// spaceEnd returns the end of the white space at i.
 func spaceEnd(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
@@ -172,11 +172,11 @@ func spaceEnd(b []byte, i int) int {
 	return i
 }
 
-// stretch is how many bytes are read before others may run: some tens of microseconds,
-// where the scheduler would let them wait for ten milliseconds.
+// stretch is the number of bytes read before other goroutines may run: some tens of
+// microseconds, whereas the scheduler would let them wait for ten milliseconds.
 const stretch = 64 << 10
 
-// pause lets others run once in a stretch. rested is where it did so last.
+// pause yields to other goroutines once per stretch. rested is where it last did.
 func pause(i, rested int) int {
 	if i < rested+stretch {
 		return rested

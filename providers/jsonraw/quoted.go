@@ -6,12 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// Quoted is a JSON string as it stands in a body, quotes and escapes included.
-// Its length is never below that of the text it spells. nil is not a string at all.
+// Quoted is a JSON string as it is in a body, including quotes and escapes. It is never
+// shorter than the text that it represents. nil is not a string at all.
 type Quoted []byte
 
-// Bytes is the text. It is a view into the body where there are no escapes, and
-// must not be changed.
+// Bytes returns the text. Without escapes it is a view into the body, and must not be
+// changed.
 func (q Quoted) Bytes() []byte {
 	if len(q) < 2 {
 		return nil
@@ -22,14 +22,14 @@ func (q Quoted) Bytes() []byte {
 	return q.Append(make([]byte, 0, len(q)))
 }
 
-// String is the text as a copy.
+// String returns a copy of the text.
 func (q Quoted) String() string { return string(q.Bytes()) }
 
 // Append appends the text to dst.
 func (q Quoted) Append(dst []byte) []byte { return AppendText(dst, Inside(q)) }
 
-// AppendText appends the text that the inside of a JSON string spells. A surrogate
-// without its other half, which only an answer may hold, becomes U+FFFD.
+// AppendText appends the text that the inside of a JSON string represents. An unpaired
+// surrogate, which only a response can contain, becomes U+FFFD.
 func AppendText(dst, inside []byte) []byte {
 	for i := 0; i < len(inside); {
 		run := bytes.IndexByte(inside[i:], '\\')
@@ -48,13 +48,13 @@ func AppendText(dst, inside []byte) []byte {
 	return dst
 }
 
-// Text is the text of a JSON string, "" for anything else.
+// Text returns the text of a JSON string, or "" for anything else.
 func Text(raw []byte) string {
 	c := Cursor{b: raw}
 	return c.Quoted().String()
 }
 
-// Inside is a JSON string without its quotes; nil for anything else.
+// Inside returns a JSON string without its quotes, or nil for anything else.
 func Inside(raw []byte) []byte {
 	if len(raw) < 2 || raw[0] != '"' {
 		return nil
@@ -62,7 +62,7 @@ func Inside(raw []byte) []byte {
 	return raw[1 : len(raw)-1]
 }
 
-// Quote is a text as a JSON string.
+// Quote returns a text as a JSON string.
 func Quote(text string) []byte { return AppendQuote(make([]byte, 0, len(text)+len(`""`)), text) }
 
 // AppendQuote appends a text as a JSON string.
@@ -70,10 +70,9 @@ func AppendQuote(dst []byte, text string) []byte {
 	return append(AppendInside(append(dst, '"'), text), '"')
 }
 
-// AppendInside appends a text as the inside of a JSON string. What is not UTF-8
-// becomes U+FFFD. Line and paragraph separators are escaped, because some readers of
-// event streams take them for line ends; < > & are not, for nothing here is put into
-// HTML.
+// AppendInside appends a text as the inside of a JSON string. Invalid UTF-8 becomes U+FFFD.
+// Line and paragraph separators are escaped, because some readers of event streams take them
+// for line breaks. The characters < > & are not, because nothing here is put into HTML.
 func AppendInside(dst []byte, text string) []byte {
 	start := 0
 	for i := 0; i < len(text); {
@@ -93,7 +92,7 @@ func AppendInside(dst []byte, text string) []byte {
 	return append(dst, text[start:]...)
 }
 
-// appendEscaped appends the escape sequence of r, which lies in the basic plane.
+// appendEscaped appends the escape sequence of r, which is in the basic multilingual plane.
 func appendEscaped(dst []byte, r rune) []byte {
 	const short, hex = "\"\"\\\\\bb\ff\nn\rr\tt", "0123456789abcdef"
 	for i := 0; i < len(short); i += 2 {
@@ -104,7 +103,7 @@ func appendEscaped(dst []byte, r rune) []byte {
 	return append(dst, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
 }
 
-// appendEscape appends what one escape sequence stands for.
+// appendEscape appends what one escape sequence represents.
 func appendEscape(dst, seq []byte) []byte {
 	switch c := seq[1]; c {
 	case 'b':

@@ -7,25 +7,24 @@ import (
 	"unicode/utf8"
 )
 
-// Reader reads the values of a body whose fields have a Rule, and may refuse them.
+// Reader reads the values whose fields have a Rule, and may refuse them.
 type Reader interface {
 	Read(Value) *FieldError
 }
 
-// Value is one that was scanned, of the right type.
+// Value is a scanned value of the correct type.
 type Value struct {
 	Field *Field
-	Top   *Field // of the top-level member that it lies in
+	Top   *Field // of the top-level member that contains it
 	Raw   []byte
-	At    Span // where it lies, counted from the start of the top-level member's value
-	// Path is where the value of a Placed field lies in the body, as
-	// messages[0].name; "" where a member is scanned by itself.
+	At    Span // its position, relative to the start of the top-level member's value
+	// Path is the path of a Placed field's value in the body, such as messages[0].name; "" if
+	// a member is scanned on its own.
 	Path string
 }
 
-// Scan reads body once and refuses whatever two parsers might read in two ways, and
-// whatever root or r refuse. It takes no memory besides the index for bodies of
-// usual size.
+// Scan reads body once and refuses whatever two parsers might read differently, and whatever
+// root or r refuses. For bodies of ordinary size it allocates nothing but the index.
 func Scan(body []byte, root *Field, r Reader) (Index, *FieldError) {
 	s := scanner{b: body, root: root, reader: r, members: make([]entry, 0, 16)}
 	if err := s.bytes(); err != nil {
@@ -40,7 +39,7 @@ func Scan(body []byte, root *Field, r Reader) (Index, *FieldError) {
 	return Index{body, s.members}, nil
 }
 
-// ScanMember scans value as that of the top-level member of a body whose field is f.
+// ScanMember scans value as the value of a top-level member whose field is f.
 func ScanMember(value []byte, f *Field, r Reader) *FieldError {
 	s := scanner{b: bytes.TrimSpace(value), top: f, reader: r}
 	if err := s.bytes(); err != nil {
@@ -52,18 +51,18 @@ func ScanMember(value []byte, f *Field, r Reader) *FieldError {
 type scanner struct {
 	b       []byte
 	i       int
-	rested  int // where others could run last
+	rested  int // where other goroutines could last run
 	root    *Field
 	reader  Reader
-	top     *Field // the top-level member that is being scanned
-	base    int    // where its value starts
+	top     *Field // the top-level member being scanned
+	base    int    // the start of its value
 	members []entry
 	seen    seen
-	steps   [maxSteps]step // to the value that is being scanned, along known fields
-	depth   int            // how many there are
+	steps   [maxSteps]step // the path to the value being scanned, along known fields
+	depth   int            // the number of steps
 }
 
-// maxSteps is more than there are known fields below each other.
+// maxSteps is more than the greatest depth of known fields.
 const maxSteps = 12
 
 // step is a member's name, or a position in an array if there is none.
@@ -79,7 +78,7 @@ func (s *scanner) enter(to step) {
 	s.depth++
 }
 
-// plain is a name that cannot be taken for a path of several.
+// plain returns a name in a form that cannot be taken for a path of several names.
 func plain(name []byte) []byte {
 	if !bytes.ContainsAny(name, ".[]") {
 		return name
@@ -92,7 +91,7 @@ func plain(name []byte) []byte {
 	}, name)
 }
 
-// path is where the value lies that is being scanned.
+// path returns the path of the value being scanned.
 func (s *scanner) path() string {
 	if s.root == nil {
 		return ""
@@ -108,7 +107,7 @@ func (s *scanner) path() string {
 	return e.Param
 }
 
-// read hands a value to the reader.
+// read passes a value to the reader.
 func (s *scanner) read(f *Field, at Span) *FieldError {
 	raw := at.Of(s.b)
 	if f.NoNUL && raw[0] == '"' && hasNUL(raw) {
@@ -126,12 +125,13 @@ func (s *scanner) read(f *Field, at Span) *FieldError {
 
 func hasNUL(q Quoted) bool { return bytes.IndexByte(q.Bytes(), 0) >= 0 }
 
-// broken is a body that is not JSON, or none that every parser reads alike.
+// broken returns the error for a body that is not JSON, or that not every parser reads the
+// same way.
 func (s *scanner) broken(what string) *FieldError {
 	return &FieldError{Code: "invalid_json", Message: fmt.Sprintf("%s (byte %d)", what, s.i)}
 }
 
-// whole scans b as one value that obeys f and lies in depth containers.
+// whole scans b as one value that satisfies f and is nested in depth containers.
 func (s *scanner) whole(f *Field, depth int) *FieldError {
 	s.i = spaceEnd(s.b, 0)
 	if err := s.value(f, depth); err != nil {
@@ -143,7 +143,7 @@ func (s *scanner) whole(f *Field, depth int) *FieldError {
 	return nil
 }
 
-// bytes refuses what is wrong whatever the tokens are.
+// bytes refuses what is wrong regardless of the tokens.
 func (s *scanner) bytes() *FieldError {
 	switch {
 	case bytes.HasPrefix(s.b, []byte("\xef\xbb\xbf")):
@@ -154,7 +154,7 @@ func (s *scanner) bytes() *FieldError {
 	return nil
 }
 
-// value scans the value at s.i, which lies in depth containers.
+// value scans the value at s.i, which is nested in depth containers.
 func (s *scanner) value(f *Field, depth int) *FieldError {
 	if s.i == len(s.b) {
 		return s.broken("the JSON ends too early; send all of it")
@@ -215,7 +215,7 @@ func (s *scanner) object(f *Field, depth int) *FieldError {
 	}
 }
 
-// open consumes the bracket of a container.
+// open consumes the opening bracket of a container.
 func (s *scanner) open(depth int) *FieldError {
 	if depth > MaxDepth {
 		return &FieldError{Code: "invalid_json", Message: fmt.Sprintf("nested more than %d levels deep; flatten it", MaxDepth)}
@@ -224,8 +224,8 @@ func (s *scanner) open(depth int) *FieldError {
 	return nil
 }
 
-// more reports whether another element comes after the n that were, and consumes
-// the comma before it or the closing bracket.
+// more reports whether another element follows the first n, and consumes the comma before it
+// or the closing bracket.
 func (s *scanner) more(closing byte, n int) (bool, *FieldError) {
 	s.i = spaceEnd(s.b, s.i)
 	switch {
@@ -243,7 +243,7 @@ func (s *scanner) more(closing byte, n int) (bool, *FieldError) {
 	return true, nil
 }
 
-// member scans what belongs to a name.
+// member scans the value that belongs to a name.
 func (s *scanner) member(f *Field, key Span, depth int) *FieldError {
 	name := Quoted(key.Of(s.b))
 	below, err := f.Member(name.Bytes())
@@ -285,7 +285,7 @@ func (s *scanner) name() (Span, *FieldError) {
 	return key, nil
 }
 
-// check is for an object as a whole: no name twice, none missing.
+// check checks an object as a whole: no duplicate names, and none missing.
 func (s *scanner) check(f *Field, names [][]byte) *FieldError {
 	if twice := s.seen.twice(names); twice != nil {
 		return (&FieldError{Code: "duplicate_field", Message: "send this member once"}).Under(twice)

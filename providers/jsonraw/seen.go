@@ -5,17 +5,17 @@ import (
 	"hash/maphash"
 )
 
-// few names are compared each with each; beyond, they are hashed.
+// few is the number of names up to which all are compared with each other; more are hashed.
 const few = 12
 
-// seen finds names that stand twice in an object, in time that does not grow
-// with the square of their number. Its table is kept between objects.
+// seen finds duplicate names in an object, in less than quadratic time. Its table is reused
+// between objects.
 type seen struct {
 	seed  maphash.Seed
 	table []uint16 // positions in names, counted from 1; 0 is free
 }
 
-// twice is a name that occurs more than once, nil where none does.
+// twice returns a name that occurs more than once, or nil if none does.
 func (s *seen) twice(names [][]byte) []byte {
 	if len(names) > few {
 		return s.hashed(names)

@@ -2,46 +2,46 @@ package jsonraw
 
 import "iter"
 
-// maxWalkDepth bounds how deep a value may nest that is walked. Answers are
-// trusted less than bodies that were scanned, and more may be in them.
+// maxWalkDepth limits the nesting of a walked value. It is higher than the limit for scanned
+// bodies, because responses are less predictable.
 const maxWalkDepth = 256
 
-// Cursor walks JSON once, leniently: names may repeat and text need not be
-// UTF-8, but the grammar must hold. Its first fault is remembered and puts it at
-// the end, so that callers ask once, when they are done.
+// Cursor walks JSON once, leniently: names may repeat and text need not be UTF-8, but the
+// grammar must hold. It remembers its first fault and then moves to the end, so that callers
+// need to check only once, when they are done.
 type Cursor struct {
 	b     []byte
 	i     int
-	rest  int // where others could run last
+	rest  int // where other goroutines could last run
 	depth int
-	key   Span // of the member that Object is at
+	key   Span // of the member that Object is processing
 	bad   bool
 }
 
-// NewCursor is at the beginning of b.
+// NewCursor returns a cursor at the start of b.
 func NewCursor(b []byte) Cursor { return Cursor{b: b} }
 
-// Source is all that is walked.
+// Source returns the bytes being walked.
 func (c *Cursor) Source() []byte { return c.b }
 
-// Pos is where the cursor is in its source.
+// Pos returns the cursor's position in its source.
 func (c *Cursor) Pos() int { return c.i }
 
-// Seek goes to a place where the cursor was before.
+// Seek moves back to an earlier position.
 func (c *Cursor) Seek(pos int) { c.i = pos }
 
-// Bad reports that a fault was met.
+// Bad reports whether a fault was found.
 func (c *Cursor) Bad() bool { return c.bad }
 
-// Done reports whether all was walked, with nothing but space behind it.
+// Done reports whether everything was walked, with nothing but white space left.
 func (c *Cursor) Done() bool { return c.Peek() == 0 && !c.bad && c.i == len(c.b) }
 
-// Fail is a fault that the caller has found.
+// Fail records a fault that the caller has found.
 func (c *Cursor) Fail() {
 	c.bad, c.i = true, len(c.b)
 }
 
-// Peek is the first byte of the next token; 0 at the end.
+// Peek returns the first byte of the next token; 0 at the end.
 func (c *Cursor) Peek() byte {
 	c.i = spaceEnd(c.b, c.i)
 	if c.i == len(c.b) {
@@ -59,7 +59,7 @@ func (c *Cursor) accept(t byte) bool {
 	return true
 }
 
-// to moves on to end, or fails where that is -1.
+// to moves to end, or fails if that is -1.
 func (c *Cursor) to(end int) {
 	if end < 0 {
 		c.Fail()
@@ -68,7 +68,7 @@ func (c *Cursor) to(end int) {
 	c.i = end
 }
 
-// Skip consumes a value and gives its bytes.
+// Skip consumes a value and returns its bytes.
 func (c *Cursor) Skip() []byte {
 	t := c.Peek()
 	c.rest = pause(c.i, c.rest)
@@ -93,7 +93,7 @@ func (c *Cursor) Skip() []byte {
 	return c.b[start:c.i]
 }
 
-// Quoted consumes a string; any other value is consumed too, and gives nil.
+// Quoted consumes a string and returns it; it also consumes any other value, but returns nil.
 func (c *Cursor) Quoted() Quoted {
 	if c.Peek() != '"' {
 		c.Skip()
@@ -117,8 +117,8 @@ func (c *Cursor) Quoted() Quoted {
 	}
 }
 
-// Object consumes a value. Where it is an object, f is called for each member and
-// must consume the member's value.
+// Object consumes a value. If it is an object, f is called for each member and must consume
+// the member's value.
 func (c *Cursor) Object(f func(name []byte)) {
 	if c.Peek() != '{' {
 		c.Skip()
@@ -149,8 +149,8 @@ func (c *Cursor) Object(f func(name []byte)) {
 	}
 }
 
-// Array consumes a value. Where it is an array, f is called for each element and
-// must consume it.
+// Array consumes a value. If it is an array, f is called for each element and must consume
+// it.
 func (c *Cursor) Array(f func()) {
 	if c.Peek() != '[' {
 		c.Skip()
@@ -186,9 +186,9 @@ func (c *Cursor) leave(bracket byte) bool {
 	return true
 }
 
-// Each yields the members of a JSON object: decoded name, raw value. It ends
-// early at what is not JSON and yields nothing for what is not an object. Names may
-// repeat where nobody has refused that before.
+// Each yields the members of a JSON object: decoded name, raw value. It stops at invalid JSON
+// and yields nothing for anything but an object. Names may repeat, unless that was refused
+// earlier.
 func Each(object []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		c := Cursor{b: object}
@@ -218,7 +218,7 @@ func Elements(array []byte) iter.Seq[[]byte] {
 	}
 }
 
-// Lookup is the raw value at a path of member names, nil if there is none.
+// Lookup returns the raw value at a path of member names, or nil if there is none.
 func Lookup(object []byte, path ...string) []byte {
 	for _, step := range path {
 		var found []byte
@@ -232,10 +232,10 @@ func Lookup(object []byte, path ...string) []byte {
 	return object
 }
 
-// IsNull reports a value that is not there, or is null.
+// IsNull reports whether a value is absent or null.
 func IsNull(raw []byte) bool { return len(raw) == 0 || raw[0] == 'n' }
 
-// Present is a value that says something: nil for what is not there and for null.
+// Present returns a value that says something, or nil if it is absent or null.
 func Present(raw []byte) []byte {
 	if IsNull(raw) {
 		return nil
@@ -243,14 +243,14 @@ func Present(raw []byte) []byte {
 	return raw
 }
 
-// IsObject reports a JSON object.
+// IsObject reports whether the value is a JSON object.
 func IsObject(raw []byte) bool { return len(raw) > 0 && raw[0] == '{' }
 
-// IsArray reports a JSON array.
+// IsArray reports whether the value is a JSON array.
 func IsArray(raw []byte) bool { return len(raw) > 0 && raw[0] == '[' }
 
-// IsString reports a JSON string.
+// IsString reports whether the value is a JSON string.
 func IsString(raw []byte) bool { return len(raw) > 0 && raw[0] == '"' }
 
-// IsEmptyArray reports a JSON array without elements.
+// IsEmptyArray reports whether the value is a JSON array without elements.
 func IsEmptyArray(raw []byte) bool { return IsArray(raw) && raw[spaceEnd(raw, 1)] == ']' }

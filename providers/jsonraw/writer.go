@@ -6,11 +6,11 @@ import (
 	"strconv"
 )
 
-// Object writes a JSON object, member by member, and sets the commas. Values pass
-// as they are, so that no number loses a digit. The zero value is an empty object.
-type Object struct{ b []byte } // from the opening brace on; empty is the same as "{"
+// Object writes a JSON object member by member and inserts the commas. Values are written as
+// they are, so that no number loses a digit. The zero value is an empty object.
+type Object struct{ b []byte } // starts with the opening brace; an empty slice is equivalent to "{"
 
-// Bytes is the object. It is valid until more is written.
+// Bytes returns the object, which is valid until more is written.
 func (o *Object) Bytes() []byte {
 	if len(o.b) == 0 {
 		return []byte("{}")
@@ -18,14 +18,15 @@ func (o *Object) Bytes() []byte {
 	return append(o.b, '}')
 }
 
-// Reset makes the object empty, and what Bytes gave invalid: its memory is used again.
+// Reset empties the object and reuses its memory, so that earlier results of Bytes become
+// invalid.
 func (o *Object) Reset() { o.b = o.b[:0] }
 
-// Empty reports an object without members.
+// Empty reports whether the object has no members.
 func (o *Object) Empty() bool { return len(o.b) <= len("{") }
 
-// comma goes before whatever does not come first. No value ends in one of the
-// three bytes, so the last byte tells.
+// comma inserts a comma unless the next item is the first. No value ends in one of the three
+// bytes checked, so the last byte is enough to tell.
 func (o *Object) comma() {
 	if n := len(o.b); n == 0 {
 		o.b = append(o.b, '{')
@@ -34,13 +35,13 @@ func (o *Object) comma() {
 	}
 }
 
-// Key is the name of the member whose value Open or Value writes next.
+// Key writes the name of the member whose value Open or Value writes next.
 func (o *Object) Key(name string) {
 	o.comma()
 	o.b = append(AppendQuote(o.b, name), ':')
 }
 
-// Open begins a value within the object: '{' or '['.
+// Open begins a nested value: '{' or '['.
 func (o *Object) Open(bracket byte) {
 	o.comma()
 	o.b = append(o.b, bracket)
@@ -49,13 +50,13 @@ func (o *Object) Open(bracket byte) {
 // Close ends what Open began: '}' or ']'.
 func (o *Object) Close(bracket byte) { o.b = append(o.b, bracket) }
 
-// Value is the value of Key, or an element, that is JSON already.
+// Value writes the value of Key, or an array element, given as JSON.
 func (o *Object) Value(raw []byte) {
 	o.comma()
 	o.b = append(o.b, raw...)
 }
 
-// Raw adds a member whose value is JSON already; nil adds nothing.
+// Raw adds a member whose value is given as JSON; nil adds nothing.
 func (o *Object) Raw(name string, value []byte) {
 	if value != nil {
 		o.Key(name)
@@ -75,14 +76,14 @@ func (o *Object) Text(name, text string) {
 	o.b = AppendQuote(o.b, text)
 }
 
-// Some adds a string that is not empty.
+// Some adds a string unless it is empty.
 func (o *Object) Some(name, text string) {
 	if text != "" {
 		o.Text(name, text)
 	}
 }
 
-// Inside adds a string whose inside, without the quotes, is JSON already.
+// Inside adds a string whose inside, without the quotes, is given as JSON.
 func (o *Object) Inside(name string, inside []byte) {
 	o.Key(name)
 	o.b = append(append(append(o.b, '"'), inside...), '"')
@@ -107,7 +108,7 @@ func (o *Object) Array(name string, elements [][]byte) {
 	o.Close(']')
 }
 
-// Object adds an object that is not empty.
+// Object adds an object unless it is empty.
 func (o *Object) Object(name string, value Object) {
 	if !value.Empty() {
 		o.Raw(name, value.Bytes())
@@ -121,7 +122,7 @@ func (o *Object) Join(other Object) {
 	}
 }
 
-// Extend is an object with further members at its end.
+// Extend returns an object with more members at its end.
 func Extend(object []byte, more Object) []byte {
 	if trimmed := bytes.TrimSpace(object); !more.Empty() && IsObject(trimmed) {
 		return grown(trimmed, Span{0, len(trimmed)}, more.b[len("{"):])
@@ -129,20 +130,20 @@ func Extend(object []byte, more Object) []byte {
 	return object
 }
 
-// One is an object with one member whose value is JSON already.
+// One returns an object with one member, whose value is given as JSON.
 func One(name string, value []byte) []byte {
 	var o Object
 	o.Raw(name, value)
 	return o.Bytes()
 }
 
-// Array is a JSON array.
+// Array returns a JSON array of the elements.
 func Array(elements [][]byte) []byte {
 	return append(append([]byte{'['}, bytes.Join(elements, []byte{','})...), ']')
 }
 
-// Compact is JSON on one line, its numbers and strings as they are. What is no
-// JSON stays as it is.
+// Compact returns the JSON on one line, with its numbers and strings unchanged. Anything that
+// is not JSON is returned unchanged.
 func Compact(raw []byte) []byte {
 	if !bytes.ContainsAny(raw, " \t\r\n") {
 		return raw

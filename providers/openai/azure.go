@@ -7,17 +7,17 @@ import (
 	"tallyroute/providers"
 )
 
-// Azure is the adapter of Azure OpenAI and of the models of Azure AI Foundry: the
-// format at paths of their own, with an API version.
+// Azure returns the adapter for Azure OpenAI and the models of Azure AI Foundry: the OpenAI
+// format at other paths, with an API version.
 func Azure() providers.Adapter {
 	d := dialect{path: azurePath, rewrite: azureRequest}
 	return providers.Adapter{Chat: completions{d}, Embed: embeddings{dialect: d}, Quirks: providers.Quirks{Members: members()}}
 }
 
-// azurePath is where an operation is called below a base URL, which may end in the
-// common part of all paths or be the bare host. Quirks.APIVersion says how: with a
-// dated one, such as 2024-10-21, a deployment is named in the path; with "", "v1" or
-// "preview" it is the model of the unversioned API. Quirks.Path goes before either.
+// azurePath returns the path of an operation below a base URL, which may end in the common
+// part of all paths or be the bare host. Quirks.APIVersion decides the form: with a dated
+// version, such as 2024-10-21, the path names a deployment; with "", "v1" or "preview", the
+// deployment is the model of the unversioned API. Quirks.Path takes precedence over both.
 func azurePath(t providers.Target, what string) string {
 	version := t.Quirks.APIVersion
 	dated := version != "" && version != "v1" && version != "preview"

@@ -9,7 +9,7 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Decode reads a whole answer.
+// Decode reads a complete response.
 func (completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	r, err := chat.ParseResponse(body)
 	if err != nil {
@@ -28,10 +28,10 @@ func (completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*ch
 	return r, nil
 }
 
-// Usage reads the usage of an answer that need not be one otherwise.
+// Usage reads the usage from a body that need not be a valid response.
 func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage { return chat.UsageOf(body) }
 
-// fault is what ParseResponse or ParseChunk say of an invalid answer.
+// fault converts an error from ParseResponse or ParseChunk.
 func fault(err error) *providers.Error {
 	if e := (*chat.Error)(nil); errors.As(err, &e) {
 		return inBody(*e)
@@ -39,7 +39,7 @@ func fault(err error) *providers.Error {
 	return &providers.Error{Kind: providers.KindBroken, Err: err}
 }
 
-// choiceError is the error that a provider reports inside the first choice.
+// choiceError returns the error that a provider reports inside the first choice.
 func choiceError(body []byte) chat.Error {
 	for choice := range jsonraw.Elements(jsonraw.Lookup(body, "choices")) {
 		e, _ := chat.ParseError(choice)

@@ -15,18 +15,18 @@ import (
 type embeddings struct {
 	dialect
 
-	// dimensions is what the provider calls them; "" is the format's own name.
+	// dimensions is the provider's name for that member; "" means the format's own.
 	dimensions string
-	// members are the only ones that the provider takes, besides those that every
-	// request has; nil are all.
+	// members lists the only ones that the provider accepts, besides those that every request
+	// has; nil means all.
 	members []string
 }
 
-// InputsPerCall is any number.
+// InputsPerCall returns 0: there is no limit.
 func (embeddings) InputsPerCall(providers.Exchange) int64 { return 0 }
 
-// Encode changes the model's name, and what else the provider has in another way. An
-// encoding that it does not take is not lost: the answer is converted.
+// Encode changes the model's name, and whatever else differs for the provider. An encoding
+// that the provider does not support is not lost, because the response is converted.
 func (c embeddings) Encode(x providers.Exchange) (providers.Call, error) {
 	e := edit{x: x, r: x.Request}
 	if c.members != nil {
@@ -51,7 +51,7 @@ func (c embeddings) Encode(x providers.Exchange) (providers.Call, error) {
 
 const encoding = "encoding_format"
 
-// Decode reads an answer with vectors.
+// Decode reads a response with vectors.
 func (embeddings) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
 	if x.Target.Quirks.Vectors == providers.VectorsInt8 {
 		body = widened(body)
@@ -63,13 +63,13 @@ func (embeddings) Decode(x providers.Exchange, _ http.Header, body []byte) (*cha
 	return r, nil
 }
 
-// Fail reads an answer whose status says that it failed.
+// Fail reads a response with an error status.
 func (embeddings) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	return fail(status, body)
 }
 
-// widened is an answer whose vectors of 8-bit numbers are arrays. One that is none
-// stays as it is, and will be refused.
+// widened returns a response with its vectors of 8-bit numbers converted to arrays. An
+// invalid vector stays as it is and is refused later.
 func widened(body []byte) []byte {
 	list := []byte{'['}
 	for element := range jsonraw.Elements(jsonraw.Lookup(body, "data")) {

@@ -19,8 +19,8 @@ const (
 // completions is the codec of chat completions.
 type completions struct{ dialect }
 
-// Encode changes what must differ for the target: the model's name, the bound of
-// the output and the wish for usage. All else stays byte for byte.
+// Encode changes what must differ for the target: the model's name, the output limit and the
+// request for usage. Everything else stays byte for byte.
 func (c completions) Encode(x providers.Exchange) (providers.Call, error) {
 	var lost []string
 	if c.rewrite != nil {
@@ -38,16 +38,16 @@ func (c completions) Encode(x providers.Exchange) (providers.Call, error) {
 	return e.call(c.at(x.Target, completionsPath))
 }
 
-// edit gathers what is to be changed in a request.
+// edit collects the changes to a request.
 type edit struct {
 	x       providers.Exchange
 	r       *chat.Request
 	sets    []jsonraw.Member
 	drops   []string
-	dropped []string // what said something that is now lost
+	dropped []string // members that said something and are now lost
 }
 
-// call is what all edits come to.
+// call returns the call with all edits applied.
 func (e *edit) call(path string) (providers.Call, error) {
 	call := providers.Call{Path: path, Body: e.r.Body(), Dropped: e.dropped}
 	if len(e.sets)+len(e.drops) == 0 {
@@ -71,8 +71,8 @@ func (e *edit) model() {
 	}
 }
 
-// tools takes out a list of no tools, and what says of tools that there are none how they
-// may be called: both ask for nothing, and are refused.
+// tools removes an empty list of tools, and members that say how to call tools when there are
+// none: they ask for nothing, but providers refuse them.
 func (e *edit) tools() {
 	tools := e.r.Get("tools")
 	if jsonraw.Present(tools) != nil && !jsonraw.IsEmptyArray(tools) {
@@ -87,8 +87,8 @@ func (e *edit) tools() {
 	}
 }
 
-// output puts the bound of the output under the provider's name for it. The
-// client's own stays unless it is above ours.
+// output sets the output limit under the provider's name for it. The client's own limit stays
+// unless it is above ours.
 func (e *edit) output() {
 	name := e.x.Target.Quirks.Output()
 	value := e.r.Get(name)
@@ -111,8 +111,8 @@ func (e *edit) output() {
 	}
 }
 
-// usage asks for the usage of a stream, whether the client did or not. Where the
-// provider takes no options, those that say more are lost.
+// usage asks for the usage of a stream, whether or not the client did. If the provider does
+// not accept stream_options, any others in it are lost.
 func (e *edit) usage() {
 	options := e.r.Get(streamOptions)
 	switch {
@@ -132,7 +132,8 @@ func (e *edit) usage() {
 	}
 }
 
-// withUsage is stream_options with include_usage true and all else as it is.
+// withUsage returns stream_options with include_usage set to true and everything else
+// unchanged.
 func withUsage(options []byte) []byte {
 	out := []byte(`{"include_usage":true`)
 	for name, value := range jsonraw.Each(options) {

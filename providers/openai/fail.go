@@ -11,7 +11,7 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Fail reads an answer whose status says that it failed.
+// Fail reads a response with an error status.
 func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	return fail(status, body)
 }
@@ -24,7 +24,7 @@ func fail(status int, body []byte) *providers.Error {
 	}
 	e := failure(status, d)
 	if jsonraw.Text(jsonraw.Lookup(body, "error", "innererror", "code")) == "ResponsibleAIPolicyViolation" {
-		e.Kind = providers.KindContent // in Azure's words
+		e.Kind = providers.KindContent // Azure's code for it
 	}
 	return named(e)
 }
@@ -33,8 +33,7 @@ func failure(status int, d chat.Error) *providers.Error {
 	return named(&providers.Error{Kind: classify(status, d), Status: status, Detail: d, Err: &d})
 }
 
-// named gives what a content filter refuses the code that OpenAI has for it, where
-// the provider has none.
+// named sets OpenAI's code for what a content filter refuses, if the provider sent none.
 func named(e *providers.Error) *providers.Error {
 	if e.Kind == providers.KindContent && (e.Detail.Code == "" || e.Detail.Code == "400") {
 		e.Detail.Code = "content_filter"
@@ -42,8 +41,8 @@ func named(e *providers.Error) *providers.Error {
 	return e
 }
 
-// inBody is an error that came where an answer should be, under a status that
-// says nothing. Some providers put the real one into the code.
+// inBody returns the error for an error object that arrived in place of an answer, under a
+// status that says nothing. Some providers put the real status into the code.
 func inBody(d chat.Error) *providers.Error {
 	status, err := strconv.Atoi(d.Code)
 	if err != nil || status < 400 || status > 599 {
@@ -56,11 +55,11 @@ func inBody(d chat.Error) *providers.Error {
 	return e
 }
 
-// sign is how providers say that it is one kind of failure and no other.
+// sign is how providers signal one particular kind of failure.
 type sign struct {
 	kind  providers.Kind
-	codes []string // the code or the type
-	says  []string // in the message, in lower case
+	codes []string // of the code or the type
+	says  []string // phrases in the message, in lower case
 }
 
 // signs are tried in order, all codes before the first message.
@@ -122,7 +121,7 @@ var signs = []sign{
 	},
 }
 
-// classify says whose fault an error is; status is 0 where none tells.
+// classify returns the kind of an error; status is 0 if there is none.
 func classify(status int, d chat.Error) providers.Kind {
 	for _, s := range signs {
 		for _, code := range s.codes {
@@ -134,7 +133,7 @@ func classify(status int, d chat.Error) providers.Kind {
 	message := strings.ToLower(d.Message)
 	for _, s := range signs {
 		if status >= 500 || status == http.StatusTooManyRequests && s.kind != providers.KindQuota {
-			continue // too many tokens are too many at once, there
+			continue // there, a message about too many tokens means too many at once
 		}
 		for _, words := range s.says {
 			if strings.Contains(message, words) {

@@ -2,10 +2,10 @@ package openai
 
 import "tallyroute/providers"
 
-// members is what those who speak the format take beyond it. Sources: the references
-// of OpenAI, Azure, vLLM, SGLang, llama.cpp, LM Studio, Together, Fireworks, DeepInfra,
-// Groq, Z.AI, Alibaba, Moonshot, DeepSeek and OpenRouter. What one of them charges for,
-// or has in another sense, stands in its own file of the catalogue.
+// members lists what providers of the format accept beyond it. Sources: the references of
+// OpenAI, Azure, vLLM, SGLang, llama.cpp, LM Studio, Together, Fireworks, DeepInfra, Groq,
+// Z.AI, Alibaba, Moonshot, DeepSeek and OpenRouter. What one of them charges for, or uses in
+// another sense, is in that provider's file in the catalogue.
 func members() providers.Members {
 	return providers.NewMembers(
 		providers.Free.Of(
@@ -16,10 +16,10 @@ func members() providers.Members {
 			"mirostat", "mirostat_mode", "mirostat_tau", "mirostat_eta", "mirostat_target", "mirostat_lr", "dry_multiplier",
 			"dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_sequence_breakers", "xtc_probability", "xtc_threshold",
 			"top_n_sigma", "samplers", "sampler_seed", "random_seed", "do_sample", "use_cache", "penalty_prompt", "logits_bias",
-			// Where it ends.
+			// Where the output ends.
 			"stop_token_ids", "stop_sequences", "stop_regex", "no_stop_trim", "bad_words", "allowed_token_ids", "ignore_eos",
 			"min_tokens", "include_stop_str_in_output", "forced_bos_token_id",
-			// What form it has.
+			// What form the output has.
 			"guided_json", "guided_regex", "guided_choice", "guided_grammar", "guided_decoding_backend",
 			"guided_whitespace_pattern", "structured_outputs", "structured_output", "grammar", "grammar_lazy", "json_schema",
 			"regex", "ebnf", "structural_tag", "response_prefix", "skip_special_tokens", "spaces_between_special_tokens",
@@ -28,18 +28,18 @@ func members() providers.Members {
 			"chat_template", "chat_template_kwargs", "chat_template_args", "add_generation_prompt", "add_special_tokens",
 			"continue_final_message", "truncate_prompt_tokens", "prompt_truncate_len", "context_length_exceeded_behavior",
 			"prompt_mode", "safe_prompt", "documents_prefix", "transforms", "truncation",
-			// How much it thinks, within the bound of the output.
+			// How much the model reasons, within the output limit.
 			"think", "enable_thinking", "thinking_budget", "thinking_token_budget", "reasoning_budget", "reasoning_format",
 			"reasoning_split", "include_reasoning", "separate_reasoning", "stream_reasoning", "clear_thinking",
 			"preserve_thinking", "disable_reasoning", "thinking_mode", "reasoning.mode=standard", "reasoning.context",
-			// What is told besides.
+			// What else the response reports.
 			"usage", "usage.include", "prompt_logprobs", "return_token_ids", "return_tokens_as_token_ids", "return_progress",
 			"timings_per_token", "perf_metrics_in_response", "return_hidden_states", "stream_tool_calls", "tool_stream",
 			"incremental_output", "result_format", "post_sampling_probs", "n_probs",
-			// Who asks, and how it is kept at hand.
+			// Who is asking, and how the request is cached and scheduled.
 			"user_id", "request_id", "trace", "labels", "cache_salt", "cache_prompt", "id_slot", "n_keep", "keep_alive", "ttl",
 			"prompt_cache_isolation_key", "prompt_cache_max_len", "priority", "speculation", "extra_content",
-			// Of messages and their parts.
+			// Members of messages and their parts.
 			"messages.id", "messages.thinking", "messages.thinking_blocks", "messages.tool_name", "messages.tool_plan",
 			"messages.citations", "messages.extra_content", "messages.partial", "messages.provider_specific_fields",
 			"messages.images", "messages.weight", "messages.function_call.id", "messages.phase", "messages.encrypted_content",
@@ -53,7 +53,8 @@ func members() providers.Members {
 			"messages.tool_calls.extra_content", "messages.tool_calls.caller", "messages.tool_calls.name",
 			"messages.tool_calls.arguments", "messages.tool_calls.thought_signature", "messages.tool_calls.status",
 			"messages.tool_calls.output", "messages.tool_calls.result",
-			// What SDKs and providers add to their answers, which come back with the next turn.
+			// What SDKs and providers add to their responses, which comes back with the next
+			// turn.
 			"messages.parsed", "messages.tool_calls.function.parsed_arguments", "messages.function_call.parsed_arguments",
 			"messages.executed_tools", "messages.provider_metadata", "messages.thought_signature", "messages.signature",
 			"messages.logprobs", "messages.search_results", "messages.metadata", "messages.response_metadata",
@@ -75,11 +76,11 @@ func members() providers.Members {
 			"previous_response_id", "conversation", "prompt", "container", "cached_content", "data_sources", "vector_store_ids",
 			"file_ids"),
 		providers.Refused.Of(
-			// Second bounds of the output, and counts of answers, that nobody here reads.
+			// Other output limits, and numbers of choices, that nothing here reads.
 			"max_output_tokens", "max_new_tokens", "max_length", "max_tokens_to_sample", "max_gen_toks", "max_generated_tokens",
 			"maxOutputTokens", "maxTokens", "max_output", "n_predict", "num_predict", "max_reasoning_tokens", "num_return_sequences",
 			"use_beam_search", "num_beams", "beam_width", "length_penalty", "early_stopping", "max_tool_calls", "candidate_count",
-			// Work that goes on at the provider.
+			// Work that continues at the provider.
 			"plugins", "mcp_servers", "connectors", "background",
 		),
 	)

@@ -14,9 +14,9 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Mistral is the adapter of Mistral's API: the format with other names, stricter
-// messages, and content in parts where a model thinks. Source of embeddings: the
-// OpenAPI file of its platform, EmbeddingRequest.
+// Mistral returns the adapter for Mistral's API: the OpenAI format with some other names,
+// stricter messages, and content in parts if a model reasons. Source for embeddings:
+// EmbeddingRequest in the OpenAPI file of its platform.
 func Mistral() providers.Adapter {
 	return providers.Adapter{
 		Chat:  completions{dialect{rewrite: mistralRequest}},
@@ -26,9 +26,9 @@ func Mistral() providers.Adapter {
 			Rename:        map[string]string{"seed": "random_seed"},
 			Known:         mistralMembers,
 			Bounds:        map[string]providers.Bound{"temperature": {Max: "1.5"}},
-			NoStreamUsage: true, // it comes with every stream
+			NoStreamUsage: true, // usage comes with every stream
 			Members: members().With(
-				providers.Unsent.Of("messages.*"), // messages are written again, but for content parts of its own
+				providers.Unsent.Of("messages.*"), // messages are rewritten, apart from Mistral's own content parts
 				providers.Unknown.Of("messages.content.*"),
 				providers.Free.Of("messages.content.document_name", "messages.content.reference_ids"),
 				providers.Refused.Of("guardrails"),
@@ -37,17 +37,17 @@ func Mistral() providers.Adapter {
 	}
 }
 
-// mistralMembers are all that a request may have besides model, messages and stream:
-// what Mistral does not know it refuses. Source: the OpenAPI file of its
-// platform, ChatCompletionRequest, and what is recorded of logprobs.
+// mistralMembers lists all members that a request may have besides model, messages and
+// stream: Mistral refuses those that it does not know. Source: ChatCompletionRequest in the
+// OpenAPI file of its platform, and recordings of logprobs.
 var mistralMembers = []string{
 	"frequency_penalty", "guardrails", "logprobs", "max_tokens", "metadata", "n", "parallel_tool_calls", "prediction",
 	"presence_penalty", "prompt_cache_key", "prompt_mode", "random_seed", "reasoning_effort", "response_format",
 	"safe_prompt", "stop", "temperature", "tool_choice", "tools", "top_logprobs", "top_p",
 }
 
-// mistralRequest is the request with the messages, tools and prediction as Mistral
-// has them.
+// mistralRequest returns the request with its messages, tools and prediction in Mistral's
+// form.
 func mistralRequest(r *chat.Request) (*chat.Request, []string, error) {
 	r, lost, err := reduced(r, mistralStrict())
 	if err != nil {
@@ -58,17 +58,17 @@ func mistralRequest(r *chat.Request) (*chat.Request, []string, error) {
 	return out, t.lost, err
 }
 
-// translation is what one request becomes.
+// translation is the translation of one request.
 type translation struct {
-	ids   map[string]string // the client's id of a tool call → one that Mistral takes
-	index int               // of the message
-	left  int               // messages that are to come
-	last  string            // the role of the one before
-	lost  []string          // members that said something which is gone
-	err   error             // of what cannot be said at all
+	ids   map[string]string // the client's id of a tool call → one that Mistral accepts
+	index int               // of the current message
+	left  int               // messages still to come
+	last  string            // the role of the previous message
+	lost  []string          // members that said something and are dropped
+	err   error             // for what cannot be expressed at all
 }
 
-// request is the request with the messages, tools and prediction as Mistral has them.
+// request returns the request with its messages, tools and prediction in Mistral's form.
 func (t *translation) request(r *chat.Request) (*chat.Request, error) {
 	var set []jsonraw.Member
 	change := func(name string, to []byte) {
@@ -116,10 +116,10 @@ func (t *translation) refuse(param, message string) {
 	}
 }
 
-// at is where a member of the message stands that is being read.
+// at returns the path of a member of the current message.
 func (t *translation) at(name string) string { return fmt.Sprintf("messages[%d].%s", t.index, name) }
 
-// roleMembers are what a message of each role may have.
+// roleMembers lists the members that a message of each role may have.
 var roleMembers = map[string][]string{
 	"system":    {"role", "content"},
 	"user":      {"role", "content"},
@@ -140,7 +140,7 @@ func (t *translation) message(raw []byte) []byte {
 			return t.message(jsonraw.Edit(raw, []jsonraw.Member{{Name: "content", Value: given["refusal"]}}, "refusal"))
 		}
 		if nothing(given["tool_calls"]) && nothing(given["function_call"]) && thought(role, given) == nil {
-			t.left-- // Mistral refuses a message that says nothing
+			t.left-- // Mistral refuses an empty message
 			return nil
 		}
 	}
@@ -184,16 +184,16 @@ func (t *translation) message(raw []byte) []byte {
 		put("tool_call_id", jsonraw.Quote(t.id(jsonraw.Text(id))))
 	}
 	if calls := given["tool_calls"]; role == "assistant" && t.left == 0 && (!jsonraw.IsArray(calls) || jsonraw.IsEmptyArray(calls)) {
-		put("prefix", []byte("true")) // it is to be gone on with
+		put("prefix", []byte("true")) // the model is to continue it
 	}
 	out := jsonraw.Edit(raw, set, drop...)
-	if role == "user" && before == "tool" { // which Mistral wants to be answered first
+	if role == "user" && before == "tool" { // Mistral expects tool results to be answered first
 		return append([]byte(`{"role":"assistant","content":"OK."},`), out...)
 	}
 	return out
 }
 
-// lose notes that a member of a message is gone, unless it says nothing.
+// lose notes that a member of a message is dropped, unless it says nothing.
 func (t *translation) lose(name string, value []byte) {
 	if name == "function_call" && string(value) != "null" {
 		t.refuse(t.at("function_call"), "Mistral knows tool_calls, not function_call.")
@@ -203,14 +203,14 @@ func (t *translation) lose(name string, value []byte) {
 	}
 }
 
-// nothing reports a member that is not there, or says nothing.
+// nothing reports whether a member is absent or empty.
 func nothing(value []byte) bool {
 	return value == nil || slices.Contains([]string{"null", "[]", `""`}, string(value))
 }
 
 func (t *translation) tell(name string) { t.lost = providers.Lose(t.lost, name) }
 
-// thought is the reasoning of an earlier answer, which goes back into its content.
+// thought returns the reasoning of an earlier answer, which goes back into its content.
 func thought(role string, given map[string][]byte) []byte {
 	if role != "assistant" {
 		return nil
@@ -223,7 +223,7 @@ func thought(role string, given map[string][]byte) []byte {
 	return nil
 }
 
-// content is a text, or parts as Mistral has them.
+// content returns a text, or parts in Mistral's form.
 func (t *translation) content(raw, thought []byte) []byte {
 	if jsonraw.IsArray(raw) {
 		raw = elements(raw, t.part)
@@ -246,7 +246,7 @@ func (t *translation) content(raw, thought []byte) []byte {
 	return append(out, ']')
 }
 
-// part is one part of content.
+// part returns one part of content in Mistral's form.
 func (t *translation) part(raw []byte) []byte {
 	switch kind := jsonraw.Text(jsonraw.Lookup(raw, "type")); kind {
 	case "text":
@@ -262,7 +262,7 @@ func (t *translation) part(raw []byte) []byte {
 		return objectOf("type", `"input_audio"`, "input_audio", string(audio))
 	case "file":
 		return t.file(raw)
-	default: // image_url is the same; document_url, thinking, reference are its own
+	default: // image_url is the same; document_url, thinking and reference are Mistral's own
 		if cache := jsonraw.Lookup(raw, "cache_control"); cache != nil {
 			t.lose("cache_control", cache)
 			return jsonraw.Edit(raw, nil, "cache_control")
@@ -271,7 +271,7 @@ func (t *translation) part(raw []byte) []byte {
 	}
 }
 
-// file is a document: by its id, or with its bytes.
+// file returns a document part, with the file's id or its bytes.
 func (t *translation) file(raw []byte) []byte {
 	file := jsonraw.Lookup(raw, "file")
 	if data := jsonraw.Lookup(file, "file_data"); data != nil {
@@ -287,7 +287,7 @@ func (t *translation) file(raw []byte) []byte {
 	return raw
 }
 
-// call is a tool call of an earlier answer.
+// call returns a tool call of an earlier answer.
 func (t *translation) call(raw []byte) []byte {
 	if jsonraw.Lookup(raw, "custom") != nil && jsonraw.Lookup(raw, "function") == nil {
 		t.refuse(t.at("tool_calls"), "Mistral knows calls of functions, not of custom tools.")
@@ -310,11 +310,12 @@ func (t *translation) call(raw []byte) []byte {
 		"function", string(objectOf("name", string(jsonraw.Lookup(f, "name")), "arguments", arguments)))
 }
 
-// idLength is that of the only ids of tool calls that Mistral takes: letters and digits.
+// idLength is the length of the only ids for tool calls that Mistral accepts, made of letters
+// and digits.
 const idLength = 9
 
-// id is the name of a tool call. One that Mistral would refuse gets another,
-// which is the same wherever it stands.
+// id returns the id for a tool call. One that Mistral would refuse is replaced by another,
+// the same wherever it occurs.
 func (t *translation) id(id string) string {
 	const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	if len(id) == idLength && strings.Trim(id, letters) == "" {
@@ -332,7 +333,7 @@ func (t *translation) id(id string) string {
 	return string(to)
 }
 
-// tool is a function that may be called.
+// tool returns a function that may be called.
 func (t *translation) tool(raw []byte) []byte {
 	f := jsonraw.Lookup(raw, "function")
 	if len(f) == 0 || f[0] != '{' {
@@ -376,7 +377,7 @@ func elements(raw []byte, f func([]byte) []byte) []byte {
 	return append(out, ']')
 }
 
-// objectOf is names and values, which are JSON.
+// objectOf returns an object made of names and values, the values given as JSON.
 func objectOf(members ...string) []byte {
 	out := []byte{'{'}
 	for i := 0; i+1 < len(members); i += 2 {
@@ -391,7 +392,7 @@ func objectOf(members ...string) []byte {
 	return append(out, '}')
 }
 
-// texts are those of a list of parts, joined.
+// texts joins the texts in a list of parts.
 func texts(parts []byte) string {
 	var b strings.Builder
 	for part := range jsonraw.Elements(parts) {

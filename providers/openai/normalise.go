@@ -13,31 +13,31 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// normaliser brings answers into the form that OpenAI's schema has, where they are
-// not: what must be there is added, what may not be null is left out, what is
-// said elsewhere is said where clients look. Members that the schema does not
-// know stay as they are, and so do all other bytes. It is for one answer.
+// normaliser makes responses conform to OpenAI's schema: it adds what is required, removes
+// nulls that are not allowed, and moves things to where clients look for them. Members that
+// the schema does not know stay as they are, and so do all other bytes. A normaliser serves
+// one response.
 type normaliser struct {
 	x       providers.Exchange
 	stream  bool
-	id      string // of the answer; known from the first chunk on
+	id      string // of the response; known from the first chunk on
 	head    []byte // the first chunk of a stream
 	choices map[string]*choice
 	usage   *chat.Usage // of what is being normalised
 }
 
-// choice is what a stream has said of one of its choices.
+// choice is what a stream has said so far for one of its choices.
 type choice struct {
 	role, finished bool
 	calls          []call
-	at             int            // the call that was continued last
-	named          map[string]int // the provider's index → that of its last call there
+	at             int            // the call continued last
+	named          map[string]int // the provider's index → ours of its last call there
 }
 
-// call is a tool call of a stream.
+// call is a tool call in a stream.
 type call struct{ id, kind, name string } // kind is "function" or "custom"
 
-// edits are what is to be changed in one object.
+// edits collects the changes to one object.
 type edits struct {
 	set  []jsonraw.Member
 	drop []string
@@ -47,7 +47,7 @@ func (e *edits) put(name string, value []byte) {
 	e.set = append(e.set, jsonraw.Member{Name: name, Value: value})
 }
 
-// change sets a member unless it says the same already.
+// change sets a member, unless it already has the value.
 func (e *edits) change(name string, from, to []byte) {
 	if !bytes.Equal(from, to) {
 		e.put(name, to)
@@ -60,10 +60,10 @@ func (e *edits) apply(object []byte) []byte { return jsonraw.Edit(object, e.set,
 
 var null = []byte("null")
 
-// object is the members of one.
+// object holds the members of an object.
 type object map[string][]byte
 
-// read is the members of an object; of a name that comes twice the last counts.
+// read returns the members of an object. If a name occurs twice, the last one counts.
 func read(raw []byte) object {
 	o := make(object)
 	for name, value := range jsonraw.Each(raw) {
@@ -72,7 +72,7 @@ func read(raw []byte) object {
 	return o
 }
 
-// answer normalises a whole answer or a chunk.
+// answer normalises a complete response or a chunk.
 func (m *normaliser) answer(body []byte, usage *chat.Usage) []byte {
 	m.usage = usage
 	o, e := read(body), &edits{}
@@ -96,14 +96,14 @@ func (m *normaliser) answer(body []byte, usage *chat.Usage) []byte {
 	return body
 }
 
-// begin takes a first chunk that is in order.
+// begin records a first chunk that is in order.
 func (m *normaliser) begin(c chat.Chunk) bool {
 	m.id, m.head = string(c.ID.Bytes()), bytes.Clone(c.Data)
 	m.state("0").role = true
 	return true
 }
 
-// ends takes the reason of the only choice, unless it is to be another.
+// ends records the finish reason of the only choice, unless it has to be changed.
 func (m *normaliser) ends(reason string) bool {
 	c := m.state("0")
 	if c.finished || reason == "stop" && len(c.calls) > 0 {
@@ -113,7 +113,7 @@ func (m *normaliser) ends(reason string) bool {
 	return true
 }
 
-// identity gives an answer an id where it has none, and all chunks the same.
+// identity gives a response an id if it has none, and all chunks the same one.
 func (m *normaliser) identity(o object, e *edits, body []byte) {
 	id := jsonraw.Text(o["id"])
 	if m.id == "" {
@@ -126,7 +126,7 @@ func (m *normaliser) identity(o object, e *edits, body []byte) {
 	}
 }
 
-// digest is a name made of bytes: the same answer gets the same.
+// digest derives a name from bytes: the same response gets the same name.
 func digest(parts ...[]byte) string {
 	h := fnv.New64a()
 	for _, p := range parts {
@@ -135,7 +135,7 @@ func digest(parts ...[]byte) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// whole is a number without its fraction; 0 for anything else.
+// whole returns a number without its fraction; 0 for anything else.
 func whole(raw []byte) []byte {
 	if len(raw) == 0 || raw[0] == '"' {
 		raw = []byte(jsonraw.Text(raw))
@@ -150,10 +150,10 @@ func whole(raw []byte) []byte {
 	return strconv.AppendInt(nil, int64(f), 10)
 }
 
-// tiers are what providers call the tiers of the format.
+// tiers maps providers' names to the tiers of the format.
 var tiers = map[string]string{"standard": "default", "on_demand": "default", "performance": "priority"}
 
-// words are service_tier and system_fingerprint.
+// words normalises service_tier and system_fingerprint.
 func (m *normaliser) words(o object, e *edits) {
 	if raw, ok := o["system_fingerprint"]; ok && raw[0] != '"' {
 		e.leave("system_fingerprint")
@@ -185,7 +185,7 @@ func (m *normaliser) choicesOf(raw []byte) []byte {
 	})
 }
 
-// each changes the elements of an array. It is raw itself where none changes.
+// each applies f to the elements of an array. It returns raw itself if none changes.
 func each(raw []byte, f func([]byte) []byte) []byte {
 	out, changed := []byte{'['}, false
 	for element := range jsonraw.Elements(raw) {
@@ -234,19 +234,19 @@ func (m *normaliser) choice(raw []byte, i int) []byte {
 	return e.apply(raw)
 }
 
-// What is remembered of one stream, whatever a provider sends.
+// Limits on what is remembered of one stream, whatever a provider sends.
 const (
 	maxChoices = 256
-	maxCalls   = 1024 // of one choice; what comes beyond is part of the last
+	maxCalls   = 1024 // per choice; anything beyond that is treated as part of the last call
 )
 
-// state is what is known of a choice.
+// state returns what is known of a choice.
 func (m *normaliser) state(index string) *choice {
 	if m.choices == nil {
 		m.choices = make(map[string]*choice)
 	}
 	if m.choices[index] == nil && len(m.choices) >= maxChoices {
-		index = "" // they share one
+		index = "" // the choices over the limit share one
 	}
 	if m.choices[index] == nil {
 		m.choices[index] = new(choice)
@@ -254,8 +254,8 @@ func (m *normaliser) state(index string) *choice {
 	return m.choices[index]
 }
 
-// ending is a chunk that ends the choices of a stream that nothing has ended;
-// nil if there are none.
+// ending returns a chunk that finishes the choices of a stream that nothing has finished; nil
+// if there are none.
 func (m *normaliser) ending() []byte {
 	var list [][]byte
 	for _, index := range slices.Sorted(maps.Keys(m.choices)) {
@@ -277,7 +277,7 @@ func (m *normaliser) ending() []byte {
 	return jsonraw.Edit(m.head, []jsonraw.Member{{Name: "choices", Value: choices}}, "usage", "x_groq")
 }
 
-// finish is the reason by its name in the format. A stream gives it once.
+// finish returns the finish reason by its name in the format. A stream sends it once.
 func (m *normaliser) finish(raw, said []byte, c *choice) []byte {
 	reason := jsonraw.Text(raw)
 	if m.stream && (reason == "" || c.finished) {
@@ -297,14 +297,14 @@ func (m *normaliser) finish(raw, said []byte, c *choice) []byte {
 	return jsonraw.Quote(to)
 }
 
-// forced reports that the client has named the one function to be called. Then
-// "stop" is the reason that the format has, too.
+// forced reports whether the client has named the one function to be called. In that case the
+// format itself has "stop" as the reason.
 func (m *normaliser) forced() bool {
 	choice := m.x.Request.Get("tool_choice")
 	return len(choice) > 0 && choice[0] == '{'
 }
 
-// usageOf has the three counts, by the meaning that they have in the format.
+// usageOf sets the three counts according to their meaning in the format.
 func (m *normaliser) usageOf(o object, e *edits) {
 	raw, u := o["usage"], m.usage
 	if u == nil {
@@ -343,9 +343,9 @@ func usage(raw []byte, u *chat.Usage) []byte {
 	return e.apply(raw)
 }
 
-// ownCounts reports a prompt that is told as the provider counts it, although
-// more is charged: where audio is counted beside it, or more of it was cached
-// than there is, by its own details. They say the rest.
+// ownCounts reports whether the prompt count is the provider's own, although more is charged,
+// because audio or cached tokens are, by the details, additional to it. The details then say
+// the rest.
 func ownCounts(o object, u *chat.Usage) (prompt int64, ok bool) {
 	prompt, completion, total := count(o["prompt_tokens"]), count(o["completion_tokens"]), count(o["total_tokens"])
 	cached, audio := count(jsonraw.Lookup(o["prompt_tokens_details"], "cached_tokens")),
@@ -360,7 +360,7 @@ func ownCounts(o object, u *chat.Usage) (prompt int64, ok bool) {
 	}
 }
 
-// count is a number of tokens, -1 for anything else.
+// count returns a number of tokens, or -1 for anything else.
 func count(raw []byte) int64 {
 	n, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil || n < 0 {
@@ -369,7 +369,7 @@ func count(raw []byte) int64 {
 	return n
 }
 
-// details says a count where the format has it, and leaves nulls out.
+// details makes sure that a count is where the format has it, and removes nulls.
 func details(o object, e *edits, name, member string, least int64) {
 	raw, ok := o[name]
 	if !ok && least == 0 {

@@ -22,7 +22,7 @@ func (m *normaliser) calls(o object, e *edits, c *choice) {
 	}
 }
 
-// call normalises a whole tool call.
+// call normalises a complete tool call.
 func (m *normaliser) call(raw []byte, seen map[string]bool) []byte {
 	o, e := read(raw), &edits{}
 	id := jsonraw.Text(o["id"])
@@ -41,7 +41,7 @@ func (m *normaliser) call(raw []byte, seen map[string]bool) []byte {
 	return e.apply(raw)
 }
 
-// kindOf says whether a call, or a piece of one, is of a function or of a custom tool.
+// kindOf returns whether a call, or a piece of one, is for a function or a custom tool.
 func kindOf(o object) string {
 	if jsonraw.Text(o["type"]) == "custom" || len(o["function"]) == 0 && o["custom"] != nil {
 		return "custom"
@@ -49,7 +49,7 @@ func kindOf(o object) string {
 	return "function"
 }
 
-// whole is a function or a custom tool with all that it must have.
+// whole returns a function or a custom tool's call with all the members that it must have.
 func (m *normaliser) whole(body []byte, kind string) []byte {
 	o, e := read(body), &edits{}
 	for _, name := range wordsOf(kind) {
@@ -58,7 +58,8 @@ func (m *normaliser) whole(body []byte, kind string) []byte {
 	return e.apply(body)
 }
 
-// wordsOf are the members of a function, or of a custom tool, that hold its call.
+// wordsOf returns the members of a function call, or of a custom tool's call, that hold its
+// text.
 func wordsOf(kind string) [2]string {
 	if kind == "custom" {
 		return [2]string{"name", "input"}
@@ -66,7 +67,7 @@ func wordsOf(kind string) [2]string {
 	return [2]string{"name", "arguments"}
 }
 
-// callWords are the name and the arguments of a call as far as they are there.
+// callWords normalises the name and the arguments of a call, as far as they are present.
 func (m *normaliser) callWords(body []byte, kind string) []byte {
 	o, e := read(body), &edits{}
 	for _, name := range wordsOf(kind) {
@@ -81,7 +82,7 @@ func (m *normaliser) callWords(body []byte, kind string) []byte {
 	return e.apply(body)
 }
 
-// word is a text. Some send arguments as the JSON that they are.
+// word returns a JSON string. Some providers send arguments as JSON that is not in a string.
 func word(raw []byte) []byte {
 	switch {
 	case jsonraw.IsNull(raw):
@@ -92,14 +93,14 @@ func word(raw []byte) []byte {
 	return jsonraw.Quote(string(raw))
 }
 
-// callID names a call that has no name. It is the same for the same answer, and
-// another in the next turn.
+// callID makes an id for a call that has none. It is always the same for the same response,
+// and different in the next turn.
 func (m *normaliser) callID(i int) string {
 	return "call_" + digest([]byte(m.id), []byte{'/'}, strconv.AppendInt(nil, int64(i), 10))
 }
 
-// piece normalises a piece of a tool call: it belongs to the call that its index
-// says, unless that is missing or stands for another call by now.
+// piece normalises a piece of a tool call. It belongs to the call at its index, unless the
+// index is missing or by now stands for another call.
 func (m *normaliser) piece(raw []byte, c *choice) []byte {
 	o, e := read(raw), &edits{}
 	kind := kindOf(o)
@@ -128,7 +129,7 @@ func (m *normaliser) piece(raw []byte, c *choice) []byte {
 	return e.apply(raw)
 }
 
-// pieceBody says the name of a function, or of a custom tool, once.
+// pieceBody sends the name of a function or a custom tool only once.
 func (m *normaliser) pieceBody(raw []byte, k *call) []byte {
 	name := jsonraw.Text(jsonraw.Lookup(raw, "name"))
 	body := m.callWords(raw, k.kind)
@@ -139,7 +140,7 @@ func (m *normaliser) pieceBody(raw []byte, k *call) []byte {
 	return body
 }
 
-// belongs is the call that a piece belongs to, and whether it begins it.
+// belongs returns the call that a piece belongs to, and whether the piece begins it.
 func (m *normaliser) belongs(o object, kind string, c *choice) (at int, begins bool) {
 	if len(c.calls) >= maxCalls {
 		return len(c.calls) - 1, false
@@ -155,7 +156,7 @@ func (m *normaliser) belongs(o object, kind string, c *choice) (at int, begins b
 			return i, false
 		}
 	}
-	// Another id with a name at an index that is taken is another call.
+	// A different id with a name, at an index already in use, begins another call.
 	if known && (id == "" || name == "") {
 		return at, false
 	}

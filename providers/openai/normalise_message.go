@@ -6,7 +6,7 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// message normalises a message, or the delta of a stream.
+// message normalises a message, or the delta in a stream.
 func (m *normaliser) message(raw []byte, c *choice) []byte {
 	o, e := read(raw), &edits{}
 	m.role(o, e, c)
@@ -24,7 +24,7 @@ func (m *normaliser) message(raw []byte, c *choice) []byte {
 	return e.apply(raw)
 }
 
-// role is in every message, and in the first delta of a stream.
+// role makes sure that the role is in every message, and in the first delta of a stream.
 func (m *normaliser) role(o object, e *edits, c *choice) {
 	raw, ok := o["role"]
 	assistant := []byte(`"assistant"`)
@@ -41,8 +41,8 @@ func (m *normaliser) role(o object, e *edits, c *choice) {
 	c.role = true
 }
 
-// content is what is said as a text or null, and the reasoning that stands in a
-// list of parts beside it. An object is what was asked for as JSON.
+// content returns the content as a text or null, and the reasoning found in a list of parts.
+// An object is the JSON that the client asked for.
 func content(raw []byte) (text, reasoning []byte) {
 	if len(raw) == 0 || raw[0] != '[' && raw[0] != '{' {
 		if len(raw) == 0 || raw[0] != '"' {
@@ -77,7 +77,7 @@ func content(raw []byte) (text, reasoning []byte) {
 	return jsonraw.Quote(string(said)), reasoning
 }
 
-// textsOf is a text, or those of a list of parts.
+// textsOf returns a text, or the texts in a list of parts.
 func textsOf(raw []byte) []byte {
 	var text []byte
 	if raw[0] == '"' {
@@ -89,8 +89,8 @@ func textsOf(raw []byte) []byte {
 	return text
 }
 
-// reasoning puts what a model has thought where most clients look for it. Where
-// else it stands, it stays.
+// reasoning puts the model's reasoning where most clients look for it, and also leaves it
+// where it was.
 func (m *normaliser) reasoning(o object, e *edits, inContent []byte) {
 	if len(o["reasoning_content"]) > len(`""`) && o["reasoning_content"][0] == '"' {
 		return
@@ -103,7 +103,7 @@ func (m *normaliser) reasoning(o object, e *edits, inContent []byte) {
 	}
 }
 
-// function is a call in the way that came before tool calls.
+// function normalises a call in the form that preceded tool calls.
 func (m *normaliser) function(o object, e *edits) {
 	raw, ok := o["function_call"]
 	if !ok {
@@ -117,7 +117,7 @@ func (m *normaliser) function(o object, e *edits) {
 	e.change("function_call", raw, m.callWords(raw, "function"))
 }
 
-// extras are members that the schema knows and that may not be empty.
+// extras normalises members that the schema knows and that must not be empty.
 func (m *normaliser) extras(o object, e *edits) {
 	if raw, ok := o["audio"]; ok && !jsonraw.IsNull(raw) && len(jsonraw.Text(jsonraw.Lookup(raw, "id"))) == 0 && !m.stream {
 		e.leave("audio")
@@ -142,7 +142,7 @@ func (m *normaliser) extras(o object, e *edits) {
 		return citation(a)
 	})
 	e.change("annotations", raw, kept)
-	if others != nil { // of kinds that the schema does not know
+	if others != nil { // of kinds that the schema does not have
 		e.put("other_annotations", slices.Concat([]byte("["), joined(others), []byte("]")))
 	}
 }
@@ -157,7 +157,7 @@ func joined(list [][]byte) (out []byte) {
 	return out
 }
 
-// citation is a citation with all that one must have.
+// citation returns a citation with all the members that it must have.
 func citation(raw []byte) []byte {
 	inner := jsonraw.Lookup(raw, "url_citation")
 	o, e := read(inner), &edits{}
@@ -175,7 +175,7 @@ func citation(raw []byte) []byte {
 	return jsonraw.Edit(raw, []jsonraw.Member{{Name: "url_citation", Value: e.apply(inner)}})
 }
 
-// logprobs are null, or an object with both of its lists.
+// logprobs returns null, or an object with both of its lists.
 func (m *normaliser) logprobs(raw []byte) []byte {
 	if len(raw) == 0 || raw[0] != '{' {
 		return null
@@ -192,7 +192,7 @@ func (m *normaliser) logprobs(raw []byte) []byte {
 	return e.apply(raw)
 }
 
-// token is one token with its probability and those of others.
+// token returns a token with its probability and those of the alternatives.
 func token(raw []byte) []byte {
 	raw = tokenAlone(raw)
 	top := jsonraw.Lookup(raw, "top_logprobs")
@@ -215,7 +215,7 @@ func tokenAlone(raw []byte) []byte {
 		e.put("token", jsonraw.Quote(""))
 	}
 	if lp := o["logprob"]; len(lp) == 0 || lp[0] != '-' && (lp[0] < '0' || lp[0] > '9') {
-		e.put("logprob", []byte("-9999.0")) // the format's own word for very unlikely
+		e.put("logprob", []byte("-9999.0")) // the format's own value for very unlikely
 	}
 	return e.apply(raw)
 }

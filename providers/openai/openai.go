@@ -1,7 +1,7 @@
-// Package openai is the adapter of the OpenAI wire format, for OpenAI and for
-// everybody who speaks it, with their declared differences and, of those who
-// differ more, in their dialects. It owns what is changed in a request and what
-// is read of an answer; how either travels is the client's.
+// Package openai is the adapter for the OpenAI wire format: for OpenAI and everybody else who
+// speaks it, with their declared differences, and with dialects for those who differ more. It
+// decides what is changed in a request and what is read from a response; sending them is the
+// client's task.
 package openai
 
 import (
@@ -11,16 +11,17 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// dialect is what somebody who speaks the format does in another way than a quirk
-// could declare. The zero value is the format itself.
+// dialect is how a provider of the format differs in ways that a quirk could not declare. The
+// zero value is the format itself.
 type dialect struct {
-	// path is where an operation is called; nil is below the base URL.
+	// path returns the path of an operation; nil means below the base URL.
 	path func(t providers.Target, operation string) string
-	// rewrite changes a chat completion before all else, and names what is lost.
+	// rewrite changes a chat completion before anything else, and returns the names of what
+	// is lost.
 	rewrite func(r *chat.Request) (*chat.Request, []string, error)
 }
 
-// New is the adapter of the format.
+// New returns the adapter for the format.
 func New() providers.Adapter {
 	return providers.Adapter{Chat: completions{}, Embed: embeddings{}, Quirks: providers.Quirks{Members: members()}}
 }
@@ -30,8 +31,8 @@ const (
 	embeddingsPath  = "/embeddings"
 )
 
-// at is where an operation is called for t. Where another path is declared for
-// completions, embeddings are beside it.
+// at returns the path of an operation for t. If another path is declared for completions,
+// embeddings are next to it.
 func (d dialect) at(t providers.Target, operation string) string {
 	if d.path != nil {
 		return d.path(t, operation)

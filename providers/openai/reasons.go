@@ -2,7 +2,7 @@ package openai
 
 import "strings"
 
-// reasons are the words of others for the reasons of the format.
+// reasons maps other providers' finish reasons to those of the format.
 var reasons = map[string]string{
 	"eos": "stop", "eos_token": "stop", "end_turn": "stop", "stop_sequence": "stop", "end": "stop", "complete": "stop",
 	"completed": "stop", "finished": "stop",
@@ -15,8 +15,8 @@ var reasons = map[string]string{
 	"image_safety": "content_filter", "moderation": "content_filter", "guardrail_intervened": "content_filter",
 }
 
-// finishReason is a reason by its name in the format. An answer that has ended
-// for a reason nobody knows has ended.
+// finishReason returns a reason by its name in the format. An unknown reason is taken as a
+// normal end.
 func finishReason(said string) string {
 	switch said {
 	case "stop", "length", "tool_calls", "content_filter", "function_call":
@@ -28,7 +28,7 @@ func finishReason(said string) string {
 	return "stop"
 }
 
-// failed reports a reason that says that there is no answer.
+// failed reports whether a reason means that there is no answer.
 func failed(reason string) bool {
 	switch strings.ToLower(reason) {
 	case "error", "network_error", "server_error", "malformed_function_call", "malformed_tool_use", "malformed_model_output",

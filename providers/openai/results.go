@@ -4,8 +4,8 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// results moves pictures and files out of the results of tools, which are text in this
-// format: a message of the user behind them shows them.
+// results moves pictures and files out of tool results, which are text in this format, into a
+// user message that follows the results.
 func (e *edit) results() {
 	if !e.r.MayHoldMedia() {
 		return
@@ -36,8 +36,8 @@ func (e *edit) results() {
 	}
 }
 
-// withoutMedia parts a result of a tool from what of it is no text, which follows a line
-// that says whose result it is.
+// withoutMedia splits a tool result into its text and everything else. The media follow a
+// line that says which result they belong to.
 func withoutMedia(message []byte) (rest []byte, media [][]byte) {
 	var texts [][]byte
 	for part := range jsonraw.Elements(jsonraw.Lookup(message, "content")) {

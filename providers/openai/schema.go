@@ -10,7 +10,7 @@ import (
 	"tallyroute/providers/schema"
 )
 
-// azureStrict is what Azure takes of strict schemas: less than OpenAI. Source:
+// azureStrict returns what Azure accepts in strict schemas: less than OpenAI. Source:
 // https://learn.microsoft.com/azure/ai-foundry/openai/how-to/structured-outputs.
 func azureStrict() *schema.Subset {
 	return &schema.Subset{
@@ -22,13 +22,14 @@ func azureStrict() *schema.Subset {
 	}
 }
 
-// mistralStrict is what Mistral takes of strict schemas.
+// mistralStrict returns what Mistral accepts in strict schemas.
 func mistralStrict() *schema.Subset { return &schema.Subset{Closed: true} }
 
-// azureRequest is the request with its strict schemas as Azure takes them.
+// azureRequest returns the request with its strict schemas reduced to what Azure accepts.
 func azureRequest(r *chat.Request) (*chat.Request, []string, error) { return reduced(r, azureStrict()) }
 
-// reduced is a request with its strict schemas as s has them, and what is lost by it.
+// reduced returns a request with its strict schemas reduced to s, and the names of what is
+// lost.
 func reduced(r *chat.Request, s *schema.Subset) (*chat.Request, []string, error) {
 	var sets []jsonraw.Member
 	var lost []string

@@ -13,13 +13,13 @@ import (
 	"tallyroute/providers/sse"
 )
 
-// Stream reads a streamed answer.
+// Stream reads a streamed response.
 func (completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	n := choices(x)
 	return &stream{events: sse.NewReader(body), body: body, open: n, single: n == 1, normaliser: normaliser{x: x, stream: true}}
 }
 
-// choices is how many were asked for of the provider.
+// choices returns the number of choices that the provider was asked for.
 func choices(x providers.Exchange) int64 {
 	if !x.Target.Sends("n") {
 		return 1
@@ -31,28 +31,28 @@ func choices(x providers.Exchange) int64 {
 	return n
 }
 
-// stream ends properly with [DONE], or without it when every choice has a finish
-// reason. Behind [DONE], and behind the usage that follows the last finish reason,
-// nothing is waited for; but a usage that has come with it counts, too.
+// stream ends properly with [DONE], or without it once every choice has a finish reason.
+// After [DONE], or after the usage that follows the last finish reason, nothing more is
+// waited for; but a usage that has already arrived still counts.
 type stream struct {
 	events   *sse.Reader
 	body     io.Closer
 	open     int64    // choices without a finish reason
-	finished []string // indexes of the others, where there are several
-	usage    bool     // the chunk that has nothing but usage came
+	finished []string // indexes of the finished choices, if there are several
+	usage    bool     // the chunk that contains only usage has arrived
 	said     bool     // there was something that counts
-	single   bool     // one choice was asked for
-	closed   bool     // [DONE] came
+	single   bool     // one choice was requested
+	closed   bool     // [DONE] has arrived
 	end      error
 
-	ahead      []byte // what came before the answer had an id
+	ahead      []byte // what arrived before the response had an id
 	normaliser normaliser
 	told       chat.Told
 }
 
 var _ chat.Stream = (*stream)(nil)
 
-// Next is the next chunk.
+// Next returns the next chunk.
 func (s *stream) Next() (chat.Chunk, error) {
 	for s.end == nil {
 		next := s.next
@@ -71,11 +71,11 @@ func (s *stream) Next() (chat.Chunk, error) {
 	return chat.Chunk{}, s.end
 }
 
-// Told is what was told of the usage so far.
+// Told returns the usage reported so far.
 func (s *stream) Told() chat.Told { return s.told }
 
-// behind is a usage that came together with the end of the stream, and tells more than
-// what was told before.
+// behind returns a usage that arrived together with the end of the stream and exceeds what
+// was reported before.
 func (s *stream) behind() (chat.Chunk, error) {
 	for s.events.Waiting() {
 		ev, err := s.events.Next()
@@ -91,7 +91,7 @@ func (s *stream) behind() (chat.Chunk, error) {
 	return chat.Chunk{}, io.EOF
 }
 
-// next reads one event. A chunk without data is one to pass over.
+// next reads one event. The caller skips a chunk without data.
 func (s *stream) next() (chat.Chunk, error) {
 	ev, err := s.events.Next()
 	switch {
@@ -113,7 +113,7 @@ func (s *stream) next() (chat.Chunk, error) {
 	}
 	c, err := chat.ParseChunk(data)
 	if err == nil && c.Finish != "" && c.Usage == nil {
-		c, err = chat.ParseChunk(data, "x_groq", "usage") // where Groq puts it unless asked
+		c, err = chat.ParseChunk(data, "x_groq", "usage") // where Groq puts usage unless asked for it
 		c.Odd = c.Odd || c.Usage != nil
 	}
 	if err != nil {
@@ -140,7 +140,7 @@ func (s *stream) next() (chat.Chunk, error) {
 	return c, nil
 }
 
-// hear notes the usage that a failure tells.
+// hear notes the usage that a failure reports.
 func (s *stream) hear(data []byte) {
 	if u := chat.UsageOf(data); u != nil {
 		s.told.Mark()
@@ -148,8 +148,8 @@ func (s *stream) hear(data []byte) {
 	}
 }
 
-// inOrder reports a chunk that may pass as it is: it is as the format has it, and
-// says nothing that does not fit to what came before.
+// inOrder reports whether a chunk can be passed on unchanged: it conforms to the format and
+// is consistent with the chunks before it.
 func (s *stream) inOrder(c chat.Chunk) bool {
 	switch m := &s.normaliser; {
 	case c.Odd || !s.single:
@@ -164,8 +164,8 @@ func (s *stream) inOrder(c chat.Chunk) bool {
 	return s.open > 0 || c.UsageOnly
 }
 
-// merged is the first chunk that names the answer, with what was said ahead of
-// it: Azure begins with what its filter thinks of the prompt.
+// merged returns the first chunk that has the response's id, together with what was sent
+// before it: Azure starts with its filter's results for the prompt.
 func (s *stream) merged(data []byte) []byte {
 	if s.ahead == nil || s.normaliser.head != nil {
 		return data
@@ -179,8 +179,8 @@ func (s *stream) merged(data []byte) []byte {
 	return jsonraw.Edit(data, more)
 }
 
-// done is the end that a stream has by its own word. Where it lacks a reason,
-// that is made up first.
+// done handles the end that the stream itself announces. If finish reasons are missing, it
+// first supplies them.
 func (s *stream) done() (chat.Chunk, error) {
 	var data []byte
 	if s.said {
@@ -206,7 +206,7 @@ func oneLine(data []byte) []byte {
 	return bytes.ReplaceAll(data, []byte("\n"), []byte(" "))
 }
 
-// foreign reports an event that the format does not know, such as a ping.
+// foreign reports whether an event is one that the format does not have, such as a ping.
 func foreign(name, data []byte) bool {
 	if len(name) == 0 || string(name) == "message" {
 		return false
@@ -220,7 +220,7 @@ func foreign(name, data []byte) bool {
 	return true
 }
 
-// watch notes which choices are finished.
+// watch records which choices are finished.
 func (s *stream) watch(c chat.Chunk) {
 	s.usage = s.usage || c.UsageOnly
 	if c.Finish == "" {

@@ -1,3 +1,3 @@
-// Package sse reads and writes text/event-stream by the rules of the WHATWG, in
-// bounded memory. It knows nothing of what the events say.
+// Package sse reads and writes text/event-stream according to the WHATWG standard, in bounded
+// memory. It knows nothing about the content of the events.
 package sse

@@ -7,29 +7,29 @@ import (
 	"io"
 )
 
-// Limits of what a Reader accepts, in bytes.
+// Limits on what a Reader accepts, in bytes.
 const (
-	MaxEvent = 32 << 20 // all data lines of one event: as much as a whole answer may have
+	MaxEvent = 32 << 20 // all data lines of one event: as much as a complete response may have
 	MaxLine  = MaxEvent
 )
 
 const (
 	firstBuffer = 4 << 10
-	// window bounds how far the search for a line feed looks beyond a carriage
-	// return that ends the line earlier.
+	// window limits how far the search for a line feed looks past a carriage return that ends
+	// the line earlier.
 	window = 512
-	// idle is how many reads in a row may bring nothing.
+	// idle is how many consecutive reads may return nothing.
 	idle = 100
 )
 
 // Event is one event. Its bytes are valid until the next call of Next.
 type Event struct {
-	Name []byte // "event", nil where the stream does not say
+	Name []byte // "event", nil if not given
 	Data []byte // the "data" lines, joined by line feeds
-	ID   []byte // "id" of this very event, nil where it has none
+	ID   []byte // "id" of this event only, nil if not given
 }
 
-// TooLargeError is a line or an event beyond the limits. The stream cannot be
+// TooLargeError is the error for a line or an event over the limits. The stream cannot be
 // read any further.
 type TooLargeError struct {
 	What  string // "line" or "event"
@@ -41,28 +41,28 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("sse: %s is larger than %d bytes", e.What, e.Limit)
 }
 
-// Reader reads events. It holds one line and one event at most.
+// Reader reads events. It holds at most one line and one event in memory.
 type Reader struct {
 	r     io.Reader
 	buf   []byte
-	pos   int // buf[pos:end] is read and not yet used
-	seen  int // buf[pos:seen] holds no end of a line
+	pos   int // buf[pos:end] has been read but not yet used
+	seen  int // buf[pos:seen] contains no line ending
 	end   int
-	err   error // of r, or a limit; what was read before it still counts
-	begun bool  // the byte order mark, if any, is behind us
+	err   error // from r, or a limit; what was read before it still counts
+	begun bool  // the byte order mark, if any, has been passed
 	cr    bool  // the last line ended with CR: an LF that follows belongs to it
 
 	data, name, id []byte
 	hasData        bool
 }
 
-// NewReader reads events from r.
+// NewReader returns a Reader of events from r.
 func NewReader(r io.Reader) *Reader { return &Reader{r: r, buf: make([]byte, firstBuffer)} }
 
-// Next is the next event that has data. It is io.EOF at a clean end, a
-// *TooLargeError beyond the limits, and otherwise the error of the reader below,
-// which drops an event that was under way. At a clean end an event that lacks
-// only its blank line is delivered first, because many providers leave it out.
+// Next returns the next event that has data. The error is io.EOF at a clean end, a
+// *TooLargeError over the limits, and otherwise the error of the underlying reader, in which
+// case an incomplete event is dropped. At a clean end, an event that lacks only its blank
+// line is delivered first, because many providers leave that out.
 func (r *Reader) Next() (Event, error) {
 	r.data, r.name, r.id, r.hasData = r.data[:0], r.name[:0], r.id[:0], false
 	for {
@@ -84,7 +84,8 @@ func (r *Reader) Next() (Event, error) {
 	}
 }
 
-// Waiting reports an event that has come as a whole, so that Next need not wait for it.
+// Waiting reports whether a complete event has already arrived, so that Next need not wait
+// for it.
 func (r *Reader) Waiting() bool {
 	hasData := false
 	for line := range bytes.Lines(r.buf[r.pos:r.end]) {
@@ -107,8 +108,7 @@ func some(b []byte) []byte {
 	return b
 }
 
-// field takes in a line that is not blank. Comments, retry and what is unknown
-// leave nothing behind.
+// field processes a line that is not blank. Comments, retry and unknown fields are ignored.
 func (r *Reader) field(line []byte) {
 	name, value, _ := bytes.Cut(line, []byte(":"))
 	value = bytes.TrimPrefix(value, []byte(" "))
@@ -136,8 +136,8 @@ func (r *Reader) field(line []byte) {
 	}
 }
 
-// line is the next line without its end. What comes last without one is a line
-// if the stream ended well.
+// line returns the next line without its line ending. A last line without one counts if the
+// stream ended cleanly.
 func (r *Reader) line() ([]byte, error) {
 	for r.err == nil || r.pos < r.end {
 		if r.cr && r.pos < r.end {
@@ -159,13 +159,13 @@ func (r *Reader) line() ([]byte, error) {
 		case errors.Is(r.err, io.EOF) && r.pos < r.end:
 			return r.take(end, end), nil
 		default:
-			r.pos = r.end // a line that was cut
+			r.pos = r.end // a truncated line
 		}
 	}
 	return nil, r.err
 }
 
-// take is the line up to end; the next one starts at next.
+// take returns the line up to end; the next one starts at next.
 func (r *Reader) take(end, next int) []byte {
 	line := r.buf[r.pos:end]
 	r.pos, r.seen = next, next
@@ -176,7 +176,7 @@ func (r *Reader) take(end, next int) []byte {
 	return line
 }
 
-// fill reads more, behind what is not used yet.
+// fill reads more data after what is not used yet.
 func (r *Reader) fill() {
 	copy(r.buf, r.buf[r.pos:r.end])
 	r.seen, r.end, r.pos = r.seen-r.pos, r.end-r.pos, 0
@@ -184,7 +184,7 @@ func (r *Reader) fill() {
 		more := min(r.end, MaxLine+firstBuffer-r.end)
 		if r.end >= usual {
 			if r.err = r.ask(more); r.err != nil {
-				r.pos, r.seen, r.end = 0, 0, 0 // a line that was cut
+				r.pos, r.seen, r.end = 0, 0, 0 // a truncated line
 				return
 			}
 		}
@@ -201,10 +201,10 @@ func (r *Reader) fill() {
 	r.err = io.ErrNoProgress
 }
 
-// Room is a reader that is asked before a Reader keeps more than usual of what it read.
+// Room is implemented by readers that are asked before a Reader buffers more than usual.
 type Room interface{ Grow(n int64) error }
 
-// usual is what any Reader may keep.
+// usual is the number of bytes that any Reader may buffer.
 const usual = 64 << 10
 
 // ask asks for n more bytes.
@@ -215,13 +215,13 @@ func (r *Reader) ask(n int) error {
 	return nil
 }
 
-// fail ends the stream for good.
+// fail ends the stream permanently.
 func (r *Reader) fail(what string, limit int) {
 	r.err = &TooLargeError{what, limit}
 	r.pos, r.seen, r.end, r.hasData = 0, 0, 0, false
 }
 
-// lineEnd is the position of the first CR or LF, len(b) if there is none.
+// lineEnd returns the position of the first CR or LF, or len(b) if there is none.
 func lineEnd(b []byte) int {
 	for start := 0; start < len(b); start += window {
 		w := b[start:min(start+window, len(b))]

@@ -5,19 +5,20 @@ import (
 	"io"
 )
 
-// Writer writes events, each with one Write, and flushes nothing itself.
+// Writer writes events, each with one Write. It does not flush.
 type Writer struct {
 	w   io.Writer
 	buf []byte
 }
 
-// NewWriter writes events to w.
+// NewWriter returns a Writer that writes to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
-// Data writes an event that has only data. Line ends in it become further data lines.
+// Data writes an event that has only data. Each further line of data becomes a data line of
+// its own.
 func (w *Writer) Data(data []byte) error { return w.Event(Event{Data: data}) }
 
-// Event writes an event, with a name and an id where they are not empty.
+// Event writes an event, with its name and id if they are not empty.
 func (w *Writer) Event(e Event) error {
 	w.buf = w.buf[:0]
 	if len(e.Name) > 0 {
@@ -30,14 +31,14 @@ func (w *Writer) Event(e Event) error {
 	return w.write()
 }
 
-// Comment writes a comment, which keeps a connection alive and says nothing.
+// Comment writes a comment, which keeps a connection alive without saying anything.
 func (w *Writer) Comment(text string) error {
 	w.buf = w.buf[:0]
 	w.lines(": ", []byte(text))
 	return w.write()
 }
 
-// lines adds each line of text behind prefix.
+// lines adds each line of text, preceded by prefix.
 func (w *Writer) lines(prefix string, text []byte) {
 	for {
 		end := lineEnd(text)
