@@ -273,14 +273,15 @@ func (s *Store) UnjudgedChanges(ctx context.Context, most int) ([]billing.Change
 func (s *Store) Standings(ctx context.Context, q billing.StandingQuery) ([]billing.BudgetStanding, error) {
 	list, err := all(ctx, s, func(row pgx.CollectableRow) (b billing.BudgetStanding, err error) {
 		var start, end pgtype.Timestamptz
+		var parent pgtype.Text
 		var told string
 		err = row.Scan(&b.Budget.ID, &b.Budget.Scope, &b.Budget.ScopeID, &b.Budget.Period, &b.Budget.Zone, &b.Budget.Tokens,
 			&b.Budget.Money,
-			&b.Budget.Requests, &b.Budget.Starts, &b.Budget.Action, &told, &start, &end, &b.UsedTokens, &b.UsedMoney, &b.HeldTokens,
-			&b.HeldMoney, &b.Forgiven.Tokens, &b.Forgiven.Money,
+			&b.Budget.Requests, &b.Budget.Starts, &b.Budget.Action, &told, &b.Budget.Part, &b.Budget.Named, &parent,
+			&start, &end, &b.UsedTokens, &b.UsedMoney, &b.HeldTokens, &b.HeldMoney, &b.Forgiven.Tokens, &b.Forgiven.Money,
 			&b.UsedRequests, &b.Forgiven.Requests, &b.Name,
 			&b.TeamID, &b.Team, &b.Owner)
-		b.Window, b.Budget.Thresholds = window(start, end), thresholds(told)
+		b.Window, b.Budget.Thresholds, b.Budget.Parent = window(start, end), thresholds(told), parent.String
 		return b, err
 	}, standingsSQL, q.At, q.BudgetID, q.Most)
 	return billing.InWindow(list, q.At), err
