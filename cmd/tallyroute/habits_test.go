@@ -34,12 +34,31 @@ const (
 	maxParameters    = 5
 	maxResults       = 3
 	maxMethods       = 9
+	maxFiles         = 15
 )
 
 func TestFileLength(t *testing.T) {
 	for _, s := range sources(t) {
 		if n := bytes.Count(s.text, []byte("\n")); n > maxFileLines && !s.test {
 			t.Errorf("%s has %d lines; want at most %d", s.path, n, maxFileLines)
+		}
+	}
+}
+
+// largePackages have one subject that is itself that large: the vocabulary of the ledger, its
+// two stores, the specification of those, and what operators can do.
+var largePackages = []string{"billing", "billing/billingtest", "billing/manage", "billing/postgres", "billing/sqlite"}
+
+func TestFilesOfAPackageAreFew(t *testing.T) {
+	files := make(map[string]int)
+	for _, s := range sources(t) {
+		if !s.test {
+			files[s.pkg]++
+		}
+	}
+	for pkg, n := range files {
+		if n > maxFiles && !slices.Contains(largePackages, pkg) {
+			t.Errorf("%s has %d files; want at most %d: it has probably two subjects", pkg, n, maxFiles)
 		}
 	}
 }
