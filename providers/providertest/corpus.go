@@ -60,9 +60,9 @@ type recordedUsage struct {
 	AcceptCompletion                      []int64 `json:"accept_completion"`
 }
 
-// Corpus has an adapter read what real providers have answered, compares what comes of
-// it with what must, and tries every mutation of it. It skips where the recordings are not
-// here. pick says which of them the adapter is for.
+// Corpus makes an adapter read what real providers have sent, compares the results with the
+// expected ones, and tries every mutation. It is skipped if the recordings are not available.
+// pick selects the recordings that are for the adapter.
 func Corpus(t *testing.T, a providers.Adapter, pick func(c *Recorded) bool) {
 	var v *validator
 	recorded(t, pick, func(c *Recorded, body []byte) {
@@ -77,12 +77,12 @@ func Corpus(t *testing.T, a providers.Adapter, pick func(c *Recorded) bool) {
 	})
 }
 
-// Mutations tries every mutation of what real providers have answered.
+// Mutations tries every mutation of what real providers have sent.
 func Mutations(t *testing.T, a providers.Adapter, pick func(c *Recorded) bool) {
 	recorded(t, pick, func(c *Recorded, body []byte) { c.mutated(t, a, body) })
 }
 
-// recorded calls f for each recorded answer to a chat that pick wants, with its body.
+// recorded calls f with each recorded chat response that pick selects, and its body.
 func recorded(t *testing.T, pick func(c *Recorded) bool, f func(c *Recorded, body []byte)) {
 	t.Helper()
 	files, all := recordings(t, "*", "*.json"), 0
@@ -108,8 +108,8 @@ func recorded(t *testing.T, pick func(c *Recorded) bool, f func(c *Recorded, bod
 	t.Logf("%d exchanges", all)
 }
 
-// recordings are the files of the environment's recorded exchanges that match a
-// pattern: a folder for each API, a file for each exchange.
+// recordings returns the files of the recorded exchanges that match a pattern. There is a
+// folder for each API and a file for each exchange.
 func recordings(t *testing.T, pattern ...string) []string {
 	t.Helper()
 	dir := os.Getenv("TALLYROUTE_CORPUS")
@@ -123,10 +123,10 @@ func recordings(t *testing.T, pattern ...string) []string {
 	return files
 }
 
-// specFolder is where published schemas are, "" if there are none.
+// specFolder returns the folder of published schemas, or "" if there is none.
 func specFolder() string { return os.Getenv("TALLYROUTE_SPEC") }
 
-// body is what the provider sent.
+// body returns what the provider sent.
 func (c *Recorded) body() ([]byte, error) {
 	if c.Response.BodyEncoding == "base64" {
 		return base64.StdEncoding.DecodeString(c.Response.Body)
@@ -134,14 +134,14 @@ func (c *Recorded) body() ([]byte, error) {
 	return []byte(c.Response.Body), nil
 }
 
-// exchange is one whose answer was recorded.
+// exchange returns an exchange that could have had the recorded response.
 func (c *Recorded) exchange() (providers.Exchange, error) {
 	stream := slices.Contains(c.Features, "stream")
 	r, err := chat.ParseRequest(fmt.Appendf(nil, `{"model":%q,"stream":%t,"messages":[{"role":"user","content":"hi"}]}`, c.ID, stream))
 	return providers.Exchange{Request: r, Target: providers.Target{Provider: c.Provider, Upstream: c.ID}}, err
 }
 
-// mutated: see Subject.mutated.
+// mutated does what Subject.mutated does, for a recording.
 func (c *Recorded) mutated(t *testing.T, a providers.Adapter, body []byte) {
 	t.Helper()
 	if c.Response.Status/100 != 2 || c.Response.BodyEncoding != "" || c.Expected.Error != nil {
@@ -176,7 +176,7 @@ func (c *Recorded) replay(a providers.Adapter, v *validator, body []byte) error 
 	return c.compare(s)
 }
 
-// seen is what a client would have of an answer.
+// seen is what a client would get from a response.
 type seen struct {
 	text, refusal, reasoning strings.Builder
 	calls                    []said
@@ -225,7 +225,7 @@ func (s *seen) read(a providers.Adapter, x providers.Exchange, c *Recorded, body
 	}
 }
 
-// take reads with encoding/json, so as not to trust what is tested.
+// take reads a body with encoding/json, so as not to rely on the code under test.
 func (s *seen) take(data []byte) error {
 	type function struct{ Name, Arguments string }
 	type message struct {
@@ -328,7 +328,7 @@ func (c *Recorded) compareCalls(got *seen) error {
 	return nil
 }
 
-// value is arguments as JSON, where they are.
+// value decodes arguments that are JSON.
 func value(raw []byte) any {
 	var v any
 	if json.Unmarshal(raw, &v) != nil {
@@ -362,7 +362,7 @@ func (c *Recorded) compareUsage(u *chat.Usage) error {
 	return nil
 }
 
-// validator checks answers against the schemas of the OpenAI format.
+// validator checks responses against the schemas of the OpenAI format.
 type validator struct{ whole, chunk schema }
 
 type schema struct{ s *jsonschema.Schema }
@@ -383,8 +383,8 @@ func compileSchema(t *testing.T, dir, name string) schema {
 	return schema{s}
 }
 
-// checkChunk checks a chunk. The published schema knows no custom tools in streams, which
-// OpenAI has all the same.
+// checkChunk checks a chunk. The published schema has no custom tools in streams, although
+// OpenAI sends them.
 func (v *validator) checkChunk(body []byte) error {
 	return v.chunk.check(bytes.ReplaceAll(body, []byte(`"type":"custom"`), []byte(`"type":"function"`)))
 }

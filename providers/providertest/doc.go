@@ -1,4 +1,4 @@
-// Package providertest says, as tests, what an adapter must do, and has a
-// scripted upstream: a real HTTP server on loopback that answers as it is told,
-// for the tests of everything that calls providers.
+// Package providertest specifies, as tests, what an adapter must do. It also has a scripted
+// upstream for the tests of everything that calls providers: a real HTTP server on loopback
+// that responds as instructed.
 package providertest

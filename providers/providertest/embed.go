@@ -16,9 +16,9 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// Embeddings is what an adapter must do that can ask for vectors: the exchanges
-// in the folder of s, of which there must be some, are as they stand there, and
-// none of its answers is another than OpenAI's schema has it.
+// Embeddings specifies what an adapter for embeddings must do: the exchanges in the folder of
+// s, of which there must be at least one, come out as recorded, and every response conforms
+// to OpenAI's schema.
 func Embeddings(t *testing.T, s Subject) {
 	e := s.Adapter.Embed
 	files, err := filepath.Glob(filepath.Join(s.Dir, "*.txtar"))
@@ -69,7 +69,7 @@ func decodeEmbedding(e providers.EmbedCodec, x providers.Exchange, status int, h
 	return outcome{response: r, err: err}
 }
 
-// validVectors checks vectors by OpenAI's own schema, where it is here.
+// validVectors checks vectors against OpenAI's own schema, if that is available.
 func validVectors(t *testing.T, body []byte) {
 	t.Helper()
 	dir := filepath.Join(specFolder(), "openai")
@@ -81,15 +81,15 @@ func validVectors(t *testing.T, body []byte) {
 	}
 }
 
-// recordedVectors are what must come of a recorded answer: how many, how long, and
-// how the first begins.
+// recordedVectors is what must come of a recorded response: how many vectors, how long, and
+// how the first one begins.
 type recordedVectors struct {
 	Count, Dim int
 	Encoding   string
 	First      []float64
 }
 
-// EmbeddingCorpus is Corpus for recorded vectors.
+// EmbeddingCorpus is like Corpus, for recorded vectors.
 func EmbeddingCorpus(t *testing.T, a providers.Adapter, pick func(c *Recorded) bool) {
 	for _, file := range recordings(t, "*embed*", "*.json") {
 		raw, err := os.ReadFile(file)
@@ -106,7 +106,7 @@ func EmbeddingCorpus(t *testing.T, a providers.Adapter, pick func(c *Recorded) b
 	}
 }
 
-// vectors has an adapter read what was recorded.
+// vectors makes an adapter read a recorded response.
 func (c *Recorded) vectors(t *testing.T, e providers.EmbedCodec) {
 	want := c.Expected.Embeddings
 	count := 1

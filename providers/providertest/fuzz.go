@@ -12,9 +12,9 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// FuzzAnswers checks that whatever a provider sends, nothing breaks, every failure
-// has a kind, a stream that ends properly has said why it ended, and the same bytes cut anywhere
-// give the same chunks.
+// FuzzAnswers checks that whatever a provider sends, nothing breaks, every failure has a
+// kind, a stream that ends properly has said why it ended, and the same bytes give the same
+// chunks wherever they are split.
 func FuzzAnswers(f *testing.F, a providers.Adapter, seeds ...string) {
 	for i, s := range seeds {
 		f.Add([]byte(s), uint16(i*7))

@@ -22,12 +22,12 @@ import (
 // golden is one exchange, a txtar file with these parts:
 //
 //	client    what the client sent
-//	target    what differs from a plain target, as JSON (see setup); may be missing
+//	target    what differs from a plain target, as JSON (see setup); optional
 //	call      what went upstream: the path, what was dropped, the body
 //	upstream  what came back: the status, headers, an empty line, the body
 //	answer    what the caller got
 //
-// Of these, call and answer are written by an update.
+// An update rewrites call and answer.
 type golden struct {
 	file    string
 	archive *txtar.Archive
@@ -76,8 +76,8 @@ func readGolden(t *testing.T, file string) *golden {
 	return g
 }
 
-// upstream reads a recorded answer. Line ends are written as they are, so that
-// the body may have any.
+// upstream reads a recorded response. The line endings of the file are kept, so that the body
+// may have any kind.
 func (g *golden) upstream(t *testing.T, data []byte) {
 	t.Helper()
 	head, body, _ := bytes.Cut(data, []byte("\n\n"))
@@ -93,7 +93,7 @@ func (g *golden) upstream(t *testing.T, data []byte) {
 	g.header, g.body = http.Header(h), body
 }
 
-// whole reports an answer that is not streamed, whatever was asked for.
+// whole reports whether the response is not streamed, regardless of what was requested.
 func (g *golden) whole() bool {
 	return strings.HasPrefix(g.header.Get("Content-Type"), "application/json")
 }
@@ -109,7 +109,7 @@ func (g *golden) exchange(t *testing.T, a providers.Adapter) providers.Exchange 
 	return x
 }
 
-// target is r for a target as the file has it.
+// target returns the exchange that sends r to the target in the file.
 func (g *golden) target(a providers.Adapter, o providers.Operation, r *chat.Request) providers.Exchange {
 	return providers.Exchange{
 		Operation: o,
@@ -121,7 +121,7 @@ func (g *golden) target(a providers.Adapter, o providers.Operation, r *chat.Requ
 	}
 }
 
-// write rewrites the file with what is so now.
+// write rewrites the file with the current results.
 func (g *golden) write(t *testing.T, sent, answer string) {
 	t.Helper()
 	set := func(name, text string) {
@@ -153,7 +153,7 @@ func renderCall(c providers.Call) string {
 	return b.String()
 }
 
-// String is an outcome for comparison and for reading.
+// String returns an outcome in a form for comparing and reading.
 func (o outcome) String() string {
 	var b strings.Builder
 	if r := o.response; r != nil {

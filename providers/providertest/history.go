@@ -8,8 +8,8 @@ import (
 	"tallyroute/providers"
 )
 
-// history: whatever the messages before hold reaches the provider, or is told as lost,
-// or is refused.
+// history checks that whatever earlier messages contain reaches the provider, is reported as
+// lost, or is refused.
 func (s Subject) history(t *testing.T) {
 	const called = `"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}%s}]`
 	const asked, answered = `{"role":"user","content":"hi"}`, `{"role":"tool","tool_call_id":"c","content":"no"}`

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// Frames of HTTP/2, and errors, as far as tests write them.
+// The HTTP/2 frame types and error codes that tests write.
 const (
 	FrameData, FrameHeaders, FrameReset, FrameSettings, FrameGoAway byte = 0, 1, 3, 4, 7
 
@@ -25,7 +25,7 @@ const (
 	preface int64 = 24
 )
 
-// Wire is a connection of a server that writes frames of HTTP/2 by hand.
+// Wire is a server's connection on which HTTP/2 frames are written by hand.
 type Wire struct{ net.Conn }
 
 // Frame writes a frame without flags.
@@ -39,16 +39,16 @@ func (w Wire) flagged(kind, flags byte, stream uint32, payload []byte) {
 	_, _ = w.Write(append(head, payload...))
 }
 
-// Head begins an answer of status 200.
+// Head begins a response with status 200.
 func (w Wire) Head(stream uint32, contentType string) {
 	const ok, contentTypeIs = 0x88, "\x0f\x10" // by their numbers in the static table
 	w.flagged(FrameHeaders, endHeaders, stream, append([]byte{ok}, contentTypeIs+string(rune(len(contentType)))+contentType...))
 }
 
-// End is the last piece of an answer.
+// End writes the last piece of a response.
 func (w Wire) End(stream uint32, text string) { w.flagged(FrameData, endStream, stream, []byte(text)) }
 
-// Numbers are the payload of frames that consist of numbers.
+// Numbers returns the payload of a frame that consists of numbers.
 func Numbers(list ...uint32) (b []byte) {
 	for _, n := range list {
 		b = binary.BigEndian.AppendUint32(b, n)
@@ -56,7 +56,7 @@ func Numbers(list ...uint32) (b []byte) {
 	return b
 }
 
-// request waits until all of the next request is there.
+// request waits until the next request has arrived completely.
 func (w Wire) request() (stream uint32, ok bool) {
 	for {
 		var head [9]byte
@@ -73,14 +73,14 @@ func (w Wire) request() (stream uint32, ok bool) {
 	}
 }
 
-// HTTP2 is a server that is written by hand.
+// HTTP2 is a server whose frames are written by hand.
 type HTTP2 struct {
 	URL   string
-	Cert  *x509.Certificate // its own, by which it is to be trusted
-	Asked atomic.Int64      // requests
+	Cert  *x509.Certificate // its own, which clients have to trust
+	Asked atomic.Int64      // number of requests
 }
 
-// NewHTTP2 starts a server that answers every request over HTTP/2 by frames.
+// NewHTTP2 starts a server that calls answer to respond to every request with HTTP/2 frames.
 func NewHTTP2(t testing.TB, answer func(w Wire, stream uint32)) *HTTP2 {
 	t.Helper()
 	h := &HTTP2{}
@@ -109,7 +109,7 @@ func NewHTTP2(t testing.TB, answer func(w Wire, stream uint32)) *HTTP2 {
 	return h
 }
 
-// Roots are the authorities that the server is trusted by.
+// Roots returns a pool with which clients trust the server.
 func (h *HTTP2) Roots() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(h.Cert)

@@ -12,8 +12,8 @@ import (
 	"tallyroute/providers"
 )
 
-// meaning is what an answer says, whole or in pieces: of each choice the texts, the
-// calls, what else it holds, and why it ended; and what it used.
+// meaning is what a response says, whether complete or streamed: for each choice, its texts,
+// its calls, its other contents and why it ended; and the usage.
 type meaning struct {
 	choices map[int]*spoken
 	usage   string
@@ -21,13 +21,13 @@ type meaning struct {
 
 // spoken is what one choice says.
 type spoken struct {
-	texts map[string]string // by member
+	texts map[string]string // by member name
 	calls map[int]*said
-	lists map[string][]string // elements as JSON, by member
+	lists map[string][]string // elements as JSON, by member name
 	end   string
 }
 
-// meaningOf reads with encoding/json, so as not to trust what is tested.
+// meaningOf reads an outcome with encoding/json, so as not to rely on the code under test.
 func meaningOf(o outcome) (meaning, error) {
 	m := meaning{choices: make(map[int]*spoken)}
 	bodies := make([][]byte, 0, len(o.chunks)+1)
@@ -81,11 +81,11 @@ func (m *meaning) read(body []byte) error {
 	return nil
 }
 
-// take takes in one member of a message. What is made of the bytes of the answer, as
-// identifiers are where the provider gives none, is not part of the meaning.
+// take adds one member of a message. Anything derived from the bytes of the response, such as
+// an id that the provider did not give, is not part of the meaning.
 func (s *spoken) take(name string, raw json.RawMessage) error {
 	if strings.HasPrefix(name, "x_") {
-		return nil // is passed on
+		return nil // passed on unchanged
 	}
 	var v any
 	if err := json.Unmarshal(raw, &v); err != nil {
@@ -114,7 +114,7 @@ func (s *spoken) take(name string, raw json.RawMessage) error {
 	return nil
 }
 
-// known is v without what a mutation has added.
+// known returns v without what a mutation has added.
 func known(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -155,12 +155,12 @@ func (s *spoken) call(i int, v map[string]any) {
 func canonical(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // what was read can be written
+		panic(err) // a value that was read can be written
 	}
 	return string(text)
 }
 
-// but is the meaning, in words, but for what may be another one.
+// but returns the meaning in words, apart from what a mutation is allowed to change.
 func (m meaning) but(loses string) string {
 	var b strings.Builder
 	for _, i := range slices.Sorted(maps.Keys(m.choices)) {
@@ -170,7 +170,7 @@ func (m meaning) but(loses string) string {
 			fmt.Fprintf(&b, " ends with %q", s.end)
 		}
 		for _, name := range slices.Sorted(maps.Keys(s.texts)) {
-			if s.texts[name] != "" && (loses != "finish" || name != "refusal") { // which is told by the reason alone
+			if s.texts[name] != "" && (loses != "finish" || name != "refusal") { // a refusal that only the finish reason reports
 				fmt.Fprintf(&b, "\n\t%s %q", name, s.texts[name])
 			}
 		}
@@ -188,7 +188,7 @@ func (m meaning) but(loses string) string {
 	return b.String()
 }
 
-// compacted is JSON without white space, and with its letters written out.
+// compacted returns JSON without white space and with letters unescaped.
 func compacted(arguments string) string {
 	var v any
 	d := json.NewDecoder(bytes.NewReader([]byte(arguments)))
@@ -199,11 +199,11 @@ func compacted(arguments string) string {
 	return canonical(v)
 }
 
-// ends are the reasons of the OpenAI format.
+// ends lists the finish reasons of the OpenAI format.
 var ends = []string{"stop", "length", "tool_calls", "content_filter", "function_call"}
 
-// mutated: what changes nothing of what a provider says changes nothing of what its
-// client gets. name is what a failure begins with.
+// mutated checks that a change that leaves a provider's meaning alone does not change what
+// the client gets either. name is the prefix of failure messages.
 func mutated(t *testing.T, name string, body []byte, answer func(body []byte) outcome) {
 	t.Helper()
 	plain := answer(body)
@@ -235,7 +235,7 @@ func mutated(t *testing.T, name string, body []byte, answer func(body []byte) ou
 	}
 }
 
-// mutated: see the function.
+// mutated applies the function mutated to one exchange.
 func (s Subject) mutated(t *testing.T, x providers.Exchange, g *golden, text []byte) {
 	t.Helper()
 	mutated(t, "", text, func(body []byte) outcome {

@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// mutation is a change that a provider could make to its answers any day, and that
-// changes nothing of what they say.
+// mutation is a change that a provider could make to its responses at any time without
+// changing what they say.
 type mutation struct {
 	name string
 	body func(text string) string
-	// loses is what of the meaning may be another one: "usage", "finish".
+	// loses is the part of the meaning that may change: "usage" or "finish".
 	loses string
 }
 
-// mutations are applied to all answers, one at a time.
+// mutations are applied to all responses, one at a time.
 var mutations = []mutation{
 	{name: "members in another order", body: values(reordered)},
 	{name: "members that nobody knows", body: values(strange)},
@@ -36,15 +36,15 @@ var mutations = []mutation{
 	{name: "an end for a reason that nobody knows", body: values(ended), loses: "finish"},
 }
 
-// usages are what the formats call the counts of tokens, finishes why an answer ends.
+// usages lists the formats' names for token counts, and finishes those for the finish reason.
 var (
 	usages   = []string{"usage", "usageMetadata", "prompt_eval_count", "eval_count", "x_groq", "amazon-bedrock-invocationMetrics"}
 	finishes = []string{"finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason"}
-	// payloads hold what the model wrote, which nobody may touch.
+	// payloads hold what the model wrote, which must not be touched.
 	payloads = []string{"args", "input", "arguments", "parameters", "json", "schema", "output_schema", "headers", "trace"}
 )
 
-// jsons changes each JSON text of an answer: all of it, or what is in its lines.
+// jsons changes each JSON text in a response: the whole, or the JSON in its lines.
 func jsons(change func(raw []byte) []byte) func(text string) string {
 	return func(text string) string {
 		if trimmed := strings.TrimSpace(text); json.Valid([]byte(trimmed)) && trimmed != "" {
@@ -64,7 +64,7 @@ func jsons(change func(raw []byte) []byte) func(text string) string {
 	}
 }
 
-// values changes each JSON text by its members, whose order is kept.
+// values changes the members in each JSON text, preserving their order.
 func values(change func(v any) any) func(text string) string {
 	return jsons(func(raw []byte) []byte {
 		d := json.NewDecoder(bytes.NewReader(raw))
@@ -77,13 +77,13 @@ func values(change func(v any) any) func(text string) string {
 	})
 }
 
-// member is one of an object.
+// member is a member of an object.
 type member struct {
 	name  string
 	value any
 }
 
-// ordered reads a value with objects as lists of members.
+// ordered reads a value, with objects as lists of members.
 func ordered(d *json.Decoder) (any, error) {
 	token, err := d.Token()
 	if err != nil {
@@ -145,12 +145,12 @@ func write(b []byte, v any) []byte {
 	}
 	text, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // what was read can be written
+		panic(err) // a value that was read can be written
 	}
 	return append(b, text...)
 }
 
-// walk changes the members of all objects but those that the model wrote.
+// walk changes the members of all objects except those that the model wrote.
 func walk(v any, change func(list []member) []member) any {
 	switch v := v.(type) {
 	case []member:
@@ -178,7 +178,7 @@ func reordered(v any) any {
 func strange(v any) any {
 	return walk(v, func(list []member) []member {
 		if len(list) == 0 {
-			return list // some say by it that there is nothing
+			return list // some use an empty object to say that there is nothing
 		}
 		news := member{"x_news", []any{[]member{{"type", "news"}, {"at", json.Number("1")}}, nil}}
 		return append([]member{news}, append(list, member{"x_more", "text"})...)
@@ -204,7 +204,7 @@ func ended(v any) any {
 	})
 }
 
-// escaped writes all letters beyond ASCII, and slashes, as escapes.
+// escaped writes all non-ASCII characters, and slashes, as escapes.
 func escaped(raw []byte) []byte {
 	var b []byte
 	for _, r := range string(raw) {
@@ -220,7 +220,7 @@ func escaped(raw []byte) []byte {
 			b = appendUnit(b, r)
 		}
 	}
-	return bytes.ReplaceAll(b, []byte(`\\/`), []byte(`\\\/`)) // behind an escaped backslash it stands for itself
+	return bytes.ReplaceAll(b, []byte(`\\/`), []byte(`\\\/`)) // after an escaped backslash, a slash stands for itself
 }
 
 func appendUnit(b []byte, unit rune) []byte {
@@ -228,7 +228,7 @@ func appendUnit(b []byte, unit rune) []byte {
 	return append(b, `\u`+strings.Repeat("0", 4-len(text))+text...)
 }
 
-// spaced has white space wherever JSON may.
+// spaced adds white space wherever JSON allows it.
 func spaced(raw []byte) []byte {
 	var b bytes.Buffer
 	if json.Indent(&b, raw, " ", "\t") != nil {
@@ -237,7 +237,7 @@ func spaced(raw []byte) []byte {
 	return bytes.ReplaceAll(bytes.ReplaceAll(b.Bytes(), []byte("\n"), []byte(" ")), []byte(`": `), []byte(`" : `))
 }
 
-// surprised has events of a kind that nobody knows between those that have one.
+// surprised adds events of an unknown kind between events that have a name.
 func surprised(text string) string {
 	const news = "event: x_news\ndata: {\"type\":\"x_news\",\"x\":{\"text\":\"no\"}}\n\n"
 	if !strings.HasPrefix(text, "event:") {
@@ -246,7 +246,7 @@ func surprised(text string) string {
 	return strings.ReplaceAll(text, "\n\nevent:", "\n\n"+news+"event:")
 }
 
-// commented has what event streams may hold besides events.
+// commented adds what event streams may contain besides events.
 func commented(text string) string {
 	if !strings.HasPrefix(text, "data:") && !strings.HasPrefix(text, "event:") {
 		return text

@@ -12,13 +12,13 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// quirk is a declared difference and a request that meets it: what goes upstream is
-// what goes there for another request, of which the client is told what it lost.
+// quirk is a declared difference and a request affected by it. The call sent upstream must be
+// the same as for another request, and the client must be told what was lost.
 type quirk struct {
 	quirks  providers.Quirks
-	request string // members besides the model
-	same    string // members of the request that becomes the same call
-	told    string // "" is nothing
+	request string // members, apart from the model
+	same    string // members of the request that results in the same call
+	told    string // "" means nothing
 }
 
 const (
@@ -175,7 +175,7 @@ var quirks = map[string]quirk{
 	},
 }
 
-// quirks: whatever is declared of a target holds in every format.
+// quirks checks that whatever is declared for a target is honoured in every format.
 func (s Subject) quirks(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(quirks)) {
 		t.Run(name, func(t *testing.T) {
@@ -190,7 +190,7 @@ func (s Subject) quirks(t *testing.T) {
 				t.Errorf("sent %s %s, want %s %s", got.Path, got.Body, want.Path, want.Body)
 			}
 			lost := slices.DeleteFunc(slices.Clone(got.Dropped), func(name string) bool {
-				return name != q.told && slices.Contains(want.Dropped, name) // a format may have no word for it anyway
+				return name != q.told && slices.Contains(want.Dropped, name) // a format may be unable to express it anyway
 			})
 			if told := append(lost, ""); told[0] != q.told || len(lost) > 1 {
 				t.Errorf("told that %q are lost, want %q", lost, q.told)
@@ -214,8 +214,8 @@ func (s Subject) quirks(t *testing.T) {
 	})
 }
 
-// hostileMember: the name of a member that a client has made up cannot break the
-// header that tells what is lost.
+// hostileMember checks that a member name invented by a client cannot break the header that
+// reports what is lost.
 func (s Subject) hostileMember(t *testing.T) {
 	q := providers.Quirks{Known: []string{"temperature"}, MessageDrop: []string{"mood\r\nX: 1"}}
 	call := s.sent(t, q, `"messages":[{"role":"user","content":"hi","mood\r\nX: 1":"good"}],"a\r\nb,c":1`)
@@ -256,7 +256,7 @@ func decoded(t *testing.T, body []byte) (v any) {
 	return v
 }
 
-// firstMember is the name of a member.
+// firstMember returns the name of a member.
 func firstMember(t *testing.T, member string) string {
 	t.Helper()
 	for name := range decoded(t, []byte("{"+member+"}")).(map[string]any) {

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Reply is a script: a status, headers, then steps.
+// Reply is a script: a status, headers, and then steps.
 type Reply struct {
-	Status int // 0 is 200
+	Status int // 0 means 200
 	Header http.Header
 	Steps  []Step
 }
 
-// With is a copy with one header more.
+// With returns a copy with an additional header.
 func (r Reply) With(name, value string) Reply {
 	h := r.Header.Clone()
 	if h == nil {
@@ -26,8 +26,7 @@ func (r Reply) With(name, value string) Reply {
 	return r
 }
 
-// Step is one thing that an upstream does while it answers. It reports whether
-// to go on.
+// Step is one action of an upstream during a response. It reports whether to continue.
 type Step func(s *stage) bool
 
 // stage is what steps act on.
@@ -52,18 +51,18 @@ func (r *Reply) play(s *stage) {
 	}
 }
 
-// JSON answers whole.
+// JSON returns a reply with a complete JSON body.
 func JSON(status int, body string) Reply {
 	return Body(status, "application/json", body)
 }
 
-// Body answers whole with any content type.
+// Body returns a reply with a complete body of any content type.
 func Body(status int, contentType, body string) Reply {
 	return Reply{Status: status, Steps: []Step{Write(body)}}.With("Content-Type", contentType)
 }
 
-// Stream answers with an event stream: each of data is one event, and [DONE]
-// comes last.
+// Stream returns a reply with an event stream: each element of data is one event, followed by
+// [DONE].
 func Stream(data ...string) Reply {
 	steps := make([]Step, 0, len(data)+1)
 	for _, d := range data {
@@ -72,18 +71,18 @@ func Stream(data ...string) Reply {
 	return Script(append(steps, Event("[DONE]"))...)
 }
 
-// Script answers with an event stream made of steps; no [DONE] is added. The
-// header goes out at once.
+// Script returns a reply with an event stream made of steps, without [DONE]. The header is
+// sent immediately.
 func Script(steps ...Step) Reply {
 	return Reply{Steps: append([]Step{Write("")}, steps...)}.With("Content-Type", "text/event-stream")
 }
 
-// Redirect answers with a redirect to another address.
+// Redirect returns a reply that redirects to another address.
 func Redirect(status int, to string) Reply {
 	return Reply{Status: status}.With("Location", to)
 }
 
-// Write sends text and flushes it.
+// Write returns a step that sends text and flushes it.
 func Write(text string) Step {
 	return func(s *stage) bool {
 		if _, err := io.WriteString(s.w, text); err != nil {
@@ -93,10 +92,10 @@ func Write(text string) Step {
 	}
 }
 
-// Event sends an event that has only data.
+// Event returns a step that sends an event with only data.
 func Event(data string) Step { return Write("data: " + data + "\n\n") }
 
-// Until waits for a channel to be closed, or to give something, before it goes on.
+// Until returns a step that waits until a channel is closed or delivers a value.
 func Until(c <-chan struct{}) Step {
 	return func(s *stage) bool {
 		select {
@@ -109,10 +108,11 @@ func Until(c <-chan struct{}) Step {
 	}
 }
 
-// Hang waits for the caller to go.
+// Hang returns a step that waits for the caller to disconnect.
 func Hang() Step { return Until(nil) }
 
-// Cut closes the connection in the middle of a chunk of the transfer.
+// Cut returns a step that closes the connection in the middle of a chunk of the transfer
+// encoding.
 func Cut() Step {
 	return func(s *stage) bool {
 		if c := s.hijack(); c != nil {
@@ -123,7 +123,7 @@ func Cut() Step {
 	}
 }
 
-// Reset ends the connection with a TCP reset.
+// Reset returns a step that ends the connection with a TCP reset.
 func Reset() Step {
 	return func(s *stage) bool {
 		c := s.hijack()
@@ -137,8 +137,8 @@ func Reset() Step {
 	}
 }
 
-// Raw takes the connection and sends bytes as they are, then closes it. As a
-// first step of a Reply without status it is all that the caller gets.
+// Raw returns a step that takes over the connection, sends bytes unchanged, and closes it. As
+// the first step of a Reply without a status, it is all that the caller receives.
 func Raw(text string) Step {
 	return func(s *stage) bool {
 		if c := s.hijack(); c != nil {
@@ -157,7 +157,8 @@ func (s *stage) hijack() net.Conn {
 	return c
 }
 
-// Endless sends text over and over, with a pause between, until the caller goes.
+// Endless returns a step that sends text repeatedly, with a pause in between, until the
+// caller disconnects.
 func Endless(text string, pause time.Duration) Step {
 	send := Write(text)
 	return func(s *stage) bool {
@@ -177,7 +178,7 @@ func Endless(text string, pause time.Duration) Step {
 	}
 }
 
-// GzipBomb answers with a few compressed kilobytes that unpack to size bytes.
+// GzipBomb returns a reply of a few compressed kilobytes that unpack to size bytes.
 func GzipBomb(size int64) Reply {
 	return Reply{Steps: []Step{func(s *stage) bool {
 		z, err := gzip.NewWriterLevel(s.w, gzip.BestSpeed)
@@ -189,7 +190,7 @@ func GzipBomb(size int64) Reply {
 	}}}.With("Content-Type", "application/json").With("Content-Encoding", "gzip")
 }
 
-// spaces is an endless run of white space.
+// spaces reads as an endless run of white space.
 type spaces struct{}
 
 func (spaces) Read(p []byte) (int, error) {

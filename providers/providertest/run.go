@@ -19,21 +19,21 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// Subject is an adapter under test and the exchanges that show what it does.
+// Subject is an adapter under test, with the exchanges that show what it does.
 type Subject struct {
 	Adapter providers.Adapter
 	Dir     string // of the exchanges, one txtar file each; see golden
-	// Skip says, for a required exchange that the format cannot have, why not.
+	// Skip gives the reason for each required exchange that the format cannot have.
 	Skip map[string]string
-	// Wire is the body of an answer as it travels, where that is binary and so not
-	// what is in an exchange; nil leaves it as it is.
+	// Wire returns the body of a response as it is sent, for formats whose wire form is
+	// binary and so differs from the exchange; nil leaves it unchanged.
 	Wire func(h http.Header, body []byte) []byte
-	// Update rewrites what the adapter made of the exchanges.
+	// Update rewrites the files with what the adapter made of the exchanges.
 	Update bool
 }
 
-// required are the exchanges that every adapter must have. Those that fail have
-// a kind, so that none is declared away by rewriting.
+// required lists the exchanges that every adapter must have. Those that fail have a kind, so
+// that no failure can be lost when the files are rewritten.
 var required = map[string]providers.Kind{
 	"plain": "", "stream": "", "tools": "", "stream_tools": "",
 	"parallel_tools": "", "tool_results": "", "image": "", "structured_output": "",
@@ -52,7 +52,7 @@ var required = map[string]providers.Kind{
 	"empty":           providers.KindBroken,
 }
 
-// Run is what an adapter must do.
+// Run specifies what an adapter must do.
 func Run(t *testing.T, s Subject) {
 	files, err := filepath.Glob(filepath.Join(s.Dir, "*.txtar"))
 	if err != nil {
@@ -109,7 +109,7 @@ func (s Subject) run(t *testing.T, name, file string) {
 	}
 }
 
-// valid checks what a client would get by OpenAI's own schemas, where they are here.
+// valid checks what a client would get against OpenAI's own schemas, if they are available.
 func (s Subject) valid(t *testing.T, o outcome) {
 	t.Helper()
 	dir := filepath.Join(specFolder(), "openai")
@@ -129,7 +129,8 @@ func (s Subject) valid(t *testing.T, o outcome) {
 	}
 }
 
-// encode writes the call, and checks that this changes nothing and is always the same.
+// encode writes the call, and checks that this changes nothing and always gives the same
+// result.
 func (s Subject) encode(t *testing.T, x providers.Exchange) string {
 	t.Helper()
 	before := string(x.Request.Body())
@@ -149,14 +150,14 @@ func (s Subject) encode(t *testing.T, x providers.Exchange) string {
 	return renderCall(call)
 }
 
-// outcome is what a caller gets of an answer.
+// outcome is what a caller gets from a response.
 type outcome struct {
 	response *chat.Response
 	chunks   []chat.Chunk
-	err      error // nil for a good end
+	err      error // nil at a proper end
 }
 
-// answer reads a recorded answer as the client would have it read.
+// answer reads a recorded response the way the client package would.
 func (s Subject) answer(x providers.Exchange, g *golden, body io.Reader) outcome {
 	if g.status/100 != 2 {
 		text, _ := io.ReadAll(body)
@@ -172,7 +173,8 @@ func (s Subject) answer(x providers.Exchange, g *golden, body io.Reader) outcome
 	return outcome{chunks: chunks, err: err}
 }
 
-// drain reads a stream to its end. Chunks are copied, for they live until the next.
+// drain reads a stream to its end. It copies the chunks, because each is valid only until the
+// next.
 func drain(next func() (chat.Chunk, error)) ([]chat.Chunk, error) {
 	var list []chat.Chunk
 	for {
@@ -188,7 +190,7 @@ func drain(next func() (chat.Chunk, error)) ([]chat.Chunk, error) {
 	}
 }
 
-// boundaries: wherever the bytes are cut on their way, the answer is the same.
+// boundaries checks that the response is the same however its bytes are split.
 func (s Subject) boundaries(t *testing.T, x providers.Exchange, g *golden, want outcome) {
 	t.Helper()
 	for i := 0; i <= len(g.body); i += step(g.body) {
@@ -210,10 +212,10 @@ func (s Subject) boundaries(t *testing.T, x providers.Exchange, g *golden, want 
 	}
 }
 
-// step keeps the number of cuts of a long answer within bounds.
+// step limits how many splits of a long response are tried.
 func step(body []byte) int { return 1 + len(body)/200 }
 
-// trickle gives at most size bytes at a time.
+// trickle returns at most size bytes at a time.
 type trickle struct {
 	r    io.Reader
 	size int
@@ -221,7 +223,7 @@ type trickle struct {
 
 func (s *trickle) Read(p []byte) (int, error) { return s.r.Read(p[:min(len(p), s.size)]) }
 
-// scattered gives pieces of any size.
+// scattered returns pieces of random size.
 type scattered struct {
 	r      io.Reader
 	random *rand.Rand
@@ -231,7 +233,7 @@ func (s *scattered) Read(p []byte) (int, error) {
 	return s.r.Read(p[:min(len(p), 1+s.random.IntN(1<<s.random.IntN(9)))])
 }
 
-// cuts: an answer that is cut short never looks like a complete one.
+// cuts checks that a truncated response never looks like a complete one.
 func (s Subject) cuts(t *testing.T, x providers.Exchange, g *golden) {
 	t.Helper()
 	for i := 0; i < len(bytes.TrimSpace(g.body)); i += step(g.body) {
@@ -243,8 +245,8 @@ func (s Subject) cuts(t *testing.T, x providers.Exchange, g *golden) {
 	}
 }
 
-// overTheWire: through the client it is the same, but that what fails before the
-// first content fails at once.
+// overTheWire checks that the outcome through the client is the same, except that a failure
+// before the first content is returned immediately.
 func (s Subject) overTheWire(t *testing.T, x providers.Exchange, g *golden, want outcome) {
 	t.Helper()
 	reply := Reply{Status: g.status, Header: g.header, Steps: []Step{Write(string(g.body))}}
@@ -269,7 +271,8 @@ func (s Subject) overTheWire(t *testing.T, x providers.Exchange, g *golden, want
 	}
 }
 
-// hostileName: a model's name from a config cannot change what is called.
+// hostileName checks that a model's name in a configuration cannot change which path is
+// called.
 func (s Subject) hostileName(t *testing.T) {
 	r, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"user","content":"hi"}]}`))
 	if err != nil {
@@ -278,7 +281,7 @@ func (s Subject) hostileName(t *testing.T) {
 	x := providers.Exchange{Target: providers.Target{Adapter: s.Adapter, Upstream: "evil\"?evil=1#evil\r\nevil: 1"}, Request: r}
 	call, err := providers.Encode(x)
 	if err != nil {
-		return // refused is well done
+		return // refusing it is right, too
 	}
 	u, err := url.Parse("https://provider.example" + call.Path)
 	if err != nil || u.Fragment != "" || u.Query().Has("evil") || strings.ContainsAny(call.Path, "\r\n") {
@@ -301,7 +304,7 @@ func compare(t *testing.T, what, got, want string) {
 	}
 }
 
-// kindOf is the kind that a caller acts on.
+// kindOf returns the kind that a caller acts on.
 func kindOf(err error) providers.Kind {
 	if e := (*providers.Error)(nil); errors.As(err, &e) {
 		return e.Kind

@@ -14,11 +14,11 @@ import (
 	"tallyroute/providers"
 )
 
-// Upstream is a provider on loopback that does as it is told. It is closed with
-// its test.
+// Upstream is a provider on loopback that does as it is told. It is closed at the end of its
+// test.
 type Upstream struct {
 	server *httptest.Server
-	done   chan struct{} // closed at the end of the test: ends what hangs
+	done   chan struct{} // closed at the end of the test, to release hanging replies
 
 	mu      sync.Mutex
 	replies []Reply
@@ -26,21 +26,20 @@ type Upstream struct {
 	arrived chan struct{} // closed and replaced at each request
 }
 
-// Call is a request that an Upstream has seen.
+// Call is a request that an Upstream has received.
 type Call struct {
 	Method, Path, Query string
 	Header              http.Header
 	Body                []byte
-	Remote              string // the caller's end of the connection
-	// Gone is closed when the caller's connection has ended before the script
-	// was through: the caller hung up.
+	Remote              string // the caller's address
+	// Gone is closed if the caller hangs up before the script has finished.
 	Gone <-chan struct{}
-	// Done is closed when the script is through.
+	// Done is closed when the script has finished.
 	Done <-chan struct{}
 }
 
-// NewUpstream starts an Upstream. It gives the replies in order, one to each
-// request, and the last of them to all further requests.
+// NewUpstream starts an Upstream. It gives the replies in order, one per request, and the
+// last one to all further requests.
 func NewUpstream(t testing.TB, replies ...Reply) *Upstream {
 	t.Helper()
 	u := &Upstream{done: make(chan struct{}), replies: replies, arrived: make(chan struct{})}
@@ -55,25 +54,25 @@ func (u *Upstream) close() {
 	u.server.Close()
 }
 
-// Then adds replies behind those that are there.
+// Then appends replies.
 func (u *Upstream) Then(replies ...Reply) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.replies = append(u.replies, replies...)
 }
 
-// Set replaces all replies that have not been given.
+// Set replaces all replies that have not been given yet.
 func (u *Upstream) Set(replies ...Reply) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.replies = replies
 }
 
-// URL is where it listens, without a trailing slash.
+// URL returns the server's address, without a trailing slash.
 func (u *Upstream) URL() string { return u.server.URL }
 
-// Target is a target that points here, named provider/model, with the model's
-// name unchanged upstream.
+// Target returns a target at this server, named provider/model, whose model has the same name
+// upstream.
 func (u *Upstream) Target(a providers.Adapter, provider, model string) providers.Target {
 	return providers.Target{
 		Provider: provider, Model: model, Upstream: model, BaseURL: u.URL(), Adapter: a,
@@ -81,15 +80,15 @@ func (u *Upstream) Target(a providers.Adapter, provider, model string) providers
 	}
 }
 
-// Calls are the requests seen so far.
+// Calls returns the requests received so far.
 func (u *Upstream) Calls() []Call {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return slices.Clone(u.seen)
 }
 
-// Wait is the nth request, counted from 1, as soon as it has come. The test
-// fails where it never comes.
+// Wait returns the nth request, counted from 1, as soon as it has arrived. The test fails if
+// it does not arrive.
 func (u *Upstream) Wait(t testing.TB, n int) Call {
 	t.Helper()
 	deadline := time.After(prove.Patience)
@@ -109,8 +108,8 @@ func (u *Upstream) Wait(t testing.TB, n int) Call {
 	}
 }
 
-// Await waits for a channel to be closed, such as Call.Gone, and fails the test
-// where that never happens.
+// Await waits for a channel to be closed, such as Call.Gone, and fails the test if that does
+// not happen.
 func Await(t testing.TB, what string, c <-chan struct{}) {
 	t.Helper()
 	prove.Receive(t, what, c)
@@ -119,14 +118,14 @@ func Await(t testing.TB, what string, c <-chan struct{}) {
 func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // the caller went in the middle of its request
+		return // the caller disconnected during its request
 	}
 	gone, done := make(chan struct{}), make(chan struct{})
 	defer close(done)
 	stop := context.AfterFunc(r.Context(), func() { close(gone) })
 	defer func() {
 		if stop() && r.Context().Err() != nil {
-			close(gone) // the script was through first
+			close(gone) // the script finished first
 		}
 	}()
 	reply := u.record(Call{
@@ -140,7 +139,7 @@ func (u *Upstream) serve(w http.ResponseWriter, r *http.Request) {
 	reply.play(&stage{w: w, r: r, done: u.done})
 }
 
-// record notes a request and takes the reply for it.
+// record records a request and takes the reply for it.
 func (u *Upstream) record(c Call) *Reply {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-// ValidCalls checks what goes upstream in the exchanges of dir against a schema of
-// the provider's own: spec is an OpenAPI or JSON Schema file below the published
-// schemas, at the place of the schema in it. It skips where they are not here.
+// ValidCalls checks what the exchanges in dir send upstream against the provider's own
+// schema. spec is an OpenAPI or JSON Schema file in the folder of published schemas, and at
+// the place of the schema in it. The test is skipped if the files are not available.
 func ValidCalls(t *testing.T, dir, spec, at string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(specFolder(), spec))
@@ -58,9 +58,9 @@ func ValidCalls(t *testing.T, dir, spec, at string) {
 	}
 }
 
-// mend makes of a published document one that can be checked against: bounds that
-// were too large for the reader of YAML are numbers again, and where one of several
-// schemas must hold, which overlap in these documents, any will do.
+// mend makes a published document usable for checks. Bounds too large for the YAML reader
+// become numbers again, and oneOf becomes anyOf, because the alternatives overlap in these
+// documents.
 func mend(v any) {
 	switch v := v.(type) {
 	case map[string]any:

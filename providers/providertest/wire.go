@@ -7,14 +7,15 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Completion is a whole answer in the OpenAI format, for tests that only need one.
+// Completion returns a complete response in the OpenAI format, for tests that only need some
+// response.
 func Completion(model, text string, prompt, completion int64) string {
 	return fmt.Sprintf(`{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":%s,`+
 		`"choices":[{"index":0,"message":{"role":"assistant","content":%s,"refusal":null},"logprobs":null,"finish_reason":"stop"}],%s}`,
 		jsonraw.Quote(model), jsonraw.Quote(text), usage(prompt, completion))
 }
 
-// Chunks are the events of the same answer streamed: the role, each of words, the
+// Chunks returns the events of the same response as a stream: the role, each of words, the
 // finish reason, and the usage.
 func Chunks(model string, prompt, completion int64, words ...string) []string {
 	head := `{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":` + string(jsonraw.Quote(model)) + `,"choices":[`
@@ -28,7 +29,7 @@ func Chunks(model string, prompt, completion int64, words ...string) []string {
 	return append(list, choice(`{}`, `"stop"`), head+"],"+usage(prompt, completion)+"}")
 }
 
-// Problem is an error body in the OpenAI format.
+// Problem returns an error body in the OpenAI format.
 func Problem(message, kind, code string) string {
 	return fmt.Sprintf(`{"error":{"message":%s,"type":%s,"param":null,"code":%s}}`, jsonraw.Quote(message), jsonraw.Quote(kind),
 		jsonraw.Quote(code))

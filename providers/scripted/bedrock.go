@@ -9,7 +9,7 @@ import (
 
 const frames = "application/vnd.amazon.eventstream"
 
-// frame is one of a stream of AWS: an event, or an exception.
+// frame returns one frame of an AWS event stream: an event or an exception.
 func frame(kind, name string, v any) []byte {
 	m := eventstream.Message{Payload: marshal(v)}
 	m.Headers.Set(":message-type", eventstream.StringValue(kind))
@@ -17,7 +17,7 @@ func frame(kind, name string, v any) []byte {
 	m.Headers.Set(":content-type", eventstream.StringValue("application/json"))
 	var out bytes.Buffer
 	if err := eventstream.NewEncoder().Encode(&out, m); err != nil {
-		panic("scripted: " + err.Error()) // into memory
+		panic("scripted: " + err.Error()) // writing to memory cannot fail
 	}
 	return out.Bytes()
 }

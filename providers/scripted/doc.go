@@ -1,9 +1,9 @@
 // Package scripted is an upstream for tests that speaks every wire format, answers as a
-// script says, fails as it is told, and keeps a bill that the ledger can be held against.
+// script says, fails on request, and keeps a bill to compare the ledger with.
 //
 // The files, from the ground up; each uses only those above it:
 //
-//	script.go                          what is asked and answered
+//	script.go                          requests and replies
 //	openai.go, anthropic.go, responses.go,
 //	gemini.go, bedrock.go, others.go   the formats
 //	upstream.go                        the server

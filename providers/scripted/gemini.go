@@ -48,7 +48,7 @@ func geminiUsage(a answer) object {
 	return object{"promptTokenCount": a.usage.Prompt, "cachedContentTokenCount": a.usage.Cached, "totalTokenCount": a.usage.Prompt}
 }
 
-// lastCandidate is the whole of an answer, or what ends it.
+// lastCandidate returns a whole response, or the last piece of one.
 func lastCandidate(a answer, parts []any) object {
 	o := candidate(a, parts)
 	o["candidates"].([]any)[0].(object)["finishReason"] = "STOP"

@@ -57,7 +57,7 @@ func chunks(a answer) (list [][]byte) {
 			"index": i, "id": c.ID, "type": "function", "function": object{"name": c.Name, "arguments": ""},
 		}}}, nil)
 	}
-	for i, c := range a.Calls { // by turns
+	for i, c := range a.Calls { // after the starts of all calls
 		for _, p := range pieces(c.Arguments) {
 			add(object{"tool_calls": []any{object{"index": i, "function": object{"arguments": p}}}}, nil)
 		}

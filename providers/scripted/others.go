@@ -82,7 +82,7 @@ func ollamaLine(a answer, thought, text string) object {
 	return object{"model": a.model, "created_at": "2026-01-01T00:00:00Z", "message": m, "done": false}
 }
 
-// ollamaEnd is the whole of an answer, or what ends it.
+// ollamaEnd returns a whole response, or the last piece of one.
 func ollamaEnd(a answer, thought, text string) object {
 	line := ollamaLine(a, thought, text)
 	var calls []any

@@ -57,7 +57,7 @@ func outputItems(a answer) []any {
 	return list
 }
 
-// responseStream writes events with numbers that rise.
+// responseStream writes events with ascending sequence numbers.
 type responseStream struct{ list [][]byte }
 
 func (s *responseStream) add(kind string, e object) {

@@ -9,38 +9,38 @@ import (
 // Turn is a request as a script sees it.
 type Turn struct {
 	Format string // one of Formats
-	Model  string // as the provider calls it
+	Model  string // the provider's name for it
 	Stream bool
 	Body   []byte
 
-	Results int // of tools, in the whole conversation
+	Results int // tool results in the whole conversation
 	Images  int
 }
 
-// Says reports whether the request has a text anywhere.
+// Says reports whether the request contains a text anywhere.
 func (t Turn) Says(text string) bool { return strings.Contains(string(t.Body), text) }
 
-// Reply is what is answered.
+// Reply is the answer to a request.
 type Reply struct {
-	Thought string // what the model thinks
-	Proof   string // and what it needs to see again of it
+	Thought string // the model's reasoning
+	Proof   string // the proof that the model needs to see again with it
 	Text    string
 	Calls   []Call
-	Usage   Usage // the zero value is measured by the request and the answer
+	Usage   Usage // the zero value is estimated from the request and the response
 	Pause   time.Duration
 	Fault   Fault
 }
 
-// Call is one of a tool. Arguments are JSON.
+// Call is a tool call. Arguments are JSON.
 type Call struct{ ID, Name, Arguments string }
 
-// Usage is what an answer is billed for. Cached is part of Prompt.
+// Usage is what a response is billed for. Cached is part of Prompt.
 type Usage struct{ Prompt, Cached, Output int64 }
 
-// Fault is how an answer fails. The zero value does not.
+// Fault says how a response fails. The zero value does not fail.
 type Fault struct {
 	Kind  FaultKind
-	After int // pieces of a stream
+	After int // number of stream pieces sent before the fault
 }
 
 // FaultKind is a kind of failure.
@@ -49,14 +49,14 @@ type FaultKind string
 // The kinds of failure.
 const (
 	Cut     FaultKind = "cut"     // the connection breaks
-	Short   FaultKind = "short"   // the answer ends too early, as if it were whole
-	Stalled FaultKind = "stalled" // nothing more comes
-	Garbage FaultKind = "garbage" // what comes is not of the format
+	Short   FaultKind = "short"   // the response ends too early, as if it were complete
+	Stalled FaultKind = "stalled" // nothing more arrives
+	Garbage FaultKind = "garbage" // the bytes are not of the format
 	Failing FaultKind = "failing" // an error of the format, with status 200
 	Refused FaultKind = "refused" // an error of the format, with status 503
 )
 
-// Faults are all kinds of failure.
+// Faults returns all kinds of failure.
 func Faults() []FaultKind { return []FaultKind{Cut, Short, Stalled, Garbage, Failing, Refused} }
 
 // look fills in what is counted in the body.
@@ -94,7 +94,7 @@ func (t *Turn) count(v any) {
 	}
 }
 
-// measured is the usage of a reply that does not say it.
+// measured returns the reply's usage, or an estimate if it has none.
 func (r Reply) measured(body []byte) Usage {
 	if r.Usage != (Usage{}) {
 		return r.Usage
@@ -107,20 +107,20 @@ func (r Reply) measured(body []byte) Usage {
 	return Usage{Prompt: prompt, Cached: prompt / 3, Output: int64(output/4 + 1)}
 }
 
-// said is what the body says of itself.
+// said is what the body says about itself.
 type said struct {
 	Model  string
 	Stream bool
 }
 
 func head(body []byte) (s said) {
-	_ = json.Unmarshal(body, &s) // what is not there is not said
+	_ = json.Unmarshal(body, &s) // whatever is missing stays empty
 	return s
 }
 
 func streams(body []byte) bool { return head(body).Stream }
 
-// pieces are a text in two parts, or as it is where it is short.
+// pieces splits a text in two, or returns it whole if it is short.
 func pieces(text string) []string {
 	if n := len(text) / 2; n > 0 && text[n] < 0x80 && text[n-1] < 0x80 {
 		return []string{text[:n], text[n:]}
@@ -128,20 +128,20 @@ func pieces(text string) []string {
 	return []string{text}
 }
 
-// object is a JSON object; its members are written in the order of their names.
+// object is a JSON object; its members are written in alphabetical order.
 type object = map[string]any
 
 func marshal(v any) []byte {
 	data, err := json.Marshal(v)
 	if err != nil {
-		panic("scripted: " + err.Error()) // of what this package wrote itself
+		panic("scripted: " + err.Error()) // this package wrote it itself
 	}
 	return data
 }
 
 func arguments(c Call) json.RawMessage { return json.RawMessage(c.Arguments) }
 
-// event is one of a stream of events; a name of "" is left out.
+// event returns one event of a stream, without a name if that is "".
 func event(name string, v any) []byte {
 	text := "data: " + string(marshal(v)) + "\n\n"
 	if name != "" {
@@ -150,10 +150,10 @@ func event(name string, v any) []byte {
 	return []byte(text)
 }
 
-// typed is an event that is called as its type.
+// typed returns an event named after its type.
 func typed(v object) []byte { return event(v["type"].(string), v) }
 
-// format is how an answer is written in a wire format.
+// format is how a response is written in a wire format.
 type format struct {
 	name   string
 	kind   string // content type of its streams
@@ -163,14 +163,14 @@ type format struct {
 	broken func(v any) [][]byte // an error in a stream
 }
 
-// answer is a reply with what a format needs besides to write it.
+// answer is a reply with whatever else a format needs to write it.
 type answer struct {
 	Reply
 	id, model string
 	usage     Usage
 }
 
-// finish is why an answer ended, of two words that a format has for it.
+// finish returns the finish reason, given a format's two words for it.
 func (a answer) finish(stop, calls string) string {
 	if len(a.Calls) > 0 {
 		return calls

@@ -11,21 +11,23 @@ import (
 	"time"
 )
 
-// Formats are the names of the wire formats, as adapters of the catalogue are called.
+// Formats returns the names of the wire formats, which are the names of the adapters in the
+// catalogue.
 func Formats() []string {
 	return []string{"openai", "anthropic", "responses", "gemini", "bedrock", "bedrock-invoke", "cohere", "ollama"}
 }
 
-// Bill is what has been charged for answers that came to their end.
+// Bill is the total charged for completed responses.
 type Bill struct {
 	Answers int64
 	Usage
 }
 
-// Upstream is a provider of every wire format. Its base URL is that of a server of it.
+// Upstream is a provider in every wire format. Its base URL is that of the server that serves
+// it.
 type Upstream struct {
 	Script func(t Turn) Reply
-	Count  int64 // tokens that it says a prompt has
+	Count  int64 // the number of tokens that it reports for a prompt
 
 	mu    sync.Mutex
 	bill  Bill
@@ -33,14 +35,14 @@ type Upstream struct {
 	calls int
 }
 
-// Bill is what was charged so far.
+// Bill returns what has been charged so far.
 func (u *Upstream) Bill() Bill {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.bill
 }
 
-// Seen are the requests that came.
+// Seen returns the requests received.
 func (u *Upstream) Seen() []Turn {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -71,7 +73,7 @@ var routes = []route{
 func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // the caller went in the middle of its request
+		return // the caller disconnected during its request
 	}
 	path := r.URL.Path
 	if strings.HasSuffix(path, "/count_tokens") && u.Count > 0 {
@@ -99,7 +101,7 @@ func (u *Upstream) answer(w http.ResponseWriter, r *http.Request, at route, body
 	f := at.format()
 	a := answer{Reply: reply, id: id, model: turn.Model, usage: reply.measured(body)}
 	if at.adapter == "ollama" || at.adapter == "cohere" {
-		a.usage.Cached = 0 // of which they charge nothing less
+		a.usage.Cached = 0 // these do not charge less for cached tokens
 	}
 	if reply.Fault.Kind == Refused {
 		writeJSON(w, http.StatusServiceUnavailable, f.fail)
@@ -123,7 +125,7 @@ func (u *Upstream) answer(w http.ResponseWriter, r *http.Request, at route, body
 			return
 		}
 		if i == max(len(list)-2, 0) {
-			u.charge(a.usage) // what comes behind the usage, a caller need not read
+			u.charge(a.usage) // a caller need not read what follows the usage
 		}
 		if send(w, piece) != nil {
 			return
@@ -155,7 +157,7 @@ func (u *Upstream) whole(w http.ResponseWriter, r *http.Request, f format, a ans
 	_, _ = w.Write(text)
 }
 
-// fail ends an answer that has begun.
+// fail ends a response that has begun.
 func fail(w http.ResponseWriter, r *http.Request, f format, kind FaultKind) {
 	switch kind {
 	case Cut:
@@ -179,7 +181,7 @@ func send(w http.ResponseWriter, piece []byte) error {
 	return http.NewResponseController(w).Flush()
 }
 
-// pause waits, and reports whether the caller is still there.
+// pause waits, and reports whether the caller is still connected.
 func pause(r *http.Request, d time.Duration) bool {
 	if d == 0 {
 		return r.Context().Err() == nil
@@ -207,7 +209,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(marshal(v))
 }
 
-// modelOf is the model that is asked for, in the path or in the body.
+// modelOf returns the model that is asked for, in the path or in the body.
 func modelOf(at *url.URL, body []byte) string {
 	for _, before := range []string{"/models/", "/model/"} {
 		if _, rest, ok := strings.Cut(at.Path, before); ok {
