@@ -17,7 +17,7 @@ import (
 	"tallyroute/router/admin/wire"
 )
 
-// auditFilter are the parameters of listAudit.
+// auditFilter holds the parameters of listAudit.
 type auditFilter struct {
 	wire.Paging
 	Object  string `json:"object" doc:"The id of what was changed."`
@@ -27,7 +27,7 @@ type auditFilter struct {
 	Since   string `json:"since" doc:"An instant such as 2026-11-01T00:00:00Z."`
 }
 
-// listAudit is GET /audit: who changed what, the newest first.
+// listAudit is GET /audit: who changed what, newest first.
 func listAudit(x *exchange, in auditFilter) (wire.Page[manage.AuditRecord], error) {
 	none := wire.Page[manage.AuditRecord]{}
 	limit, err := in.Most()
@@ -56,7 +56,7 @@ func listAudit(x *exchange, in auditFilter) (wire.Page[manage.AuditRecord], erro
 	return list, nil
 }
 
-// AuditVerification is what following the chain of the audit log found.
+// AuditVerification is the result of following the chain of the audit log.
 type AuditVerification struct {
 	OK       bool   `json:"ok"`
 	Records  int64  `json:"records" doc:"Those that are linked to the one before them."`
@@ -67,7 +67,7 @@ type AuditVerification struct {
 	FaultSeq int64  `json:"fault_seq,omitempty"`
 }
 
-// auditMark are the parameters of verifyAudit.
+// auditMark holds the parameters of verifyAudit.
 type auditMark struct {
 	Seq  *int64 `json:"seq" doc:"Of a record that a checkpoint vouches for."`
 	Hash string `json:"hash" doc:"Its hash."`
@@ -150,7 +150,7 @@ func accessRules() map[string]rule {
 	}
 }
 
-// accessFilter says of which requests.
+// accessFilter selects which requests to include.
 type accessFilter struct {
 	KeyID    string `json:"key_id"`
 	Address  string `json:"address" doc:"One address."`
@@ -174,7 +174,7 @@ func (x *exchange) accessQuery(in accessFilter) (q access.Query, err error) {
 	return q, err
 }
 
-// accessParameters are the parameters of listAccess.
+// accessParameters holds the parameters of listAccess.
 type accessParameters struct {
 	wire.Paging
 	accessFilter
@@ -231,10 +231,10 @@ func eraseAccess(x *exchange, in accessErasure) (Erased, error) {
 	return Erased{n}, err
 }
 
-// sharedSpan is how far back workloads are looked for.
+// sharedSpan is how far back to look for workloads.
 const sharedSpan = 7 * 24 * time.Hour
 
-// sharedParameters are the parameters of listSharedKeys.
+// sharedParameters holds the parameters of listSharedKeys.
 type sharedParameters struct {
 	KeyID billing.KeyID `json:"key_id" doc:"Only this one."`
 	Since string        `json:"since" doc:"An instant, or a day of the reporting zone; a week ago by default."`
@@ -257,7 +257,7 @@ func listSharedKeys(x *exchange, in sharedParameters) (wire.Page[manage.SharedKe
 	return wire.ListOf(all, func(k manage.SharedKey) manage.SharedKey { return k }), err
 }
 
-// readable is a key that one may look at.
+// readable returns a key if the caller may look at it.
 func (x *exchange) readable(id billing.KeyID) (billing.Key, error) {
 	k, err := x.Actions.Key(x.ctx(), id)
 	if err != nil {
@@ -266,14 +266,14 @@ func (x *exchange) readable(id billing.KeyID) (billing.Key, error) {
 	return k, x.needs(rbac.KeysRead, placeOf(k), &billing.NotFoundError{What: "key", ID: string(id)})
 }
 
-// rightsParameters are the parameters of listKeyRights.
+// rightsParameters holds the parameters of listKeyRights.
 type rightsParameters struct {
 	wire.Paging
 	KeyID billing.KeyID `json:"key_id" doc:"Only this one."`
 	Team  string        `json:"team" doc:"Name or id."`
 }
 
-// mostRights is how many keys are compared at once.
+// mostRights is how many keys can be compared at once.
 const mostRights = 50
 
 // listKeyRights is GET /key-rights.

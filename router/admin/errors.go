@@ -17,7 +17,7 @@ import (
 	"tallyroute/router/web"
 )
 
-// Codes of errors of this listener.
+// Error codes of this listener.
 const (
 	codeDisabled     = "admin_disabled"
 	codeToken        = "invalid_admin_token"
@@ -38,7 +38,7 @@ const (
 	codeRule         = "rule_broken"
 )
 
-// Errors of this listener alone.
+// Errors that only this listener has.
 var (
 	errDisabled   = errors.New("admin: no token is configured")
 	errToken      = errors.New("admin: not the admin token")
@@ -48,10 +48,10 @@ var (
 	errNoVersion  = errors.New("admin: If-Match for what has no versions")
 )
 
-// errorTable is how errors are read by operators.
+// errorTable is how operators see errors.
 var errorTable = &web.Errors{Rows: rows(), Codes: codes()}
 
-// rows turn errors into what operators read. The first that recognises an error decides.
+// rows maps errors to what operators read. The first row that recognises an error decides.
 func rows() []web.Row {
 	return append(web.Rows(),
 		web.Is(errDisabled, web.Problem{Code: codeDisabled, Message: "No admin token is configured, so the admin API is disabled."}),
@@ -142,7 +142,7 @@ func wrongField(err error) (web.Problem, bool) {
 
 func capital(s string) string { return strings.ToUpper(s[:min(1, len(s))]) + s[min(1, len(s)):] }
 
-// codes are all codes of this listener. Each has a page under /docs/errors.
+// codes returns all codes of this listener. Each has a page under /docs/errors.
 func codes() map[string]web.Code {
 	all := web.Codes()
 	maps.Copy(all, ownCodes())
@@ -161,7 +161,7 @@ func codes() map[string]web.Code {
 
 func ownCodes() map[string]web.Code {
 	const bearer = "Send the admin token as \"Authorization: Bearer sk-tr-admin-…\"."
-	// A member that is wrong: what has happened, and what to do.
+	// wrong describes an invalid member: what has happened, and what to do.
 	wrong := func(about, fix string) web.Code {
 		return web.Code{Status: http.StatusUnprocessableEntity, Type: web.TypeRequest, Retry: web.Never, About: about, Fix: fix}
 	}
@@ -225,7 +225,7 @@ func ownCodes() map[string]web.Code {
 	}
 }
 
-// loginCodes are the codes of logins.
+// loginCodes returns the codes of logins.
 func loginCodes() map[string]web.Code {
 	return map[string]web.Code{
 		codeNoLogin: {

@@ -32,30 +32,30 @@ import (
 	"tallyroute/router/web"
 )
 
-// exchange is one request that is being answered.
+// exchange is one request while it is being answered.
 type exchange struct {
 	web.Exchange
 	*server
 	status    int    // of the answer, unless it is an error
 	raw       []byte // the body
-	subject   string // the id of what was changed, for the log
+	subject   string // the id of the object that was changed, for the log
 	who       string // the actor; set by authenticate
-	role      string // by which it was allowed
+	role      string // that allowed it
 	access    rbac.Access
 	principal policy.PrincipalFacts // zero for the static token and on the host
-	session   *billing.Session      // the login by which is asked; nil for tokens
-	csrf      string                // what a page sends with its cookie; "" without one
+	session   *billing.Session      // the login used for the request; nil for tokens
+	csrf      string                // what a page must send along with its cookie; "" without a cookie
 }
 
-// serve is what every route has in common: a request id, a deadline, recovery,
-// and one line in the log. takes is the longest that it may take.
+// serve wraps every route in what they have in common: a request id, a deadline, recovery, and
+// one line in the log. takes is the longest that it may take.
 func (s *server) serve(h handler, takes time.Duration) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		x := &exchange{Exchange: s.listener.Begin(c), server: s}
 		if s.host != nil && takes != manage.Urgent {
 			takes = ledgerTimeout
 		}
-		// A connection without deadlines, as in tests, needs none.
+		// A connection without deadlines, as in tests, does not need one.
 		_ = x.RC.SetWriteDeadline(time.Now().Add(takes + requestTimeout))
 		ctx, cancel := context.WithTimeout(c.Request.Context(), takes)
 		defer cancel()
@@ -74,7 +74,7 @@ func (s *server) serve(h handler, takes time.Duration) gin.HandlerFunc {
 	}
 }
 
-// end is deferred: it answers for a panic, and writes the log.
+// end is deferred: it handles a panic, and writes the log.
 func (x *exchange) end() {
 	if v := recover(); v != nil {
 		if err := x.Panicked(v); err != nil {
@@ -107,7 +107,7 @@ func (x *exchange) log() {
 	}
 }
 
-// fail answers with an error, in the form of OpenAI's.
+// fail answers with an error in OpenAI's format.
 func (x *exchange) fail(err error) {
 	x.Err = err
 	if x.failed != nil {
@@ -122,8 +122,8 @@ func (x *exchange) fail(err error) {
 	x.Answer(p)
 }
 
-// called reports whether the request is for a host that we are. Probes are answered by
-// any name: they tell nothing.
+// called reports whether the request is addressed to one of our host names. Probes are answered
+// under any name: they disclose nothing.
 func (x *exchange) called() bool {
 	switch x.Route() {
 	case "/healthz", "/readyz":
@@ -138,8 +138,8 @@ func (x *exchange) called() bool {
 	return err == nil || host == "localhost" || slices.Contains(x.Hosts, host)
 }
 
-// triesPerMinute are the wrong tokens of one network that are told what is wrong. The
-// right one opens the API however many came before.
+// triesPerMinute is how many wrong tokens from one network are answered with what is wrong. A
+// token that was accepted before keeps working however many come.
 const triesPerMinute = 120
 
 func (x *exchange) mayTry() bool {
@@ -147,7 +147,7 @@ func (x *exchange) mayTry() bool {
 	return x.wrong.Take(limit.Key{Scope: limit.Network(from), Kind: "token"}, triesPerMinute, 1, x.Start).OK
 }
 
-// operatorsOnly lets in those who may do what an operation is. Virtual keys open nothing here.
+// operatorsOnly admits callers who may perform an operation. Virtual keys have no access here.
 func operatorsOnly(o operation) handler {
 	do := o.precise()
 	return func(x *exchange) error {
@@ -167,7 +167,7 @@ func operatorsOnly(o operation) handler {
 	}
 }
 
-// authenticate finds out who asks: by the static token, or by that of a principal.
+// authenticate determines who is calling: the static token, or the token of a principal.
 func (x *exchange) authenticate() error {
 	if x.host != nil {
 		x.who, x.access = x.host.Actor, x.host.Access
@@ -193,7 +193,7 @@ func (x *exchange) authenticate() error {
 	scheme, token, _ := strings.Cut(strings.Join(given, ""), " ")
 	want := x.Token()
 	if x.members {
-		want = "" // which is nobody's own
+		want = "" // the static token belongs to nobody
 	}
 	a, b := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(want))
 	if want != "" && subtle.ConstantTimeCompare(a[:], b[:]) == 1 && strings.EqualFold(scheme, "Bearer") {
@@ -218,7 +218,8 @@ func (x *exchange) authenticate() error {
 	return errToken
 }
 
-// admit lets in who has a token or a session, unless too many wrong ones came.
+// admit admits the holder of a token or session, unless too many wrong ones came from its
+// network.
 func (x *exchange) admit(secret billing.Secret) error {
 	seen := sha256.Sum256([]byte(secret.Reveal()))
 	if !x.known.contains(seen) && !x.mayTry() {
@@ -239,7 +240,7 @@ func (x *exchange) admit(secret billing.Secret) error {
 
 func (x *exchange) ctx() context.Context { return x.C.Request.Context() }
 
-// param is a part of the path, which is what is changed, and is logged as that.
+// param returns a path parameter and logs it as the object of the request.
 func (x *exchange) param(name string) string {
 	if x.subject = wire.Shorten(x.C.Param(name)); strings.HasPrefix(x.subject, "sk-") {
 		x.subject = "a secret, which is no id"
@@ -247,10 +248,10 @@ func (x *exchange) param(name string) string {
 	return x.C.Param(name)
 }
 
-// madeOrFound is the status of an answer about what was there already, or not.
+// madeOrFound is the status of an answer, by whether the object already existed.
 var madeOrFound = map[bool]int{false: http.StatusCreated, true: http.StatusOK}
 
-// seenTag is the state that a change was decided from, by If-Match; "" is any.
+// seenTag returns the state that a change was based on, from If-Match; "" is any.
 func (x *exchange) seenTag() string {
 	given := strings.TrimSpace(x.C.GetHeader("If-Match"))
 	if given == "*" {
@@ -259,10 +260,10 @@ func (x *exchange) seenTag() string {
 	if tag, ok := strings.CutPrefix(given, `"`); ok {
 		return strings.TrimSuffix(tag, `"`)
 	}
-	return given // which is no tag of ours
+	return given // not one of our tags
 }
 
-// by is who asks. The static token has no name.
+// by returns who is calling. The static token has no name.
 func (x *exchange) by(reason string) manage.By {
 	by := manage.By{
 		Actor: cmp.Or(x.who, "unknown"), Role: x.role, Source: x.C.RemoteIP(), Reason: reason, Access: x.access, PrincipalID: x.principal.ID,
@@ -274,8 +275,8 @@ func (x *exchange) by(reason string) manage.By {
 	return by
 }
 
-// Cookies of browsers. Their prefix has browsers take them from us alone, over TLS or from
-// the loopback, and send them nowhere else.
+// Browser cookies. Their prefix makes browsers accept them only from us, over TLS or from the
+// loopback, and send them nowhere else.
 const (
 	sessionCookie = "__Host-tallyroute"
 	attemptCookie = "__Host-tallyroute-login"
@@ -290,8 +291,8 @@ func (x *exchange) setCookie(name, value string, seconds int) {
 
 func (x *exchange) forgetCookie() { x.setCookie(sessionCookie, "", -1) }
 
-// cookieSecret is the secret of the session in the cookie of a page of ours. What changes
-// something needs the token beside it, which pages of others cannot send.
+// cookieSecret returns the session secret from the cookie of one of our pages. Changes also
+// need the CSRF token, which other sites' pages cannot send.
 func (x *exchange) cookieSecret() (secret billing.Secret, there bool, err error) {
 	c, err := x.C.Request.Cookie(sessionCookie)
 	if err != nil {
@@ -318,7 +319,7 @@ func (x *exchange) cookieSecret() (secret billing.Secret, there bool, err error)
 	return secret, true, nil
 }
 
-// browserLogin is GET /login?return=/page: to the page of the identity provider.
+// browserLogin is GET /login?return=/page: it redirects to the identity provider.
 func browserLogin(x *exchange) error {
 	if err := x.mayLogIn(); err != nil {
 		return err
@@ -349,8 +350,8 @@ func browserLogin(x *exchange) error {
 	return nil
 }
 
-// browserCallback is GET /login/callback: the identity provider sends the browser here.
-// The session is always a new one, whatever cookie came.
+// browserCallback is GET /login/callback: the identity provider sends the browser here. The
+// session is always a new one, whatever cookie was sent.
 func browserCallback(x *exchange) error {
 	if err := x.mayLogIn(); err != nil {
 		return err
@@ -361,7 +362,7 @@ func browserCallback(x *exchange) error {
 	}
 	x.setCookie(attemptCookie, "", -1)
 	a, err := x.unseal(c.Value)
-	if err != nil || a.Return == "" { // an attempt of a program is no browser's
+	if err != nil || a.Return == "" { // an attempt begun by a program is not for a browser
 		return errAttempt
 	}
 	q := x.C.Request.URL.Query()
@@ -374,7 +375,7 @@ func browserCallback(x *exchange) error {
 	return nil
 }
 
-// cameInClear tells of a credential that others may have read.
+// cameInClear reports a credential that others may have read.
 func (x *exchange) cameInClear(given []string) {
 	x.listener.Log.Warn("a credential of the admin API came in clear", zap.String("from", x.C.RemoteIP()))
 	_, text, _ := strings.Cut(strings.Join(given, ""), " ")
@@ -386,7 +387,8 @@ func (x *exchange) cameInClear(given []string) {
 	}
 }
 
-// sealed is a value that only routers with the same key can read, for whoever keeps it.
+// sealed encrypts a value that somebody else stores, so that only routers with the same key can
+// read it.
 func sealed(key [32]byte, v any) (string, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -401,7 +403,7 @@ func sealed(key [32]byte, v any) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(gcm.Seal(nonce, nonce, text, nil)), nil
 }
 
-// unsealed reads what sealed made with the same key into v.
+// unsealed decrypts into v what sealed made with the same key.
 func unsealed(key [32]byte, text string, v any) error {
 	raw, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {

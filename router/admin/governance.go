@@ -75,14 +75,14 @@ func listRuleVersions(x *exchange, _ none) (wire.Page[manage.RulesView], error) 
 	return wire.ListOf(all, itself[manage.RulesView]), err
 }
 
-// itself is the view of what is one already.
+// itself is the view of a value that already is a view.
 func itself[V any](v V) V { return v }
 
 func getGovernanceReport(x *exchange, _ none) (manage.GovernanceReport, error) {
 	return x.Actions.GovernanceReport(x.ctx())
 }
 
-// Document is a text for people.
+// Document is a text for human readers.
 type Document struct {
 	Markdown string `json:"markdown"`
 }
@@ -103,8 +103,8 @@ type acknowledgement struct {
 	Reason  string `json:"reason"`
 }
 
-// acknowledgeRules is POST /governance/acknowledgements: for oneself, or for somebody else
-// where one may set rules.
+// acknowledgeRules is POST /governance/acknowledgements: for oneself, or for somebody else if
+// the caller may set rules.
 func acknowledgeRules(x *exchange, in acknowledgement) (manage.AcknowledgementsView, error) {
 	own, err := x.Actions.AddressOf(x.ctx(), x.principal.ID)
 	if err != nil {
@@ -146,8 +146,8 @@ func getReview(x *exchange, _ none) (manage.ReviewWithItems, error) {
 	return x.Actions.Review(x.ctx(), number)
 }
 
-// maySeeUse asks for what the items of a review are made of: those who administer, what
-// they did, and how keys were used. Who signs reviews off sees them.
+// maySeeUse requires the permissions for the data that the items of a review contain: the
+// principals, what they did, and how keys were used. Those who sign off reviews see them.
 func (x *exchange) maySeeUse() error {
 	if x.access.May(rbac.GovernanceWrite, rbac.Place{}) {
 		return nil
@@ -204,8 +204,8 @@ func decideReview(x *exchange, in decision) (manage.ReviewItemView, error) {
 	return x.Actions.Decide(x.ctx(), d, x.by(in.Reason))
 }
 
-// mayDecide asks for what the decision does: who signs reviews off can do no more by that
-// than he could without.
+// mayDecide requires the permission for what the decision does: signing off reviews does not
+// let anyone do more than they could do otherwise.
 func (x *exchange) mayDecide(d manage.Decision) error {
 	switch {
 	case d.Decision == billing.DecisionKeep:
@@ -215,14 +215,14 @@ func (x *exchange) mayDecide(d manage.Decision) error {
 	case d.Decision == billing.DecisionRevoke:
 		return x.needs(rbac.KeysRevoke, rbac.Place{}, nil)
 	}
-	// To narrow a key is to end some of its use, which whoever may end all of it may, too.
+	// To narrow a key is to end some of its use; anyone who may end all of it may do that, too.
 	if x.access.May(rbac.KeysRevoke, rbac.Place{}) {
 		return nil
 	}
 	return x.needs(rbac.KeysWrite, rbac.Place{}, nil)
 }
 
-// alertOperations are about what somebody is told.
+// alertOperations are about the alerts that are sent.
 func alertOperations() []operation {
 	return []operation{
 		does("listAlerts", get, "/alerts", "List what somebody was told and whether it arrived, newest first.", listAlerts),
@@ -240,7 +240,7 @@ func alertRules() map[string]rule {
 	}
 }
 
-// alertFilter are the parameters of listAlerts.
+// alertFilter holds the parameters of listAlerts.
 type alertFilter struct {
 	Kind   string `json:"kind" doc:"Such as limit."`
 	Object string `json:"object" doc:"The id or name of what they are about."`
@@ -294,7 +294,7 @@ func testChannel(x *exchange, in channelTest) (manage.AlertView, error) {
 	return manage.ViewAlert(billing.AlertRecord{Alert: sent}), err
 }
 
-// incidentOperations are about keys in wrong hands.
+// incidentOperations are about keys that have leaked.
 func incidentOperations() []operation {
 	return []operation{
 		does("openIncident", post, "/incidents", "End or narrow the use of a key in wrong hands, and seal what it did.", openIncident).

@@ -16,7 +16,7 @@ import (
 	"tallyroute/router/admin/wire"
 )
 
-// keyMembers are the members that a new key and a changed one have in common.
+// keyMembers are the members that the bodies for new and changed keys share.
 type keyMembers struct {
 	Models               wire.Member[[]string]          `json:"models" doc:"The models that it may use: names, aliases or provider/*; null for all."`
 	AllowedCIDRs         wire.Member[[]wire.Addresses]  `json:"allowed_cidrs" doc:"The addresses that it may be used from; null for all."`
@@ -36,14 +36,14 @@ type keyMembers struct {
 	Client               wire.Member[string]            `json:"client" doc:"server, or browser where its secret is in pages."`
 }
 
-// keyLimits are short for its budgets per minute and at once.
+// keyLimits are shorthand for a key's budgets per minute and for concurrent requests.
 type keyLimits struct {
 	RequestsPerMinute  wire.Member[int64] `json:"requests_per_minute" doc:"0 or null means no limit. Short for a budget per minute."`
 	TokensPerMinute    wire.Member[int64] `json:"tokens_per_minute" doc:"0 or null means no limit. Short for a budget per minute."`
 	ConcurrentRequests wire.Member[int64] `json:"concurrent_requests" doc:"How many may be under way at once; 0 or null means no limit."`
 }
 
-// limits are what is said of them.
+// limits returns the limits that were given.
 func (l keyLimits) limits() manage.KeyLimits {
 	said := func(m wire.Member[int64]) *int64 {
 		if !m.There {
@@ -107,7 +107,7 @@ func (b *keyMembers) check() error {
 	return nil
 }
 
-// twice reports limits that a budget of the same body sets, too.
+// twice reports whether a limit is also set by a budget in the same body.
 func (b *keyMembers) twice() bool {
 	minute := b.Limits.RequestsPerMinute.There || b.Limits.TokensPerMinute.There
 	return slices.ContainsFunc(b.budgets(), func(c manage.BudgetChange) bool {
@@ -115,7 +115,7 @@ func (b *keyMembers) twice() bool {
 	})
 }
 
-// expiry is when the key ends; zero is never.
+// expiry returns when the key expires; zero is never.
 func (b *keyMembers) expiry(now time.Time) time.Time {
 	switch {
 	case b.ExpiresIn != nil:
@@ -146,8 +146,8 @@ func (b *keyMembers) newBudgets() (list []billing.Budget) {
 	return list
 }
 
-// createKey is POST /keys. The secret is in this answer and nowhere else. Under the same
-// Idempotency-Key nothing is made again, and the same answer is given.
+// createKey is POST /keys. The secret appears in this answer and nowhere else. A repeat under
+// the same Idempotency-Key makes nothing new and gets the same answer.
 func createKey(x *exchange, in newKey) (CreatedKey, error) {
 	if err := in.check(); err != nil {
 		return CreatedKey{}, err
@@ -181,7 +181,7 @@ func createKey(x *exchange, in newKey) (CreatedKey, error) {
 	return v, nil
 }
 
-// createKeyFor answers with a link in place of the secret.
+// createKeyFor answers with a link instead of the secret.
 func createKeyFor(x *exchange, request manage.KeyRequest, life time.Duration) (CreatedKey, error) {
 	made, token, err := x.Actions.CreateKeyFor(x.ctx(), request, life, x.by(""))
 	if err != nil {
@@ -197,14 +197,14 @@ func createKeyFor(x *exchange, request manage.KeyRequest, life time.Duration) (C
 	return v, nil
 }
 
-// viewCreated is a key without its secret; the status says whether it was made now.
+// viewCreated shows a key without its secret; status says whether it was made now.
 func (x *exchange) viewCreated(k billing.Key, status int) CreatedKey {
 	x.subject, x.status = string(k.ID), status
 	x.tag(k.Version)
 	return CreatedKey{KeyView: x.viewKey(k), Snippets: map[string]string{}, Warnings: warnings(&k)}
 }
 
-// request is the key that is asked for.
+// request returns the key that is asked for.
 func (in *newKey) request(x *exchange) manage.KeyRequest {
 	r := manage.KeyRequest{
 		Name: in.Name, Project: in.Project, Team: in.Team, CostCenter: in.CostCenter, Environment: in.Environment,
@@ -245,7 +245,7 @@ func warnings(k *billing.Key) []string {
 	return list
 }
 
-// keyFilter are the parameters of listKeys.
+// keyFilter holds the parameters of listKeys.
 type keyFilter struct {
 	wire.Paging
 	Team    string `json:"team" doc:"Name or id."`
@@ -302,8 +302,7 @@ func getKey(x *exchange, _ none) (manage.KeyView, error) {
 	return x.viewBalanced(key, err)
 }
 
-// viewBalanced is a key, with its tag and what is left of its budgets, unless there is an
-// error already.
+// viewBalanced shows a key with its tag and what its budgets have left, unless err is set.
 func (x *exchange) viewBalanced(k billing.Key, err error) (manage.KeyView, error) {
 	if err != nil {
 		return manage.KeyView{}, err
@@ -317,7 +316,7 @@ func (x *exchange) viewBalanced(k billing.Key, err error) (manage.KeyView, error
 	return v, nil
 }
 
-// changeKey is PATCH /keys/{id}: the members that are there are changed.
+// changeKey is PATCH /keys/{id}: only the members present are changed.
 func changeKey(x *exchange, in keyChange) (manage.KeyView, error) {
 	if err := in.check(); err != nil {
 		return manage.KeyView{}, err
@@ -336,7 +335,7 @@ func changeKey(x *exchange, in keyChange) (manage.KeyView, error) {
 	return viewed(x.viewTagged)(x.Actions.ChangeKey(x.ctx(), billing.KeyID(x.param("id")), change, x.by(in.Reason)))
 }
 
-// mayChange asks for what a change needs beyond the key itself: its budgets, and the
+// mayChange requires what a change needs in addition to the key itself: its budgets, and the
 // project that it is moved to.
 func (x *exchange) mayChange(in keyChange) error {
 	if in.Budget.There || in.Budgets.There || in.Limits != (keyLimits{}) {
@@ -354,7 +353,7 @@ func (x *exchange) mayChange(in keyChange) error {
 	return x.needsScope(rbac.KeysWrite, in.Team, in.Project)
 }
 
-// says reports whether anything of the key itself is to be different.
+// says reports whether anything about the key itself is to change.
 func (b keyChange) says() bool {
 	b.Project, b.Team, b.DryRun, b.Reason = "", "", false, ""
 	return !reflect.ValueOf(b).IsZero()
@@ -390,25 +389,26 @@ func (b *keyChange) apply(k *billing.Key, now time.Time) {
 	b.Limits.limits().Set(k)
 }
 
-// set puts a member that is there into its place.
+// set assigns a member if it is present.
 func set[T any](into *T, m wire.Member[T]) {
 	if m.There {
 		*into = m.Value
 	}
 }
 
-// reasoned is the body of operations that keep why they were done.
+// reasoned is the body of operations that record why they were done.
 type reasoned struct {
 	Reason string `json:"reason"`
 }
 
-// ending is the body of operations that end the use of a key, or let it go on.
+// ending is the body of operations that end or resume the use of a key.
 type ending struct {
 	Reason string `json:"reason"`
 	DryRun bool   `json:"dry_run" doc:"Only say what the key would be."`
 }
 
-// endUse does what ends the use of a key, or lets it go on. Doing it twice changes nothing.
+// endUse runs an operation that ends or resumes the use of a key. Doing it twice changes
+// nothing.
 func endUse(
 	do func(manage.Actions, context.Context, billing.KeyID, manage.Ending, manage.By) (billing.Key, error),
 ) func(*exchange, ending) (manage.KeyView, error) {
@@ -430,7 +430,7 @@ func (x *exchange) viewTagged(k billing.Key) manage.KeyView {
 	return x.viewKey(k)
 }
 
-// seen is the version of the key that the change was made from, by If-Match; 0 is any.
+// seen returns the version of the key that the change was based on, from If-Match; 0 is any.
 func (x *exchange) seen() (int64, error) {
 	tag := strings.TrimSpace(x.C.GetHeader("If-Match"))
 	if tag == "" || tag == "*" {
@@ -438,7 +438,7 @@ func (x *exchange) seen() (int64, error) {
 	}
 	n, err := strconv.ParseInt(strings.Trim(tag, `"`), 10, 64)
 	if err != nil || n < 1 || !strings.HasPrefix(tag, `"`) {
-		return 0, manage.ErrVersion // a tag that we never gave
+		return 0, manage.ErrVersion // a tag that we never issued
 	}
 	return n, nil
 }

@@ -14,8 +14,8 @@ import (
 	"tallyroute/router/admin/wire"
 )
 
-// listPeriods is GET /periods: the months, newest first. There are never so
-// many that they need pages.
+// listPeriods is GET /periods: the months, newest first. There are never enough of them to need
+// pages.
 func listPeriods(x *exchange, _ none) (wire.Page[manage.PeriodView], error) {
 	all, err := x.Actions.Periods(x.ctx())
 	return wire.ListOf(all, manage.ViewPeriod), err
@@ -38,9 +38,9 @@ func reopenPeriod(x *exchange, in reasoned) (manage.PeriodView, error) {
 	return manage.ViewPeriod(p), err
 }
 
-// archiveRows is GET /periods/2026-10/rows: the rows of a closed month as JSON
-// lines, for the file in which they are kept. Their digest is in the trailer
-// X-Tallyroute-Sha256: lines without it are not whole.
+// archiveRows is GET /periods/2026-10/rows: the rows of a closed month as JSON lines, for the
+// archive file. Their digest is in the trailer X-Tallyroute-Sha256: without it the lines are
+// incomplete.
 func archiveRows(x *exchange, _ none) (none, error) {
 	m, err := billing.ParseMonth(x.param("month"))
 	if err != nil {
@@ -65,13 +65,14 @@ func archiveRows(x *exchange, _ none) (none, error) {
 		err = out.Flush()
 	}
 	if err == nil {
-		x.C.Writer.WriteHeaderNow() // of a month without rows, too
+		x.C.Writer.WriteHeaderNow() // even for a month without rows
 		x.C.Writer.Header().Set(trailer, digest.SHA256())
 	}
 	return none{}, err
 }
 
-// archived is what the file of a month holds: the body of archivePeriod and its answer.
+// archived describes the contents of a month's archive file: the body of archivePeriod and its
+// answer.
 type archived struct {
 	Rows   int64        `json:"rows" required:"true"`
 	Cost   *wire.Amount `json:"cost_usd" required:"true"`
@@ -85,8 +86,8 @@ type ArchivedPeriod struct {
 	SHA256 string        `json:"sha256"`
 }
 
-// archivePeriod is POST /periods/2026-10/archive: the rows, once they are safe in a
-// file, are dropped from the database. What the file holds must be said.
+// archivePeriod is POST /periods/2026-10/archive: once the rows are safe in a file, they are
+// dropped from the database. The caller must state what the file contains.
 func archivePeriod(x *exchange, in archived) (ArchivedPeriod, error) {
 	a := billing.ArchivedMonth{Month: billing.Month(x.param("month")), Rows: in.Rows, SHA256: in.SHA256}
 	if in.Cost != nil {
@@ -106,7 +107,7 @@ type adjustment struct {
 	Actor  string        `json:"actor" doc:"Who asks: the admin token has no name."`
 }
 
-// adjustSpend is POST /spend/adjustments: a correction of what a key was charged.
+// adjustSpend is POST /spend/adjustments: it corrects what a key was charged.
 func adjustSpend(x *exchange, in adjustment) (manage.AdjustmentView, error) {
 	x.subject = wire.Shorten(string(in.KeyID))
 	if in.Amount == nil {
@@ -143,8 +144,8 @@ type repricing struct {
 	Reason   string `json:"reason" required:"true"`
 }
 
-// reprice is POST /prices/reprice: what was used in a span of time is costed by
-// the prices of the catalogue.
+// reprice is POST /prices/reprice: the usage in a span of time is priced again with the prices
+// of the catalogue.
 func reprice(x *exchange, in repricing) (manage.RepricedView, error) {
 	r := manage.Repricing{Provider: in.Provider, Model: in.Model, DryRun: in.DryRun}
 	var err error
@@ -161,13 +162,13 @@ func reprice(x *exchange, in repricing) (manage.RepricedView, error) {
 	return manage.ViewRepriced(r, sum), nil
 }
 
-// listRejects is GET /rejects: the rows that wait, oldest first.
+// listRejects is GET /rejects: the rows waiting to be booked, oldest first.
 func listRejects(x *exchange, _ none) (wire.Page[manage.RejectView], error) {
 	all, err := x.Actions.Rejects(x.ctx())
 	return wire.ListOf(all, manage.ViewReject), err
 }
 
-// bookReject is POST /rejects/req_…/book: the rows of a request that wait.
+// bookReject is POST /rejects/req_…/book: it books the waiting rows of a request.
 func bookReject(x *exchange, _ none) (manage.Booked, error) {
 	booked, err := x.Actions.BookRejects(x.ctx(), []string{x.param("request")}, x.by(""))
 	if refused := (*manage.RequestError)(nil); errors.As(err, &refused) {
@@ -191,8 +192,8 @@ type Forgotten struct {
 	Windows int    `json:"windows" doc:"Of budgets from which it had leased something."`
 }
 
-// forgetReplica is POST /replicas/{id}/forget: what a router that will not come
-// back had leased can be spent by others.
+// forgetReplica is POST /replicas/{id}/forget: what a router that will not come back had leased
+// becomes available to the others.
 func forgetReplica(x *exchange, _ none) (Forgotten, error) {
 	id := x.param("id")
 	n, err := x.Actions.ForgetReplica(x.ctx(), id, x.by(""))
@@ -204,14 +205,14 @@ type integrityBody struct {
 	Quick bool `json:"quick" doc:"Read no row more than once: without the digests of closed months and the values of breakdowns."`
 }
 
-// checkIntegrity is POST /integrity: the proof that the ledger adds up. What it
-// finds is the answer, so a breach is not an error.
+// checkIntegrity is POST /integrity: the proof that the ledger adds up. Its findings are the
+// answer, so a breach is not an error.
 func checkIntegrity(x *exchange, in integrityBody) (manage.IntegrityView, error) {
 	found, err := x.Actions.CheckIntegrity(x.ctx(), manage.Check{Quick: in.Quick})
 	return manage.ViewIntegrity(found), err
 }
 
-// spendParameters are the parameters of getSpend.
+// spendParameters holds the parameters of getSpend.
 type spendParameters struct {
 	GroupBy *string       `json:"group_by" doc:"One or two dimensions, with a comma; team by default."`
 	Month   billing.Month `json:"month" doc:"As 2026-11; this month by default."`
@@ -222,7 +223,7 @@ type spendParameters struct {
 	spendFilter
 }
 
-// spendFilter are the parameters that a report is made of a part by.
+// spendFilter holds the parameters that restrict a report.
 type spendFilter struct {
 	Team        string `json:"team" doc:"Only of this one: name or id."`
 	Project     string `json:"project" doc:"Only of this one: team/name or id."`
@@ -232,8 +233,8 @@ type spendFilter struct {
 	Model       string `json:"model" doc:"Only of this one, as reports call it."`
 }
 
-// only is what it asks for. Who does not read everything is not told which teams and
-// projects there are.
+// only returns the filter that was asked for. Callers who cannot read everything are not told
+// which teams and projects exist.
 func (x *exchange) only(f spendFilter) (only billing.SpendFilter, err error) {
 	only = billing.SpendFilter{CostCenter: f.CostCenter, Environment: f.Environment, Provider: f.Provider, Model: f.Model}
 	only.TeamID, only.ProjectID, err = x.Actions.OwnersCalled(x.ctx(), f.Team, f.Project)
@@ -244,8 +245,8 @@ func (x *exchange) only(f spendFilter) (only billing.SpendFilter, err error) {
 	return only, err
 }
 
-// getSpend is GET /spend?group_by=team,month&from=2026-10-01&to=2026-12-01: what was
-// spent. Without days it is of this month.
+// getSpend is GET /spend?group_by=team,month&from=2026-10-01&to=2026-12-01: what was spent.
+// Without dates it covers the current month.
 func getSpend(x *exchange, in spendParameters) (manage.SpendReport, error) {
 	ask := billing.SpendQuery{
 		GroupBy: []billing.Dimension{"team"}, Month: in.Month, From: in.From, To: in.To, KeyID: in.KeyID,
@@ -270,7 +271,7 @@ func getSpend(x *exchange, in spendParameters) (manage.SpendReport, error) {
 	return manage.Spend(x.ctx(), x.Reports, ask, x.Start, x.Zone)
 }
 
-// usageParameters are the parameters of getUsage.
+// usageParameters holds the parameters of getUsage.
 type usageParameters struct {
 	By   string `json:"by" doc:"key, project, model or provider; key by default."`
 	From string `json:"from" doc:"A day of the reporting zone or an instant; a day before to by default."`
@@ -278,8 +279,8 @@ type usageParameters struct {
 	Top  *int   `json:"top" doc:"Only the first lines."`
 }
 
-// getUsage is GET /usage?by=key&from=2026-11-30T00:00:00Z: the hours of keys, projects,
-// models or providers.
+// getUsage is GET /usage?by=key&from=2026-11-30T00:00:00Z: usage by the hour for keys,
+// projects, models or providers.
 func getUsage(x *exchange, in usageParameters) (manage.UsageReport, error) {
 	ask := billing.UsageQuery{By: "key", Within: x.within(rbac.SpendRead)}
 	if in.By != "" {
@@ -300,7 +301,7 @@ func getUsage(x *exchange, in usageParameters) (manage.UsageReport, error) {
 	return manage.Usage(x.ctx(), x.Reports, ask, x.Start)
 }
 
-// moment reads an instant, or a day of the reporting zone; "" is the zero time.
+// moment parses an instant, or a day in the reporting zone; "" is the zero time.
 func (x *exchange) moment(name, text string) (at time.Time, err error) {
 	if text == "" {
 		return at, nil
@@ -314,7 +315,7 @@ func (x *exchange) moment(name, text string) (at time.Time, err error) {
 	return at, nil
 }
 
-// priceParameters are the parameters of getPriceChanges.
+// priceParameters holds the parameters of getPriceChanges.
 type priceParameters struct {
 	Month    billing.Month `json:"month" doc:"As 2026-11; this month by default."`
 	From     string        `json:"from" doc:"The first day, as 2026-11-01, instead of a month."`
@@ -323,13 +324,13 @@ type priceParameters struct {
 	Model    string        `json:"model" doc:"Only this one, as reports call it."`
 }
 
-// getPriceChanges is GET /prices?from=2026-11-01&to=2026-12-01: which prices changed,
-// and what usage costs by the old and the new one.
+// getPriceChanges is GET /prices?from=2026-11-01&to=2026-12-01: which prices changed, and what
+// usage costs at the old and the new price.
 func getPriceChanges(x *exchange, in priceParameters) (manage.PriceReport, error) {
 	return manage.PriceChanges(x.ctx(), x.Reports, manage.PriceQuery(in), x.Start, x.Zone)
 }
 
-// eventFilter are the parameters of listEvents.
+// eventFilter holds the parameters of listEvents.
 type eventFilter struct {
 	Kind   billing.EventKind `json:"kind"`
 	Object string            `json:"object" doc:"The id of the key, budget or request that it is about."`
@@ -337,10 +338,10 @@ type eventFilter struct {
 	Limit  *int              `json:"limit" doc:"How many at the most: 1 to 1000; 200 by default."`
 }
 
-// mostEvents is the longest list of events, which has no pages.
+// mostEvents is the maximum length of the list of events, which has no pages.
 const mostEvents = 1000
 
-// listEvents is GET /events?kind=&object=&since=&limit=: the newest first.
+// listEvents is GET /events?kind=&object=&since=&limit=: newest first.
 func listEvents(x *exchange, in eventFilter) (wire.Page[manage.EventView], error) {
 	f := billing.EventFilter{Kind: in.Kind, Object: in.Object}
 	f.Limit = wire.MostListed
@@ -357,7 +358,7 @@ func listEvents(x *exchange, in eventFilter) (wire.Page[manage.EventView], error
 	return wire.ListOf(all, manage.ViewEvent), err
 }
 
-// mayReadSpend asks for what a key spent.
+// mayReadSpend requires the permission to see what a key spent.
 func (x *exchange) mayReadSpend(id billing.KeyID) error {
 	if x.access.Full() {
 		return x.needs(rbac.SpendRead, rbac.Place{}, nil)

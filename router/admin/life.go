@@ -17,7 +17,7 @@ type foundSecret struct {
 	Reason string `json:"reason"`
 }
 
-// findKey is POST /keys/find: whose key a secret is.
+// findKey is POST /keys/find: it returns the key that a secret belongs to.
 func findKey(x *exchange, in foundSecret) (manage.KeyView, error) {
 	key, err := x.found(in.Secret, rbac.KeysRead)
 	if err != nil {
@@ -26,7 +26,7 @@ func findKey(x *exchange, in foundSecret) (manage.KeyView, error) {
 	return x.viewKey(key), nil
 }
 
-// found is the key of a secret, for who may do something with it.
+// found returns the key that a secret belongs to if the caller has the given permission for it.
 func (x *exchange) found(secret string, p rbac.Permission) (billing.Key, error) {
 	key, err := x.Actions.FindKey(x.ctx(), secret)
 	if err != nil {
@@ -35,7 +35,7 @@ func (x *exchange) found(secret string, p rbac.Permission) (billing.Key, error) 
 	return key, x.needs(p, placeOf(key), &billing.NotFoundError{What: "key", ID: key.Display})
 }
 
-// revokeSecret is POST /keys/revoke: the key of a secret that leaked.
+// revokeSecret is POST /keys/revoke: it revokes the key whose secret leaked.
 func revokeSecret(x *exchange, in foundSecret) (manage.KeyView, error) {
 	key, err := x.found(in.Secret, rbac.KeysRevoke)
 	if err != nil {
@@ -62,8 +62,8 @@ type RotatedKey struct {
 	Secret        *string `json:"secret" doc:"Null where it was made too long ago to be shown again."`
 }
 
-// rotateKey is POST /keys/{id}/rotate. Under the same Idempotency-Key nothing is changed
-// again, and the same secret is shown.
+// rotateKey is POST /keys/{id}/rotate. A repeat under the same Idempotency-Key changes nothing
+// and shows the same secret.
 func rotateKey(x *exchange, in rotation) (RotatedKey, error) {
 	return x.rotateBy(in, manage.Actions.RotateKey)
 }
@@ -93,7 +93,7 @@ func (x *exchange) rotateBy(
 	return v, nil
 }
 
-// KeyVersions are the secrets that a key has had, the newest first.
+// KeyVersions are the secrets that a key has had, newest first.
 type KeyVersions struct {
 	Data             []manage.VersionView `json:"data"`
 	PendingHandovers int                  `json:"pending_handovers"`
@@ -149,7 +149,7 @@ type deliver struct {
 	Reason  string     `json:"reason"`
 }
 
-// deliverKey is PUT /keys/{id}/sink: a new secret is delivered soon, and whenever it is due.
+// deliverKey is PUT /keys/{id}/sink: a new secret is delivered soon, and whenever one is due.
 func deliverKey(x *exchange, in deliver) (manage.DeliveryView, error) {
 	r := manage.DeliverRequest{Sink: in.Sink, Place: in.Place, Overlap: manage.DefaultOverlap}
 	if in.Overlap != nil {
@@ -165,7 +165,7 @@ func undeliverKey(x *exchange, in reasoned) (Removed, error) {
 	return Removed{id, true}, x.Actions.UndeliverKey(x.ctx(), billing.KeyID(id), x.by(in.Reason))
 }
 
-// listSinks is GET /sinks: where secrets of keys are delivered, and what has failed.
+// listSinks is GET /sinks: where the secrets of keys are delivered, and what has failed.
 func listSinks(x *exchange, in wire.Paging) (wire.Page[manage.DeliveryView], error) {
 	all, err := x.Actions.Deliveries(x.ctx(), "")
 	if err != nil {
@@ -273,7 +273,7 @@ type budgetChange struct {
 	Reason     string                    `json:"reason"`
 }
 
-// changeBudget is PATCH /budgets/{id}: the members that are there are changed.
+// changeBudget is PATCH /budgets/{id}: only the members present are changed.
 func changeBudget(x *exchange, in budgetChange) (manage.BudgetView, error) {
 	for name, m := range map[string]wire.Member[string]{"period": in.Period, "zone": in.Zone} {
 		if m.There && m.Value == "" {
@@ -296,7 +296,7 @@ type Removed struct {
 	Removed bool   `json:"removed"`
 }
 
-// removeBudget is DELETE /budgets/{id}. Why stands in the query.
+// removeBudget is DELETE /budgets/{id}. The reason is in the query.
 func removeBudget(x *exchange, in reasoned) (Removed, error) {
 	id := x.param("id")
 	return Removed{id, true}, x.Actions.RemoveBudget(x.ctx(), id, x.by(in.Reason))
@@ -307,7 +307,7 @@ func resetBudget(x *exchange, in reasoned) (manage.BudgetView, error) {
 	return viewed(manage.ViewBalance)(x.Actions.ResetBudget(x.ctx(), x.param("id"), x.by(in.Reason)))
 }
 
-// anomalyOperations are about what is unusual of the use of keys.
+// anomalyOperations are about unusual use of keys.
 func anomalyOperations() []operation {
 	return []operation{
 		does("listAnomalies", get, "/anomalies", "List what was unusual about the use of keys, newest first.", listAnomalies),
@@ -322,7 +322,7 @@ func anomalyRules() map[string]rule {
 	}
 }
 
-// anomalyFilter are the parameters of listAnomalies.
+// anomalyFilter holds the parameters of listAnomalies.
 type anomalyFilter struct {
 	KeyID string        `json:"key_id"`
 	Since *wire.Instant `json:"since"`

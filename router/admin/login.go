@@ -20,18 +20,18 @@ import (
 	"tallyroute/router/limit"
 )
 
-// Login is how people log in.
+// Login configures how people log in.
 type Login struct {
 	Provider *identity.Provider
 	Rules    manage.LoginRules
-	// URL is by which browsers reach the listener, for logins with cookies; "" is none.
+	// URL is where browsers reach the listener, for logins with cookies; "" disables those.
 	URL string
 }
 
-// loginPatience is how long a login may take from its first page to the last.
+// loginPatience is how long a login may take from start to finish.
 const loginPatience = 10 * time.Minute
 
-// loginOperations are how people log in and out.
+// loginOperations let people log in and out.
 func loginOperations() []operation {
 	return []operation{
 		does("beginLogin", post, "/login", "Begin a login: the page of the identity provider, and what finishes it.", beginLogin).open(),
@@ -50,7 +50,7 @@ func loginRules() map[string]rule {
 	}
 }
 
-// Errors of logins.
+// Login errors.
 var (
 	errNoLogin  = errors.New("admin: logins are not configured")
 	errAttempt  = errors.New("admin: not an attempt of ours, or too old")
@@ -59,7 +59,7 @@ var (
 	errNoReturn = errors.New("admin: the page to return to is not ours")
 )
 
-// attempt is a login under way. Whoever began it keeps it, sealed.
+// attempt is a login in progress. The client that started it keeps it, sealed.
 type attempt struct {
 	identity.Attempt
 	Device  identity.Device
@@ -80,7 +80,7 @@ func (x *exchange) unseal(text string) (a attempt, err error) {
 	return a, nil
 }
 
-// secretText is a text that nobody can guess.
+// secretText returns a text that nobody can guess.
 func secretText() string {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -99,15 +99,15 @@ type loginBody struct {
 	Fresh       bool   `json:"fresh" doc:"The person has to prove who he is, even if the identity provider knows him still."`
 }
 
-// BegunLogin is a login that has begun.
+// BegunLogin is a login in progress.
 type BegunLogin struct {
 	URL       string  `json:"url" doc:"The page of the identity provider."`
 	Login     string  `json:"login" doc:"To be sent to finishLogin, with the code and the state."`
 	ExpiresAt *string `json:"expires_at"`
 }
 
-// beginLogin is POST /login, for programs. Codes are sent to the loopback only: whoever
-// asks is on the machine of the browser.
+// beginLogin is POST /login, for programs. Codes are sent only to the loopback, so the program
+// must be on the same machine as the browser.
 func beginLogin(x *exchange, in loginBody) (BegunLogin, error) {
 	if err := x.mayLogIn(); err != nil {
 		return BegunLogin{}, err
@@ -131,7 +131,7 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// BegunDeviceLogin is a login that is finished on another device.
+// BegunDeviceLogin is a login to be finished on another device.
 type BegunDeviceLogin struct {
 	UserCode  string  `json:"user_code"`
 	URL       string  `json:"verification_uri"`
@@ -159,7 +159,7 @@ type finishBody struct {
 	State string `json:"state" doc:"Likewise."`
 }
 
-// FinishedLogin is a login, with the token that stands for it.
+// FinishedLogin is a login with its token.
 type FinishedLogin struct {
 	Pending   bool    `json:"pending" doc:"The person has not finished yet; ask again."`
 	Token     string  `json:"token,omitempty"`
@@ -167,7 +167,7 @@ type FinishedLogin struct {
 	ExpiresAt *string `json:"expires_at" doc:"However much it is used."`
 }
 
-// devicePatience is how long an answer waits for the person at the other device.
+// devicePatience is how long a response waits for the person at the other device.
 const devicePatience = 10 * time.Second
 
 func finishLogin(x *exchange, in finishBody) (FinishedLogin, error) {
@@ -199,8 +199,8 @@ func viewFinished(in manage.SignedIn) FinishedLogin {
 	return FinishedLogin{Token: in.Secret.Reveal(), Actor: manage.Actor(in.Principal), ExpiresAt: manage.Instant(in.Session.ExpiresAt)}
 }
 
-// finish takes the code of an attempt. The state ties the answer of the identity provider
-// to who began.
+// finish redeems the code of an attempt. The state ties the identity provider's response to the
+// client that started the attempt.
 func (x *exchange) finish(a attempt, code, state string) (manage.SignedIn, error) {
 	if a.State == "" || code == "" || state != a.State {
 		return manage.SignedIn{}, errAttempt
@@ -217,10 +217,10 @@ func (x *exchange) signIn(who identity.Person) (manage.SignedIn, error) {
 		manage.Visitor{Source: x.C.RemoteIP(), UserAgent: x.C.GetHeader("User-Agent")})
 }
 
-// loginsPerMinute are the steps of logins that one network may take.
+// loginsPerMinute is how many login steps one network may take per minute.
 const loginsPerMinute = 60
 
-// mayLogIn refuses where nobody can log in, and who tries too often.
+// mayLogIn returns an error if logins are not set up, or if the network tries too often.
 func (x *exchange) mayLogIn() error {
 	if x.Login == nil {
 		return errNoLogin
@@ -237,7 +237,7 @@ type Done struct {
 	Done bool `json:"done"`
 }
 
-// logout is POST /logout. A token, which is no login, stays.
+// logout is POST /logout. It leaves API tokens alone: they are not logins.
 func logout(x *exchange, _ none) (Done, error) {
 	if x.session == nil {
 		return Done{}, wire.Invalid("Authorization", "is a token and no login: principals end ends it")
@@ -246,7 +246,7 @@ func logout(x *exchange, _ none) (Done, error) {
 	return Done{true}, x.Actions.EndSession(x.ctx(), x.session.ID, x.by("logout"))
 }
 
-// sessionFilter are the parameters of listSessions.
+// sessionFilter holds the parameters of listSessions.
 type sessionFilter struct {
 	wire.Paging
 	Principal string `json:"principal" doc:"Of whom; one's own by default."`
@@ -290,8 +290,8 @@ func hasSession(list []billing.Session, id string) bool {
 	return false
 }
 
-// fresh reports whether who asks has shown lately who he is, where people log in: a token
-// of a person does not, and a service has nobody to ask.
+// fresh reports whether the caller has logged in recently, if logins are set up: a person's
+// token does not count, and a service has nobody to ask.
 func (x *exchange) fresh() bool {
 	switch {
 	case x.Login == nil, x.access.Full(), x.principal.Kind == string(billing.PrincipalService):
@@ -302,14 +302,15 @@ func (x *exchange) fresh() bool {
 	return x.Start.Sub(x.session.AuthenticatedAt) <= x.Login.Rules.StepUp
 }
 
-// csrfToken is what a page sends with what changes something, beside its cookie. It comes
-// from the secret of the session, which no page can read.
+// csrfToken returns what a page must send, along with its cookie, to change something. It is
+// derived from the secret of the session, which no page can read.
 func csrfToken(secret string) string {
 	sum := sha256.Sum256([]byte("tallyroute csrf\x00" + secret))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// localPath reports a path of our own: no address, and none that a browser reads as one.
+// localPath reports whether s is a path on this host: not a URL, nor anything that a browser
+// reads as one.
 func localPath(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && strings.HasPrefix(s, "/") && u.Host == "" && u.Scheme == "" && !strings.HasPrefix(s, "//") &&

@@ -15,7 +15,7 @@ import (
 	"tallyroute/router/web"
 )
 
-// memberOperations are what members of teams do for themselves.
+// memberOperations are what team members do for themselves.
 func memberOperations() []operation {
 	return []operation{
 		does("listOwnTeams", get, "/team", "The teams in which you may make keys, and what is left of their ceilings for you.",
@@ -71,7 +71,7 @@ func ofRaise(x *exchange) (rbac.Place, error) {
 	return x.Actions.PlaceOfRaise(x.ctx(), x.C.Param("id"))
 }
 
-// OwnTeams are the teams of who asks.
+// OwnTeams are the teams of the caller.
 type OwnTeams struct {
 	Data []manage.OwnTeam `json:"data"`
 }
@@ -89,7 +89,7 @@ func listOwnKeys(x *exchange, in wire.Paging) (wire.Page[manage.KeyView], error)
 	return wire.Paged(in, all, x.viewKey, func(v manage.KeyView) string { return v.ID })
 }
 
-// ownAmounts are limits per the period of the ceiling.
+// ownAmounts are limits for each period of the ceiling.
 type ownAmounts struct {
 	USD      *wire.Amount `json:"usd" doc:"At most so many dollars per the period of the ceiling."`
 	Tokens   *int64       `json:"tokens" doc:"Likewise in tokens."`
@@ -114,7 +114,7 @@ type newOwnKey struct {
 
 func prefixes(list []wire.Addresses) (ranges []netip.Prefix) {
 	if list != nil {
-		ranges = []netip.Prefix{} // an empty list is not none
+		ranges = []netip.Prefix{} // an empty list differs from none
 	}
 	for _, a := range list {
 		ranges = append(ranges, a.Prefix)
@@ -122,7 +122,7 @@ func prefixes(list []wire.Addresses) (ranges []netip.Prefix) {
 	return ranges
 }
 
-// createOwnKey is POST /team/keys. Under the same Idempotency-Key nothing is made again.
+// createOwnKey is POST /team/keys. A repeat under the same Idempotency-Key makes nothing new.
 func createOwnKey(x *exchange, in newOwnKey) (CreatedKey, error) {
 	r := manage.OwnKeyRequest{
 		Name: in.Name, Team: in.Team, Project: in.Project, Purpose: in.Purpose, Models: in.Models, AllowedCIDRs: prefixes(in.AllowedCIDRs),
@@ -147,7 +147,7 @@ func getOwnKey(x *exchange, _ none) (manage.KeyView, error) {
 	return x.viewBalanced(k, err)
 }
 
-// narrowing is the body of narrowOwnKey. What is left out stays.
+// narrowing is the body of narrowOwnKey. Omitted members stay as they are.
 type narrowing struct {
 	ownAmounts
 	Name         *string          `json:"name" doc:"Plain text of 1 to 100 bytes."`
@@ -205,7 +205,7 @@ func getCeiling(x *exchange, _ none) (manage.CeilingView, error) {
 	return viewed(manage.ViewCeiling)(x.Actions.Ceiling(x.ctx(), x.C.Param("id")))
 }
 
-// newCeiling is the body of setCeiling. What is left out is not limited.
+// newCeiling is the body of setCeiling. Omitted members are not limited.
 type newCeiling struct {
 	Keys      int64          `json:"keys" required:"true" doc:"That one member may have in force."`
 	Period    string         `json:"period" enum:"minute,day,week,month,quarter,year,once" doc:"Of the amounts; month by default."`
@@ -234,7 +234,7 @@ func removeCeiling(x *exchange, in reasoned) (Removed, error) {
 	return Removed{id, true}, x.Actions.RemoveCeiling(x.ctx(), id, x.by(in.Reason))
 }
 
-// raiseFilter are the parameters of listRaises.
+// raiseFilter holds the parameters of listRaises.
 type raiseFilter struct {
 	Outcome string `json:"outcome" enum:"pending,approved,declined"`
 }
@@ -245,7 +245,8 @@ func listRaises(x *exchange, in raiseFilter) (wire.Page[manage.RaiseView], error
 	return wire.ListOf(all, manage.ViewRaise), err
 }
 
-// decideRaise does what decides a request, for who may change budgets where its key is.
+// decideRaise runs the decision on a request, for callers who may change budgets in the key's
+// place.
 func decideRaise(
 	do func(manage.Actions, context.Context, string, manage.By) (billing.RaiseRequest, error),
 ) func(*exchange, reasoned) (manage.RaiseView, error) {
@@ -254,10 +255,10 @@ func decideRaise(
 	}
 }
 
-// SelfService is what members of teams do for themselves, and how they log in, below
-// /v1/team: it may stand where anybody can reach it. Only a token or login that is sent as
-// a bearer is taken, never a cookie, so that no page of others can act for a person whose
-// browser opens it; and never the static token, which is nobody's.
+// SelfService serves what team members do for themselves, and their logins, below /v1/team: it
+// may be exposed to everyone. It accepts only a token or login sent as a bearer, never a
+// cookie, so that no other site's page can act for a person whose browser opens it; and never
+// the static token, which belongs to nobody.
 func SelfService(o Options) http.Handler {
 	o = o.withDefaults()
 	if o.Login != nil {
@@ -278,7 +279,7 @@ func SelfService(o Options) http.Handler {
 	return engine
 }
 
-// selfService are the operations below /v1. Those of logins are at their usual paths, but
+// selfService returns the operations below /v1. Those for logins are at their usual paths, but
 // below /team.
 func selfService() []operation {
 	list := memberOperations()
@@ -318,7 +319,7 @@ func ofLeaver(x *exchange) (rbac.Place, error) {
 	return x.Actions.PlaceOfLeaver(x.ctx(), x.C.Param("id"))
 }
 
-// leaverFilter are the parameters of listLeavers.
+// leaverFilter holds the parameters of listLeavers.
 type leaverFilter struct {
 	Outcome string `json:"outcome" enum:"open,transferred,kept,disabled,returned,ended"`
 }
@@ -337,7 +338,7 @@ type transfer struct {
 	Reason  string     `json:"reason"`
 }
 
-// Transferred is what became of a review, with the new secret, if there is one.
+// Transferred is the result of a review, with the new secret, if there is one.
 type Transferred struct {
 	manage.LeaverView
 	Secret *string `json:"secret" doc:"In this answer and nowhere else; null unless it was asked for."`

@@ -19,31 +19,31 @@ import (
 	"tallyroute/router/limit"
 )
 
-// operation is one route of the API. Its input and output are types, from which
-// requests are read, answers are written and the OpenAPI document is made.
+// operation is one route of the API. Requests are read, answers are written and the OpenAPI
+// document is made from its input and output types.
 type operation struct {
 	id           string // in the document
 	method, path string // below /admin/v1
 	summary      string
 	in, out      reflect.Type
-	statuses     []int  // of answers that are not errors
+	statuses     []int  // of successful answers
 	media        string // of answers that are not JSON
 	takes        time.Duration
 	matches      bool // takes If-Match
-	opened       bool // needs nobody to be known
-	sensitive    bool // needs a login that is not old
+	opened       bool // needs no authentication
+	sensitive    bool // needs a recent login
 	handle       handler
 }
 
-// handler answers, or returns the error to be answered.
+// handler answers the request, or returns the error to answer with.
 type handler func(*exchange) error
 
-// none is the input of an operation that takes nothing.
+// none is the input of an operation without any.
 type none struct{}
 
-// does is an operation that reads In, from the query of a GET or DELETE and from the
-// body of others, and answers with Out. Where no member of In is required, a request
-// without a body is as good as an empty object.
+// does returns an operation that reads In, from the query of a GET or DELETE and from the body
+// otherwise, and answers with Out. If no member of In is required, a request without a body
+// counts as an empty object.
 func does[In, Out any](id, method, path, summary string, do func(*exchange, In) (Out, error)) operation {
 	return operation{
 		id: id, method: method, path: path, summary: summary,
@@ -63,33 +63,32 @@ func does[In, Out any](id, method, path, summary string, do func(*exchange, In) 
 	}
 }
 
-// streaming says that the operation has written an answer of another media type by
-// the time that it is done.
+// streaming says that the operation itself writes its answer, in another media type.
 func (o operation) streaming(media string) operation {
 	o.media, o.out = media, nil
 	return o
 }
 
-// creates says that the answer is about something new.
+// creates says that the answer is about a new object.
 func (o operation) creates() operation {
 	o.statuses = []int{http.StatusCreated}
 	return o
 }
 
-// createsOrFinds says that the answer is about something new, or something that was there.
+// createsOrFinds says that the answer is about a new object, or one that already existed.
 func (o operation) createsOrFinds() operation {
 	o.statuses = []int{http.StatusCreated, http.StatusOK}
 	return o
 }
 
-// versioned says that the operation takes If-Match: what it changes has versions.
+// versioned says that the operation takes If-Match: the objects it changes have versions.
 func (o operation) versioned() operation {
 	o.matches = true
 	return o
 }
 
-// precise refuses headers of which the operation would not do what they ask for: If-Match
-// where nothing has a version, Idempotency-Key where the same is made again each time.
+// precise refuses headers that the operation would not honour: If-Match if nothing has a
+// version, Idempotency-Key if each request makes something new.
 func (o operation) precise() handler {
 	again := slices.Equal(o.statuses, []int{http.StatusCreated})
 	return func(x *exchange) error {
@@ -103,14 +102,14 @@ func (o operation) precise() handler {
 	}
 }
 
-// open says that the operation is there for who is not known yet.
+// open says that the operation needs no authentication.
 func (o operation) open() operation {
 	o.opened = true
 	return o
 }
 
-// afresh says that a person has to have logged in lately: the operation reveals, exports,
-// or changes what others may do or prices.
+// afresh says that a person must have logged in recently: the operation reveals or exports
+// data, or changes prices or what others may do.
 func (o operation) afresh() operation {
 	o.sensitive = true
 	return o
@@ -122,14 +121,14 @@ func (o operation) slowly() operation {
 	return o
 }
 
-// urgently says that whoever asks must soon know that it was not done: it ends the use of
+// urgently says that the caller must learn quickly if the operation failed: it ends the use of
 // keys, and the database may not answer.
 func (o operation) urgently() operation {
 	o.takes = manage.Urgent
 	return o
 }
 
-// inQuery reports whether the input stands in the query and not in a body.
+// inQuery reports whether the input is in the query rather than in a body.
 func (o operation) inQuery() bool { return o.method == http.MethodGet || o.method == http.MethodDelete }
 
 // read reads the input of the request.
@@ -149,18 +148,18 @@ func (x *exchange) read(in any) error {
 	return wire.DecodeBody(raw, v)
 }
 
-// rule is what an operation needs: a permission, at the place of what it is about.
+// rule is what an operation requires: a permission, in the place of the object it is about.
 type rule struct {
 	permission rbac.Permission
-	// at finds the place by the path. Nil: the handler itself asks for what the body or
-	// the query names, or narrows its list; it is enough to have the permission anywhere.
+	// at finds the place from the path. If it is nil, the handler itself checks what the body or
+	// the query names, or narrows its list; having the permission anywhere is enough.
 	at func(x *exchange) (rbac.Place, error)
 }
 
-// organisation is the place of what belongs to no team.
+// organisation is the place of anything that belongs to no team.
 func organisation(*exchange) (rbac.Place, error) { return rbac.Place{}, nil }
 
-// rules are what operations need, by their ids. A test holds that there is one for each.
+// rules are the requirements of operations, by id. A test ensures that each has one.
 func rules() map[string]rule {
 	all := map[string]rule{}
 	for _, some := range []map[string]rule{
@@ -273,7 +272,7 @@ func ledgerRules() map[string]rule {
 	}
 }
 
-// principalRules are about those who administer.
+// principalRules are about principals.
 func principalRules() map[string]rule {
 	return map[string]rule{
 		"whoAmI":           {rbac.Any, nil},
@@ -290,8 +289,8 @@ func principalRules() map[string]rule {
 	}
 }
 
-// allowed lets in those who may do what an operation is. What is in a place where one
-// may not even look is missing.
+// allowed admits callers who may perform an operation. Anything in a place that the caller
+// cannot even see is reported as missing.
 func (x *exchange) allowed(o operation) error {
 	if x.access.Full() {
 		return nil
@@ -320,7 +319,7 @@ func (x *exchange) allowed(o operation) error {
 	return x.denied(o, r)
 }
 
-// acting is what the conditions of grants see of a request.
+// acting returns what the conditions of grants see of a request.
 func (x *exchange) acting(o operation, p rbac.Permission) *policy.Acting {
 	from, _ := netip.ParseAddr(x.C.RemoteIP())
 	facts := &policy.Acting{
@@ -335,10 +334,10 @@ func (x *exchange) acting(o operation, p rbac.Permission) *policy.Acting {
 	return facts
 }
 
-// seesAny reports whether one may do anything at all at a place.
+// seesAny reports whether the caller may do anything at all in a place.
 func (x *exchange) seesAny(at rbac.Place) bool { return x.access.May(rbac.Any, at) }
 
-// missing is the error of what there is not.
+// missing returns the error for an object that does not exist.
 func (x *exchange) missing(o operation) error {
 	what := "key"
 	switch noun, _, _ := strings.Cut(o.path[1:], "/"); noun {
@@ -356,7 +355,7 @@ func (x *exchange) missing(o operation) error {
 	return &billing.NotFoundError{What: what, ID: x.C.Param("id")}
 }
 
-// needs is asked by handlers for what their body or query names.
+// needs lets handlers check access to what their body or query names.
 func (x *exchange) needs(p rbac.Permission, at rbac.Place, missing error) error {
 	if role, ok := x.access.Role(p, at); ok {
 		x.role = role
@@ -368,8 +367,8 @@ func (x *exchange) needs(p rbac.Permission, at rbac.Place, missing error) error 
 	return x.deny(p)
 }
 
-// needsScope is needs for a team or a project by name or id, which may be new: only who
-// may do it in the whole organisation makes those.
+// needsScope is needs for a team or a project by name or id, which may be new: only callers
+// with the permission for the whole organisation can make new ones.
 func (x *exchange) needsScope(p rbac.Permission, team, project string) error {
 	if x.access.May(p, rbac.Place{}) {
 		return nil
@@ -386,7 +385,7 @@ func (x *exchange) needsScope(p rbac.Permission, team, project string) error {
 
 func placeOf(k billing.Key) rbac.Place { return rbac.Place{TeamID: k.TeamID, ProjectID: k.ProjectID} }
 
-// within narrows a list to where one has a permission; nil is everywhere.
+// within narrows a list to the places where the caller has a permission; nil is everywhere.
 func (x *exchange) within(p rbac.Permission) *billing.Within {
 	teams, projects, everywhere := x.access.Places(p)
 	if everywhere {
@@ -400,7 +399,7 @@ func (x *exchange) placeOfKey(id billing.KeyID) (rbac.Place, error) {
 	return placeOf(k), err
 }
 
-// deniedPerMinute are the denials of one principal that are recorded.
+// deniedPerMinute is how many denials of one principal are recorded per minute.
 const deniedPerMinute = 20
 
 func (x *exchange) denied(o operation, r rule) error {
@@ -413,7 +412,7 @@ func (x *exchange) deny(p rbac.Permission) error {
 	return &manage.NotAllowedError{Detail: manage.Lacks(x.access, p, rbac.Place{})}
 }
 
-// record writes a denial to the audit log: those of one principal, so many a minute.
+// record writes a denial to the audit log, up to a limit per principal and minute.
 func (x *exchange) record(c billing.Change) {
 	key := limit.Key{Scope: "denied " + x.who, Kind: "record"}
 	if !x.wrong.Take(key, deniedPerMinute, 1, x.Start).OK {

@@ -15,15 +15,15 @@ import (
 	"tallyroute/router/web"
 )
 
-// base is what the paths of all operations begin with.
+// base is the prefix of all operations' paths.
 const base = "/admin/v1"
 
 var pathParameter = regexp.MustCompile(`:([a-z]+)`)
 
-// document is the OpenAPI 3.1 document of the operations, made of the types that
+// document returns the OpenAPI 3.1 document of the operations, made from the types that
 // requests are read into and answers are written from.
 func document(operations []operation, version string) wire.Schema {
-	// What is read and what is written may be the same type; their rules differ.
+	// The same type may be read and written; the rules for the two differ.
 	all := &wire.Schemas{ByName: map[string]wire.Schema{}, Types: map[string]reflect.Type{}}
 	inputs := &wire.Schemas{ByName: all.ByName, Types: all.Types, Closed: true}
 	paths := map[string]wire.Schema{}
@@ -93,8 +93,8 @@ func (o operation) describe(inputs, outputs *wire.Schemas) wire.Schema {
 	return d
 }
 
-// snippets are first calls with a new key. They take the key from the
-// environment, so that it does not end up in a file or a history.
+// snippets returns examples of a first call with a new key. They take the key from the
+// environment, so that it does not end up in a file or a shell history.
 func snippets(baseURL string, k *billing.Key) map[string]string {
 	model := "auto"
 	if len(k.Models) > 0 && !strings.HasSuffix(k.Models[0], "*") {
@@ -134,8 +134,8 @@ const (
 	remove = http.MethodDelete
 )
 
-// operations is the table of all that the API does. A route that is not in it does
-// not exist, and the OpenAPI document has all that are.
+// operations is the table of everything that the API does. A route that is not in it does not
+// exist, and the OpenAPI document contains all that are.
 func operations() []operation {
 	return slices.Concat(keyOperations(), accessOperations(), personOperations(), ownerOperations(), ledgerOperations(),
 		principalOperations(),
@@ -248,7 +248,7 @@ func ledgerOperations() []operation {
 	}
 }
 
-// principalOperations are about those who administer.
+// principalOperations are about principals.
 func principalOperations() []operation {
 	return []operation{
 		does("listPrincipals", get, "/principals", "List those who administer, with what they may do.", listPrincipals),

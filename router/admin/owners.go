@@ -36,8 +36,8 @@ type CreatedTeam struct {
 	Project manage.ProjectView `json:"project"`
 }
 
-// createTeam is POST /teams: a team with its first project. One that is there
-// already is found, unless it differs.
+// createTeam is POST /teams: a team with its first project. A team that already exists is
+// returned, unless it differs.
 func createTeam(x *exchange, in newTeam) (CreatedTeam, error) {
 	made, err := x.Actions.EnsureTeam(x.ctx(), billing.Project{
 		Team: in.Name, CostCenter: in.CostCenter, Name: in.Project, Environment: in.Environment,
@@ -70,7 +70,7 @@ type newProject struct {
 	DataClass   string `json:"data_class" doc:"Of what its requests carry, such as confidential."`
 }
 
-// createProject is POST /projects. The team, by name or id, is made if it is new.
+// createProject is POST /projects. The team, by name or id, is created if it is new.
 func createProject(x *exchange, in newProject) (manage.ProjectView, error) {
 	if err := x.needsScope(rbac.OwnersWrite, in.Team, ""); err != nil {
 		return manage.ProjectView{}, err
@@ -86,10 +86,10 @@ func createProject(x *exchange, in newProject) (manage.ProjectView, error) {
 	return manage.ViewProject(project), nil
 }
 
-// thresholds are percents; null stands for those that a budget has by itself.
+// thresholds are percentages; null stands for a budget's defaults.
 type thresholds []int
 
-// UnmarshalJSON reads a list of percents.
+// UnmarshalJSON reads a list of percentages.
 func (t *thresholds) UnmarshalJSON(raw []byte) error {
 	*t = billing.DefaultThresholds()
 	if string(raw) == "null" {
@@ -128,7 +128,7 @@ func (b budgetMembers) budget() manage.BudgetChange {
 	}
 }
 
-// ownBudget is a budget of a key's own.
+// ownBudget is a budget of a single key.
 type ownBudget struct{ budgetMembers }
 
 func (b ownBudget) budget() manage.BudgetChange {
@@ -189,8 +189,8 @@ type scopedBudget struct {
 	ScopeID string `json:"scope_id" doc:"Id or name (of a project: team/project) of what it binds; not needed for org."`
 }
 
-// setBudget is POST /budgets: a new budget, or the one with the id, or of the same
-// scope and period, changed. What was used of it stays used.
+// setBudget is POST /budgets: it creates a budget, or changes the one with the id or with the
+// same scope and period. Usage so far is kept.
 func setBudget(x *exchange, in scopedBudget) (manage.BudgetView, error) {
 	c := in.budget()
 	c.ID, c.Scope = in.ID, billing.Scope(in.Scope)
@@ -206,7 +206,8 @@ func setBudget(x *exchange, in scopedBudget) (manage.BudgetView, error) {
 	return tagged(x, manage.ViewBudget)(b, nil)
 }
 
-// maySetBudget asks for what the budget is of: by its id, or by its scope.
+// maySetBudget requires the permission for what the budget applies to: by the budget's id, or
+// by its scope.
 func (x *exchange) maySetBudget(in scopedBudget) error {
 	if x.access.May(rbac.BudgetsWrite, rbac.Place{}) {
 		return nil
@@ -223,8 +224,8 @@ func (x *exchange) maySetBudget(in scopedBudget) error {
 	return x.needs(rbac.BudgetsWrite, at, missing)
 }
 
-// visible are the budgets that one may see: of all, or of teams, projects and keys
-// within one's places.
+// visible returns the budgets that the caller may see: all, or those of teams, projects and
+// keys within the caller's places.
 func (x *exchange) visible(budgets []billing.Budget) ([]billing.Budget, error) {
 	within := x.within(rbac.BudgetsRead)
 	if within == nil {
@@ -264,7 +265,7 @@ type raise struct {
 	Reason   string       `json:"reason" required:"true"`
 }
 
-// raiseBudget is POST /budgets/{id}/raise: the limits are higher for a time.
+// raiseBudget is POST /budgets/{id}/raise: it raises the limits for a time.
 func raiseBudget(x *exchange, in raise) (manage.BudgetView, error) {
 	by := billing.Amount{Tokens: in.Tokens, Requests: in.Requests}
 	if money := in.USD.Money(); money != nil {
@@ -282,14 +283,14 @@ type policyChange struct {
 	Reason   string         `json:"reason"`
 }
 
-// getPolicy is GET /teams/{id}/policy, and likewise of projects and keys.
+// getPolicy is GET /teams/{id}/policy, and likewise for projects and keys.
 func getPolicy(level policy.Level) func(*exchange, none) (manage.PolicyView, error) {
 	return func(x *exchange, _ none) (manage.PolicyView, error) {
 		return x.tagPolicy(x.Actions.Policy(x.ctx(), level, x.C.Param("id")))
 	}
 }
 
-// setPolicy is PUT /teams/{id}/policy, and likewise of projects and keys.
+// setPolicy is PUT /teams/{id}/policy, and likewise for projects and keys.
 func setPolicy(level policy.Level) func(*exchange, policyChange) (manage.PolicyView, error) {
 	return func(x *exchange, in policyChange) (manage.PolicyView, error) {
 		change := manage.PolicyChange{Policy: in.Policy, Replaces: in.Replaces}
@@ -305,7 +306,7 @@ func (x *exchange) tagPolicy(v manage.PolicyView, err error) (manage.PolicyView,
 	return v, err
 }
 
-// policyTrial is the body of tryPolicy: a request as far as rules look at it.
+// policyTrial is the body of tryPolicy: the parts of a request that rules look at.
 type policyTrial struct {
 	Endpoint  string            `json:"endpoint" required:"true" enum:"chat,embeddings,responses,messages,count_tokens,models,key"`
 	Model     string            `json:"model" doc:"As a client would ask for it; any, if it is left out."`

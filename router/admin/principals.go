@@ -12,12 +12,12 @@ import (
 	"tallyroute/router/admin/wire"
 )
 
-// Self is who asks, and what he may do.
+// Self is the caller, and what the caller may do.
 type Self struct {
 	Actor  string              `json:"actor"`
 	Full   bool                `json:"full" doc:"Everything, everywhere: the static token."`
 	Grants []manage.PlacedRole `json:"grants"`
-	// Session is the login, with the token that a page sends beside its cookie.
+	// Session is the login, with the token that a page sends along with its cookie.
 	Session *manage.SessionView `json:"session"`
 	CSRF    string              `json:"csrf_token,omitempty" doc:"A page sends it as X-CSRF-Token with what changes something."`
 }
@@ -31,7 +31,7 @@ func whoAmI(x *exchange, _ none) (Self, error) {
 	return me, nil
 }
 
-// Roles are the roles that there are.
+// Roles are the available roles.
 type Roles struct {
 	Data []Role `json:"data"`
 }
@@ -121,13 +121,13 @@ type newAdminToken struct {
 	ExpiresIn *wire.Duration `json:"expires_in" doc:"90 days by default; at most 366 days."`
 }
 
-// CreatedToken is a token with its secret, which is in this answer and nowhere else.
+// CreatedToken is a token with its secret, which appears in this answer and nowhere else.
 type CreatedToken struct {
 	manage.TokenView
 	Secret string `json:"secret"`
 }
 
-// defaultTokenLife is how long a token is good that does not say it.
+// defaultTokenLife is how long a token is valid by default.
 const defaultTokenLife = 90 * 24 * time.Hour
 
 func createAdminToken(x *exchange, in newAdminToken) (CreatedToken, error) {
@@ -148,8 +148,8 @@ func endAdminToken(x *exchange, in reasoned) (manage.PrincipalView, error) {
 	return viewed(x.viewPrincipal)(x.Actions.EndToken(x.ctx(), id, x.C.Param("token"), x.by(in.Reason)))
 }
 
-// personOperations are about what is held of one person. They are POST: names do not
-// belong into addresses, which are logged.
+// personOperations are about the data held on one person. They use POST: names do not belong in
+// URLs, which are logged.
 func personOperations() []operation {
 	return []operation{
 		does("exportPerson", post, "/persons/export", "All that is held of an end user or an address: rows, totals, entries of the record "+
@@ -188,7 +188,8 @@ func erasePerson(x *exchange, in personErasure) (manage.PersonErased, error) {
 	return x.Actions.ErasePerson(x.ctx(), manage.PersonErasure{Name: in.Name, DryRun: in.DryRun}, x.by(in.Reason))
 }
 
-// grantTrial is the body of tryGrants: an act of administration as far as conditions look at it.
+// grantTrial is the body of tryGrants: the parts of an administrative action that conditions
+// look at.
 type grantTrial struct {
 	Operation  string        `json:"operation" required:"true" doc:"Its id in this document, such as revokeKey."`
 	Scope      string        `json:"scope" enum:"org,team,project" doc:"Where what it is about is; org by default."`

@@ -1,6 +1,5 @@
-// Package admin is the admin listener: keys, owners, budgets, spend, health and
-// metrics, for operators. It is not reachable with a virtual key, and nothing
-// here answers a completion.
+// Package admin is the admin listener: keys, owners, budgets, spend, health and metrics, for
+// operators. It cannot be reached with a virtual key, and nothing here answers a completion.
 package admin
 
 import (
@@ -21,30 +20,31 @@ import (
 	"tallyroute/router/web"
 )
 
-// Options are what the listener is made of. Actions and Reports are required.
+// Options configure the listener. Actions and Reports are required.
 type Options struct {
 	Actions manage.Actions
 	Reports billing.Reports
-	Zone    *time.Location // of the days in reports; UTC by default
-	// Token is what opens the API; while it is empty the API is disabled.
+	Zone    *time.Location // for the days in reports; UTC by default
+	// Token returns the static token for the API; if it is empty, the API is disabled.
 	Token func() string
-	// Login is how people log in; nil is not at all.
+	// Login configures how people log in; nil: they cannot.
 	Login *Login
-	// Hosts are the names by which the listener may be called, beside addresses and
-	// localhost. A page of another name could have its own name lead here.
+	// Hosts are the names under which the listener may be called, in addition to addresses and
+	// localhost. Otherwise a page from another site could point its own name here (DNS
+	// rebinding).
 	Hosts []string
 
-	// Prices are those of the catalogue, for repricing.
+	// Prices returns the prices of the catalogue, for repricing.
 	Prices func() []billing.Price
-	// RequireTLS refuses credentials that came in clear from another host, and
-	// TrustedProxies may say that what they pass on did not.
+	// RequireTLS refuses credentials that arrived in plain text from another host.
+	// TrustedProxies may state that what they forward did not.
 	RequireTLS     bool
 	TrustedProxies []netip.Prefix
-	Exposed        func(text string, from netip.Addr) // takes what came in clear; nil tells nobody
-	// Health is how the providers have been behaving. Optional.
+	Exposed        func(text string, from netip.Addr) // gets each credential that arrived in plain text; may be nil
+	// Health returns how the providers have been behaving. Optional.
 	Health func() Health
-	// Ready tells a probe how requests can be answered, or why they cannot be. Of its
-	// error a client reads what a method Reason() string of it returns.
+	// Ready returns, for probes, how requests can be answered, or an error if they cannot.
+	// Clients see only what the error's Reason() string method returns, if it has one.
 	Ready   func(ctx context.Context) (map[string]string, error)
 	Metrics http.Handler // optional
 	Version string
@@ -72,10 +72,10 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Bounds of an admin request.
+// Bounds on an admin request.
 const (
-	requestTimeout = 15 * time.Second // reading, the work itself, and writing: each
-	ledgerTimeout  = 10 * time.Minute // of work that reads whole months
+	requestTimeout = 15 * time.Second // for each of reading, the work itself, and writing
+	ledgerTimeout  = 10 * time.Minute // for work that reads whole months
 	maxBody        = 1 << 20
 )
 
@@ -84,12 +84,12 @@ type server struct {
 	Options
 	listener   web.Listener
 	operations []operation
-	wrong      *limit.Store // wrong tokens, and denials
+	wrong      *limit.Store // counts wrong tokens, and denials
 	rules      map[string]rule
-	known      *seenTokens // by which somebody was let in
-	members    bool        // only self-service is served, on a listener that anybody reaches
-	host       *manage.By  // who works on the host, without a listener; nil is nobody
-	failed     func(error) // takes what host is told of errors
+	known      *seenTokens // that were accepted before
+	members    bool        // only self-service is served, on a listener that anyone can reach
+	host       *manage.By  // who works on the host, without a listener; otherwise nil
+	failed     func(error) // gets the errors that host is to return
 }
 
 // New returns the admin listener, ready for Serve.
@@ -104,7 +104,7 @@ func New(o Options) *web.Server {
 
 func limits() web.Limits { return web.Limits{Body: maxBody, ReadBody: requestTimeout} }
 
-// Handler is what an admin listener answers with these options.
+// Handler returns the handler of an admin listener with these options.
 func Handler(o Options) http.Handler {
 	o = o.withDefaults()
 	listener := web.NewListener(web.Listener{Log: o.Log, Clock: o.Clock, Ready: o.Ready, Errors: errorTable, Limits: limits()})
@@ -141,8 +141,8 @@ func newEngine(s *server) *gin.Engine {
 	return engine
 }
 
-// seenTokens are hashes of tokens by which somebody was let in, so that those who send
-// wrong ones from the same network keep nobody out.
+// seenTokens are hashes of tokens that were accepted, so that wrong tokens from the same
+// network lock nobody out.
 type seenTokens struct {
 	mu   sync.Mutex
 	seen map[[32]byte]struct{}
@@ -166,9 +166,9 @@ func (s *seenTokens) add(hash [32]byte) {
 	s.seen[hash] = struct{}{}
 }
 
-// OnHost is the API without a listener, for who works on the host of the database: what
-// he asks is done in his name, with every permission. An operation that fails is an
-// error of the round trip, as the action gave it.
+// OnHost is the API without a listener, for a person working on the host of the database: every
+// call is made in that person's name, with every permission. If an operation fails, the round
+// trip returns the action's error as it is.
 func OnHost(o Options, by manage.By) http.RoundTripper {
 	o = o.withDefaults()
 	by.Access = rbac.Everything()
@@ -180,10 +180,9 @@ func OnHost(o Options, by manage.By) http.RoundTripper {
 
 type host struct{ server }
 
-// RoundTrip implements http.RoundTripper. The body of the answer is read while the
-// operation writes it.
+// RoundTrip implements http.RoundTripper. The body is read while the operation writes it.
 func (h *host) RoundTrip(r *http.Request) (*http.Response, error) {
-	once := h.server // errors of this request alone
+	once := h.server // for the errors of this request alone
 	var failed error
 	once.failed = func(err error) { failed = err }
 	body, out := io.Pipe()
@@ -193,7 +192,7 @@ func (h *host) RoundTrip(r *http.Request) (*http.Response, error) {
 	go func() {
 		newEngine(&once).ServeHTTP(w, served)
 		w.begin(http.StatusOK)
-		_ = out.CloseWithError(failed) // nil is the end of the answer
+		_ = out.CloseWithError(failed) // nil means the end of the answer
 	}()
 	select {
 	case <-w.begun:
@@ -207,7 +206,7 @@ func (h *host) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: w.status, Header: w.header, Body: body, Request: r}, nil
 }
 
-// pipeWriter is the writer of an answer that is read on the other end of a pipe.
+// pipeWriter writes an answer that is read at the other end of a pipe.
 type pipeWriter struct {
 	header http.Header
 	body   *io.PipeWriter

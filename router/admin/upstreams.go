@@ -61,10 +61,10 @@ func upstreamRules() map[string]rule {
 	}
 }
 
-// settings are an object as it was sent.
+// settings is an object exactly as it was sent.
 type settings struct{ json.RawMessage }
 
-// UnmarshalJSON takes an object.
+// UnmarshalJSON accepts an object.
 func (s *settings) UnmarshalJSON(raw []byte) error {
 	if trimmed := bytes.TrimSpace(raw); len(trimmed) == 0 || trimmed[0] != '{' {
 		return wire.Hint("must be an object: the settings of a provider, as the configuration has them")
@@ -127,7 +127,7 @@ func removeProvider(x *exchange, in reasoned) (gone, error) {
 	return gone{true}, x.Actions.RemoveProvider(x.ctx(), x.param("id"), x.by(in.Reason))
 }
 
-// gone is the answer about what is there no more.
+// gone is the answer about an object that was removed.
 type gone struct {
 	Removed bool `json:"removed"`
 }
@@ -142,7 +142,7 @@ func listCredentials(x *exchange, _ none) (wire.Page[manage.CredentialView], err
 	return wire.ListOf(all, itself[manage.CredentialView]), err
 }
 
-// stand fills in how a credential has been behaving, apart from its targets.
+// stand fills in how a credential has been behaving, regardless of its targets.
 func stand(v *manage.CredentialView, health []TargetHealth) {
 	name := v.Provider
 	if own := v.LedgerName(); own != "" {

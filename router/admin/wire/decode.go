@@ -1,17 +1,17 @@
-// Package wire is how the admin API writes things: its inputs are structs, read from a
-// body or a query; their members have types that JSON lacks, such as money and spans; and
+// Package wire is how the admin API reads and writes values: its inputs are structs, read from
+// a body or a query; their members have types that JSON lacks, such as money and durations; and
 // its OpenAPI document has the schemas of them all.
 //
-// The tags of an input say what is taken:
+// The tags of an input say what is accepted:
 //
 //	json:"name"       the member or parameter
 //	required:"true"   which must be there
 //	enum:"a,b"        and have one of these values
 //	doc:"…"           and how the OpenAPI document describes it
 //
-// Names match exactly, none may come twice, and no other is accepted. The
-// decoder of the standard library is more generous, which would let somebody
-// believe that a limit is set when it is not.
+// Names match exactly, none may appear twice, and no others are accepted. The decoder of the
+// standard library is more lenient, which could lead somebody to believe that a limit is set
+// when it is not.
 package wire
 
 import (
@@ -29,8 +29,7 @@ import (
 	"tallyroute/billing"
 )
 
-// The codes of what is wrong with an input; what to do about each stands with the errors
-// of the listener.
+// The codes for invalid inputs; the listener's errors say what to do about each.
 const (
 	CodeInvalidValue = "invalid_value"
 	CodeUnknownField = "unknown_field"
@@ -38,17 +37,17 @@ const (
 	CodeDuplicate    = "duplicate_field"
 )
 
-// SyntaxError is a body that is not one JSON object.
+// SyntaxError is a body that is not a single JSON object.
 type SyntaxError struct{ Detail string }
 
 func (e *SyntaxError) Error() string { return "wire: " + e.Detail }
 
-// Hint is what a value must be.
+// Hint says what a value must be.
 type Hint string
 
 func (h Hint) Error() string { return "wire: " + string(h) }
 
-// Invalid is the fault of a member or parameter that has a value it cannot have.
+// Invalid returns the error of a member or parameter with an invalid value.
 func Invalid(field, format string, args ...any) *billing.FieldError {
 	return &billing.FieldError{Field: field, Code: CodeInvalidValue, Detail: fmt.Sprintf(format, args...)}
 }
@@ -59,13 +58,13 @@ type Field struct {
 	Required bool
 	Enum     []string
 	Doc      string
-	nullable bool // in answers: null where a list has no meaning
-	optional bool // in answers: left out where it is empty
+	nullable bool // in answers: null if a list does not apply
+	optional bool // in answers: omitted if empty
 	index    []int
 	Kind     reflect.Type
 }
 
-// FieldsOf are the members of a struct; those of embedded ones are its own.
+// FieldsOf returns the members of a struct, including those of embedded structs.
 func FieldsOf(t reflect.Type) (list []Field) {
 	for _, f := range reflect.VisibleFields(t) {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -84,7 +83,7 @@ func FieldsOf(t reflect.Type) (list []Field) {
 	return list
 }
 
-// HasRequired reports an input that cannot be empty.
+// HasRequired reports whether an input cannot be empty.
 func HasRequired(t reflect.Type) bool {
 	return slices.ContainsFunc(FieldsOf(t), func(f Field) bool { return f.Required })
 }
@@ -152,7 +151,7 @@ func (f Field) decode(raw []byte, v reflect.Value) error {
 	return nil
 }
 
-// OneOf lists words as a sentence does: "a, b or c".
+// OneOf joins words into a phrase: "a, b or c".
 func OneOf[S ~string](words []S) string {
 	var b strings.Builder
 	for i, w := range words {
@@ -168,7 +167,7 @@ func OneOf[S ~string](words []S) string {
 	return b.String()
 }
 
-// DecodeValue reads a value of any type. Null is only for what can be absent.
+// DecodeValue reads a value of any type. Null is allowed only if the value may be absent.
 func DecodeValue(raw []byte, v reflect.Value) error {
 	if own, ok := v.Addr().Interface().(json.Unmarshaler); ok {
 		return own.UnmarshalJSON(raw)
@@ -210,7 +209,7 @@ func decodeList(raw []byte, v reflect.Value) error {
 	return nil
 }
 
-// within puts a name in front of the field of an error.
+// within prefixes the field of an error with a name.
 func within(name string, err error) error {
 	var inner *billing.FieldError
 	var syntax *SyntaxError
@@ -229,8 +228,8 @@ func within(name string, err error) error {
 	return Invalid(name, "is of the wrong type")
 }
 
-// DecodeQuery reads the parameters of a query into a struct of texts and numbers. No
-// others may be there, and none twice.
+// DecodeQuery reads query parameters into a struct of strings and numbers. No others are
+// allowed, and none twice.
 func DecodeQuery(raw string, v reflect.Value) error {
 	q, err := url.ParseQuery(raw)
 	if err != nil {
@@ -246,7 +245,7 @@ func DecodeQuery(raw string, v reflect.Value) error {
 			return Invalid(name, "must be there once, with at most %d bytes", maxParameter)
 		}
 		if values[0] == "" {
-			continue // as good as not there
+			continue // the same as absent
 		}
 		value := []byte(values[0])
 		if k := members[i].Kind; isText(k) {
@@ -259,10 +258,10 @@ func DecodeQuery(raw string, v reflect.Value) error {
 	return missing(members, q.Has)
 }
 
-// maxParameter is the longest value of a parameter in bytes.
+// maxParameter is the maximum length of a parameter's value, in bytes.
 const maxParameter = 256
 
-// Shorten is the beginning of what a client wrote, for texts that repeat it.
+// Shorten returns the beginning of what a client wrote, for messages that repeat it.
 func Shorten(s string) string {
 	return strings.ToValidUTF8(s[:min(len(s), 64)], "")
 }

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// Schema is a JSON Schema of draft 2020-12, as OpenAPI 3.1 has it.
+// Schema is a JSON Schema of draft 2020-12, as used by OpenAPI 3.1.
 type Schema map[string]any
 
 // schemer is a type that describes itself.
 type schemer interface{ Schema(s *Schemas) Schema }
 
-// Schemas makes schemas of Go types. Structs are collected by name.
+// Schemas makes schemas from Go types. Structs are collected by name.
 type Schemas struct {
 	ByName map[string]Schema
 	Types  map[string]reflect.Type
-	Closed bool // structs take no other members: they are inputs
+	Closed bool // structs accept no other members: they are inputs
 }
 
-// Of is the schema of a type where it stands as member f.
+// Of returns the schema of a type used as member f.
 func (s *Schemas) Of(t reflect.Type, f Field) Schema {
 	one := s.Plain(t)
 	if f.Enum != nil {
@@ -34,7 +34,7 @@ func (s *Schemas) Of(t reflect.Type, f Field) Schema {
 	return one
 }
 
-// Plain is the schema of a type wherever it stands.
+// Plain returns the schema of a type regardless of where it is used.
 func (s *Schemas) Plain(t reflect.Type) Schema {
 	if own, ok := reflect.New(t).Interface().(schemer); ok && t.Kind() != reflect.Pointer {
 		return own.Schema(s)
@@ -64,23 +64,24 @@ func (s *Schemas) Plain(t reflect.Type) Schema {
 	}
 }
 
-// reference is a struct by its name. A generic one has none and stands where it is.
+// reference returns a reference to a struct by name. A generic struct has no name and is
+// written inline.
 func (s *Schemas) reference(t reflect.Type) Schema {
 	name := nameOf(t)
 	if name == "" {
 		return s.object(t)
 	}
 	if other, taken := s.Types[name]; taken && other != t {
-		return s.object(t) // another package has one of this name
+		return s.object(t) // another package has a type of this name
 	}
 	if _, known := s.ByName[name]; !known {
-		s.ByName[name], s.Types[name] = Schema{}, t // which ends a recursion
+		s.ByName[name], s.Types[name] = Schema{}, t // ends a recursion
 		s.ByName[name] = s.object(t)
 	}
 	return Schema{"$ref": "#/components/schemas/" + name}
 }
 
-// nameOf is how a struct is called in the document.
+// nameOf returns the name of a struct in the document.
 func nameOf(t reflect.Type) string {
 	name := strings.TrimSuffix(t.Name(), "View")
 	if name == "" || strings.Contains(name, "[") {
@@ -107,7 +108,7 @@ func (s *Schemas) object(t reflect.Type) Schema {
 	return o
 }
 
-// OrNull lets a value be null, too.
+// OrNull returns a schema that also allows null.
 func OrNull(one Schema) Schema {
 	if kind, ok := one["type"].(string); ok && one["enum"] == nil {
 		one["type"] = []string{kind, "null"}

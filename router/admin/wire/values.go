@@ -12,11 +12,11 @@ import (
 	"tallyroute/billing"
 )
 
-// The values of members that JSON has no type for. Each says in the OpenAPI document
-// how it is written.
+// The types of members for which JSON has none. Each describes its format in the OpenAPI
+// document.
 
-// Member is a member of a change: null is the zero value, and what is not there stays
-// as it is.
+// Member is a member of a change: null is the zero value, and an absent member leaves the value
+// unchanged.
 type Member[T any] struct {
 	There bool
 	Value T
@@ -31,13 +31,13 @@ func (m *Member[T]) UnmarshalJSON(raw []byte) error {
 	return DecodeValue(raw, reflect.ValueOf(&m.Value).Elem())
 }
 
-// Schema is that of the value, or null.
+// Schema returns the schema of the value, or null.
 func (Member[T]) Schema(s *Schemas) Schema { return OrNull(s.Of(reflect.TypeFor[T](), Field{})) }
 
-// Amount is money as a decimal text: "50.00".
+// Amount is money as a decimal string: "50.00".
 type Amount billing.Money
 
-// UnmarshalJSON reads a decimal text.
+// UnmarshalJSON reads a decimal string.
 func (m *Amount) UnmarshalJSON(raw []byte) error {
 	const must = Hint(`must be dollars as text, such as "50.00": up to nine decimals, and less than 9 billion`)
 	var text *string
@@ -52,18 +52,18 @@ func (m *Amount) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// Schema is a decimal text.
+// Schema describes a decimal string.
 func (Amount) Schema(*Schemas) Schema {
 	return Schema{"type": "string", "pattern": `^-?[0-9]+(\.[0-9]{1,9})?$`, "description": "US dollars", "examples": []string{"50.00"}}
 }
 
-// Money is the amount, nil if there is none.
+// Money returns the amount, or nil if there is none.
 func (m *Amount) Money() *billing.Money { return (*billing.Money)(m) }
 
-// Instant is a moment: "2026-11-01T00:00:00Z".
+// Instant is a point in time: "2026-11-01T00:00:00Z".
 type Instant struct{ time.Time }
 
-// UnmarshalJSON reads RFC 3339.
+// UnmarshalJSON reads an RFC 3339 time.
 func (t *Instant) UnmarshalJSON(raw []byte) error {
 	var text *string
 	err := json.Unmarshal(raw, &text)
@@ -75,7 +75,7 @@ func (t *Instant) UnmarshalJSON(raw []byte) error {
 	return Hint("must be an instant such as 2026-11-01T00:00:00Z")
 }
 
-// OrZero is the moment, zero if there is none.
+// OrZero returns the time, or the zero time if there is none.
 func (t *Instant) OrZero() time.Time {
 	if t == nil {
 		return time.Time{}
@@ -83,10 +83,10 @@ func (t *Instant) OrZero() time.Time {
 	return t.Time
 }
 
-// Schema is a date and a time.
+// Schema describes a date and time.
 func (Instant) Schema(*Schemas) Schema { return Schema{"type": "string", "format": "date-time"} }
 
-// Addresses are a range such as 10.0.0.0/8, or one address.
+// Addresses is a range such as 10.0.0.0/8, or a single address.
 type Addresses struct{ netip.Prefix }
 
 // UnmarshalJSON reads a range, or an address as a range of one.
@@ -108,15 +108,15 @@ func (a *Addresses) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// Schema is a range or an address.
+// Schema describes a range or an address.
 func (Addresses) Schema(*Schemas) Schema {
 	return Schema{"type": "string", "pattern": `^[0-9a-fA-F:.]+(/[0-9]{1,3})?$`, "examples": []string{"10.0.0.0/8"}}
 }
 
-// Duration is a span such as "24h", or "90d": time.Duration knows no days.
+// Duration is a duration such as "24h", or "90d": time.Duration has no days.
 type Duration time.Duration
 
-// UnmarshalJSON reads a positive span.
+// UnmarshalJSON reads a positive duration.
 func (d *Duration) UnmarshalJSON(raw []byte) error {
 	var span Span
 	if err := span.UnmarshalJSON(raw); err != nil || span == 0 {
@@ -129,7 +129,7 @@ func (d *Duration) UnmarshalJSON(raw []byte) error {
 // Span is a duration that may be 0s.
 type Span time.Duration
 
-// UnmarshalJSON reads a span.
+// UnmarshalJSON reads a duration.
 func (d *Span) UnmarshalJSON(raw []byte) error {
 	const must = Hint("must be a span, such as 0s, 24h or 90d")
 	var text *string
@@ -144,15 +144,15 @@ func (d *Span) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// Schema is that of a Duration.
+// Schema returns that of a Duration.
 func (Span) Schema(s *Schemas) Schema { return Duration(0).Schema(s) }
 
-// Schema is a span as text.
+// Schema describes a duration as a string.
 func (Duration) Schema(*Schemas) Schema {
 	return Schema{"type": "string", "pattern": `^([0-9]+d|([0-9.]+(ns|us|µs|ms|s|m|h))+)$`, "examples": []string{"24h", "90d"}}
 }
 
-// isText reports a type that is written as text.
+// isText reports whether a type is written as a string.
 func isText(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -163,17 +163,17 @@ func isText(t reflect.Type) bool {
 	return t.Kind() == reflect.String
 }
 
-// Page is a list as the API answers it.
+// Page is a list in the form in which the API returns it.
 type Page[T any] struct {
 	Data       []T     `json:"data"`
 	HasMore    bool    `json:"has_more"`
 	NextCursor *string `json:"next_cursor"`
 }
 
-// ContinueAfter says that there is more, behind the one with this id.
+// ContinueAfter says that there is more after the item with this id.
 func (p *Page[T]) ContinueAfter(id string) { p.HasMore, p.NextCursor = true, &id }
 
-// ListOf is a list that is short enough to need no pages, as it is shown.
+// ListOf returns a list that is short enough to need no pages.
 func ListOf[T, V any](all []T, view func(T) V) Page[V] {
 	list := Page[V]{Data: make([]V, len(all))}
 	for i, one := range all {
@@ -182,16 +182,16 @@ func ListOf[T, V any](all []T, view func(T) V) Page[V] {
 	return list
 }
 
-// mostListed is the longest page, and the length of one that was not limited.
+// MostListed is the maximum and the default length of a page.
 const MostListed = 200
 
-// Paging are the parameters of a list with pages.
+// Paging holds the parameters of a paginated list.
 type Paging struct {
 	Limit  *int   `json:"limit" doc:"How many at the most; 200 by default, which is the most."`
 	Cursor string `json:"cursor" doc:"next_cursor of the page before."`
 }
 
-// Most is how many a page may have.
+// Most returns the maximum number of items on the page.
 func (p Paging) Most() (int, error) {
 	if p.Limit == nil {
 		return MostListed, nil
@@ -202,20 +202,20 @@ func (p Paging) Most() (int, error) {
 	return 0, Invalid("limit", "must be between 1 and %d", MostListed)
 }
 
-// CursorFor reports a cursor, or none, of a list with ids such as one.
+// CursorFor reports whether cursor is empty or a possible id of the list's items, such as one.
 func CursorFor(cursor, one string) bool {
 	prefix, _, _ := strings.Cut(one, "_")
 	return cursor == "" || (strings.HasPrefix(cursor, prefix+"_") && len(cursor) <= mostCursor)
 }
 
-// mostCursor is more than any id has.
+// mostCursor is more than the length of any id.
 const mostCursor = 64
 
-// ErrCursor refuses a cursor that no page gave.
+// ErrCursor returns the error for a cursor that no page returned.
 func ErrCursor() error { return Invalid("cursor", "must be next_cursor of the page before") }
 
-// Paged is a page of a list that is short enough to be read whole. Its order is
-// that of the ids, so that a cursor stays good.
+// Paged returns one page of a list that is short enough to be read whole. It is sorted by id,
+// so that a cursor stays valid.
 func Paged[T, V any](p Paging, all []T, view func(T) V, id func(V) string) (Page[V], error) {
 	limit, err := p.Most()
 	if err != nil {
