@@ -323,7 +323,8 @@ func (x *exchange) allowed(o operation) error {
 func (x *exchange) acting(o operation, p rbac.Permission) *policy.Acting {
 	from, _ := netip.ParseAddr(x.C.RemoteIP())
 	facts := &policy.Acting{
-		Act: policy.ActFacts{Operation: o.id, Permission: string(p)}, Principal: x.principal, Login: policy.LoginFacts{AgeMinutes: policy.NeverSeen},
+		Act: policy.ActFacts{Operation: o.id, Permission: string(p)}, Principal: x.principal,
+		Login:   policy.LoginFacts{AgeMinutes: policy.NeverSeen},
 		Address: from.Unmap().WithZone("").String(), Time: policy.Instant(x.Start),
 	}
 	if s := x.session; s != nil {
