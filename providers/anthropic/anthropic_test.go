@@ -14,14 +14,14 @@ var update = flag.Bool("update", false, "rewrite what the adapter made of the ex
 
 func clock() time.Time { return time.Unix(1_767_225_600, 0) }
 
-// fixed is the adapter with a clock that stands.
+// fixed returns the codec with a stopped clock.
 func fixed() anthropic.Completions { return anthropic.At(anthropic.Host{Now: clock}) }
 
 func TestAdapter(t *testing.T) {
 	providertest.Run(t, providertest.Subject{Adapter: providers.Adapter{Chat: fixed()}, Dir: "testdata", Update: *update})
 }
 
-// TestHost: where others host Claude, the path names the model, and the body the
+// TestHost covers hosts of Claude, where the path names the model and the body carries the
 // version and the betas.
 func TestHost(t *testing.T) {
 	a := anthropic.At(anthropic.Host{
@@ -37,8 +37,8 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// restarted is a stream that begins a second time after half a tool call: what
-// was passed on cannot be taken back, so that it is an error here.
+// restarted is a stream that starts over after half a tool call. What was passed on can't be
+// taken back, so it is an error here.
 const restarted = "anthropic-messages-ec6312dd"
 
 func TestCorpus(t *testing.T) {
@@ -47,7 +47,7 @@ func TestCorpus(t *testing.T) {
 	})
 }
 
-// What goes upstream is valid by Anthropic's own schema.
+// What is sent upstream is valid by Anthropic's own schema.
 func TestCallsAreValid(t *testing.T) {
 	providertest.ValidCalls(t, "testdata", "anthropic/openapi.json", "/components/schemas/BetaCreateMessageParams")
 }
@@ -67,8 +67,8 @@ func FuzzAnswer(f *testing.F) {
 		`{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}`)
 }
 
-// A count that cannot be believed marks the usage, so that it is counted by us, and is
-// not booked as none.
+// A token count that can't be true marks the usage as invalid, so that the router counts for
+// itself and does not book zero.
 func TestUsageThatLiesIsMarked(t *testing.T) {
 	for _, input := range []string{"-1", "2.5", "1e30", `"7"`} {
 		body := `{"id":"m","model":"c","content":[{"type":"text","text":"a"}],"stop_reason":"end_turn","usage":{"input_tokens":` + input +

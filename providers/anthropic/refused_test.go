@@ -23,8 +23,8 @@ func exchange(t *testing.T, members string) providers.Exchange {
 
 const hi = `"messages":[{"role":"user","content":"hi"}]`
 
-// TestEncode_Refused: what would change the answer's shape, or cannot be said, is
-// refused by the name of the member, and not left out.
+// TestEncode_Refused: members that would change the form of the answer, or that can't be
+// expressed, are refused by name rather than left out.
 func TestEncode_Refused(t *testing.T) {
 	content := func(part string) string { return `"messages":[{"role":"user","content":[` + part + `]}]` }
 	for members, param := range map[string]string{
@@ -51,7 +51,7 @@ func TestEncode_Refused(t *testing.T) {
 	}
 }
 
-// TestEncode_Dropped: what is lost is told; what asks for nothing is not.
+// TestEncode_Dropped: what is dropped is reported, unless it asks for nothing.
 func TestEncode_Dropped(t *testing.T) {
 	for members, want := range map[string][]string{
 		hi + `,"seed":1,"logprobs":true,"frequency_penalty":0.5,"made_up":1`: {
@@ -75,7 +75,7 @@ func TestEncode_Dropped(t *testing.T) {
 	}
 }
 
-// TestEncode_Quirks: a host that takes less says so in its file.
+// TestEncode_Quirks: a host that accepts less says so in its quirks.
 func TestEncode_Quirks(t *testing.T) {
 	x := exchange(t, hi+`,"top_k":3,"container":"c"`)
 	x.Target.Quirks = providers.Quirks{Drop: []string{"top_k"}, Path: "/anthropic/messages"}
@@ -94,7 +94,7 @@ func TestEncode_Quirks(t *testing.T) {
 	}
 }
 
-// TestEncode_Thinking: who is told an effort, and who a budget.
+// TestEncode_Thinking covers which models are given an effort, and which a budget.
 func TestEncode_Thinking(t *testing.T) {
 	const adaptive = `{"type":"adaptive","display":"summarized"}`
 	budget := func(n int) string { return fmt.Sprintf(`{"type":"enabled","budget_tokens":%d}`, n) }
@@ -142,8 +142,8 @@ func TestEncode_Thinking(t *testing.T) {
 	}
 }
 
-// What a model refuses is left out and named: all sampling since 4.7 and beside
-// thinking, one of two since 4.1, and answers that are to be gone on with since 4.6.
+// What a model refuses is left out and reported: all sampling since 4.7 and beside thinking,
+// one of two since 4.1, and answers to be continued since 4.6.
 func TestEncode_SamplingAsTheModelTakesIt(t *testing.T) {
 	const both = `"temperature":0.2,"top_p":0.5,"top_k":3`
 	const tail = `"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"One"}]`
@@ -178,7 +178,7 @@ func TestEncode_SamplingAsTheModelTakesIt(t *testing.T) {
 	}
 }
 
-// The user has the first word, also of a conversation that a client has cut.
+// The user has the first turn, even in a conversation that a client has truncated.
 func TestEncode_FirstWord(t *testing.T) {
 	call, err := fixed().Encode(exchange(t, `"messages":[{"role":"assistant","content":"One"},{"role":"user","content":"Two"}]`))
 	const want = `[{"role":"user","content":[{"type":"text","text":"(no message)"}]},{"role":"assistant","content":[{"type":"text",` +

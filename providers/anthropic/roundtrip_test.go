@@ -14,8 +14,8 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// turn is an assistant's turn with all that must come back as it was: reasoning
-// with its signature, hidden, and with the signature alone; numbers as written.
+// turn is an assistant's turn with everything that must come back unchanged: reasoning with
+// its signature, redacted, and with only the signature; numbers as written.
 var turn = []string{
 	`{"type":"thinking","thinking":"Let me \"think\" ☃.\n","signature":"c2ln/MQ=="}`,
 	`{"type":"redacted_thinking","data":"b3BhcXVl"}`,
@@ -25,8 +25,8 @@ var turn = []string{
 	`{"type":"tool_use","id":"toolu_2","name":"now","input":{}}`,
 }
 
-// TestRoundTrip: what a client got goes back as the same blocks, whether it was
-// streamed or not, over several turns.
+// TestRoundTrip: what a client received goes back as the same blocks, streamed or not, over
+// several turns.
 func TestRoundTrip(t *testing.T) {
 	for name, get := range map[string]func(t *testing.T, x providers.Exchange) string{"plain": plainTurn, "streamed": streamedTurn} {
 		t.Run(name, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// decoded are blocks as values; numbers stay as they are written.
+// decoded returns blocks as values; numbers stay as written.
 func decoded(t *testing.T, list []string) []any {
 	t.Helper()
 	var out []any
@@ -94,8 +94,8 @@ func plainTurn(t *testing.T, x providers.Exchange) string {
 	return ""
 }
 
-// streamedTurn puts the chunks together as plain clients do: texts are joined,
-// calls by their index, and reasoning_details gathered as they come.
+// streamedTurn assembles the chunks as simple clients do: it joins texts, merges calls by
+// their index, and collects reasoning_details in order.
 func streamedTurn(t *testing.T, x providers.Exchange) string {
 	t.Helper()
 	var events bytes.Buffer
@@ -161,7 +161,7 @@ func streamedTurn(t *testing.T, x providers.Exchange) string {
 	return string(text)
 }
 
-// streamBlock writes the events of one block, its content cut in two.
+// streamBlock writes the events of one block, with its content split in two.
 func streamBlock(event func(format string, a ...any), i int, block []byte) {
 	delta := func(kind, member, text string) {
 		for _, piece := range []string{text[:len(text)/3], text[len(text)/3:]} {

@@ -17,7 +17,7 @@ func fixed(text string) auth.Source {
 	return func(context.Context) (string, error) { return text, nil }
 }
 
-// login is an Entra ID on loopback.
+// login starts an Entra ID server on the loopback interface.
 func login(t *testing.T, answer func(n int64, r *http.Request) (int, string)) (auth.Login, *http.Client) {
 	var n atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -83,7 +83,7 @@ func TestEntraRefusedWithoutTellingTheSecret(t *testing.T) {
 	}
 }
 
-// An authorization server on an address that is not public is not reached.
+// An authorization server at a non-public address is not contacted.
 func TestEntraReachesOnlyPublicAddresses(t *testing.T) {
 	l, _ := login(t, func(int64, *http.Request) (int, string) {
 		t.Error("it was reached")

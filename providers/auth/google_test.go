@@ -23,7 +23,7 @@ import (
 	"tallyroute/providers/auth"
 )
 
-// office gives out tokens, numbered, to whoever asks with a good signature.
+// office issues numbered tokens to callers with a valid signature.
 type office struct {
 	*httptest.Server
 	asked  atomic.Int64
@@ -112,7 +112,7 @@ func TestGoogleRefusedWithoutTellingTheKey(t *testing.T) {
 	for _, c := range []struct {
 		name, key string
 		status    int
-		kind      providers.Kind // "" is that of the credential
+		kind      providers.Kind // "" means that of the credential
 	}{
 		{"no JSON", "not JSON", 200, ""},
 		{"another kind", `{"type":"authorized_user","refresh_token":"secret"}`, 200, ""},

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A token is kept, renewed before it expires, and outlives a failed renewal
-// for as long as it is good.
+// A token is kept, renewed before it expires, and still used after a failed renewal while it
+// is valid.
 func TestTokenIsKeptRenewedInTimeAndOutlivesAFailedRenewal(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	away := errors.New("away")
@@ -35,7 +35,7 @@ func TestTokenIsKeptRenewedInTimeAndOutlivesAFailedRenewal(t *testing.T) {
 	now = now.Add(2 * time.Minute)
 	fail = away
 	want("a", 2, nil)
-	want("a", 2, nil) // not at once again
+	want("a", 2, nil) // no immediate retry
 	now = now.Add(time.Minute)
 	want("a", 3, nil)
 	now = now.Add(3 * time.Minute)

@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what the adapter made of the exchanges in testdata")
 
-// clock stands.
+// clock always returns the same time.
 func clock() time.Time { return time.Unix(1_767_225_600, 0) }
 
 func TestAdapter(t *testing.T) {
@@ -32,8 +32,9 @@ func TestCorpus(t *testing.T) {
 	providertest.Corpus(t, bedrock.At(clock), func(c *providertest.Recorded) bool { return c.Family == "bedrock-converse" })
 }
 
-// TestCorpus_Invoke: what models answer to InvokeModel, messages and texts, but for what
-// is not an answer to a chat, and for those that count in headers, which are not recorded here.
+// TestCorpus_Invoke covers recorded InvokeModel responses, both messages and texts. It skips
+// those that are not chat answers, and those whose token counts are in headers, which are not
+// recorded here.
 func TestCorpus_Invoke(t *testing.T) {
 	providertest.Corpus(t, bedrock.InvokeAt(clock), func(c *providertest.Recorded) bool {
 		return c.Family == "bedrock-invoke" && !strings.Contains(c.Model, "cohere") && !strings.Contains(c.Model, "mistral") &&
@@ -41,8 +42,8 @@ func TestCorpus_Invoke(t *testing.T) {
 	})
 }
 
-// cachedBeside is an answer of which the recording's expectation leaves out the
-// cached tokens that the provider tells.
+// cachedBeside is a response whose recorded expectation leaves out the cached tokens that the
+// provider reports.
 const cachedBeside = "bedrock-invoke-stream-5fff3b6b"
 
 func FuzzAnswer(f *testing.F) {
@@ -71,8 +72,8 @@ func seeds(f *testing.F) []string {
 	}
 }
 
-// wire makes binary messages of lines such as "messageStart {…}". One that begins
-// with "exception " is one.
+// wire turns lines such as "messageStart {…}" into binary messages. A line that begins with
+// "exception " becomes an exception.
 func wire(t testing.TB) func(http.Header, []byte) []byte {
 	return func(h http.Header, body []byte) []byte {
 		if h.Get("Content-Type") != "application/vnd.amazon.eventstream" {

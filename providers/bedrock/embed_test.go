@@ -24,8 +24,8 @@ func TestEmbeddings_Corpus(t *testing.T) {
 	providertest.EmbeddingCorpus(t, bedrock.New(), func(c *providertest.Recorded) bool { return c.Family == "bedrock-embed" })
 }
 
-// titan answers one text at a time, with the number that the text is; to "bad" it
-// answers that the request is wrong.
+// titan answers one text at a time with a vector made of the text, which is a number. The
+// text "bad" is refused as an invalid request.
 func titan(t *testing.T, calls *atomic.Int64) providers.Target {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -45,8 +45,8 @@ func titan(t *testing.T, calls *atomic.Int64) providers.Target {
 	}
 }
 
-// TestEmbeddings_Batches: a model that takes one text is called for each, and what
-// comes is one answer in the order of the texts.
+// TestEmbeddings_Batches: a model that takes one text is called once per text, and the result
+// is one response in the order of the texts.
 func TestEmbeddings_Batches(t *testing.T) {
 	var calls atomic.Int64
 	target := titan(t, &calls)
@@ -74,7 +74,7 @@ func TestEmbeddings_Batches(t *testing.T) {
 	if n := calls.Load(); n != 23 {
 		t.Errorf("%d calls", n)
 	}
-	// A provider that refuses the first is not asked again, and any refusal is that of all.
+	// A provider that refuses the first text is not called again, and one refusal fails the whole request.
 	for at, most := range map[int]int64{0: 1, 20: 23} {
 		calls.Store(0)
 		bad := append([]string(nil), inputs...)

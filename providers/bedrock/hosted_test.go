@@ -12,8 +12,8 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// What Nova looks up and runs itself is counted, however the answer comes: searches once
-// for a prompt.
+// What Nova looks up and runs itself is counted, streamed or not; searches count once per
+// prompt.
 func TestToolsOfTheProviderAreCounted(t *testing.T) {
 	const (
 		search = `{"toolUse":{"toolUseId":"t","type":"server_tool_use","name":"nova_grounding","input":{"q":"x"}}}`

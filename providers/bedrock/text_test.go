@@ -19,7 +19,7 @@ func invoked(t *testing.T, model, members string) (providers.Call, error) {
 	return providers.Encode(providers.Exchange{Target: providers.Target{Upstream: model, Adapter: bedrock.InvokeAt(clock)}, Request: r})
 }
 
-// Models that go on with a text are given the conversation as one, in their own words.
+// Text-completion models are given the conversation as one text, in their own format.
 func TestInvoke_Texts(t *testing.T) {
 	const talk = `"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi"},{"role":"assistant","content":"Ho"},` +
 		`{"role":"user","content":"Why?"}],` +
@@ -56,7 +56,7 @@ func TestInvoke_Texts(t *testing.T) {
 	}
 }
 
-// What cannot be asked is refused before anything is sent.
+// What can't be expressed is refused before anything is sent.
 func TestInvoke_Refused(t *testing.T) {
 	const hi = `"messages":[{"role":"user","content":"hi"}]`
 	for _, c := range []struct{ model, members, param string }{
@@ -84,7 +84,7 @@ func TestInvoke_Refused(t *testing.T) {
 	}
 }
 
-// An answer that the model could not write is none; what came before it is not whole.
+// An answer that the model failed to write is an error; what came before it is not complete.
 func TestMalformedAnswers(t *testing.T) {
 	a := bedrock.At(clock)
 	for body, want := range map[string]string{

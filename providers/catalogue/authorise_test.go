@@ -11,7 +11,7 @@ import (
 	"tallyroute/providers/identity/identitytest"
 )
 
-// calledAs is a call of the only provider of a document, as it would be sent.
+// calledAs returns the header of a call to the only provider in a document.
 func calledAs(t *testing.T, c *identitytest.Clouds, doc string) (http.Header, error) {
 	t.Helper()
 	built, err := Build(t.Context(), Input{Documents: []string{doc}}, Options{Data: files(), Host: &identity.Host{Client: c.Client}})
@@ -31,7 +31,7 @@ func calledAs(t *testing.T, c *identitytest.Clouds, doc string) (http.Header, er
 	return r.Header, err
 }
 
-// Each provider that takes an identity is called by each kind of it, without a secret
+// Every provider that accepts an identity can be called with each kind of it, without a secret
 // anywhere in the configuration.
 func TestProvidersAreCalledByWhoTheRouterIs(t *testing.T) {
 	const (
@@ -86,7 +86,7 @@ func TestProvidersAreCalledByWhoTheRouterIs(t *testing.T) {
 	}
 }
 
-// Nobody who says who we are, for now, is not a credential that was refused.
+// If nobody can confirm our identity right now, that does not count as a refused credential.
 func TestIdentityThatNobodyConfirmsNowIsAFailureOfTheNetwork(t *testing.T) {
 	c := identitytest.New(t)
 	c.AWS("pod")

@@ -11,8 +11,8 @@ import (
 	"tallyroute/providers/secret"
 )
 
-// TestBuild_AWS: a provider that is signed for takes part when both keys are
-// there; the session token is sent where there is one.
+// TestBuild_AWS: a provider whose calls are signed takes part if both keys are available; the
+// session token is sent if there is one.
 func TestBuild_AWS(t *testing.T) {
 	const doc = `
 name: cloud

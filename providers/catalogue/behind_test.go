@@ -14,8 +14,8 @@ import (
 	"tallyroute/providers/responses"
 )
 
-// A provider that tells its usage again, and more of it, with the end of a stream or
-// behind it, is believed; one that tells less is not.
+// If a provider reports its usage again at or after the end of a stream, a larger value is
+// believed and a smaller one is not.
 func TestLargerUsageBehindTheEndOfAStreamIsTold(t *testing.T) {
 	const (
 		oHead  = `{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[`

@@ -18,7 +18,7 @@ import (
 	"tallyroute/providers/secret"
 )
 
-// files are built-in documents of three providers that share models.
+// files returns built-in documents of three providers that share models.
 func files() fs.FS {
 	doc := func(name string, more ...string) *fstest.MapFile {
 		lines := append([]string{
@@ -41,7 +41,7 @@ func files() fs.FS {
 	}
 }
 
-// have resolves references to those environment variables alone.
+// have resolves references to only those environment variables.
 func have(names ...string) func(context.Context, string) (secret.Value, error) {
 	return func(ctx context.Context, ref string) (secret.Value, error) {
 		name, ok := strings.CutPrefix(ref, "env:")
@@ -111,7 +111,7 @@ aliases:
 		"bolt/large-latest":      "bolt/large pinned",
 		"acme/acme/small":        "acme/small pinned",
 		"bolt/acme/small2":       "bolt/odd pinned",
-		"acme/small2":            "", // bolt must not serve what looks like acme's
+		"acme/small2":            "", // bolt must not serve what looks like acme's model
 		"rare":                   "",
 		"cord/rare":              "",
 		"nothing":                "",
@@ -212,7 +212,7 @@ func TestPrices(t *testing.T) {
 	}
 }
 
-// What an operator adds does not take away what the catalogue knows, unless it is told.
+// What an operator adds does not remove what the catalogue knows, unless that is requested.
 func TestOperatorsQuirksAddUp(t *testing.T) {
 	data := fstest.MapFS{"acme.yaml": {Data: []byte(`
 name: acme
@@ -334,7 +334,7 @@ providers:
 	}
 }
 
-// sign is the header that a call to t gets.
+// sign returns the headers that signing adds to a call to a target.
 func sign(t *testing.T, target providers.Target) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, target.BaseURL, nil)
@@ -384,7 +384,7 @@ func TestBuild_Documents(t *testing.T) {
 	}
 }
 
-// A credential is asked for at every call, so that one that was rotated is seen.
+// A credential is resolved for every call, so that a rotated one takes effect.
 func TestBuild_Rotated(t *testing.T) {
 	value := "first"
 	c, err := Build(t.Context(), Input{}, Options{Data: files(), Secrets: func(context.Context, string) (secret.Value,
@@ -417,7 +417,7 @@ func TestProviders(t *testing.T) {
 		},
 	}
 	if !slices.EqualFunc(got, want, func(a, b Status) bool {
-		a.References = nil // of these, a test of its own
+		a.References = nil // covered by another test
 		return reflect.DeepEqual(a, b)
 	}) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)

@@ -70,8 +70,8 @@ func TestCredentials_Faults(t *testing.T) {
 	}
 }
 
-// What could not be sent in a header is a fault of the configuration, by its name and
-// not by what it holds.
+// A credential that can't be sent in a header is a fault of the configuration, which names the
+// reference and not its value.
 func TestCredentialWithALineEndIsAFault(t *testing.T) {
 	o := Options{Secrets: func(context.Context, string) (secret.Value, error) { return secret.New("sk-hunter2\nvalue"), nil }}
 	_, err := Build(t.Context(), Input{Text: "providers:\n  openai: {api_key: env:ONE}\n"}, o)
@@ -81,8 +81,8 @@ func TestCredentialWithALineEndIsAFault(t *testing.T) {
 	}
 }
 
-// A file that others can read or write stops the start: its provider would be missing
-// without a word.
+// A credential file that others can read or write prevents the start; otherwise, its provider
+// would be missing without explanation.
 func TestCredentialFileOfWideRightsIsAFault(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(path, []byte("sk-hunter2value"), 0o600); err != nil {

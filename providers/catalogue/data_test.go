@@ -13,7 +13,7 @@ import (
 	"tallyroute/providers/secret"
 )
 
-// all is the built-in catalogue with every credential there.
+// all returns the built-in catalogue with every credential available.
 func all(t testing.TB) *Catalogue {
 	c, err := Build(t.Context(), Input{}, Options{Secrets: func(_ context.Context, ref string) (secret.Value, error) {
 		if !strings.HasPrefix(ref, "env:") {
@@ -54,7 +54,7 @@ func TestData(t *testing.T) {
 	}
 }
 
-// What is seen of models before they are read is what is there.
+// What is known about models before they are parsed matches what is parsed later.
 func TestData_NamesBeforeReading(t *testing.T) {
 	data, err := fs.Sub(builtin, "data")
 	if err != nil {
@@ -79,10 +79,10 @@ func TestData_NamesBeforeReading(t *testing.T) {
 	}
 }
 
-// unpriced are providers that publish no prices per token.
+// unpriced lists providers that publish no prices per token.
 var unpriced = map[string]bool{"github": true, "nvidia": true, "ollama-cloud": true, "snowflake": true}
 
-// One open model is one model, whoever serves it.
+// An open model is the same model, whoever serves it.
 func TestData_OneNameForOneModel(t *testing.T) {
 	c, err := Build(t.Context(), Input{}, Options{Whole: true, Secrets: have()})
 	if err != nil {
@@ -119,7 +119,7 @@ func checkModel(t *testing.T, provider string, m Model) {
 			p.Output >= p.Input != (m.Can.Operation == providers.Chat) {
 			t.Errorf("%s costs %s and %s", name, p.Input.Short(), p.Output.Short())
 		}
-		cheaper := p.ServiceTier == billing.TierBatch || p.ServiceTier == billing.TierFlex // whose cache may not be named
+		cheaper := p.ServiceTier == billing.TierBatch || p.ServiceTier == billing.TierFlex // tiers whose document may not set a price for the cache
 		if p.CacheRead > p.Input || !cheaper && p.CacheWrite > 2*p.Input || p.CacheWrite1h < p.CacheWrite ||
 			!cheaper && p.CacheWrite1h > 4*p.Input {
 			t.Errorf("%s costs %s from and %s or %s into the cache", name, p.CacheRead.Short(), p.CacheWrite.Short(),
@@ -131,8 +131,8 @@ func checkModel(t *testing.T, provider string, m Model) {
 	}
 }
 
-// Models that several providers have give "cheapest" a choice, and their
-// prices are of one order.
+// Models that several providers offer give "cheapest" a choice, and their prices are of the
+// same order of magnitude.
 func TestData_Shared(t *testing.T) {
 	c, err := Build(t.Context(), Input{}, Options{Whole: true, Secrets: have()})
 	if err != nil {
@@ -195,7 +195,7 @@ func TestData_NamesAreClear(t *testing.T) {
 	if list, pinned, ok := c.Resolve("openai/gpt-4o-mini"); !ok || !pinned || len(list) != 1 || list[0].Provider != "openai" {
 		t.Errorf("openai/gpt-4o-mini is %v", list)
 	}
-	if list, _, ok := c.Resolve("openai/gpt-oss-120b"); ok { // the upstream name of several others
+	if list, _, ok := c.Resolve("openai/gpt-oss-120b"); ok { // the upstream name at several other providers
 		t.Errorf("openai/gpt-oss-120b is %v", list)
 	}
 }

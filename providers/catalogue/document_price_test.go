@@ -9,7 +9,7 @@ import (
 	"tallyroute/billing"
 )
 
-// usd is an amount per million tokens.
+// usd returns an amount per million tokens.
 func usd(t *testing.T, s string) billing.Money {
 	t.Helper()
 	m, err := billing.ParseMoney(s)
@@ -40,7 +40,7 @@ func TestPrice_Kinds(t *testing.T) {
 	if len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	// What is not named costs as much as what it is inside.
+	// A kind that is not listed costs as much as the kind that contains it.
 	got = priced(t, `{since: 2026-01-01, prompt: "3", completion: "15", cache_write: "4"}`)
 	if p := got[0]; p.CacheRead != p.Input || p.CacheWrite1h != p.CacheWrite || p.Reasoning != p.Output || p.AudioInput != p.Input ||
 		p.AudioOutput != p.Output {
@@ -94,8 +94,8 @@ func TestPrice_Tiers(t *testing.T) {
 	}
 }
 
-// What a tier does not name costs no less there than in the standard, where that
-// asks more for it.
+// A kind that a tier does not list costs no less than in the standard price, if it has a
+// surcharge there.
 func TestPrice_TierWithoutADearerKind(t *testing.T) {
 	list := priced(t, `
           since: 2026-01-01
@@ -152,7 +152,7 @@ func TestPrice_Faults(t *testing.T) {
 	}
 }
 
-// A price keeps its name when kinds come to be known that cost what they did.
+// A price keeps its ID when new kinds of tokens are introduced that cost the same as before.
 func TestPriceID_OfPlainPrices(t *testing.T) {
 	plain := billing.Price{
 		Provider: "a", Model: "b", Since: time.Unix(1, 0), Input: 1, CacheRead: 2, CacheWrite: 3, Output: 4, Request: 5,
@@ -196,7 +196,7 @@ providers:
 		"other":           "bolt/other-x",
 		"other-x":         "bolt/other-x",
 		"bolt/other":      "bolt/other-x pinned",
-		"auto":            "acme/large bolt/large bolt/odd", // large-fast has no known context, vectors answer no chat
+		"auto":            "acme/large bolt/large bolt/odd", // large-fast has no known context; vectors is not a chat model
 	} {
 		if got := targets(c, name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)

@@ -104,7 +104,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// head is a provider without models, in four lines.
+// head is a provider without models, in three lines.
 const head = "name: acme\nbase_url: https://api.acme.example/v1\napi_key: env:ACME_API_KEY\n"
 
 func TestParse_Shorthand(t *testing.T) {
@@ -292,7 +292,7 @@ models:
 	for _, f := range faults {
 		lines[f.Line]++
 	}
-	want := map[int]int{1: 3, 2: 1, 3: 1, 4: 1, 5: 2, 7: 1, 8: 2, 10: 3} // 1: the name, that there is none, that there is no credential
+	want := map[int]int{1: 3, 2: 1, 3: 1, 4: 1, 5: 2, 7: 1, 8: 2, 10: 3} // line 1: an invalid name, a missing name and a missing credential
 	if !reflect.DeepEqual(lines, want) {
 		t.Errorf("faults by line are %v, want %v:\n%v", lines, want, err)
 	}
@@ -314,7 +314,7 @@ func TestParse_LeapAllowed(t *testing.T) {
 	}
 }
 
-// YAML that is made to be expensive is refused, and soon.
+// YAML that is designed to be expensive is refused quickly.
 func TestHostileDocumentsAreRefusedQuickly(t *testing.T) {
 	repeat := strings.Repeat
 	many := func(format string, n int) string {
@@ -362,7 +362,7 @@ func TestHostileDocumentsAreRefusedQuickly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bytes := []byte(text)
 			var err error
-			least := time.Hour // of several: the machine may be busy
+			least := time.Hour // of several attempts: the machine may be busy
 			for i := 0; i < 10 && least > 100*time.Millisecond; i++ {
 				began := time.Now()
 				_, err = Parse("x.yaml", bytes)

@@ -9,7 +9,7 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// What a model refuses it refuses wherever it is served and whatever its host calls it.
+// What a model refuses, it refuses wherever it is served and whatever its host calls it.
 func TestModelsAreKnownByTheirFamilyAtEveryHost(t *testing.T) {
 	for name, want := range map[string]providers.Quirks{
 		"gpt-5-mini": {
@@ -58,7 +58,7 @@ func TestModelsAreKnownByTheirFamilyAtEveryHost(t *testing.T) {
 	}
 }
 
-// sentTo is the body that goes to a model of the catalogue, and what is told as lost.
+// sentTo returns the body that is sent to a model of the catalogue, and what was dropped.
 func sentTo(t *testing.T, c *Catalogue, model, members string) (body string, lost []string, err error) {
 	t.Helper()
 	list, _, ok := c.Resolve(model)
@@ -75,7 +75,7 @@ func sentTo(t *testing.T, c *Catalogue, model, members string) (body string, los
 
 const forced = `"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":`
 
-// Some providers force a call only while the model does not reason.
+// Some providers support a forced call only while the model does not reason.
 func TestForcedCallSwitchesReasoningOff(t *testing.T) {
 	c := all(t)
 	for model, off := range map[string]string{
@@ -110,7 +110,7 @@ func TestForcedCallSwitchesReasoningOff(t *testing.T) {
 	}
 }
 
-// The operator knows best: what is known of a family can be taken back.
+// The operator has the last word: what is known about a family can be overridden.
 func TestOperatorTakesFamilyQuirksBack(t *testing.T) {
 	const text = `providers:
   house:

@@ -20,7 +20,7 @@ models:
   - {id: none}
 `
 
-// Fees hold beside prices from their dates on, and change no price.
+// Fees apply alongside prices from their dates on, and change no price.
 func TestFeesAreDatedBesidePrices(t *testing.T) {
 	p, err := Parse("acme.yaml", []byte(withFees))
 	if err != nil {
@@ -54,7 +54,7 @@ func TestFeesAreDatedBesidePrices(t *testing.T) {
 		model, day, tier, meter string
 		want                    billing.Money
 	}{
-		{"plain", "2026-01-10", "", "web_search", 35 * mill}, // the dearest that is known
+		{"plain", "2026-01-10", "", "web_search", 35 * mill}, // the most expensive one known
 		{"plain", "2026-02-01", "", "web_search", 10 * mill},
 		{"plain", "2026-03-02", "", "web_search", 10 * mill},
 		{"plain", "2026-03-02", "", "maps", 20 * mill},

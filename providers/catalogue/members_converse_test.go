@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// converse are the members of a request of Converse, by Amazon's model of its API
-// (bedrock-runtime, as its SDK for JavaScript 3.1164 has it), and the requests that have
-// them: where Converse has them, and in what of it a client of chat completions can say.
+// converse returns the members of a Converse request, according to Amazon's model of its API
+// (bedrock-runtime, as in its SDK for JavaScript 3.1164), with requests that contain them,
+// both where Converse has them and in the places that a chat completion client can use.
 func converse(t *testing.T) (all []member) {
 	const begin = `{"model":"m","messages":[{"role":"user","content":`
 	for _, path := range lines(t, "testdata/members/converse.schema") {
@@ -28,8 +28,8 @@ func converse(t *testing.T) (all []member) {
 	return all
 }
 
-// TestMembersOfConverseAreHeldPricedRefusedOrNamed is the same for the API of Amazon, of
-// which there is no schema in JSON.
+// TestMembersOfConverseAreHeldPricedRefusedOrNamed does the same for Amazon's API, which has no
+// JSON schema.
 func TestMembersOfConverseAreHeldPricedRefusedOrNamed(t *testing.T) {
 	read := lines(t, "testdata/members/converse-free.list")
 	for _, format := range []string{"bedrock", "bedrock-invoke"} {

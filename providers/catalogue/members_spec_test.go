@@ -16,12 +16,12 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// mark tells the value of a member from all else in a request, as a number and as a text.
+// mark distinguishes a member's value from the rest of a request, as a number and as a text.
 const mark = "5550123"
 
-// schemasOf are the schemas of requests that providers publish: the file, where the
-// request stands in it, and the format that takes it. At is a schema of the components, or
-// a path, whose request it is.
+// schemasOf lists the request schemas that providers publish: the file, where the request is in
+// it, and the format that accepts it. at is a schema of the components, or a path, whose
+// request it is.
 var schemasOf = []struct{ file, at, format string }{
 	{"openai/CreateChatCompletionRequest.schema.json", "", "openai"},
 	{"openai/CreateResponse.schema.json", "", "responses"},
@@ -31,10 +31,10 @@ var schemasOf = []struct{ file, at, format string }{
 	{"cohere/openapi.yaml", "/v2/chat", "cohere"},
 }
 
-// TestMembersOfPublishedSchemasAreHeldPricedRefusedOrNamed takes every member that the
-// schemas have, one by one and nested, and puts it into a request of a key with a budget
-// and one without. What costs nothing more is in a list that people have read; all else is
-// priced, or refused to the one and named to the other.
+// TestMembersOfPublishedSchemasAreHeldPricedRefusedOrNamed takes every member in the schemas, one
+// by one and nested, and puts it into the request of a key with a budget and of one without.
+// Members that cost nothing extra are in a list reviewed by people; all others are priced, or
+// refused to the former and reported to the latter.
 func TestMembersOfPublishedSchemasAreHeldPricedRefusedOrNamed(t *testing.T) {
 	dir := os.Getenv("TALLYROUTE_SPEC")
 	if dir == "" {
@@ -70,10 +70,10 @@ func TestMembersOfPublishedSchemasAreHeldPricedRefusedOrNamed(t *testing.T) {
 	}
 }
 
-// unheard is a name that nobody has.
+// unheard is a member name that no format has.
 const unheard = "zz_unheard_of"
 
-// invented are members that nobody has, one beside each of these.
+// invented returns made-up members, one beside each of the given ones.
 func invented(known []member) (all []member) {
 	seen := make(map[string]bool)
 	for _, m := range known {
@@ -91,7 +91,7 @@ func invented(known []member) (all []member) {
 	return all
 }
 
-// judgeAll are those of the members that are taken to be free by a format, with any value.
+// judgeAll returns the members that a format treats as free, with any value.
 func judgeAll(t *testing.T, format string, all []member) (free []string) {
 	t.Helper()
 	target := judged(format)
@@ -108,11 +108,11 @@ func judgeAll(t *testing.T, format string, all []member) (free []string) {
 	return free
 }
 
-// member is one of a schema: its name in the list, and the request that has it, with %s
-// for its value.
+// member is one member in a schema: its name in the list, and a request that contains it, with
+// %s for its value.
 type member struct{ name, body string }
 
-// judgeMember puts a member into a request, and reports that it is taken to be free.
+// judgeMember puts a member into a request, and reports whether it is treated as free.
 func judgeMember(t *testing.T, target providers.Target, m member, value string) bool {
 	t.Helper()
 	path, body := m.name, strings.Replace(m.body, "%s", value, 1)
@@ -138,7 +138,7 @@ func judgeMember(t *testing.T, target providers.Target, m member, value string) 
 	return err == nil && bytes.Contains(call.Body, []byte(mark))
 }
 
-// nested is a member with those above it; of a list, in its first element.
+// nested returns a member inside its parents; in a list, it is in the first element.
 func nested(path []string, value string) string {
 	name, list := strings.CutSuffix(path[0], "[]")
 	inner := value
@@ -163,8 +163,8 @@ func newSpec(t *testing.T, raw []byte) *spec {
 	return s
 }
 
-// members are those of a request: at its top, and in its tools and messages, whose
-// elements are told apart by their type or role.
+// members returns the members of a request: at the top level, and in its tools and messages,
+// whose elements are distinguished by their type or role.
 func (s *spec) members(at string) (all []member) {
 	top := s.top(at)
 	for _, path := range s.paths(top) {
@@ -194,10 +194,10 @@ func (s *spec) members(at string) (all []member) {
 	return all
 }
 
-// placed is a member with those above it, and a place for its value.
+// placed returns a member inside its parents, with a placeholder for its value.
 func placed(path string) string { return nested(strings.Split(path, "."), "%s") }
 
-// variety is one of the schemas that an element of a list may be of.
+// variety is one of the schemas that a list's elements may have.
 type variety struct {
 	kind   string
 	schema map[string]any
@@ -210,7 +210,7 @@ func (k variety) tag(name string) string {
 	return fmt.Sprintf("%q:%q,", name, k.kind)
 }
 
-// inside is the schema of a member.
+// inside returns the schema of a member.
 func (s *spec) inside(schema map[string]any, name string) map[string]any {
 	for _, each := range s.alternatives(schema, 0) {
 		members, _ := each["properties"].(map[string]any)
@@ -221,7 +221,7 @@ func (s *spec) inside(schema map[string]any, name string) map[string]any {
 	return nil
 }
 
-// kinds are the schemas of the elements of a list, by what they must have as tag.
+// kinds returns the schemas of a list's elements, by the value of their tag member.
 func (s *spec) kinds(list map[string]any, tag string) (all []variety) {
 	for _, each := range s.alternatives(list, 0) {
 		items, _ := each["items"].(map[string]any)
@@ -244,7 +244,7 @@ func (s *spec) kinds(list map[string]any, tag string) (all []variety) {
 	return all
 }
 
-// alternatives are a schema and all that it may be instead, or refers to.
+// alternatives returns a schema and all its alternatives and references.
 func (s *spec) alternatives(schema map[string]any, depth int) (all []map[string]any) {
 	if schema == nil || depth > deepest {
 		return nil
@@ -275,8 +275,8 @@ func (s *spec) top(at string) map[string]any {
 	return top
 }
 
-// paths are the members of a schema, and those in them, but for what every request, tool
-// and message has.
+// paths returns the members of a schema, and those within them, except for what every request,
+// tool and message has.
 func (s *spec) paths(schema map[string]any) (all []string) {
 	s.walk(schema, "", 0, &all)
 	slices.Sort(all)
@@ -319,7 +319,7 @@ func (s *spec) walk(schema map[string]any, path string, depth int, all *[]string
 	}
 }
 
-// at is what a reference within the document names.
+// at returns what a reference within the document points to.
 func (s *spec) at(ref string) map[string]any {
 	var place any = s.root
 	for step := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {

@@ -14,7 +14,7 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// judged is a format with the list of what its members are.
+// judged returns a target of a format, with the classification of its members.
 func judged(name string) providers.Target {
 	f := formats()[name].adapter()
 	return providers.Target{
@@ -23,7 +23,7 @@ func judged(name string) providers.Target {
 	}
 }
 
-// holding is a request that holds a member, given by its path, with a value.
+// holding returns a request that contains the member at a path, with a value.
 func holding(t *testing.T, path, value string) providers.Exchange {
 	t.Helper()
 	body := map[string]any{"model": "m", "messages": []any{map[string]any{
@@ -71,7 +71,7 @@ func holding(t *testing.T, path, value string) providers.Exchange {
 	return providers.Exchange{Operation: providers.Chat, Request: r}
 }
 
-// class is what a verdict comes to, in a word.
+// class summarises a verdict in one word.
 func class(v providers.Verdict) string {
 	switch {
 	case len(v.Unpriced) > 0:
@@ -88,8 +88,8 @@ func class(v providers.Verdict) string {
 	return "free"
 }
 
-// TestMembersOfTheFormatsAreClassified goes through all members of the formats, each
-// in a file: its path, its value where it is not text, and what it must be.
+// TestMembersOfTheFormatsAreClassified goes through all members of the formats. Each format's
+// file gives a member's path, its value if that is not text, and the expected class.
 func TestMembersOfTheFormatsAreClassified(t *testing.T) {
 	files, err := filepath.Glob("testdata/members/*.txt")
 	if err != nil || len(files) < 6 {
@@ -99,7 +99,7 @@ func TestMembersOfTheFormatsAreClassified(t *testing.T) {
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".txt")
 		var target providers.Target
-		if model, ok := strings.CutPrefix(name, "at-"); ok { // a model of a provider, by whose own table it goes
+		if model, ok := strings.CutPrefix(name, "at-"); ok { // a provider's model, which uses the provider's own table
 			list, _, ok := builtIn.Resolve(strings.Replace(model, "-", "/", 1))
 			if !ok {
 				t.Fatalf("there is no model %s", model)
@@ -140,8 +140,8 @@ func lines(t *testing.T, file string) (list []string) {
 	return list
 }
 
-// TestWhatNoTableKnowsIsNamedWhereItIsSent puts names that nobody has everywhere: what
-// reaches a provider is in the verdict.
+// TestWhatNoTableKnowsIsNamedWhereItIsSent puts unknown names in every place: whatever reaches a
+// provider is in the verdict.
 func TestWhatNoTableKnowsIsNamedWhereItIsSent(t *testing.T) {
 	const marker = "zz_unheard_of"
 	places := []string{
@@ -176,7 +176,7 @@ func TestWhatNoTableKnowsIsNamedWhereItIsSent(t *testing.T) {
 	}
 }
 
-// opaque are members whose inner ones cost nothing whatever they are.
+// opaque reports members whose contents cost nothing, whatever they are.
 func opaque(place string) bool {
 	return slices.Contains([]string{
 		"messages.reasoning_details.", "prediction.", "thinking_config.", "documents.", "safety_settings.",

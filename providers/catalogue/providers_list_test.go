@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// docs/providers.md lists every built-in provider with its credential, down one column
-// and then the other. "make generate" writes the list again.
+// docs/providers.md lists every built-in provider with its credential, down one column and then
+// the other. "make generate" rewrites the list.
 func TestListOfProviders(t *testing.T) {
 	const file, head = "../../docs/providers.md", "| Provider | Credential | | Provider | Credential |\n| --- | --- | --- | --- | --- |\n"
 	text, err := os.ReadFile(file)

@@ -14,7 +14,7 @@ import (
 	"tallyroute/providers/secret"
 )
 
-// documented is the provider that docs/providers.md adds.
+// documented returns the provider that docs/providers.md adds.
 func documented(t *testing.T) []byte {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/providers.md")
@@ -39,7 +39,7 @@ func environment(vars map[string]string) func(context.Context, string) (secret.V
 	}
 }
 
-// The thirty-first provider is one file, with all that may differ.
+// Another provider is one file, with everything that may differ.
 func TestOneFileIsAProvider(t *testing.T) {
 	build := func(vars map[string]string) *Catalogue {
 		t.Helper()
@@ -105,7 +105,7 @@ func TestQuirks_Faults(t *testing.T) {
 	}
 }
 
-// A deployment at Azure takes part when all of its login is there.
+// An Azure deployment takes part if all parts of its login are available.
 func TestEntra(t *testing.T) {
 	const text = `name: acme
 display: Acme

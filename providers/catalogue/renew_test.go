@@ -14,7 +14,7 @@ import (
 	"tallyroute/providers/secret"
 )
 
-// nothing resolves no reference.
+// nothing fails to resolve any reference.
 func nothing(context.Context, string) (secret.Value, error) {
 	return secret.Value{}, errors.New("secret: not here")
 }
@@ -56,7 +56,7 @@ func TestRenew(t *testing.T) {
 	}.Resolved()
 	for name, tt := range map[string]struct {
 		entry published.Entry
-		want  string // of the rates; "" for no change
+		want  string // the rates; "" for no change
 		far   string
 	}{
 		"the same":               {rates("1", "4"), "", ""},
@@ -77,7 +77,7 @@ func TestRenew(t *testing.T) {
 			t.Errorf("%s: %+v", name, c.New[0])
 		}
 	}
-	// A price that began today is followed by one from this moment on.
+	// If a price began today, the next one begins at the current moment.
 	c, _ := Renew(large, rates("2", "4"), large.Prices[0].Since, now)
 	if !c.New[0].Since.Equal(now) {
 		t.Errorf("since %v", c.New[0].Since)
@@ -92,7 +92,7 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-// What a list does not say stays, where it says the same of the rest.
+// What a list leaves out is kept, if the list agrees on the rest.
 func TestRenew_KeepsWhatIsNotSaid(t *testing.T) {
 	now := time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)
 	o := offered(t, Input{Prices: `
@@ -126,7 +126,7 @@ providers:
 	}
 }
 
-// What is written reads as it was, with the same ids.
+// What is written can be read back unchanged, with the same IDs.
 func TestWritePrices(t *testing.T) {
 	const text = `
 providers:
@@ -187,7 +187,7 @@ func TestPricesFile_Faults(t *testing.T) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 	}
-	// The configuration goes over it.
+	// The configuration takes precedence.
 	o := offered(t, Input{
 		Prices: "providers: {acme: {models: [{id: large, prices: [{since: 2026-02-01, prompt: \"2\", completion: \"4\"}]}]}}",
 		Text:   "providers:\n  acme: {models: [{id: large, prices: [{since: 2026-01-01, prompt: \"0.9\", completion: \"3\"}]}]}",
@@ -197,7 +197,7 @@ func TestPricesFile_Faults(t *testing.T) {
 	}
 }
 
-// Two lists taken over within a second make two prices, one after the other.
+// Two lists adopted within one second make two prices, one after the other.
 func TestRenew_WithinASecond(t *testing.T) {
 	now := time.Date(2026, 11, 25, 10, 0, 0, 900_000_000, time.UTC)
 	o := offered(t, Input{Prices: `

@@ -22,7 +22,7 @@ func stored(t *testing.T, in Input, env map[string]string) (*Catalogue, error) {
 	}})
 }
 
-// signed is what each credential of a target puts on a call.
+// signed returns what each credential of a target adds to a call.
 func signed(t *testing.T, c *Catalogue, name string) string {
 	t.Helper()
 	list, _, ok := c.Resolve(name)
@@ -102,8 +102,8 @@ func TestStoredProviderIsOneLikeAnyOther(t *testing.T) {
 	}
 }
 
-// TestStoredProviderSendsNoSecretOfTheHostAway: who may describe providers cannot have the
-// router send what he may not read to where he likes.
+// TestStoredProviderSendsNoSecretOfTheHostAway: those who may describe providers can't make the
+// router send secrets that they may not read to a place of their choice.
 func TestStoredProviderSendsNoSecretOfTheHostAway(t *testing.T) {
 	env := map[string]string{"env:ACME_API_KEY": "own"}
 	moved := Input{Stored: []Stored{{"acme", `{"base_url":"https://evil.example/v1"}`}}}

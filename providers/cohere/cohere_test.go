@@ -12,7 +12,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what the adapter made of the exchanges in testdata")
 
-// adapter is one whose time stands still.
+// adapter returns the adapter with a stopped clock.
 func adapter() providers.Adapter {
 	return cohere.At(func() time.Time { return time.Unix(1767225600, 0) })
 }
@@ -25,7 +25,7 @@ func TestCorpus(t *testing.T) {
 	providertest.Corpus(t, adapter(), func(c *providertest.Recorded) bool { return c.Family == "cohere-v2" })
 }
 
-// What goes upstream is valid by the provider's own schema.
+// What is sent upstream is valid by the provider's own schema.
 func TestCallsAreValid(t *testing.T) {
 	providertest.ValidCalls(t, "testdata", "cohere/openapi.yaml", "/paths/~1v2~1chat/post/requestBody/content/application~1json/schema")
 }

@@ -7,7 +7,7 @@ import (
 	"tallyroute/providers"
 )
 
-// What Cohere says, and whose fault it is.
+// Cohere's errors are classified.
 func TestFail(t *testing.T) {
 	for _, c := range []struct {
 		status int

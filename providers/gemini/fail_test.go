@@ -8,7 +8,7 @@ import (
 	"tallyroute/providers"
 )
 
-// What Google says, and whose fault it is.
+// Google's errors are classified.
 func TestFail(t *testing.T) {
 	const rpc = `"@type":"type.googleapis.com/google.rpc.`
 	for _, c := range []struct {

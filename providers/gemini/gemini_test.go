@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what the adapter made of the exchanges in testdata")
 
-// adapter is that of the Gemini API at a time that stands still.
+// adapter returns the adapter for the Gemini API with a stopped clock.
 func adapter() providers.Adapter {
 	return gemini.At(gemini.Host{Models: "/models/", Now: func() time.Time { return time.Unix(1767225600, 0) }})
 }
@@ -29,7 +29,7 @@ func TestCorpus(t *testing.T) {
 	})
 }
 
-// What goes upstream is valid by the provider's own schema.
+// What is sent upstream is valid by the provider's own schema.
 func TestCallsAreValid(t *testing.T) {
 	providertest.ValidCalls(t, "testdata", "gemini/gemini-native.openapi.json", "/components/schemas/GenerateContentRequest")
 }

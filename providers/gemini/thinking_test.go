@@ -8,7 +8,7 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// What a model cannot be told as it was asked is told as it takes it, and named.
+// A wish that a model can't meet exactly is adapted to what it accepts, and reported.
 func TestThinkingAsTheModelTakesIt(t *testing.T) {
 	for _, c := range []struct{ model, member, want, dropped string }{
 		{"gemini-2.5-pro", `"reasoning_effort":"none"`, `{"thinkingBudget":128}`, "reasoning_effort"},
@@ -53,7 +53,7 @@ func TestThinkingAsTheModelTakesIt(t *testing.T) {
 	}
 }
 
-// Google takes "$ref" in a result for a pointer to another part.
+// Google takes "$ref" in a result as a reference to another part.
 func TestResultWithAReferenceIsText(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"a":1}`:              `{"a":1}`,
@@ -68,8 +68,8 @@ func TestResultWithAReferenceIsText(t *testing.T) {
 	}
 }
 
-// Models of the third generation, and those whose name points at the newest, refuse
-// the calls of others without a mark.
+// Models of the third generation, and names that point to the newest model, refuse calls made
+// by other models without a marker.
 func TestForeignCallsAreMarked(t *testing.T) {
 	for model, want := range map[string]bool{
 		"gemini-3-flash-preview": true, "gemini-flash-latest": true, "gemini-pro-latest": true, "models/gemini-3.1-pro": true,

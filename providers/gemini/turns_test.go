@@ -12,7 +12,7 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// said is an assistant's message as a client puts it together.
+// said is an assistant's message as a client assembles it.
 type said struct {
 	Role      string            `json:"role"`
 	Content   string            `json:"content"`
@@ -36,7 +36,7 @@ func exchange(t *testing.T, body string) providers.Exchange {
 	return providers.Exchange{Request: r, Target: providers.Target{Upstream: "gemini-3-pro"}}
 }
 
-// listen reads a stream as a client does.
+// listen reads a stream the way a client does.
 func listen(t *testing.T, answer string) said {
 	t.Helper()
 	x := exchange(t, `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`)
@@ -62,8 +62,8 @@ func listen(t *testing.T, answer string) said {
 	}
 }
 
-// What Google signed goes back to it as it came, over several turns: of what was
-// thought, of calls, and of the text, whichever of the two places a client kept.
+// What Google signed is sent back unchanged over several turns: thoughts, calls, and the text,
+// whichever of the two places a client kept.
 func TestSignatures_SeveralTurns(t *testing.T) {
 	first := listen(t, `data: {"candidates":[{"content":{"parts":[{"text":"Let me ","thought":true}]}}],"responseId":"r1"}
 
@@ -83,7 +83,7 @@ data: {"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"c2lnMw=
 	}
 	for _, keep := range []struct {
 		name  string
-		extra bool // the client keeps extra_content, or else reasoning_details
+		extra bool // the client keeps extra_content; otherwise, reasoning_details
 	}{{"details", false}, {"extra_content", true}} {
 		t.Run(keep.name, func(t *testing.T) {
 			a, b := first, second
@@ -181,8 +181,8 @@ func TestEncode_Refused(t *testing.T) {
 	}
 }
 
-// Pictures that the model made go back to it with their signatures, those of others
-// with the mark that nobody signed them.
+// Images that the model generated are sent back with their signatures; those of other models
+// with the marker for unsigned content.
 func TestPicturesOfTheAssistantAreShownAgain(t *testing.T) {
 	const pictures = `"images":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"},"index":0},` +
 		`{"type":"image_url","image_url":{"url":"data:image/png;base64,BBBB"},"index":1},` +
@@ -206,7 +206,7 @@ func TestPicturesOfTheAssistantAreShownAgain(t *testing.T) {
 	}
 }
 
-// What was made comes out with what it needs to go back.
+// A generated image is returned with what it needs to be sent back.
 func TestSignatureOfAPictureIsKept(t *testing.T) {
 	got := listen(t, `data: {"candidates":[{"index":0,"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"AAAA"},`+
 		`"thoughtSignature":"c2ln"}]},"finishReason":"STOP"}]}`+"\n\n")

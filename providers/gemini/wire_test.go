@@ -10,8 +10,8 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// A stream that comes as one JSON array, under the media type of whole answers, is
-// a stream: its first piece is read before its last was sent.
+// A stream sent as one JSON array, with the media type of a complete response, is still read as
+// a stream: its first piece is read before its last one is sent.
 func TestStream_JSONArrayOverTheWire(t *testing.T) {
 	gate := make(chan struct{})
 	u := pt.NewUpstream(t, pt.Reply{

@@ -8,7 +8,7 @@ import (
 	"tallyroute/providers/identity/identitytest"
 )
 
-// Each of the ways in which AWS says to a process who it is, and once only.
+// AWS tells a process who it is in each of the supported ways, and is asked only once.
 func TestAWSLendsKeysToWhoeverRunsThere(t *testing.T) {
 	for as, want := range map[string]string{
 		"pod": "ASIAPOD", "machine": "ASIAMACHINE", "container": "ASIACONTAINER", "profile": "ASIAPROFILE",
@@ -104,7 +104,7 @@ func TestCloudsSayToOthersWhoWeAre(t *testing.T) {
 	}
 }
 
-// That nobody answers is told from being refused, and nobody waits longer than he wants.
+// An outage is distinguished from a refusal, and nobody waits longer than they want to.
 func TestServiceThatIsDownIsNoRefusal(t *testing.T) {
 	c := identitytest.New(t)
 	c.Google("federated")

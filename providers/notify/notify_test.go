@@ -24,14 +24,14 @@ var notice = Message{
 	Team:   "payments", Owner: "ann@example.com", Data: map[string]string{"limit": "5"}, OccurredAt: time.Unix(1_000_000, 0), Try: 2,
 }
 
-// received is what a server got.
+// received is what a server received.
 type received struct {
 	body   map[string]any
 	raw    []byte
 	header http.Header
 }
 
-// server answers with a status and keeps what it got.
+// server responds with a status and keeps what it receives.
 func server(t *testing.T, status int) (string, func() received) {
 	t.Helper()
 	got := make(chan received, 1)
@@ -125,7 +125,7 @@ func TestAddressesThatAreNotPublicAreRefused(t *testing.T) {
 	}
 }
 
-// mailServer takes one mail.
+// mailServer accepts one mail.
 func mailServer(t *testing.T) (SMTP, func() string) {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

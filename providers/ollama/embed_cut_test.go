@@ -2,7 +2,7 @@ package ollama
 
 import "testing"
 
-// Older servers give whole vectors whatever is asked for.
+// Older servers return whole vectors, whatever dimensions were requested.
 func TestVectorsHaveAsManyNumbersAsWereAskedFor(t *testing.T) {
 	for vector, want := range map[string]string{
 		"[3,4,12]": "[0.6,0.8]", "[0.6,0.8]": "[0.6,0.8]", "[0.5]": "[0.5]", "[0,0,1]": "[0,0,1]", `["x",1,2]`: `["x",1,2]`,

@@ -7,7 +7,7 @@ import (
 	"tallyroute/providers"
 )
 
-// What Ollama says, and whose fault it is.
+// Ollama's errors are classified.
 func TestFail(t *testing.T) {
 	for _, c := range []struct {
 		status int

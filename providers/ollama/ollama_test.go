@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what the adapter made of the exchanges in testdata")
 
-// adapter is one whose time stands still.
+// adapter returns the adapter with a stopped clock.
 func adapter() providers.Adapter {
 	return ollama.At(func() time.Time { return time.Unix(1767225600, 0) })
 }
@@ -27,7 +27,7 @@ func TestAdapter(t *testing.T) {
 
 func TestCorpus(t *testing.T) {
 	providertest.Corpus(t, adapter(), func(c *providertest.Recorded) bool {
-		uncounted := c.Response.Status == 200 && !strings.Contains(c.Response.Body, "eval_count") // so the router counts
+		uncounted := c.Response.Status == 200 && !strings.Contains(c.Response.Body, "eval_count") // so the router counts the tokens itself
 		return c.Family == "ollama-native" && !uncounted
 	})
 }

@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what the adapter made of the exchanges in testdata")
 
-// adapter is one whose time stands still.
+// adapter returns the adapter with a stopped clock.
 func adapter() providers.Adapter {
 	return responses.At(func() time.Time { return time.Unix(1767225600, 0) })
 }
@@ -24,12 +24,12 @@ func TestAdapter(t *testing.T) {
 
 func TestCorpus(t *testing.T) {
 	providertest.Corpus(t, adapter(), func(c *providertest.Recorded) bool {
-		glued := strings.Count(c.Response.Body, `"type":"response.created"`) > 1 // several answers in one recording
+		glued := strings.Count(c.Response.Body, `"type":"response.created"`) > 1 // several responses in one recording
 		return c.Family == "openai-responses" && !glued
 	})
 }
 
-// What goes upstream is valid by the provider's own schema.
+// What is sent upstream is valid by the provider's own schema.
 func TestCallsAreValid(t *testing.T) {
 	providertest.ValidCalls(t, "testdata", "openai/CreateResponse.schema.json", "/$defs/CreateResponse")
 }

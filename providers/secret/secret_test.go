@@ -12,7 +12,7 @@ import (
 
 const canary = "sk-canary-0123456789"
 
-// A credential does not print, whatever prints it.
+// A credential is never printed, however it is formatted.
 func TestSecretDoesNotPrint(t *testing.T) {
 	type holder struct {
 		Open   Value

@@ -28,7 +28,7 @@ var wanted = []string{
 	`<108>1 2026-11-30T12:00:00.250000Z host tallyroute - - - ` + "\ufeffsecond",
 }
 
-// frames reads messages with their lengths until the client ends.
+// frames reads length-prefixed messages until the client closes its side.
 func frames(r io.Reader) (list []string, err error) {
 	for in := bufio.NewReader(r); ; {
 		var n int

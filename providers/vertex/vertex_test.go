@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what the adapter made of the exchanges in testdata")
 
-// adapter is one whose time stands still.
+// adapter returns the adapter with a stopped clock.
 func adapter() providers.Adapter {
 	return vertex.At(func() time.Time { return time.Unix(1767225600, 0) })
 }
@@ -25,7 +25,7 @@ func TestAdapter(t *testing.T) {
 func TestCorpus(t *testing.T) {
 	providertest.Corpus(t, adapter(), func(c *providertest.Recorded) bool {
 		if c.Provider == "vertex" && c.Family == "anthropic-messages" {
-			c.ID = "anthropic/" + c.ID // is what the adapter goes by
+			c.ID = "anthropic/" + c.ID // how the adapter recognises Claude
 			return true
 		}
 		return c.Provider == "vertex" && c.Family == "gemini" && !strings.Contains(c.API, "count")

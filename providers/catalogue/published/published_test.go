@@ -111,7 +111,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// models.dev publishes its providers without a group around them.
+// models.dev publishes its providers without an enclosing group.
 func TestRead_ModelsDevPlain(t *testing.T) {
 	l, err := Read([]byte(`{"acme": {"id": "acme", "models": {"large": {"cost": {"input": 1, "output": 2, "context_over_200k": {"input": ` +
 		`2, "output": 4}}}}}}`))

@@ -95,8 +95,8 @@ func TestAWSTellsWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A version is written as pending and made the current one, unless another one was made
-// that meanwhile: then it is begun again.
+// A version is written as pending and then made current. If another version became current
+// meanwhile, the write starts over.
 func TestAWSPromotesWhatItWrites(t *testing.T) {
 	server, _, s := start(t)
 	write := func(place, text string) {

@@ -49,7 +49,7 @@ func TestConjurReadsVersionsByEitherLogin(t *testing.T) {
 			if _, err := c.Fetch(t.Context(), "prod/openai/key"); err != nil || server.Logins != 2 {
 				t.Errorf("%v, %d logins", err, server.Logins)
 			}
-			server.Do(func() { server.Token = "another" }) // so that ours has expired
+			server.Do(func() { server.Token = "another" }) // so that our token has expired
 			if _, err := c.Fetch(t.Context(), "prod/openai/key"); err != nil || server.Logins != 3 {
 				t.Errorf("%v, %d logins", err, server.Logins)
 			}

@@ -31,8 +31,8 @@ func seal(t *testing.T, r *envelope.Ring, secret, about string) []byte {
 	return blob
 }
 
-// TestSealedSecretOpensOnlyWhereItBelongs: not elsewhere, not changed in any byte, and not
-// under another key.
+// TestSealedSecretOpensOnlyWhereItBelongs: not in another place, not with any byte changed, and
+// not with another key.
 func TestSealedSecretOpensOnlyWhereItBelongs(t *testing.T) {
 	k := key(t)
 	ring := envelope.NewRing(k)
@@ -64,7 +64,7 @@ func TestSealedSecretOpensOnlyWhereItBelongs(t *testing.T) {
 	}
 }
 
-// TestRekeyedSecretNeedsOnlyTheNewKey, and doing it twice changes nothing.
+// TestRekeyedSecretNeedsOnlyTheNewKey also checks that rekeying twice changes nothing.
 func TestRekeyedSecretNeedsOnlyTheNewKey(t *testing.T) {
 	old, fresh := key(t), key(t)
 	blob := seal(t, envelope.NewRing(old), "sk-secret", "a")

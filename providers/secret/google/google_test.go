@@ -56,8 +56,8 @@ func TestGoogleReadsVersions(t *testing.T) {
 	}
 }
 
-// What is written becomes the latest version; of the older ones all but one are disabled,
-// on whatever page of the list they are.
+// What is written becomes the latest version. All older versions but one are disabled, whichever
+// page of the list they are on.
 func TestGoogleDisablesOldVersions(t *testing.T) {
 	server, s := start(t)
 	for _, text := range []string{"1", "2", "2", "3"} {

@@ -28,7 +28,7 @@ func TestKubernetesKeepsOthersMembers(t *testing.T) {
 	if err := k.Write(t.Context(), "openai", "new", nil); err != nil {
 		t.Error(err)
 	}
-	for range 2 { // the second time it is not there
+	for range 2 { // the second time, it no longer exists
 		if err := k.Delete(t.Context(), "openai/token"); err != nil {
 			t.Error(err)
 		}

@@ -15,14 +15,14 @@ import (
 	"tallyroute/providers/secret"
 )
 
-// shelf is a manager in memory.
+// shelf is an in-memory manager.
 type shelf struct {
 	mu      sync.Mutex
 	texts   map[string]string
 	version int
 	err     error
 	fetches int
-	hang    chan struct{} // until it is closed, where there is one
+	hang    chan struct{} // if set, fetches block until it is closed
 }
 
 func (s *shelf) Fetch(ctx context.Context, name string) (Secret, error) {
@@ -50,7 +50,7 @@ func (s *shelf) set(name, text string, err error) {
 	s.texts[name], s.err = text, err
 }
 
-// told gathers reports.
+// told collects reports.
 type told struct {
 	mu  sync.Mutex
 	all []string
@@ -155,7 +155,7 @@ func TestSecretThatAppearsLaterIsFound(t *testing.T) {
 	}
 }
 
-// A manager that hangs keeps nobody else's secrets from being looked at.
+// A manager that hangs does not delay checks of other managers' secrets.
 func TestManagerThatHangsDelaysNoOther(t *testing.T) {
 	slow, quick := &shelf{texts: map[string]string{"x": "1"}, version: 1}, &shelf{texts: map[string]string{"x": "1"}, version: 1}
 	fetched := make(chan string, 8)
@@ -216,7 +216,7 @@ func TestCallsAreRepeatedWhereThatHelps(t *testing.T) {
 	}
 }
 
-// What is encrypted is opened once for as long as it stays the same, wherever it stands.
+// An encrypted secret is decrypted only once while it stays the same, wherever it is.
 func TestEncryptedSecretIsOpenedOnce(t *testing.T) {
 	opened := 0
 	k := NewKeeper(nil, Options{Open: func(_ context.Context, text string) (string, error) {

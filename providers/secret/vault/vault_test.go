@@ -19,7 +19,7 @@ func given(text string) vault.Source {
 	return func(context.Context) (secret.Value, error) { return secret.New(text), nil }
 }
 
-// start is a Vault with a role that may read and write below kv/data/app, and its client.
+// start returns a Vault with a role that may read and write below kv/data/app, and its client.
 func start(t *testing.T, change func(*vault.Options)) (*secrettest.Vault, *secrettest.Clock, *vault.Vault) {
 	t.Helper()
 	server, clock := secrettest.NewVault(t), secrettest.NewClock()
@@ -94,21 +94,21 @@ func TestVaultReadsVersionsAndNamespaces(t *testing.T) {
 	}
 }
 
-// A token is renewed while it can be, and replaced when it ends or is revoked.
+// A token is renewed as long as possible, and replaced when it expires or is revoked.
 func TestVaultKeepsItsLogin(t *testing.T) {
 	server, clock, v := start(t, nil)
 	server.Life, server.MaxLife = time.Hour, 150*time.Minute
 	server.Put("kv/app/x", map[string]any{"key": "1"})
 	logins := func() int { return server.Asked("POST /v1/auth/approle/login") }
 	fetch(t, v, "kv/data/app/x")
-	for range 6 { // in an hour, renewed once or twice
+	for range 6 { // renewed once or twice in an hour
 		clock.Add(10 * time.Minute)
 		fetch(t, v, "kv/data/app/x")
 	}
 	if server.Asked("POST /v1/auth/token/renew-self") == 0 || logins() != 1 {
 		t.Errorf("%d logins, %d renewals", logins(), server.Asked("POST /v1/auth/token/renew-self"))
 	}
-	for range 18 { // beyond what it can be renewed to
+	for range 18 { // beyond its maximum lifetime
 		clock.Add(10 * time.Minute)
 		fetch(t, v, "kv/data/app/x")
 	}
@@ -166,7 +166,7 @@ func TestVaultWaitsWhereItIsThrottledOrAway(t *testing.T) {
 	}
 }
 
-// Writers of different fields of one secret do not undo one another's.
+// Concurrent writers of different fields in one secret do not undo each other's changes.
 func TestVaultWritesAreChecked(t *testing.T) {
 	server, _, v := start(t, nil)
 	server.Put("kv/app/keys", map[string]any{"other": "stays"})
@@ -205,7 +205,7 @@ func TestVaultWritesAreChecked(t *testing.T) {
 	}
 }
 
-// A database user is lent once and renewed; a new one comes before the old one ends.
+// A database user is lent once and renewed; a new one is created before the old one expires.
 func TestVaultRenewsLeases(t *testing.T) {
 	server, clock, v := start(t, nil)
 	server.Rotate, server.MaxLife, server.Life = time.Hour, 150*time.Minute, 1000*time.Hour
