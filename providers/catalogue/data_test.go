@@ -119,7 +119,7 @@ func checkModel(t *testing.T, provider string, m Model) {
 			p.Output >= p.Input != (m.Can.Operation == providers.Chat) {
 			t.Errorf("%s costs %s and %s", name, p.Input.Short(), p.Output.Short())
 		}
-		cheaper := p.ServiceTier == billing.TierBatch || p.ServiceTier == billing.TierFlex // tiers whose document may not set a price for the cache
+		cheaper := p.ServiceTier == billing.TierBatch || p.ServiceTier == billing.TierFlex // may omit the cache
 		if p.CacheRead > p.Input || !cheaper && p.CacheWrite > 2*p.Input || p.CacheWrite1h < p.CacheWrite ||
 			!cheaper && p.CacheWrite1h > 4*p.Input {
 			t.Errorf("%s costs %s from and %s or %s into the cache", name, p.CacheRead.Short(), p.CacheWrite.Short(),
