@@ -76,7 +76,9 @@ func changed(ctx context.Context, tx *session, b billing.Budget, change billing.
 func budgetScan(b *billing.Budget) []any {
 	return []any{
 		&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money, &b.Requests, &b.Starts, &b.Action,
-		thresholds{&b.Thresholds}, &b.Part, &b.Named, orEmpty{&b.Parent},
+		thresholds{&b.Thresholds},
+		&b.Part, &b.Named,
+		orEmpty{&b.Parent},
 	}
 }
 

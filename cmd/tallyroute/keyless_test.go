@@ -28,15 +28,19 @@ func TestProvidersAreCalledWithoutASecret(t *testing.T) {
 	text, want := "providers:\n", map[string]string{}
 	for _, one := range []struct{ name, adapter, path, auth, answer, want string }{
 		{"cloud-a", "bedrock", "", "kind: aws, identity: aws, region: eu-west-1", bedrock, "Credential=ASIAPOD/"},
-		{"cloud-b", "azure", "", "kind: entra, identity: azure", attackAnswer,
-			"Bearer azure-app of https://cognitiveservices.azure.com"},
+		{
+			"cloud-b", "azure", "", "kind: entra, identity: azure", attackAnswer,
+			"Bearer azure-app of https://cognitiveservices.azure.com",
+		},
 		{"cloud-c", "gemini", "", "kind: google, identity: google", gemini, "Bearer google-machine"},
 		{"cloud-d", "vertex", "/v1/projects/p/locations/l", "kind: google, identity: google", gemini, "Bearer google-machine"},
 		{"cloud-e", "openai", "/v1", "kind: openai, server: URL/openai/oauth/token, identity: aws, identity_provider_id: idp_1, " +
 			"service_account_id: sa_1", attackAnswer, "Bearer openai for proof of aws for https://api.openai.com/v1"},
-		{"cloud-f", "anthropic", "", "kind: anthropic, server: URL/anthropic/v1/oauth/token, identity: 'file:" +
-			c.File("projected", "jwt-of-the-pod") + "', federation_rule_id: fdrl_1, organization_id: org_1", claude,
-			"Bearer anthropic for jwt-of-the-pod"},
+		{
+			"cloud-f", "anthropic", "", "kind: anthropic, server: URL/anthropic/v1/oauth/token, identity: 'file:" +
+				c.File("projected", "jwt-of-the-pod") + "', federation_rule_id: fdrl_1, organization_id: org_1", claude,
+			"Bearer anthropic for jwt-of-the-pod",
+		},
 	} {
 		u := pt.NewUpstream(t, pt.JSON(http.StatusOK, one.answer))
 		g.ups = append(g.ups, u)

@@ -53,16 +53,22 @@ func TestProvidersAreCalledByWhoTheRouterIs(t *testing.T) {
 		"bedrock on a machine":   {bedrock, "", func(c *identitytest.Clouds) { c.AWS("machine") }, "Credential=ASIAMACHINE/"},
 		"bedrock in a container": {bedrock, "", func(c *identitytest.Clouds) { c.AWS("container") }, "Credential=ASIACONTAINER/"},
 		"bedrock by a profile":   {bedrock, "", func(c *identitytest.Clouds) { c.AWS("profile") }, "Credential=ASIAPROFILE/"},
-		"azure in a pod": {azure, "", func(c *identitytest.Clouds) { c.Azure("pod") },
-			"Bearer azure-pod of https%3A%2F%2Fcognitiveservices.azure.com%2F.default"},
+		"azure in a pod": {
+			azure, "", func(c *identitytest.Clouds) { c.Azure("pod") },
+			"Bearer azure-pod of https%3A%2F%2Fcognitiveservices.azure.com%2F.default",
+		},
 		"azure in an app":     {azure, "", func(c *identitytest.Clouds) { c.Azure("app") }, "Bearer azure-app of https://cognitiveservices.azure.com"},
 		"google on a machine": {vertex, "", func(c *identitytest.Clouds) { c.Google("machine") }, "Bearer google-machine"},
 		"google, federated":   {vertex, "", func(c *identitytest.Clouds) { c.Google("federated") }, "Bearer google-federated"},
 		"openai by AWS":       {openai, "identity: aws", asPod, "Bearer openai for proof of aws for https://api.openai.com/v1"},
-		"openai by Google": {openai, "identity: google", func(c *identitytest.Clouds) { c.Google("machine") },
-			"Bearer openai for proof of google for https://api.openai.com/v1"},
-		"openai by Azure": {openai, "identity: azure, audience: 'api://openai'", func(c *identitytest.Clouds) { c.Azure("app") },
-			"Bearer openai for azure-app of api://openai"},
+		"openai by Google": {
+			openai, "identity: google", func(c *identitytest.Clouds) { c.Google("machine") },
+			"Bearer openai for proof of google for https://api.openai.com/v1",
+		},
+		"openai by Azure": {
+			openai, "identity: azure, audience: 'api://openai'", func(c *identitytest.Clouds) { c.Azure("app") },
+			"Bearer openai for azure-app of api://openai",
+		},
 		"anthropic by a file": {anthropic, "identity: 'file:FILE'", asPod, "Bearer anthropic for jwt-of-the-pod"},
 		"anthropic by AWS":    {anthropic, "identity: aws", asPod, "Bearer anthropic for proof of aws for https://api.anthropic.com"},
 	} {

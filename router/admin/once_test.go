@@ -64,7 +64,8 @@ func TestChangesAreMadeFromTheStateThatWasSeen(t *testing.T) {
 	}{
 		{"/budgets/" + budget, `{"usd":"%d"}`, [][3]string{
 			{"POST", "/raise", `{"usd":"1","until":"2099-01-01T00:00:00Z","reason":"r"}`},
-			{"POST", "/reset", `{"reason":"r"}`}, {"DELETE", "", ""},
+			{"POST", "/reset", `{"reason":"r"}`},
+			{"DELETE", "", ""},
 		}},
 		{"/projects/" + project, `{"name":"p%d"}`, [][3]string{{"POST", "/archive", ""}}},
 		{"/teams/t", `{"cost_center":"c%d"}`, [][3]string{{"PUT", "/policy", `{"policy":{"models":["a"]}}`}, {"POST", "/archive", ""}}},
