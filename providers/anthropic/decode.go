@@ -180,7 +180,7 @@ type usage struct {
 	tier  string
 	speed string
 	geo   string
-	aside *usage // used beside the answer itself; the latest report counts
+	aside *usage // used besides the answer itself; the latest report counts
 }
 
 func (u *usage) read(raw []byte) {
@@ -220,7 +220,7 @@ func (u *usage) contained(container []byte) {
 	}
 }
 
-// readIterations reads what was used beside the answer itself: to compact the
+// readIterations reads what was used besides the answer itself: to compact the
 // conversation, or to call another model.
 func (u *usage) readIterations(list []byte) {
 	var aside usage

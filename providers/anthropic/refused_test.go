@@ -142,7 +142,7 @@ func TestEncode_Thinking(t *testing.T) {
 	}
 }
 
-// What a model refuses is left out and reported: all sampling since 4.7 and beside thinking,
+// What a model refuses is left out and reported: all sampling since 4.7 and with thinking,
 // one of two since 4.1, and answers to be continued since 4.6.
 func TestEncode_SamplingAsTheModelTakesIt(t *testing.T) {
 	const both = `"temperature":0.2,"top_p":0.5,"top_k":3`

@@ -40,7 +40,7 @@ func (a Completions) events(x providers.Exchange, s *stream, c io.Closer) chat.S
 
 var errRestart = errors.New("anthropic: the answer begins a second time, after parts of it were passed on")
 
-// stream ends properly with message_stop, or without it once a stop reason has arrived.
+// stream ends cleanly with message_stop, or without it once a stop reason has arrived.
 type stream struct {
 	next    func() ([]byte, error)
 	waiting func() bool // reports whether an event has already arrived; nil if unknown

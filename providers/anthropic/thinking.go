@@ -8,7 +8,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Thinking is how a request's wish for reasoning is expressed in the format.
+// Thinking is how a request for reasoning is expressed in the format.
 type Thinking struct {
 	On     bool   // the model is to think, which rules out sampling settings
 	Raw    []byte // the member "thinking"; nil means none
@@ -33,7 +33,7 @@ type Room struct {
 }
 
 // Plan decides how a model is asked to think: newer models by effort, older ones by a
-// budget. The wish is dropped if the format forbids thinking (because a tool call is forced,
+// budget. Thinking is dropped if the format forbids it (because a tool call is forced,
 // the limit on the output leaves no room, or a pending call was made without thinking) or if
 // the model is too old. Settings in the format's own terms are adapted to what the model
 // accepts. In either case r reports what was dropped.
@@ -113,7 +113,7 @@ func Level(model, asked string) string {
 }
 
 // Sample removes the sampling settings that the model refuses from s, and r reports them:
-// all of them with reasoning and since version 4.7, top_p beside temperature since 4.1. A
+// all of them with reasoning and since version 4.7, top_p next to a temperature since 4.1. A
 // temperature or top_p of 1 is the default anyway, so its removal is not reported.
 func Sample(r *translate.Request, t Thinking, s *translate.Settings) {
 	switch v := versionOf(r.Model()); {

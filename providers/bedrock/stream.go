@@ -20,7 +20,7 @@ func (a completions) events(x providers.Exchange, next func() (frame, error)) *s
 	return &stream{next: next, format: familyOf(x.Target.Upstream).format(), head: a.head(x)}
 }
 
-// stream ends properly if the connection ends after a stop reason arrived.
+// stream ends cleanly if the connection ends after a stop reason arrived.
 type stream struct {
 	next   func() (frame, error)
 	format string // of the reasoning

@@ -171,7 +171,7 @@ func (e *encoder) assistant(t *translate.Turn) error {
 }
 
 // thoughts returns the model's reasoning and its plan. Without our details there is no way
-// to tell them apart, so reasoning beside calls is taken for the plan.
+// to tell them apart, so reasoning that comes with calls is taken for the plan.
 func (e *encoder) thoughts(t *translate.Turn) (thought, plan string) {
 	if len(t.Details) == 0 {
 		if len(t.Calls) > 0 {

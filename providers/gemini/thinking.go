@@ -73,8 +73,8 @@ var (
 	ranks = map[string]int{"MINIMAL": 0, "LOW": 1, "MEDIUM": 2, "HIGH": 3}
 )
 
-// thinking writes how much the model is to think, in the model's own terms. If a wish can't
-// be met exactly, it is reported as lost.
+// thinking writes how much the model is to think, in the model's own terms. A setting
+// that can't be honoured exactly is reported as lost.
 func (e *encoder) thinking() error {
 	own := e.ownThinking()
 	effort := e.Effort()

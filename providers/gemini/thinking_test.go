@@ -8,7 +8,7 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// A wish that a model can't meet exactly is adapted to what it accepts, and reported.
+// A setting that a model can't honour exactly is adapted to what it accepts, and reported.
 func TestThinkingAsTheModelTakesIt(t *testing.T) {
 	for _, c := range []struct{ model, member, want, dropped string }{
 		{"gemini-2.5-pro", `"reasoning_effort":"none"`, `{"thinkingBudget":128}`, "reasoning_effort"},
