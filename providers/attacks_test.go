@@ -21,7 +21,7 @@ import (
 	"tallyroute/providers/sse"
 )
 
-// A redirect is not followed, so that no other host sees the credential.
+// Redirects are not followed, so that no other host sees the credential.
 func TestRedirectIsNotFollowed(t *testing.T) {
 	for _, status := range []int{300, 301, 302, 303, 304, 307, 308} {
 		thief := pt.NewUpstream(t, pt.JSON(200, pt.Completion("m", "hi", 1, 1)))
@@ -39,7 +39,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-// A provider that repeats our credential repeats it to nobody else.
+// A credential that a provider repeats in its response is not passed on to anyone.
 func TestCredentialInAnAnswerIsRedacted(t *testing.T) {
 	masked := canary[:9] + "****" + canary[len(canary)-9:]
 	say := func(text string) string { return pt.Problem("bad key "+text, "type "+text, text) }
@@ -83,7 +83,7 @@ func TestCredentialInAnAnswerIsRedacted(t *testing.T) {
 	}
 }
 
-// Streams that are wrong in form, but not in what they say.
+// Streams whose form is wrong although their content is right.
 func TestOddStreamsAreReadOrRefused(t *testing.T) {
 	list := words()
 	var whole strings.Builder
@@ -119,7 +119,7 @@ func TestOddStreamsAreReadOrRefused(t *testing.T) {
 	}
 }
 
-// Streams without an end of something are cut in bounded memory.
+// Streams in which something never ends are cut off without taking unbounded memory.
 func TestEndlessPartsAreCutWithoutTakingMemory(t *testing.T) {
 	list := words()
 	x := strings.Repeat("x", 64<<10)
@@ -160,7 +160,7 @@ func TestEndlessPartsAreCutWithoutTakingMemory(t *testing.T) {
 				t.Errorf("kind %s: %v", e.Kind, e)
 			}
 			if name != "10 MB" && name != "comments" && name != "empty data" {
-				// an event may be as large as a whole answer, and its buffers double
+				// an event may be as large as a whole response, and its buffers double
 				if used := allocated() - before; used > 8*sse.MaxEvent {
 					t.Errorf("%d MiB were allocated", used>>20)
 				}
@@ -176,7 +176,7 @@ func allocated() uint64 {
 	return m.TotalAlloc
 }
 
-// Answers under a status of success that are none.
+// Responses with a success status that are not answers.
 func TestSuccessThatIsNoAnswerIsAnError(t *testing.T) {
 	filter := pt.JSON(200, `{"error":{"code":"content_filter","message":"The response was filtered","type":null,"param":"prompt",`+
 		`"status":400}}`)
@@ -217,8 +217,8 @@ func TestSuccessThatIsNoAnswerIsAnError(t *testing.T) {
 	}
 }
 
-// What is compressed although nobody asked is not unpacked, and no answer
-// is read without bound.
+// Compressed data that nobody asked for is not unpacked, and no response is read without a
+// limit.
 func TestCompressedAndEndlessBodiesAreCut(t *testing.T) {
 	var small bytes.Buffer
 	z := gzip.NewWriter(&small)
@@ -261,7 +261,7 @@ func TestCompressedAndEndlessBodiesAreCut(t *testing.T) {
 	succeeds(t, client(t, providers.Options{}), exchange(t, u, ask))
 }
 
-// Usage that cannot be believed comes through marked, and in bounds.
+// Usage that cannot be right is passed on marked as such, and within limits.
 func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
 	const head = `{"id":"1","choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]`
 	for name, c := range map[string]struct {
@@ -306,7 +306,7 @@ func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
 	}
 }
 
-// A provider may send us away for a minute at most.
+// A provider can make us wait for a minute at most.
 func TestAbsurdRetryAfterIsBounded(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
@@ -348,8 +348,8 @@ func TestAbsurdRetryAfterIsBounded(t *testing.T) {
 	}
 }
 
-// A name or a spelling of an address that is not public leads nowhere,
-// whenever it is resolved.
+// A name for, or a spelling of, an address that is not public leads nowhere, whenever it is
+// resolved.
 func TestNoSpellingOfAnInnerAddressIsDialled(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the server was reached") }))
 	defer server.Close()

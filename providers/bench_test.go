@@ -18,9 +18,9 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// The client against a bare http.Client on the same upstream: what a call costs
-// beyond its transport. The upstream does as little as it can, so that the CPU
-// time of the process is nearly that of the caller.
+// These benchmarks compare the client with a bare http.Client on the same upstream, to show
+// what a call costs beyond its transport. The upstream does as little as possible, so that
+// the CPU time of the process is nearly that of the caller.
 
 // canned answers every request of size bytes with the same parts.
 func canned(b *testing.B, size int, parts ...string) string {
@@ -80,7 +80,7 @@ func streamParts() []string {
 	return append(parts, "0\r\n\r\n")
 }
 
-// cpu reports the time on the processor, which other work does not disturb.
+// cpu reports the CPU time used, which does not depend on the load of the machine.
 func cpu(b *testing.B, f func()) {
 	used := func() int64 {
 		var r syscall.Rusage
@@ -149,7 +149,7 @@ func BenchmarkStream20(b *testing.B) {
 	b.Run("client", func(b *testing.B) { ours(b, canned(b, len(askStream), streamParts()...), askStream) })
 }
 
-// BenchmarkStreamRead is what the adapter and the client add to reading bytes.
+// BenchmarkStreamRead measures what the adapter and the client add to reading bytes.
 func BenchmarkStreamRead(b *testing.B) {
 	var text bytes.Buffer
 	for _, d := range pt.Chunks("m", 3, 1000, strings.Fields(strings.Repeat("word ", 1000))...) {

@@ -6,7 +6,7 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// What providers say of requests, as they say it.
+// Errors about the request itself, in the providers' own words.
 func TestFailuresThatTheRequestHasCausedAreItsOwn(t *testing.T) {
 	const body = `{"model":"m-1","messages":[{"role":"user","content":[` +
 		`{"type":"image_url","image_url":{"url":"https://storage.example/v1/pictures/9f3a.png"}},{"type":"file",` +

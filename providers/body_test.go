@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// slow gives a byte after each pause, until ctx ends.
+// slow returns one byte after each pause, until ctx ends.
 type slow struct {
 	ctx   context.Context
 	pause time.Duration
@@ -68,7 +68,7 @@ func TestIdleTime(t *testing.T) {
 	}
 }
 
-// A client that reads slowly is not the provider's fault.
+// A client that reads slowly is not held against the provider.
 func TestIdleTimeDoesNotCountTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, timer := watched(t)

@@ -17,8 +17,8 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// Whether a failed call may be billed: it is sure not to be where nothing reached
-// the provider, or where that refused it.
+// A failed call says whether it may be billed. It certainly is not if nothing reached the
+// provider, or if the provider refused it.
 func TestFailedCallSaysWhetherItMayBeBilled(t *testing.T) {
 	apiError := func(kind string) string { return `{"error":{"message":"no","type":"` + kind + `"}}` }
 	for name, c := range map[string]struct {
@@ -64,7 +64,7 @@ func TestFailedCallSaysWhetherItMayBeBilled(t *testing.T) {
 	}
 }
 
-// Where a provider is known to bill its own failures, they are not free.
+// Failures of a provider that is known to bill them are not free.
 func TestProviderThatBillsItsFailures(t *testing.T) {
 	u := pt.NewUpstream(t, pt.JSON(503, `{"error":{"message":"busy"}}`))
 	x := exchange(t, u, ask)
@@ -78,7 +78,7 @@ func TestProviderThatBillsItsFailures(t *testing.T) {
 	}
 }
 
-// What never reached a provider costs nothing, whatever kept it from there.
+// A request that never reached the provider costs nothing, whatever the reason.
 func TestNothingIsSentWithoutAConnection(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -117,7 +117,7 @@ func TestNothingIsSentWithoutAConnection(t *testing.T) {
 	}
 }
 
-// A batch of which one call was answered is not free because another was refused.
+// A batch with one answered call is not free just because another call was refused.
 func TestBatchThatIsRefusedHalfwayMayBeBilled(t *testing.T) {
 	u := pt.NewUpstream(t, pt.JSON(200, oneVector), pt.JSON(429, `{"error":{"message":"slow down"}}`))
 	r, err := providers.Embed.Parse([]byte(`{"model":"m","input":["a","b"]}`), chat.Limits{})
@@ -148,12 +148,13 @@ func TestBatchThatIsRefusedHalfwayMayBeBilled(t *testing.T) {
 const oneVector = `{"object":"list","model":"m","data":[{"object":"embedding","index":0,"embedding":[0.5]}],"usage":{"prompt_tokens":1,` +
 	`"total_tokens":1}}`
 
-// oneByOne takes one input in a call.
+// oneByOne accepts only one input per call.
 type oneByOne struct{ providers.EmbedCodec }
 
 func (oneByOne) InputsPerCall(providers.Exchange) int64 { return 1 }
 
-// What cannot be put into the words of a target is not sent, and may be asked of another.
+// A request that cannot be expressed for a target is not sent, and may be sent to another
+// target.
 func TestRequestThatCannotBeWrittenIsNotSent(t *testing.T) {
 	u := pt.NewUpstream(t)
 	for name, c := range map[string]struct {
@@ -179,7 +180,7 @@ func TestRequestThatCannotBeWrittenIsNotSent(t *testing.T) {
 	}
 }
 
-// single is a format for one choice.
+// single is a format that has only one choice.
 type single struct{ providers.ChatCodec }
 
 func (single) Encode(providers.Exchange) (providers.Call, error) {

@@ -70,7 +70,7 @@ func asError(t testing.TB, err error) *providers.Error {
 	return e
 }
 
-// succeeds makes a call that must begin well.
+// succeeds makes a call that must start successfully.
 func succeeds(t testing.TB, c *providers.Client, x providers.Exchange) *providers.Answer {
 	t.Helper()
 	a, err := c.Do(t.Context(), x)
@@ -90,7 +90,7 @@ func closeTwice(t *testing.T, a *providers.Answer) {
 	}
 }
 
-// rest are the chunks of a stream and how it ends.
+// rest returns the remaining chunks of a stream, and how it ends.
 func rest(s chat.Stream) ([]string, error) {
 	var list []string
 	for {
@@ -132,7 +132,7 @@ func TestPlainCall(t *testing.T) {
 	closeTwice(t, a)
 }
 
-// A caller may fail over until Do returns, so it must not return before content came.
+// Callers may fail over until Do returns, so it must not return before there is content.
 func TestStreamIsHeldUntilContent(t *testing.T) {
 	var sent atomic.Bool
 	gate := make(chan struct{})
@@ -160,7 +160,7 @@ func TestStreamIsHeldUntilContent(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong before the first content is an error of Do.
+// Any failure before the first content is an error of Do.
 func TestBeforeFirstContent(t *testing.T) {
 	list := words()
 	role, finish := pt.Event(list[0]), pt.Event(list[3])
@@ -221,7 +221,7 @@ func TestBeforeFirstContent(t *testing.T) {
 	}
 }
 
-// Afterwards it is an error of Next, and what came stays.
+// Any failure after that is an error of Next, and what has arrived is kept.
 func TestFailureAfterTheFirstContentIsAnErrorOfNext(t *testing.T) {
 	list := words()
 	begun := []pt.Step{pt.Event(list[0]), pt.Event(list[1]), pt.Event(list[2])}
@@ -394,7 +394,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	}
 }
 
-// The last bytes of a transfer often come a little after [DONE].
+// The last bytes of a transfer often arrive a little after [DONE].
 func TestConnectionIsUsedAgainAfterALateEnd(t *testing.T) {
 	list := words()
 	end := make(chan struct{})

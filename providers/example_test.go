@@ -13,7 +13,7 @@ import (
 	"tallyroute/providers/openai"
 )
 
-// One request is sent to one target. Which target that is, and what it may cost, has been
+// One request is sent to one target. Which target, and what the request may cost, has been
 // decided elsewhere.
 func ExampleClient_Do() {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

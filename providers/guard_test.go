@@ -131,7 +131,7 @@ func TestBaseURLThatLeadsInsideIsRefused(t *testing.T) {
 	}
 }
 
-// A model's name cannot lead a call elsewhere than below its base URL.
+// A model's name cannot lead a call outside its base URL.
 func TestCallPathStaysBelowTheBaseURL(t *testing.T) {
 	for path, ok := range map[string]bool{
 		"/chat/completions":                              true,
@@ -196,7 +196,7 @@ func TestScrub(t *testing.T) {
 	}
 }
 
-// A provider may tell a credential of ours that is not the one of the call.
+// A provider may reveal one of our credentials other than the one used for the call.
 func TestCredentialsOfOtherCallsAreKeptOutOfErrors(t *testing.T) {
 	var k known
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://a.example", nil)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Histories are written here as words: "u" is a user, "a:x,y" an assistant that calls
-// x and y, "x=1" the result 1 of x.
+// written expands a history given in shorthand: "u" is a user message, "a:x,y" an assistant
+// message that calls x and y, and "x=1" the result 1 of x.
 func written(words string) string {
 	var list []string
 	for word := range strings.FieldsSeq(words) {
@@ -66,8 +66,8 @@ func TestResultsStandBehindTheirCallsOneForEach(t *testing.T) {
 	}
 }
 
-// The call may stand in what a client has cut off: the result is not lost, and no
-// provider has to be told of a call that it does not know.
+// The call may be in a part of the history that a client cut off. The result is not lost, and
+// the provider is not shown a call that it does not know.
 func TestResultOfNoCallIsSaidByTheUser(t *testing.T) {
 	const said = `{"role":"user","content":[{"type":"text","text":"` + uncalled + `\n1"}]}`
 	for words, c := range map[string]struct{ want, lost string }{
@@ -88,15 +88,16 @@ func TestResultOfNoCallIsSaidByTheUser(t *testing.T) {
 		string(y.Request.Get("messages")) != want {
 		t.Errorf("%s, %v", y.Request.Get("messages"), err)
 	}
-	// The provider knows the call where it keeps the conversation.
+	// If the provider stores the conversation, it knows the call.
 	x := asked(t, `{"model":"m","previous_response_id":"r","messages":`+written("x=1 u")+`}`, Quirks{})
 	if y, _, err := x.paired(aliases{}); err != nil || y.Request != x.Request {
 		t.Errorf("%v", err)
 	}
 }
 
-// What a model made up has a name that all providers take; what is declared keeps its
-// own. Results without an id are those of the calls before them, by name or in order.
+// Tool names that a model invented are changed to ones that every provider accepts, while
+// declared tools keep theirs. Results without an id belong to the preceding calls, by name or
+// in order.
 func TestCallsHaveNamesAndResultsHaveIDs(t *testing.T) {
 	call := func(id, name string) string {
 		return `{"id":"` + id + `","type":"function","function":{"name":"` + name + `","arguments":"{}"}}`
@@ -146,7 +147,7 @@ func TestCallsHaveNamesAndResultsHaveIDs(t *testing.T) {
 	}
 }
 
-// Where nothing is called it costs nothing.
+// A history without calls costs nothing.
 func TestHistoryWithoutCallsIsNotRead(t *testing.T) {
 	x := asked(t, `{"model":"m","messages":`+written("u a u a u")+`}`, Quirks{})
 	if n := testing.AllocsPerRun(100, func() { _, _, _ = x.paired(aliases{}) }); n > 0 {
@@ -154,8 +155,8 @@ func TestHistoryWithoutCallsIsNotRead(t *testing.T) {
 	}
 }
 
-// The client reads and writes the names that it gave its tools; what is sent every
-// provider takes.
+// The client sees and sends the names that it gave its tools, while every provider is sent
+// names that it accepts.
 func TestToolsHaveOtherNamesOnTheWay(t *testing.T) {
 	x := asked(t, `{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"fs.read"}},`+
 		`{"type":"function","function":{"name":"fs_read"}},`+

@@ -11,8 +11,8 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// What a provider says that it has not taken up is free over HTTP/2, too, and all else
-// that was sent may be billed.
+// Over HTTP/2, too, a request that the provider says it did not process is free, and any
+// other request that was sent may be billed.
 func TestHTTP2SaysWhetherACallMayBeBilled(t *testing.T) {
 	reset := func(why uint32) func(w pt.Wire, stream uint32) {
 		return func(w pt.Wire, s uint32) { w.Frame(pt.FrameReset, s, pt.Numbers(why)...) }
@@ -43,7 +43,7 @@ func TestHTTP2SaysWhetherACallMayBeBilled(t *testing.T) {
 			server := pt.NewHTTP2(t, c.answer)
 			o := providers.Options{RootCAs: server.Roots()}
 			if name == "no answer" {
-				o.HeaderTimeout = 3 * time.Second // time enough for a busy machine to send it
+				o.HeaderTimeout = 3 * time.Second // enough time for a busy machine to send it
 			}
 			x := exchange(t, pt.NewUpstream(t), ask)
 			x.Target.BaseURL = server.URL
@@ -60,7 +60,7 @@ func TestHTTP2SaysWhetherACallMayBeBilled(t *testing.T) {
 
 const mostAsked = 4
 
-// A request that was refused once, and then taken up, is charged by what became of it.
+// A request that was first refused and then processed is charged by its final outcome.
 func TestHTTP2RequestThatIsTakenUpAtLastMayBeBilled(t *testing.T) {
 	var times atomic.Int64
 	server := pt.NewHTTP2(t, func(w pt.Wire, s uint32) {

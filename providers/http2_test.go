@@ -14,7 +14,7 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// Most providers speak HTTP/2, where a call is a stream of a shared connection.
+// Most providers speak HTTP/2, where a call is a stream on a shared connection.
 func TestHTTP2(t *testing.T) {
 	list := words()
 	gone := make(chan struct{})

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Whoever adds an operation finds here what its row lacks.
+// This test shows what is missing from the row of a new operation.
 func TestEveryOperationHasAWholeRow(t *testing.T) {
 	var names, paths []string
 	for _, o := range Operations() {
@@ -37,7 +37,7 @@ func TestCallWithoutACodecIsRefused(t *testing.T) {
 	}
 }
 
-// What is lost to a quirk and then to the format is told once.
+// A member lost to a quirk and again to the format is reported once.
 func TestWhatIsLostTwiceIsToldOnce(t *testing.T) {
 	if got := told([]string{"temperature", "a\n"}, []string{"seed", "temperature", "a\t"}); !slices.Equal(got,
 		[]string{"temperature", "a?", "seed"}) {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// connects is a proxy that notes where it is asked to connect to, and refuses.
+// connects starts a proxy that records where it is asked to connect to, and refuses.
 func connects(t *testing.T) (address string, asked chan string) {
 	asked = make(chan string, 10)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -71,7 +71,7 @@ func TestProxyOfTheEnvironmentIsUsedOnlyWhenAskedFor(t *testing.T) {
 	if c.guarded.Proxy == nil || c.open.Proxy != nil {
 		t.Error("not used, or for private providers as well")
 	}
-	// What is not proxied is guarded as ever.
+	// Connections without the proxy are guarded as before.
 	if conn, err := c.guarded.DialContext(context.Background(), "tcp", net.JoinHostPort("127.0.0.1", "1")); !errors.Is(err, ErrNotPublic) {
 		t.Errorf("%v %v", conn, err)
 	}

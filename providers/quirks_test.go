@@ -18,8 +18,8 @@ func asked(t testing.TB, body string, q Quirks) Exchange {
 	return Exchange{Target: Target{Quirks: q}, Request: r, MaxOutput: 9}
 }
 
-// Most requests meet no quirk. They are passed on as they are, and where nothing is
-// declared that costs nothing.
+// Most requests are not affected by any quirk. They are passed on unchanged, and if no quirks
+// are declared, this costs nothing.
 func TestRequestThatMeetsNoQuirkIsNotCopied(t *testing.T) {
 	const body = `{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.5,"stream":true,"max_tokens":5}`
 	all := Quirks{
@@ -40,12 +40,12 @@ func TestRequestThatMeetsNoQuirkIsNotCopied(t *testing.T) {
 		t.Errorf("%v allocations where nothing is declared", n)
 	}
 	x = asked(t, body, Quirks{Drop: all.Drop, Bounds: all.Bounds, Roles: all.Roles, Known: all.Known})
-	if n := testing.AllocsPerRun(100, func() { _, _, _ = x.declared() }); n > 1 { // the list of messages
+	if n := testing.AllocsPerRun(100, func() { _, _, _ = x.declared() }); n > 1 { // for the list of messages
 		t.Errorf("%v allocations where nothing is met", n)
 	}
 }
 
-// A provider that takes no bound of the output gets none, whatever the client calls it.
+// A provider that does not accept an output limit is sent none, whatever the client calls it.
 func TestBoundOfTheOutputThatTheProviderRefusesIsNotSent(t *testing.T) {
 	for _, q := range []Quirks{
 		{Drop: []string{"max_tokens"}},
@@ -111,8 +111,8 @@ func TestSendsTellsWhetherAMemberReachesTheProvider(t *testing.T) {
 	}
 }
 
-// What a provider is declared to know are members of chats. A model of embeddings
-// may have a list of its own.
+// What a provider is declared to know are members of chat completions. An embedding model may
+// have a list of its own.
 func TestKnownMembersAreThoseOfTheOperation(t *testing.T) {
 	provider := Quirks{Known: []string{"temperature"}, Drop: []string{"user"}}
 	r, err := chat.ParseEmbedding([]byte(`{"model":"m","input":"a","dimensions":2,"truncate":true,"user":"u"}`))
@@ -130,8 +130,8 @@ func TestKnownMembersAreThoseOfTheOperation(t *testing.T) {
 	}
 }
 
-// A history that began at another provider has no reasoning for the calls in it: the
-// member is there all the same, and empty, where it is asked for.
+// A history that began at another provider has no reasoning for its calls. A provider that
+// requires the member is sent an empty one.
 func TestCallsHaveTheMembersThatTheProviderWants(t *testing.T) {
 	const calls = `"tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"{}"}}]`
 	q := Quirks{CallMembers: []string{"reasoning_content"}}
@@ -155,7 +155,7 @@ func TestCallsHaveTheMembersThatTheProviderWants(t *testing.T) {
 	}
 }
 
-// TestNamesOfWhatIsLostAreFew: they are the client's, and there may be any number of them.
+// Calls that nobody signed get a marker with which the model accepts them.
 func TestCallsThatNobodySignedGetTheMark(t *testing.T) {
 	const call = `"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]`
 	const mark = `{"type":"reasoning.encrypted","data":"skip_thought_signature_validator","format":"google-gemini-v1","id":"a","index":`

@@ -12,7 +12,7 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// room has so many bytes.
+// room is a Room with a limited number of bytes.
 type room struct {
 	mu         sync.Mutex
 	left, most int64
@@ -38,8 +38,9 @@ func (r *room) Shrink(n int64) {
 	r.held -= n
 }
 
-// TestAnswerTakesTheRoomThatItNeeds and no more: small ones none, large ones about
-// twice their size, and if there is none the call ends, which is nobody's fault.
+// TestAnswerTakesTheRoomThatItNeeds checks that a response takes only the room that it needs:
+// none if it is small, about twice its size if it is large. If there is no room the call
+// ends, and nobody is at fault.
 func TestAnswerTakesTheRoomThatItNeeds(t *testing.T) {
 	picture := strings.Repeat("x", 1600<<10)
 	plain := pt.Completion("m", picture, 3, 2)
@@ -77,8 +78,8 @@ func TestAnswerTakesTheRoomThatItNeeds(t *testing.T) {
 	}
 }
 
-// TestCommentsShowThatAProviderLives: until the first content it need only say
-// something now and then, for as long as its target allows.
+// TestCommentsShowThatAProviderLives checks that until the first content a provider need only
+// send something now and then, for as long as its target allows.
 func TestCommentsShowThatAProviderLives(t *testing.T) {
 	list := words()
 	steps := []pt.Step{}

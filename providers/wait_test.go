@@ -10,8 +10,8 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// What came together is given without a wait between; before each wait the
-// caller hears of it.
+// Chunks that arrived together are returned without a wait in between, and the caller is
+// notified before each wait.
 func TestOnWait(t *testing.T) {
 	list := words()
 	gate := make(chan struct{})

@@ -7,8 +7,8 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// These run for every request and every chunk; a new allocation in one of them
-// should be a decision.
+// These functions run for every request or every chunk. A new allocation in one of them
+// should be a deliberate decision.
 func TestAllocations(t *testing.T) {
 	data := body(4 << 10)
 	r, err := chat.ParseRequest(data)

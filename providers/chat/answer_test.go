@@ -29,7 +29,7 @@ func TestParseResponse(t *testing.T) {
 func TestAnswersThatAreNoCompletionAreRefused(t *testing.T) {
 	tests := []struct {
 		name, body string
-		message    string // of the error object; "" where it is malformed
+		message    string // of the error object; "" if it is malformed
 	}{
 		{"empty", "", ""},
 		{"white space", "\n", ""},
@@ -228,7 +228,7 @@ func TestParseError(t *testing.T) {
 	}
 }
 
-// Pictures and sound are counted wherever they stand, since their text says nothing of
+// Pictures and audio are counted wherever they are, because their text says nothing about
 // what they cost.
 func TestMediaIsCounted(t *testing.T) {
 	const picture = `{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}`

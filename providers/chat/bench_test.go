@@ -10,7 +10,7 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// body is a conversation of about size bytes, with a tool.
+// body returns a conversation of about size bytes, with a tool.
 func body(size int) []byte {
 	var b bytes.Buffer
 	b.WriteString(`{"model":"gpt-4o-mini","temperature":0.2,"stream":true,"stream_options":{"include_usage":true},"max_tokens":256,` +

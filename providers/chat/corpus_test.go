@@ -11,7 +11,7 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// recorded is an exchange with a real provider, and what it should be read as.
+// recorded is an exchange with a real provider, and what should be read from it.
 type recorded struct {
 	ID, Family string
 	Request    struct{ Body json.RawMessage }
@@ -68,7 +68,7 @@ func TestCorpus(t *testing.T) {
 func checkRequest(t *testing.T, x recorded) {
 	body := x.Request.Body
 	if jsonraw.Text(jsonraw.Lookup(body, "model")) == "" || jsonraw.Lookup(body, "messages") == nil {
-		return // the client's mistake, or a deployment that stands in the path
+		return // the client's mistake, or a deployment named in the path
 	}
 	if _, err := chat.ParseRequest(body); err != nil {
 		t.Error(err)
@@ -96,7 +96,7 @@ func checkAnswer(t *testing.T, x recorded) {
 		}
 		cached := got.Usage.CacheRead + got.Usage.CacheWrite
 		prompt, output := got.Usage.Input+cached, got.Usage.Output
-		// Where an answer's own numbers do not add up, the total and the larger part decide.
+		// If a response's own numbers do not add up, the total and the larger part decide.
 		adds := prompt+output == u.Native.Total || u.Cached > u.Prompt && prompt == u.Prompt+u.Cached
 		if (prompt != u.Prompt || output != u.Completion) && !adds {
 			t.Errorf("usage %+v, want %+v", *got.Usage, *u)
@@ -108,7 +108,7 @@ func checkAnswer(t *testing.T, x recorded) {
 	}
 }
 
-// readAnswer reads a whole answer, or sums up a stream.
+// readAnswer reads a complete response, or collects a stream.
 func readAnswer(body string) (chat.Response, error) {
 	if !strings.Contains(body, "data:") || strings.HasPrefix(strings.TrimSpace(body), "{") {
 		r, err := chat.ParseResponse([]byte(body))

@@ -7,8 +7,8 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// Stated costs are read to the nano-dollar, in each of the ways that providers write
-// them; what is not an amount states nothing.
+// Stated costs are read to the nano-dollar, in every form that providers use. Anything that
+// is not an amount states nothing.
 func TestStatedCostIsReadToTheNanoDollar(t *testing.T) {
 	for _, tt := range []struct {
 		name, raw string
@@ -23,11 +23,11 @@ func TestStatedCostIsReadToTheNanoDollar(t *testing.T) {
 		{"cost", `0.0`, 0},
 		{"cost", `12`, 12_000_000_000},
 		{"cost", `1e2`, 100_000_000_000},
-		{"cost", `0.0000000005`, 0},                    // half a nano-dollar, to even
+		{"cost", `0.0000000005`, 0},                    // half a nano-dollar, rounded to even
 		{"cost", `0.0000000015`, 2},                    // the same
 		{"cost", `0.00000000050000000001`, 1},          // just above half
 		{"cost", `0.00010715625`, 107_156},             // a quarter over
-		{"cost", `0.1234567890123456789`, 123_456_789}, // more digits than a float has
+		{"cost", `0.1234567890123456789`, 123_456_789}, // more digits than a float can hold
 		{"cost", `999999.999999999`, 999_999_999_999_999},
 		{"cost", `1000001`, -1},
 		{"cost", `1e300`, -1},
@@ -44,7 +44,7 @@ func TestStatedCostIsReadToTheNanoDollar(t *testing.T) {
 		{"cost", `{"currency":"USD","input_cost":1.2e-08,"total_cost":1.2e-08}`, 12},
 		{"cost", `{"input":1}`, -1},
 		{"cost_in_usd_ticks", `1487000`, 148_700},
-		{"cost_in_usd_ticks", `6767405`, 676_740}, // half, to even
+		{"cost_in_usd_ticks", `6767405`, 676_740}, // half, rounded to even
 	} {
 		got := chat.ParseCost(tt.name, []byte(tt.raw))
 		if got.Stated != (tt.want >= 0) || got.Stated && got.Nano != tt.want {

@@ -84,7 +84,7 @@ func TestEdit(t *testing.T) {
 	}
 }
 
-// same checks that a request that was edited reads as one that was parsed.
+// same checks that an edited request reads the same as a parsed one.
 func same(t *testing.T, r *chat.Request) {
 	t.Helper()
 	var members map[string]json.RawMessage
@@ -108,7 +108,7 @@ func same(t *testing.T, r *chat.Request) {
 	}
 }
 
-// views are all that can be read of a request.
+// views is everything that can be read from a request.
 type views struct {
 	model, user, messages string
 	stream, usage         bool

@@ -73,7 +73,7 @@ func TestParseEmbedding_Refused(t *testing.T) {
 	}
 }
 
-// TestParseEmbedding_Edit: a changed copy is read as what it is.
+// TestParseEmbedding_Edit checks that an edited copy is read according to its new content.
 func TestParseEmbedding_Edit(t *testing.T) {
 	r := embedding(t, `{"model":"m","input":["a","b"],"encoding_format":"base64","stream":true}`)
 	next, err := r.Edit([]jsonraw.Member{{Name: "input", Value: []byte(`"c"`)}}, "encoding_format")

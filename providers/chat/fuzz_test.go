@@ -45,8 +45,8 @@ type loose struct {
 	}
 }
 
-// FuzzParseRequest checks that what is accepted is read alike by encoding/json,
-// whose tolerance would otherwise let a body say two things.
+// FuzzParseRequest checks that encoding/json reads every accepted body the same way. Its
+// tolerance could otherwise give a body two meanings.
 func FuzzParseRequest(f *testing.F) {
 	for _, r := range requests {
 		f.Add([]byte(r))
@@ -131,7 +131,7 @@ func index(t *testing.T, r *chat.Request) {
 	}
 }
 
-// unique fails where an object has two members of one name.
+// unique fails if an object has two members with the same name.
 func unique(t *testing.T, body []byte) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
@@ -234,8 +234,8 @@ var answers = []string{
 	`{"choices":[],"x_groq":{"usage":{"prompt_tokens":1}}}`, `{"usage":{"cost":1,"c\u006fst":2}}`,
 }
 
-// FuzzParseChunk checks that any bytes are read without harm, and that JSON is
-// told from what is none as encoding/json does.
+// FuzzParseChunk checks that any bytes are read without harm, and that valid JSON is told
+// apart from invalid JSON as encoding/json does.
 func FuzzParseChunk(f *testing.F) {
 	for _, a := range answers {
 		f.Add([]byte(a))
@@ -254,7 +254,7 @@ func FuzzParseChunk(f *testing.F) {
 	})
 }
 
-// FuzzParseResponse does so for whole answers, and adds a cost to them.
+// FuzzParseResponse does the same for complete responses, and adds a cost to them.
 func FuzzParseResponse(f *testing.F) {
 	for _, a := range answers {
 		f.Add([]byte(a))

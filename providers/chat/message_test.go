@@ -119,7 +119,7 @@ func TestIterationMayStop(t *testing.T) {
 	}
 }
 
-// What says that there is only text is believed when a prompt is bounded by its bytes.
+// A prompt is bounded by its bytes only if it is known to contain nothing but text.
 func TestWhateverMayBeMediaIsSeen(t *testing.T) {
 	parts := []string{
 		`{"type":"image_url","image_url":{"url":"https://e.example/a.png"}}`, `{"type":"text","image_url":"https://e.example/a.png"}`,

@@ -14,10 +14,10 @@ import (
 
 const messages = `"messages":[{"role":"user","content":"hi"}]`
 
-// with is a request with further members in front.
+// with returns a request with more members in front.
 func with(members string) string { return `{` + members + `,"model":"m",` + messages + `}` }
 
-// inMessage is a request with further members in its one message.
+// inMessage returns a request with more members in its one message.
 func inMessage(members string) string {
 	return `{"model":"m","messages":[{"role":"user",` + members + `}]}`
 }
@@ -144,7 +144,7 @@ func TestBodyThatIsNotJSONIsRefused(t *testing.T) {
 	})
 }
 
-// many is n members with names of their own.
+// many returns n members with different names.
 func many(n int) string {
 	list := make([]string, n)
 	for i := range list {
@@ -153,7 +153,7 @@ func many(n int) string {
 	return strings.Join(list, ",")
 }
 
-// texts is n members with texts as values.
+// texts returns n members with string values.
 func texts(n int) string {
 	return strings.NewReplacer(":", `:"`, ",", `",`).Replace(many(n)) + `"`
 }
@@ -446,8 +446,8 @@ func TestEndUser(t *testing.T) {
 	}
 }
 
-// A body made of objects with as many members as are allowed must not take time
-// that grows with their square.
+// A body made of objects with as many members as allowed must not take time quadratic in
+// their number.
 func TestManyNamesAreCheap(t *testing.T) {
 	body := []byte(with(`"x":[{` + many(1000) + `}` + strings.Repeat(`,{`+many(1000)+`}`, 300) + `]`))
 	start := time.Now()

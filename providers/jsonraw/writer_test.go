@@ -50,7 +50,7 @@ func TestObjectIsWrittenInOneBuffer(t *testing.T) {
 	}
 }
 
-// FuzzQuote compares the one quoter with encoding/json.
+// FuzzQuote compares our quoting with that of encoding/json.
 func FuzzQuote(f *testing.F) {
 	for _, text := range []string{
 		"", "plain", "<a&b>", "\x00\x1f\x7f\b\f\n\r\t\"\\/", "é😀\u2028\u2029\ufffd", "\xff a\xc3",

@@ -13,13 +13,13 @@ func TestAzure(t *testing.T) {
 	}})
 }
 
-// What goes upstream is valid by OpenAI's own schema.
+// What is sent upstream is valid according to OpenAI's own schema.
 func TestAzureCallsAreValid(t *testing.T) {
 	providertest.ValidCalls(t, "testdata/azure", "openai/CreateChatCompletionRequest.schema.json", "/$defs/CreateChatCompletionRequest")
 }
 
-// Usage with more cached tokens than the prompt has is left out: what is cached
-// is charged beside the prompt.
+// Usage with more cached tokens than the prompt has is left out: there, cached tokens are
+// charged in addition to the prompt.
 func TestAzureCorpus(t *testing.T) {
 	providertest.Corpus(t, openai.Azure(), func(c *providertest.Recorded) bool {
 		u := c.Expected.Usage

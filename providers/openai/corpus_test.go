@@ -56,7 +56,7 @@ type call struct {
 	Arguments any
 }
 
-// TestCorpus replays what real providers have answered.
+// TestCorpus replays what real providers have sent.
 func TestCorpus(t *testing.T) {
 	dir, spec := os.Getenv("TALLYROUTE_CORPUS"), os.Getenv("TALLYROUTE_SPEC")
 	if dir == "" || spec == "" {
@@ -92,7 +92,7 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// schemas validates plain answers and chunks by OpenAI's own schemas.
+// schemas returns a check of complete responses and chunks against OpenAI's own schemas.
 func schemas(t *testing.T, spec string) func(streamed bool, body []byte) error {
 	compile := func(name string) *jsonschema.Schema {
 		s, err := jsonschema.NewCompiler().Compile(filepath.Join(spec, "openai", name+".schema.json"))
@@ -114,7 +114,7 @@ func schemas(t *testing.T, spec string) func(streamed bool, body []byte) error {
 	}
 }
 
-// request is the client's. Azure's have the model in the path.
+// request returns the client's request. Azure's recordings have the model in the path.
 func (c *recorded) request() (*chat.Request, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(c.Request.Body, &members); err != nil {
@@ -131,9 +131,9 @@ func (c *recorded) request() (*chat.Request, error) {
 	return chat.ParseRequest(body)
 }
 
-// seen is what a client would have of an answer.
+// seen is what a client would get from a response.
 type seen struct {
-	streamed bool // some send a whole message beside each delta
+	streamed bool // some providers send a whole message next to each delta
 
 	text   strings.Builder
 	calls  []call
@@ -216,7 +216,7 @@ type function struct {
 	Arguments   json.RawMessage
 }
 
-// take reads with encoding/json, so as not to trust what is tested.
+// take reads a body with encoding/json, so as not to rely on the code under test.
 func (s *seen) take(data []byte) error {
 	if err := s.check(s.streamed, data); err != nil {
 		return fmt.Errorf("%w: %.600s", err, data)
@@ -306,13 +306,13 @@ func (c *recorded) checkError(err error) error {
 
 func (c *recorded) compare(got *seen) error {
 	want := c.Expected
-	if strings.Contains(c.Response.Body, `"content":{`) { // an object is not known as text there
+	if strings.Contains(c.Response.Body, `"content":{`) { // an object is not read as text there
 		want.Text = got.text.String()
 	}
 	if len(want.Text) == want.TextBytes && got.text.String() != want.Text {
 		return fmt.Errorf("text %q, want %q", got.text.String(), want.Text)
 	}
-	called := want.FinishReason == "stop" && len(want.ToolCalls) > 0 // is told as such
+	called := want.FinishReason == "stop" && len(want.ToolCalls) > 0 // reported as tool_calls
 	if got.finish != want.FinishReason && want.FinishReason != "" && !called {
 		return fmt.Errorf("finish %q, want %q", got.finish, want.FinishReason)
 	}
@@ -328,7 +328,7 @@ func (c *recorded) compare(got *seen) error {
 	return c.compareUsage(got.usage)
 }
 
-// value is arguments as JSON, where they are.
+// value decodes arguments that are JSON.
 func value(v any) any {
 	s, ok := v.(string)
 	if !ok {
@@ -344,9 +344,9 @@ func value(v any) any {
 	return parsed
 }
 
-// compareUsage allows for numbers that a provider gives beside what is expected:
-// what sums up to its own total, and reasoning or cached tokens that exceed what
-// they should be part of.
+// compareUsage allows for numbers that a provider gives in addition to what is expected:
+// those that sum up to its own total, and reasoning or cached tokens that exceed what they
+// should be part of.
 func (c *recorded) compareUsage(u *chat.Usage) error {
 	want := c.Expected.Usage
 	if want == nil {

@@ -10,7 +10,7 @@ import (
 	"tallyroute/providers/openai"
 )
 
-// What providers say in the dialects that are known, and whose fault it is.
+// Error messages in the known dialects, and whose fault they are.
 func TestFailuresInDialects(t *testing.T) {
 	for _, c := range []struct {
 		status int
@@ -146,7 +146,7 @@ func TestFailuresInDialects(t *testing.T) {
 	}
 }
 
-// An error under a status of success, in the words of MiniMax.
+// An error under a success status, in MiniMax's form.
 func TestFailureInBaseResp(t *testing.T) {
 	_, err := openai.New().Chat.Decode(exchangeOf(t), nil,
 		[]byte(`{"id":"1","choices":null,"base_resp":{"status_code":1004,"status_msg":"login fail: invalid api key"}}`))

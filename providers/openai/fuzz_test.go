@@ -12,7 +12,7 @@ import (
 	"tallyroute/providers/providertest"
 )
 
-// FuzzAnswer: whatever comes, nothing breaks, every failure has a kind, and a
+// FuzzAnswer checks that whatever arrives, nothing breaks, every failure has a kind, and a
 // stream that ends properly has said so.
 func FuzzAnswer(f *testing.F) {
 	var events bytes.Buffer

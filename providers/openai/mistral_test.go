@@ -15,12 +15,13 @@ func TestMistral(t *testing.T) {
 	providertest.Run(t, providertest.Subject{Adapter: openai.Mistral(), Dir: "testdata/mistral", Update: *update})
 }
 
-// What goes upstream is valid by the provider's own schema.
+// What is sent upstream is valid according to the provider's own schema.
 func TestMistralCallsAreValid(t *testing.T) {
 	providertest.ValidCalls(t, "testdata/mistral", "mistral/openapi.yaml", "/components/schemas/ChatCompletionRequest")
 }
 
-// Audio is left out: it is counted beside the prompt, and charged with it.
+// Audio is left out: Mistral counts it in addition to the prompt, and it is charged with the
+// prompt.
 func TestMistralCorpus(t *testing.T) {
 	providertest.Corpus(t, openai.Mistral(), func(c *providertest.Recorded) bool {
 		return c.API == "mistral-chat" && !slices.Contains(c.Features, "audio_in")
@@ -35,8 +36,8 @@ func TestMistralEmbeddingsCorpus(t *testing.T) {
 	providertest.EmbeddingCorpus(t, openai.Mistral(), func(c *providertest.Recorded) bool { return c.Provider == "mistral" })
 }
 
-// Mistral wants an answer between the result of a tool and the user, no system behind
-// an answer, and to be told of an answer that is to be gone on with.
+// Mistral requires an answer between a tool result and the user, allows no system message
+// after an answer, and must be told about an answer that it is to continue.
 func TestMistralOrderOfRoles(t *testing.T) {
 	const (
 		user      = `{"role":"user","content":"hi"}`

@@ -7,7 +7,8 @@ import (
 	"tallyroute/providers/providertest"
 )
 
-// What changes nothing of what a provider says changes nothing of what its client gets.
+// A change that leaves the meaning of what a provider says alone does not change what its
+// client gets.
 func TestMutationsOfRecordings(t *testing.T) {
 	providertest.Mutations(t, openai.New(), func(c *providertest.Recorded) bool { return c.Family == "openai-chat" })
 }

@@ -25,7 +25,7 @@ const (
 	askedStream = `{"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"hi"}]}`
 )
 
-// What is in order stays, byte for byte; what is not is normalised, and the rest of
+// Whatever is in order stays, byte for byte. What is not is normalised, and everything around
 // it stays.
 func TestNormalisePlain(t *testing.T) {
 	const (
@@ -118,7 +118,7 @@ func TestNormalisePlain(t *testing.T) {
 	}
 }
 
-// Whatever is not odd would not be changed by normalising.
+// A response that is not odd would not be changed by normalising it.
 func TestNormaliseLeavesWhatIsInOrder(t *testing.T) {
 	for _, body := range []string{
 		`{"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant",` +
@@ -139,7 +139,7 @@ func TestNormaliseLeavesWhatIsInOrder(t *testing.T) {
 	}
 }
 
-// streamed is what becomes of the events of a stream.
+// streamed returns what becomes of the events of a stream.
 func streamed(t *testing.T, events ...string) []string {
 	t.Helper()
 	s := New().Chat.Stream(exchange(t, askedStream), io.NopCloser(strings.NewReader("data: "+strings.Join(events, "\n\ndata: ")+"\n\n")))
@@ -247,8 +247,8 @@ func TestNormaliseStream(t *testing.T) {
 	}
 }
 
-// FuzzMend: whatever a provider sends, what becomes of it is JSON, needs no
-// normalising any more, and is read as the same.
+// FuzzMend checks that whatever a provider sends, the result is JSON, needs no further
+// normalising, and reads the same.
 func FuzzMend(f *testing.F) {
 	f.Add([]byte(`{"choices":[{"message":{"content":[{"type":"text","text":"a"},"b"],"tool_calls":[{"function":{"arguments":{}}}],` +
 		`"role":null},"finish_reason":"eos"}],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":9,` +
@@ -280,7 +280,7 @@ func FuzzMend(f *testing.F) {
 	})
 }
 
-// OpenAI streams the calls of custom tools, too.
+// OpenAI streams calls of custom tools, too.
 func TestNormalise_CustomToolsInStreams(t *testing.T) {
 	pieces := []string{
 		`[{"index":0,"id":"call_1","type":"custom","custom":{"name":"sql","input":""}}]`,

@@ -2,7 +2,7 @@ package openai
 
 import "testing"
 
-// What a model could not write is not an answer; what is filtered, nobody takes for whole.
+// A failure to generate is not an answer, and a filtered response does not count as complete.
 func TestReasonsThatAreNoGoodEnd(t *testing.T) {
 	for _, reason := range []string{"error", "MALFORMED_FUNCTION_CALL", "malformed_tool_use"} {
 		if !failed(reason) {

@@ -9,8 +9,8 @@ import (
 	"tallyroute/providers/openai"
 )
 
-// Azure takes less of strict schemas than OpenAI, and Mistral wants objects closed;
-// what is not strict stays.
+// Azure accepts less in strict schemas than OpenAI does, and Mistral requires objects to be
+// closed. Schemas that are not strict stay as they are.
 func TestStrictSchemas(t *testing.T) {
 	const open = `{"type":"object","properties":{"a":{"type":"string","minLength":2}},"required":["a"]}`
 	const closed = `{"type":"object","properties":{"a":{"type":"string","minLength":2}},"required":["a"],"additionalProperties":false}`

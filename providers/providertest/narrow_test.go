@@ -23,7 +23,7 @@ func (narrow) Encode(x providers.Exchange) (providers.Call, error) {
 	return call, nil
 }
 
-// Whatever a format has no word for, the quirks about it can be kept.
+// The quirk tests pass for a format that cannot express one of the members.
 func TestFormatWithoutATemperaturePassesTheQuirks(t *testing.T) {
 	Subject{Adapter: providers.Adapter{Chat: narrow{}}}.quirks(t)
 }

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// get sends a request. A client of its own makes sure that nothing is reused.
+// get sends a request. It uses a client of its own, so that no connection is reused.
 func get(t *testing.T, ctx context.Context, u *pt.Upstream) (*http.Response, error) {
 	t.Helper()
 	tr := &http.Transport{DisableCompression: true}

@@ -110,7 +110,7 @@ func TestReduce(t *testing.T) {
 	}
 }
 
-// A short schema that means an endless one stays short.
+// A short schema that would expand without end stays short.
 func TestReferencesAreBounded(t *testing.T) {
 	text := `{"type":"string"}`
 	var defs []string

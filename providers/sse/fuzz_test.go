@@ -11,8 +11,8 @@ import (
 	"tallyroute/providers/sse"
 )
 
-// FuzzReader checks that the same bytes give the same events however they are
-// cut, and that what the writer writes of them is read back.
+// FuzzReader checks that the same bytes give the same events however they are split, and that
+// what the writer makes of the events reads back the same.
 func FuzzReader(f *testing.F) {
 	for _, seed := range []string{
 		"data: a\n\n", "\xef\xbb\xbfdata: a\r\n\r\nevent: x\rid: 1\rdata: b\r\r", ": c\ndata\ndata: b", "data: [DONE]\n\n",
@@ -43,7 +43,7 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// cutter reads in pieces of the given lengths, over and over.
+// cutter returns pieces of the given lengths, over and over.
 type cutter struct {
 	stream, cuts []byte
 	reads        int
@@ -63,7 +63,7 @@ func (c *cutter) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// FuzzWriter checks that any text comes back as it was, but for its line ends.
+// FuzzWriter checks that any text reads back unchanged, except for its line endings.
 func FuzzWriter(f *testing.F) {
 	f.Add("a\nb\r\nc\rd")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -14,10 +14,10 @@ import (
 	"tallyroute/providers/sse"
 )
 
-// event is an Event that outlives the next one.
+// event is an Event that stays valid after the next one.
 type event struct{ name, data, id string }
 
-// read is all events of r, and the error that ended them.
+// read returns all events of r, and the error that ended them.
 func read(r io.Reader) ([]event, error) {
 	var list []event
 	reader := sse.NewReader(r)
@@ -135,7 +135,7 @@ func TestMalformedStreamIsAnError(t *testing.T) {
 	tests := []struct {
 		name  string
 		in    io.Reader
-		want  int // events before the error
+		want  int // number of events before the error
 		limit string
 	}{
 		{"the longest line", strings.NewReader("data:" + line + "\n\n"), 1, ""},
@@ -177,7 +177,7 @@ func TestEndlessCommentsHoldNoMemory(t *testing.T) {
 	}
 }
 
-// endless repeats a text for ever.
+// repeat repeats a text indefinitely.
 type repeat struct {
 	text string
 	at   int
@@ -220,7 +220,7 @@ func TestWriter(t *testing.T) {
 	}
 }
 
-// writes keeps each Write.
+// writes records each Write.
 type writes [][]byte
 
 func (w *writes) Write(p []byte) (int, error) {

@@ -9,8 +9,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// The name of what was called is found again from the history, also where an
-// identifier was used twice.
+// The name of a called function is found in the history, even if an id was used twice.
 func TestRead_ResultsFindTheirCalls(t *testing.T) {
 	c, err := conversation(t, `[
 		{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{"name":"first","arguments":"{}"}}]},
@@ -65,7 +64,7 @@ func TestRead_TellsWhatIsLost(t *testing.T) {
 	}
 }
 
-// A format is not shown what it does not declare to read, and the client is told.
+// A format is not shown what it does not declare to support, and the client is told.
 func TestRead_TellsWhatTheFormatDoesNotDeclare(t *testing.T) {
 	const history = `"messages":[{"role":"assistant","reasoning_content":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm"}],"extra_content":{"a":1},
 		"tool_calls":[{"id":"c","type":"function","function":{"name":"f"},"extra_content":{"a":1},"cache_control":{"type":"ephemeral"}}]},

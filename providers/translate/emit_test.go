@@ -12,7 +12,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// script is a source that runs one function in each step.
+// script is a source that runs one function per step.
 type script []func(e *translate.Emitter)
 
 func (s *script) Step(e *translate.Emitter) error {
@@ -30,7 +30,7 @@ func words(text string) translate.Words {
 	return w
 }
 
-// messages are one of every kind.
+// messages returns one message of every kind.
 func messages() []translate.Message {
 	detail := [][]byte{[]byte("{\"type\":\"reasoning.text\",\n\"text\":\"think\"}")}
 	return []translate.Message{
@@ -56,7 +56,7 @@ func messages() []translate.Message {
 	}
 }
 
-// What the emitter says of a chunk is what would be read in it.
+// What the emitter says about a chunk is what parsing the chunk would find.
 func TestEmittedChunksReadAsTheyAreHandedOver(t *testing.T) {
 	usage := &translate.Usage{
 		Prompt: 100, CacheRead: 30, CacheWrite: 20, CacheWrite5m: 5, CacheWrite1h: 15, AudioInput: 7, Completion: 40,
@@ -103,7 +103,7 @@ func TestEmittedChunksReadAsTheyAreHandedOver(t *testing.T) {
 	}
 }
 
-// What is said of a whole answer is what would be read in it.
+// What is said about a complete response is what parsing it would find.
 func TestResponsesReadAsTheyAreHandedOver(t *testing.T) {
 	for _, m := range messages() {
 		choices := []translate.Choice{{Message: m, Finish: "stop", Native: "STOP"}, {Message: m, Index: 1, Finish: "length"}}
@@ -119,8 +119,7 @@ func TestResponsesReadAsTheyAreHandedOver(t *testing.T) {
 	}
 }
 
-// A count that cannot be believed marks the usage, whatever the format, and is
-// written within bounds.
+// An impossible count marks the usage in every format, and is written within limits.
 func TestUsageThatLiesIsMarked(t *testing.T) {
 	for _, raw := range []string{"-1", "1.5", "1e30", `"7"`, "true"} {
 		u := &translate.Usage{}
@@ -132,7 +131,7 @@ func TestUsageThatLiesIsMarked(t *testing.T) {
 	}
 }
 
-// A stream that ends before a choice did was cut.
+// A stream that ends before a choice is finished was cut short.
 func TestStreamWithoutAFinishIsCut(t *testing.T) {
 	s := script{func(e *translate.Emitter) { e.Begin(0) }}
 	stream := translate.NewStream(&s, io.NopCloser(nil))
@@ -142,8 +141,8 @@ func TestStreamWithoutAFinishIsCut(t *testing.T) {
 	}
 }
 
-// The next piece of a text takes one allocation, its text: its JSON is written into
-// memory that was used before.
+// The next piece of a text takes one allocation, for the text: its JSON is written into a
+// buffer that is reused.
 func TestEmitterAllocations(t *testing.T) {
 	m := translate.Message{Text: words("Hello, world")}
 	s := repeated{m: &m}

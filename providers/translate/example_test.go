@@ -13,7 +13,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// completions is the codec of chats of a small wire format, all of it.
+// completions is the complete chat codec of a small wire format.
 type completions struct{ now func() time.Time }
 
 var _ providers.ChatCodec = completions{}
@@ -38,7 +38,7 @@ func (completions) Encode(x providers.Exchange) (providers.Call, error) {
 		}
 		o.Close(']')
 		err := r.Options(map[string]translate.Option{
-			"temperature": func(value []byte) error { // all that is not here is told as lost, or refused
+			"temperature": func(value []byte) error { // anything not listed here is reported as lost, or refused
 				value, err := translate.Within(value, "0", "1")
 				o.Raw("heat", value)
 				return err
@@ -68,7 +68,7 @@ func (c completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 	return translate.Response(c.head(x, body), []translate.Choice{choice}, used(body)), nil
 }
 
-// refused is the error that body is, though its status is a good one.
+// refused returns the error in a body that has a success status.
 func refused(body []byte) error {
 	if err := translate.Valid(body); err != nil {
 		return err
@@ -79,7 +79,7 @@ func refused(body []byte) error {
 	return nil
 }
 
-// head is what is said of an answer as a whole. One without an id gets its own.
+// head returns what identifies a response. One without an id is given one.
 func (c completions) head(x providers.Exchange, body []byte) translate.Head {
 	h := translate.Head{ID: jsonraw.Text(jsonraw.Lookup(body, "id")), Model: x.Target.Upstream, Created: c.now().Unix()}
 	if h.ID == "" {
@@ -88,7 +88,7 @@ func (c completions) head(x providers.Exchange, body []byte) translate.Head {
 	return h
 }
 
-// finish is the provider's reason in OpenAI's words.
+// finish returns the provider's finish reason in OpenAI's words.
 func finish(why string) string {
 	if why == "full" {
 		return "length"
@@ -96,7 +96,7 @@ func finish(why string) string {
 	return "stop"
 }
 
-// used counts what was used; what cannot be believed marks the usage.
+// used reads the usage; an impossible count marks it.
 func used(body []byte) *translate.Usage {
 	u := &translate.Usage{}
 	u.Prompt, u.Completion = u.At(body, "spent", "in"), u.At(body, "spent", "out")
@@ -106,11 +106,11 @@ func used(body []byte) *translate.Usage {
 	return u
 }
 
-// Usage reads the usage of an answer that need not be one otherwise.
+// Usage reads the usage from a body that need not be a valid response.
 func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage { return used(body).Chat("") }
 
-// Stream reads one JSON object on each line, or events: {"id":…,"piece":…}, and at the
-// end {"why":…,"spent":…}.
+// Stream reads one JSON object per line, or events: {"id":…,"piece":…}, and at the end
+// {"why":…,"spent":…}.
 func (c completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
 	return translate.NewStream(&stream{c, x, translate.NewFrames(body)}, body)
 }
@@ -122,7 +122,7 @@ type stream struct {
 	frames *translate.Frames
 }
 
-// Step reads one object. A stream that ends before Finish was called is cut.
+// Step reads one object. A stream that ends before Finish was called has been cut short.
 func (s *stream) Step(e *translate.Emitter) error {
 	data, err := s.frames.Next()
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *stream) Step(e *translate.Emitter) error {
 	return io.EOF
 }
 
-// Fail reads {"error":{"message":…}} under a bad status.
+// Fail reads {"error":{"message":…}} under an error status.
 func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []byte) *providers.Error {
 	if _, ok := chat.ParseError(body); !ok {
 		return translate.Unread("acme", status)
@@ -152,7 +152,8 @@ func (completions) Fail(_ providers.Exchange, status int, _ http.Header, body []
 	return failure(status, body)
 }
 
-// failure is an error object; status is 0 where it came under a good one.
+// failure returns the error for an error object; status is 0 if it came under a success
+// status.
 func failure(status int, body []byte) *providers.Error {
 	d, _ := chat.ParseError(body)
 	kind := providers.KindOf(status)
@@ -165,7 +166,7 @@ func failure(status int, body []byte) *providers.Error {
 	return translate.Failed(kind, status, d)
 }
 
-// A whole wire format: it is what a new package has to have at least.
+// A whole wire format: the least that a new package has to contain.
 func Example() {
 	codec := completions{func() time.Time { return time.Unix(1_767_225_600, 0) }}
 	request, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"assistant","content":"Yes?","reasoning_content":"Hm."},` +

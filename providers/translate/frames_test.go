@@ -55,7 +55,7 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// A value without end is not kept in memory.
+// A value that never ends is not kept in memory.
 func TestFrames_Bounded(t *testing.T) {
 	f := translate.NewFrames(io.MultiReader(strings.NewReader(`{"a":"`), endless{}))
 	_, err := f.Next()

@@ -8,7 +8,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// request reads a request with these members besides the model.
+// request reads a request with these members in addition to the model.
 func request(t *testing.T, f translate.Format, members string) (*translate.Request, error) {
 	t.Helper()
 	r, err := chat.ParseRequest([]byte(`{"model":"m",` + members + `}`))

@@ -31,7 +31,8 @@ func TestOptionsTellWhatIsLost(t *testing.T) {
 	}
 }
 
-// What would make the answer another one is refused by every format that has no word for it.
+// A member without which the response would not be the one asked for is refused by every
+// format that cannot express it.
 func TestOptionsRefuseWhatWouldChangeTheAnswer(t *testing.T) {
 	for member, code := range map[string]string{
 		`"temperature":2`: "unsupported_parameter", `"n":2`: "unsupported_parameter", `"functions":[{}]`: "unsupported_parameter",
@@ -45,7 +46,7 @@ func TestOptionsRefuseWhatWouldChangeTheAnswer(t *testing.T) {
 		}
 		_, err = translate.Encode(providers.Exchange{Request: r}, translate.Format{}, func(r *translate.Request) ([]byte, error) {
 			if r.Member("temperature") == nil {
-				return nil, nil // a format that forgets to ask is asked
+				return nil, nil // for a format that forgets to read it
 			}
 			return nil, r.Options(map[string]translate.Option{"temperature": func([]byte) error { return translate.Unsupported("is too warm") }})
 		})

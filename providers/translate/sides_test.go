@@ -12,7 +12,7 @@ import (
 
 func all(translate.Detail) bool { return true }
 
-// short is a conversation in short: who says what.
+// short returns a conversation in shorthand: who says what.
 func short(r *translate.Request) string {
 	system, sides, err := r.Sides(all)
 	if err != nil {
@@ -79,7 +79,8 @@ func TestSidesTakeTurns(t *testing.T) {
 	}
 }
 
-// Pieces of a stream are joined; what cannot be verified is left out, and told.
+// Pieces of a stream are joined. Reasoning that cannot be verified is left out, and reported
+// as lost.
 func TestSidesKeepReasoningThatCanBeVerified(t *testing.T) {
 	r, err := conversation(t, `[{"role":"user","content":"a"},{"role":"assistant","reasoning_details":[{"type":"reasoning.text",`+
 		`"text":"a","index":0},{"type":"reasoning.text","text":"\"b","index":0},`+
@@ -108,7 +109,8 @@ func TestSystemMessagesHoldTextAlone(t *testing.T) {
 	}
 }
 
-// A picture or file without a byte in it is left out, and told; one that is nowhere is refused.
+// An empty picture or file is left out and reported as lost; one without any location is
+// refused.
 func TestMediaWithoutBytes(t *testing.T) {
 	r, err := conversation(t, `[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,"}},`+
 		`{"type":"text","text":"hi"}]}]`)
@@ -125,7 +127,7 @@ func TestMediaWithoutBytes(t *testing.T) {
 	}
 }
 
-// cache_control reaches the formats that have it, and is told where it is lost.
+// cache_control reaches the formats that have it, and is reported where it is lost.
 func TestCacheControl(t *testing.T) {
 	const messages = `"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b",` +
 		`"cache_control":{"type":"ephemeral"}}]},` +
