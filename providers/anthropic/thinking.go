@@ -36,7 +36,7 @@ type Room struct {
 // budget. Thinking is dropped if the format forbids it (because a tool call is forced,
 // the limit on the output leaves no room, or a pending call was made without thinking) or if
 // the model is too old. Settings in the format's own terms are adapted to what the model
-// accepts. In either case r reports what was dropped.
+// accepts. In both cases r reports the change.
 func Plan(r *translate.Request, room Room) Thinking {
 	e, model := r.Effort(), r.Model()
 	native := r.Object("thinking")

@@ -41,8 +41,7 @@ func invokePath(x providers.Exchange) string {
 	return path(x, "/invoke", "/invoke-with-response-stream")
 }
 
-// Speaks returns Anthropic's format for Claude, except for its text-completion models, and ""
-// for all others.
+// Speaks returns Anthropic's format for Claude, and "" for all other models.
 func (a invoke) Speaks(t *providers.Target) providers.Format {
 	if strings.Contains(t.Upstream, "claude") && dialogueOf(t.Upstream) == nil && familyOf(t.Upstream) == claude {
 		return providers.Messages
