@@ -36,5 +36,5 @@ func (a Completions) Count(x providers.Exchange, call providers.Call) (providers
 	return call, true
 }
 
-// Counted reads the response to such a call.
+// Counted reads the token count from the response to a counting call.
 func (Completions) Counted(body []byte) (int64, bool) { return translate.Counted(body, "input_tokens") }

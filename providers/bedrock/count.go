@@ -26,7 +26,7 @@ func (a completions) Count(x providers.Exchange, call providers.Call) (providers
 	return counted(x, call, "converse", o.Bytes())
 }
 
-// Counted reads the response to such a call.
+// Counted reads the token count from the response to a counting call.
 func (completions) Counted(body []byte) (int64, bool) { return translate.Counted(body, "inputTokens") }
 
 // Count turns a call into one that only counts the tokens of its prompt. Claude requires a
@@ -41,5 +41,5 @@ func (a invoke) Count(x providers.Exchange, call providers.Call) (providers.Call
 	return counted(x, call, "invokeModel", inner)
 }
 
-// Counted reads the response to such a call.
+// Counted reads the token count from the response to a counting call.
 func (a invoke) Counted(body []byte) (int64, bool) { return a.converse.Counted(body) }

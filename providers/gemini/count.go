@@ -28,5 +28,5 @@ func (a completions) Count(x providers.Exchange, call providers.Call) (providers
 	return call, true
 }
 
-// Counted reads the response to such a call.
+// Counted reads the token count from the response to a counting call.
 func (completions) Counted(body []byte) (int64, bool) { return translate.Counted(body, "totalTokens") }

@@ -25,5 +25,5 @@ func (completions) Count(_ providers.Exchange, call providers.Call) (providers.C
 	return call, true
 }
 
-// Counted reads the response to such a call.
+// Counted reads the token count from the response to a counting call.
 func (completions) Counted(body []byte) (int64, bool) { return translate.Counted(body, "input_tokens") }

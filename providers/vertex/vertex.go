@@ -114,7 +114,7 @@ func (c completions) Count(x providers.Exchange, call providers.Call) (providers
 	return counting.Count(x, call)
 }
 
-// Counted reads the response to such a call, which shows whose format it is.
+// Counted reads the token count from the response to a counting call, in whichever format it is.
 func (c completions) Counted(body []byte) (int64, bool) {
 	for _, codec := range []providers.ChatCodec{c.google, c.claude} {
 		if counting, ok := codec.(providers.CountingCodec); ok {
