@@ -291,8 +291,8 @@ func (p *pass) reasoning() error {
 	return nil
 }
 
-// setQuiet tells the model not to reason. This is reported to the client as a loss unless the
-// request says anything about reasoning itself.
+// setQuiet tells the model not to reason. If the request says nothing about reasoning, this
+// is reported to the client as a loss.
 func (p *pass) setQuiet() {
 	if !p.quiet || len(p.q.NoReasoning) == 0 {
 		return

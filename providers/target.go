@@ -1,5 +1,5 @@
-// Package providers talks to one upstream at a time: what a target is, what an
-// adapter must do, and the one client that touches the network. Which target is
+// Package providers calls one upstream at a time. It defines what a target is and what an
+// adapter must do, and contains the one client that touches the network. Which target is
 // tried, and what it costs, is decided elsewhere.
 package providers
 

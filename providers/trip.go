@@ -31,7 +31,7 @@ type trip struct {
 	trace   httptrace.ClientTrace
 	written atomic.Bool // part of the request was, or may have been, sent
 	again   int         // how often the transport has retried
-	fresh   int         // how many connections it has opened for that
+	fresh   int         // how many new connections it has used
 	began   time.Time   // when it began
 	status  int         // of the response; 0 until its header has arrived
 	size    int64       // bytes read of a response that could not be used

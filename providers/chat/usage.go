@@ -32,7 +32,7 @@ type counts struct {
 	metered  Metered // what is counted besides tokens
 	research bool    // reasoning is counted in addition to everything else, as in a research response
 	cost     Cost    // stated next to the counts
-	upstream Cost    // what the provider's own provider charges, which has to be added to cost
+	upstream Cost    // what the provider's own provider charges; added to cost if byok
 	byok     bool    // that charge goes to an account of our own
 
 	present  bool  // there is an object
