@@ -187,7 +187,7 @@ func topUpKey(x *exchange, in topUp) (manage.BudgetView, error) {
 		x.by(in.Reason)))
 }
 
-// tagged is viewed with an ETag, by which If-Match names what is shown.
+// tagged is viewed with an ETag that If-Match can refer to.
 func tagged[T, V any](x *exchange, show func(T) V) func(T, error) (V, error) {
 	return viewed(func(t T) V {
 		v := show(t)
@@ -206,7 +206,7 @@ func getProject(x *exchange, _ none) (manage.ProjectView, error) {
 	return tagged(x, manage.ViewProject)(x.Actions.Project(x.ctx(), x.C.Param("id")))
 }
 
-// getBudget is GET /budgets/{id}: as it is set.
+// getBudget is GET /budgets/{id}: the budget as it was set.
 func getBudget(x *exchange, _ none) (manage.BudgetView, error) {
 	return tagged(x, manage.ViewBudget)(x.Actions.Budget(x.ctx(), x.C.Param("id")))
 }

@@ -167,7 +167,7 @@ func listBudgets(x *exchange, in wire.Paging) (wire.Page[manage.NamedBudget], er
 	return list, nil
 }
 
-// budgetsAfter are the next budgets that one may see.
+// budgetsAfter returns the next budgets that the caller may see.
 func (x *exchange) budgetsAfter(id string, limit int) ([]billing.Budget, error) {
 	f := billing.BudgetFilter{After: id, Limit: limit}
 	narrow := x.within(rbac.BudgetsRead) != nil
@@ -298,7 +298,7 @@ func setPolicy(level policy.Level) func(*exchange, policyChange) (manage.PolicyV
 	}
 }
 
-// tagPolicy is a policy with its revision as ETag.
+// tagPolicy returns a policy and sets its revision as the ETag.
 func (x *exchange) tagPolicy(v manage.PolicyView, err error) (manage.PolicyView, error) {
 	if err == nil {
 		x.C.Header("ETag", `"`+v.Revision+`"`)

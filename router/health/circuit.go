@@ -5,27 +5,27 @@ import "time"
 // What opens a circuit, and for how long.
 const (
 	failuresInARow = 5
-	fewestCalls    = 20 // with fewer than these the share of failures says nothing
+	fewestCalls    = 20 // with fewer calls, the share of failures says nothing
 	firstOpen      = 5 * time.Second
 	refusedOpen    = time.Minute      // our credential or account was refused
 	longestWait    = time.Minute      // that a provider may ask for
-	firstLimited   = time.Second      // rate limited, and the provider named no time
+	firstLimited   = time.Second      // rate-limited, and the provider named no time
 	longestLimited = 5 * time.Second  // the same, several times in a row
-	trialLease     = 30 * time.Second // others need not wait longer for one slow call
-	trialUnderway  = time.Second      // told to those who come while a trial is under way
+	trialLease     = 30 * time.Second // others need wait no longer than this for one slow call
+	trialUnderway  = time.Second      // returned to those who come during a trial
 )
 
 // circuit is the state of one target or provider. It is closed while until is
 // zero, open before until, and half-open from then on: one call at a time is
 // let through as a trial, and its outcome closes or opens the circuit.
 type circuit struct {
-	since time.Time // calls begun before this say nothing about the present state
+	since time.Time // calls begun before this say nothing about the current state
 	until time.Time
-	lease time.Time // a trial is under way until here
+	lease time.Time // a trial is in progress until then
 	cause string
 
 	worked  time.Time // the last success
-	opened  int       // how often it has opened without closing
+	opened  int       // how often it has opened without closing in between
 	limited int       // the same for rate limits
 	inARow  int       // failures
 	recent  recent
@@ -43,16 +43,15 @@ func (c *circuit) state(now time.Time) State {
 	return State{Status: Trial, Cause: c.cause}
 }
 
-// begin notes that a call is made. In a half-open circuit it is the trial.
+// begin notes that a call is being made. In a half-open circuit it is the trial.
 func (c *circuit) begin(now time.Time) {
 	if !c.until.IsZero() {
 		c.since, c.lease = now, now.Add(trialLease)
 	}
 }
 
-// concerns reports whether a call that has ended says anything about c: calls
-// that began in an earlier state come late, and an open circuit waits for its
-// own trial.
+// concerns reports whether a finished call says anything about c: calls that began in an
+// earlier state come too late, and an open circuit waits for its own trial.
 func (c *circuit) concerns(o Outcome, now time.Time) bool {
 	return !o.Began.Before(c.since) && !now.Before(c.until)
 }
@@ -66,17 +65,16 @@ func (c *circuit) succeed(now time.Time) {
 	c.recent.add(now, 0)
 }
 
-// bar opens c for as long as a refusal lasts.
+// bar opens c for the duration of a refusal.
 func (c *circuit) bar(cause string, now time.Time) { c.open(cause, now, refusedOpen) }
 
-// workedLately reports a success within the time for which a refusal lasts, and
-// no trouble since.
+// workedLately reports whether there was a success within the duration of a refusal, and no
+// trouble since.
 func (c *circuit) workedLately(now time.Time) bool {
 	return c.until.IsZero() && !c.worked.IsZero() && now.Sub(c.worked) < refusedOpen
 }
 
-// fail counts a failure, and opens c for the given time where it was one too
-// many.
+// fail counts a failure, and opens c for the given time if it was one too many.
 func (c *circuit) fail(cause string, now time.Time, d time.Duration) {
 	c.inARow++
 	c.recent.add(now, 1)
@@ -96,12 +94,12 @@ func (c *circuit) limit(o Outcome, now time.Time) {
 	c.open(o.Cause, now, d)
 }
 
-// open opens c for d. It is not called while c is open: ends never move.
+// open opens c for d. It is not called while c is open: the end of an open period never moves.
 func (c *circuit) open(cause string, now time.Time, d time.Duration) {
 	c.since, c.until, c.lease, c.cause = now, now.Add(d), time.Time{}, cause
 }
 
-// spare ends a trial that said nothing, so that the next call becomes one.
+// spare ends a trial that said nothing, so that the next call becomes the trial.
 func (c *circuit) spare() { c.lease = time.Time{} }
 
 // recent counts the calls of the last half minute, in slots.
@@ -125,7 +123,7 @@ func (r *recent) mostlyFailed(now time.Time) bool {
 	return calls >= fewestCalls && failed*2 >= calls
 }
 
-// sum is how many calls there were recently, and how many of them failed.
+// sum returns how many calls there were recently, and how many of them failed.
 func (r *recent) sum(now time.Time) (calls, failed int64) {
 	oldest := now.UnixNano()/int64(slot) - int64(len(r)) + 1
 	for _, s := range r {

@@ -2,33 +2,33 @@ package health
 
 import "time"
 
-// A request may itself have caused its failure: a body on which the provider
-// stumbles, a file that it may not read, more tokens than it takes in a minute. Who
-// sends such a request again and again must not take the target from others. So a
-// failure of which that is not excluded speaks for the body that met it; for the
-// whole key, once two of its bodies have met one; for a team, once two of its keys have,
-// with two bodies; and for everybody, once two teams have. Whoever holds several keys
-// holds them of one team.
+// A request may itself have caused its failure: a body that makes the provider fail, a file
+// that it cannot access, more tokens than it accepts in a minute. Someone who keeps sending
+// such a request must not make the target unavailable to others. So a failure that may have
+// been caused by the request counts only against the body that met it; against the whole key,
+// once two of its bodies have met one; against a team, once two of its keys have, with two
+// bodies; and for everybody, once two teams have. The keys that one person holds belong to one
+// team.
 
 const (
 	mostSuspects = 256         // keys whose failures are kept for one target
-	mostTeams    = 64          // the same of teams
-	suspectFor   = time.Minute // how long a failure counts that none followed
+	mostTeams    = 64          // teams, likewise
+	suspectFor   = time.Minute // how long a failure counts unless another follows
 )
 
-// suspect is how a target treats the requests of one key that has met failures.
+// suspect is the state of a target for the requests of one key that has met failures.
 type suspect struct {
 	circuit
 	team    string
 	met     time.Time // the last failure; zero after a success
-	body    uint64    // that met it
-	several bool      // other bodies did, too
+	body    uint64    // the body that met it
+	several bool      // other bodies met one, too
 }
 
-// binds reports whether the circuit is that of a request with this body.
+// binds reports whether the circuit applies to a request with this body.
 func (s *suspect) binds(body uint64) bool { return s.several || s.body == body }
 
-// meet notes a failure of a request with this body.
+// meet records a failure of a request with this body.
 func (s *suspect) meet(body uint64, o Outcome, now time.Time, d time.Duration) {
 	switch {
 	case s.met.IsZero() || now.Sub(s.met) > suspectFor && s.until.IsZero():
@@ -55,12 +55,12 @@ func (c *circuit) blame(o Outcome, now time.Time, d time.Duration) {
 	}
 }
 
-// run are failures of one class without a success between them.
+// run is a series of failures of one class without a success in between.
 type run struct {
 	met             time.Time // the last of them
-	member          string    // of the crowd, who met the first
+	member          string    // of the crowd: the one who met the first failure
 	body            uint64
-	members, bodies bool // others than the first have met one
+	members, bodies bool // others besides the first have met one
 	inARow          int
 }
 
@@ -75,25 +75,25 @@ func (r *run) add(member string, body uint64, now time.Time) {
 	r.inARow++
 }
 
-// several reports that the failures have no member and no body in common.
+// several reports whether the failures have neither a member nor a body in common.
 func (r *run) several() bool { return r.members && r.bodies }
 
-// crowd are those who find a target alike: the keys of a team, or all teams.
+// crowd is a group that shares a view of a target: the keys of a team, or all teams.
 type crowd struct {
 	circuit
-	runs  [Refused + 1]run // failures that requests may have caused, since the last success
-	calls recent           // with those that succeeded
+	runs  [Refused + 1]run // failures since the last success that requests may have caused
+	calls recent           // including those that succeeded
 	met   time.Time        // the last failure
 }
 
-// succeed notes a call of the crowd that went well.
+// succeed records a call of the crowd that went well.
 func (c *crowd) succeed(now time.Time) {
 	c.circuit.succeed(now)
 	c.calls.add(now, 0)
 	c.runs = [Refused + 1]run{}
 }
 
-// met is a failure that a request may have caused, of a member of a crowd.
+// met is a failure that a request by a member of a crowd may have caused.
 type met struct {
 	member string
 	body   uint64
@@ -102,7 +102,7 @@ type met struct {
 	openFor func(opened int) time.Duration
 }
 
-// meet notes a failure. It reports whether it was that of a trial: the next one is
+// meet records a failure. It reports whether the failed call was a trial: the next trial is
 // another member's.
 func (c *crowd) meet(m met, worst recent) (trial bool) {
 	c.met = m.now
@@ -128,7 +128,7 @@ func (c *crowd) meet(m met, worst recent) (trial bool) {
 	return false
 }
 
-// mostFail reports that most calls fail, those of the member that fails most left out.
+// mostFail reports whether most calls fail, leaving out those of the member that fails most.
 func (c *crowd) mostFail(now time.Time, worst recent) bool {
 	if !c.calls.mostlyFailed(now) {
 		return false
@@ -139,15 +139,16 @@ func (c *crowd) mostFail(now time.Time, worst recent) bool {
 	return failed > 0 && failed*2 >= calls
 }
 
-// targetHealth is the health of one target: what is known for everybody, and what keys
-// and teams have met.
+// targetHealth is the health of one target: what is known for everybody, and what keys and
+// teams have met.
 type targetHealth struct {
 	crowd
 	suspects map[string]*suspect
 	teams    map[string]*crowd
 }
 
-// of are the circuits of a target that bind a request: everybody's, its team's, its own.
+// of returns the circuits of a target that apply to a request: everybody's, its team's and its
+// own.
 func (t *targetHealth) of(from Origin) [3]*circuit {
 	list := [3]*circuit{&t.circuit}
 	if team := t.teams[from.Team]; team != nil {
@@ -159,7 +160,7 @@ func (t *targetHealth) of(from Origin) [3]*circuit {
 	return list
 }
 
-// state is how t stands for a request.
+// state returns the state of t for a request.
 func (t *targetHealth) state(from Origin, now time.Time) (s State) {
 	for _, c := range t.of(from) {
 		if c != nil {
@@ -169,7 +170,7 @@ func (t *targetHealth) state(from Origin, now time.Time) (s State) {
 	return s
 }
 
-// begin notes a call.
+// begin records a call.
 func (t *targetHealth) begin(from Origin, now time.Time) {
 	for _, c := range t.of(from) {
 		if c != nil {
@@ -178,7 +179,7 @@ func (t *targetHealth) begin(from Origin, now time.Time) {
 	}
 }
 
-// succeed notes a call that went well.
+// succeed records a call that went well.
 func (t *targetHealth) succeed(from Origin, o Outcome, now time.Time) {
 	if own := t.suspects[from.Key]; own != nil && own.concerns(o, now) {
 		own.succeed(now)
@@ -192,7 +193,7 @@ func (t *targetHealth) succeed(from Origin, o Outcome, now time.Time) {
 	}
 }
 
-// spare notes a call that said nothing.
+// spare records a call that said nothing.
 func (t *targetHealth) spare(from Origin, o Outcome, now time.Time) {
 	for _, c := range t.of(from) {
 		if c != nil && c.concerns(o, now) {
@@ -201,7 +202,7 @@ func (t *targetHealth) spare(from Origin, o Outcome, now time.Time) {
 	}
 }
 
-// suspect notes a failure that the request may have caused. openFor is for how long
+// suspect records a failure that the request may have caused. openFor says for how long
 // repeated failures leave the target alone.
 func (t *targetHealth) suspect(from Origin, o Outcome, now time.Time, openFor func(opened int) time.Duration) {
 	own, team := t.suspectOf(from, now), t.teamOf(from.Team, now)
@@ -222,7 +223,7 @@ func (t *targetHealth) suspect(from Origin, o Outcome, now time.Time, openFor fu
 	}
 }
 
-// worstKey is what the key of a team has met of which most calls have failed.
+// worstKey returns the recent calls of the team's key with the most failures.
 func (t *targetHealth) worstKey(team string, now time.Time) (worst recent) {
 	most := int64(0)
 	for _, s := range t.suspects {
@@ -233,7 +234,7 @@ func (t *targetHealth) worstKey(team string, now time.Time) (worst recent) {
 	return worst
 }
 
-// worstTeam is what the team has met of which most calls have failed.
+// worstTeam returns the recent calls of the team with the most failures.
 func (t *targetHealth) worstTeam(now time.Time) (worst recent) {
 	most := int64(0)
 	for _, team := range t.teams {
@@ -244,7 +245,7 @@ func (t *targetHealth) worstTeam(now time.Time) (worst recent) {
 	return worst
 }
 
-// suspectOf is the record of a key, in bounded memory.
+// suspectOf returns the record of a key, in bounded memory.
 func (t *targetHealth) suspectOf(from Origin, now time.Time) *suspect {
 	s, known := record(&t.suspects, from.Key, mostSuspects,
 		func(s *suspect) bool { return s.until.IsZero() && now.Sub(s.met) > suspectFor })
@@ -254,14 +255,14 @@ func (t *targetHealth) suspectOf(from Origin, now time.Time) *suspect {
 	return s
 }
 
-// teamOf is the record of a team, in bounded memory.
+// teamOf returns the record of a team, in bounded memory.
 func (t *targetHealth) teamOf(name string, now time.Time) *crowd {
 	c, _ := record(&t.teams, name, mostTeams, func(c *crowd) bool { return c.until.IsZero() && now.Sub(c.met) > suspectFor })
 	return c
 }
 
-// record is that of a name, or a new one, for which room is made: old ones go, and
-// others where there are too many.
+// record returns the record of a name, or a new one. To make room, old ones are dropped, and
+// others if there are too many.
 func record[T any](all *map[string]*T, name string, most int, old func(*T) bool) (r *T, known bool) {
 	if r := (*all)[name]; r != nil {
 		return r, true
@@ -279,8 +280,8 @@ func record[T any](all *map[string]*T, name string, most int, old func(*T) bool)
 	return r, false
 }
 
-// shown is how t stands as operators see it: for everybody, or for those who have
-// met nothing but failures while nobody else has succeeded.
+// shown returns the state of t as operators see it: for everybody, or for those who have met
+// nothing but failures if nobody else has succeeded.
 func (t *targetHealth) shown(now time.Time) State {
 	s := t.circuit.state(now)
 	for _, own := range t.suspects {
@@ -296,7 +297,7 @@ func (t *targetHealth) shown(now time.Time) State {
 	return s
 }
 
-// worse is the state that allows less, for longer.
+// worse returns the state that allows less, for longer.
 func worse(a, b State) State {
 	if b.Status > a.Status || b.Status == a.Status && b.RetryAfter > a.RetryAfter {
 		return b

@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// Status is what a target or provider may be used for.
+// Status says what a target or provider may be used for.
 type Status int
 
 // The statuses.
 const (
 	Healthy Status = iota
-	// Trial: it was down, and the next call finds out whether it still is. It
-	// should be called in its usual turn: put behind healthy ones it would never
-	// be called, and so never come back.
+	// Trial: it was down, and the next call finds out whether it still is. It should be called
+	// in its usual turn: if put behind healthy ones it would never be called, and so would never
+	// recover.
 	Trial
-	Open // it is down, or a trial is under way
+	Open // it is down, or a trial is in progress
 )
 
-// String is the status as operators read it.
+// String returns the status as operators read it.
 func (s Status) String() string {
 	switch s {
 	case Healthy:
@@ -34,11 +34,11 @@ func (s Status) String() string {
 	return "unknown"
 }
 
-// State is how something stands at an instant.
+// State is the state of a target or provider at a given time.
 type State struct {
 	Status     Status
-	Cause      string        // of the outcome that opened it; "" where it is healthy
-	RetryAfter time.Duration // until it may be tried; 0 unless it is open
+	Cause      string        // of the outcome that opened it; "" if it is healthy
+	RetryAfter time.Duration // time until it may be tried; 0 unless it is open
 }
 
 // Class sorts outcomes by what they say about a target.
@@ -48,8 +48,8 @@ type Class int
 const (
 	Neutral Class = iota // nothing: the request itself was at fault, or the client left
 	OK
-	Failed  // no connection, time-out, overload, an invalid answer
-	Limited // the target takes no more calls for now
+	Failed  // no connection, timeout, overload, an invalid answer
+	Limited // the target accepts no more calls for now
 	Refused // our credential or account was refused
 )
 
@@ -59,38 +59,38 @@ type Call struct {
 	Origin
 }
 
-// Origin is what a call was made for.
+// Origin says on whose behalf a call was made.
 type Origin struct {
 	Key  string // of the client
 	Team string // of the key
-	Body uint64 // tells one request's body from others
+	Body uint64 // distinguishes the request's body from others
 }
 
 // Outcome is how a call went.
 type Outcome struct {
 	Class      Class
-	Certain    bool          // whatever was asked would have failed: the request cannot have caused it
+	Certain    bool          // anything asked for would have failed: the request cannot have caused it
 	Cause      string        // a word for operators: "timeout"
-	RetryAfter time.Duration // what the provider asked for, with Limited; 0 is nothing
-	// Began is the instant given to Begin. Calls that began before the present
-	// state did say nothing about it: a time-out may come long after its target
-	// has recovered. The zero value is taken for now.
+	RetryAfter time.Duration // what the provider asked for, with Limited; 0 if nothing
+	// Began is the time given to Begin. Calls that began before the current state say nothing
+	// about it: a timeout may arrive long after its target has recovered. The zero value stands
+	// for now.
 	Began time.Time
 }
 
 // Options are the settings of a Tracker.
 type Options struct {
-	// Random is a number from 0 to n-1, for spreading the trials of several
-	// processes; rand.Int64N will do. Without it they are not spread.
+	// Random returns a number from 0 to n-1, to spread the trials of several processes;
+	// rand.Int64N will do. Without it they are not spread.
 	Random func(n int64) int64
-	// LongestOpen is how long a failing target is left alone at most; default
-	// 10 s, so that it is back 10 s after it has recovered. A trial costs one
-	// request some time, but no money and no failure.
+	// LongestOpen is the longest that a failing target is left alone; default 10 s, so that it
+	// is back within 10 s of recovering. A trial costs one request some time, but no money and
+	// no failure.
 	LongestOpen time.Duration
 }
 
-// Tracker keeps the health of every target, and of every provider as a whole.
-// It is safe for use by many goroutines.
+// Tracker keeps the health of every target, and of every provider as a whole. It is safe for
+// concurrent use.
 type Tracker struct {
 	o         Options
 	mu        sync.Mutex
@@ -98,7 +98,7 @@ type Tracker struct {
 	providers map[string]*circuit
 }
 
-// New is a tracker to which everything is healthy.
+// New returns a tracker for which everything is healthy.
 func New(o Options) *Tracker {
 	o.LongestOpen = cmp.Or(o.LongestOpen, 10*time.Second)
 	if o.Random == nil {
@@ -107,7 +107,7 @@ func New(o Options) *Tracker {
 	return &Tracker{o: o, targets: make(map[string]*targetHealth), providers: make(map[string]*circuit)}
 }
 
-// State is how the target of a call stands for it, its provider included.
+// State returns the state of a call's target, its provider included.
 func (t *Tracker) State(c Call, now time.Time) State {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -128,8 +128,8 @@ func (t *Tracker) state(c Call, now time.Time) State {
 // Ready reports whether a call may be made now.
 func (t *Tracker) Ready(c Call, now time.Time) bool { return t.State(c, now).Status != Open }
 
-// Begin asks to make a call. Where it returns true the call must be made and
-// its outcome reported: it may be the one trial that everybody waits for.
+// Begin asks permission to make a call. If it returns true, the call must be made and its
+// outcome reported: it may be the one trial that everybody waits for.
 func (t *Tracker) Begin(c Call, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -141,8 +141,8 @@ func (t *Tracker) Begin(c Call, now time.Time) bool {
 	return true
 }
 
-// Report tells how a call went. It may be called again for the same call when
-// an answer that had begun well breaks off.
+// Report records the outcome of a call. It may be called again for the same call if an answer
+// that had begun well breaks off.
 func (t *Tracker) Report(c Call, o Outcome, now time.Time) {
 	if o.Began.IsZero() {
 		o.Began = now
@@ -166,15 +166,15 @@ func (t *Tracker) reportTarget(one *targetHealth, whole *circuit, c Call, o Outc
 		one.suspect(c.Origin, o, now, t.openFor)
 	case !one.concerns(o, now):
 	case o.Class == Refused && !whole.workedLately(now):
-		one.spare(c.Origin, o, now) // it is the provider that is left alone
+		one.spare(c.Origin, o, now) // the provider is what is left alone
 	default:
 		one.blame(o, now, t.openFor(one.opened))
 	}
 }
 
-// reportProvider takes a credential that was certainly refused for that of the whole
-// provider, unless it has opened another of its targets a moment ago: then it is this
-// target alone that our account may not use.
+// reportProvider treats a credential that was certainly refused as refused by the whole
+// provider, unless another of its targets accepted it a moment ago: then only this target is
+// closed to our account.
 func reportProvider(c *circuit, o Outcome, now time.Time) {
 	switch {
 	case o.Class == OK:
@@ -188,7 +188,7 @@ func reportProvider(c *circuit, o Outcome, now time.Time) {
 	}
 }
 
-// openFor doubles with every opening, less up to a fifth, by chance.
+// openFor doubles with every opening, minus a random part of up to a fifth.
 func (t *Tracker) openFor(opened int) time.Duration {
 	d := t.o.LongestOpen
 	if opened < 8 {
@@ -206,8 +206,8 @@ func find[T any](m map[string]*T, name string) *T {
 	return v
 }
 
-// Keep forgets the targets and providers of which keep says no: those that are not
-// called any more.
+// Keep forgets the targets and providers for which keep returns false: those that are no longer
+// called.
 func (t *Tracker) Keep(keep func(name string) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -222,7 +222,7 @@ type Entry struct {
 	Until time.Time // when it may be tried; zero unless it is open
 }
 
-// Snapshot lists all that has been called or reported, by name.
+// Snapshot lists everything that has been called or reported, by name.
 func (t *Tracker) Snapshot(now time.Time) []Entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -10,33 +10,33 @@ import (
 	"tallyroute/billing"
 )
 
-// Store keeps claims and answers; see billing.Claims for the obligations.
+// Store keeps claims and answers; see billing.Claims for what it must guarantee.
 type Store interface {
 	Claim(ctx context.Context, c billing.Claim, now, until time.Time) (*billing.Claimed, error)
 	Keep(ctx context.Context, c billing.Claim, answer []byte, until time.Time) error
 	Forget(ctx context.Context, c billing.Claim) error
 }
 
-// Request is one that its client may send again.
+// Request is a request that its client may send again.
 type Request struct {
 	ID    string // ours
 	KeyID billing.KeyID
-	Name  string // what the client calls it
+	Name  string // the client's name for it
 	Path  string // where it was sent
 	Body  []byte
 }
 
-// Answer is one that was kept, as it was sent.
+// Answer is a stored answer, exactly as it was sent.
 type Answer struct {
 	RequestID string            // of the request that was answered
-	Header    map[string]string // what describes it
-	Body      []byte            // nil where it was too large to keep
+	Header    map[string]string // the headers that describe it
+	Body      []byte            // nil if it was too large to keep
 }
 
-// DuplicateError is a request under an idempotency key that is in use, or was
-// used for something else.
+// DuplicateError is a request with an idempotency key that is in use, or was used for something
+// else.
 type DuplicateError struct {
-	RequestID string // of the request that has the key
+	RequestID string // of the request that uses the key
 	Reason    DuplicateReason
 }
 
@@ -55,7 +55,7 @@ func (e *DuplicateError) Error() string {
 	return fmt.Sprintf("router: the idempotency key is that of %s, which %s", e.RequestID, e.Reason)
 }
 
-// Claim is the right to answer a request. It is for one goroutine.
+// Claim is the right to answer a request. It must be used by one goroutine only.
 type Claim struct {
 	store Store
 	claim billing.Claim
@@ -63,8 +63,8 @@ type Claim struct {
 	ended bool
 }
 
-// Take claims a request until the given instant. Where another one has the claim,
-// it is the answer to that, or *DuplicateError.
+// Take claims a request until the given time. If another request holds the claim, it returns
+// the answer to that request, or a *DuplicateError.
 func Take(ctx context.Context, s Store, r Request, now, until time.Time) (*Claim, *Answer, error) {
 	c := &Claim{
 		store: s,
@@ -86,7 +86,7 @@ func Take(ctx context.Context, s Store, r Request, now, until time.Time) (*Claim
 	return nil, kept, err
 }
 
-// read is the answer to another request that has the claim.
+// read returns the answer to another request that holds the claim.
 func (c *Claim) read(found *billing.Claimed) (*Answer, error) {
 	switch {
 	case found.Fingerprint != c.claim.Fingerprint:
@@ -99,8 +99,8 @@ func (c *Claim) read(found *billing.Claimed) (*Answer, error) {
 	return open(c.seal, found)
 }
 
-// Keep stores the answer until the given instant and so ends the claim. Of one
-// without a body it is noted that it was too large.
+// Keep stores the answer until the given time and thereby ends the claim. An answer without a
+// body is recorded as too large.
 func (c *Claim) Keep(ctx context.Context, a Answer, until time.Time) error {
 	if c.ended {
 		return nil
@@ -113,8 +113,8 @@ func (c *Claim) Keep(ctx context.Context, a Answer, until time.Time) error {
 	return c.store.Keep(ctx, c.claim, sealed, until)
 }
 
-// Forget gives the claim up, unless it has ended, so that the request may be sent
-// again. Where the database is away it lapses by itself.
+// Forget gives up the claim, unless it has ended, so that the request may be sent again. If the
+// database is unavailable, the claim lapses by itself.
 func (c *Claim) Forget(ctx context.Context) error {
 	if c.ended {
 		return nil

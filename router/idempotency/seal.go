@@ -12,8 +12,8 @@ import (
 	"tallyroute/billing"
 )
 
-// close seals an answer: 12 bytes of nonce, then AES-256-GCM over the header as
-// JSON, a line feed and the body, bound to the id of the request.
+// close seals an answer: a 12-byte nonce, then AES-256-GCM over the header as JSON, a line feed
+// and the body, bound to the id of the request.
 func (c *Claim) close(a Answer) ([]byte, error) {
 	if a.Body == nil {
 		return nil, nil
@@ -35,7 +35,7 @@ func (c *Claim) close(a Answer) ([]byte, error) {
 
 var errSealed = errors.New("router: a kept answer cannot be read")
 
-// open is what close has sealed.
+// open decrypts what close has sealed.
 func open(seal [sha256.Size]byte, found *billing.Claimed) (*Answer, error) {
 	aead, err := sealing(seal)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package kept keeps responses for their keys, so that a client can go on from one, read
-// it again and delete it. What the database sees of them is sealed, bounded and gone when
-// its time is over; another key's responses are as if they never were.
+// Package kept stores responses for their keys, so that a client can continue from one, read it
+// again and delete it. What the database sees of them is sealed, bounded and deleted when it
+// expires; another key's responses appear not to exist.
 package kept

@@ -12,7 +12,7 @@ import (
 	"tallyroute/providers/secret/envelope"
 )
 
-// Store keeps what is sealed; see billing.StoredResponses for the obligations.
+// Store keeps sealed records; see billing.StoredResponses for what it must guarantee.
 type Store interface {
 	StoreResponse(ctx context.Context, r billing.StoredResponse, within billing.ResponseBounds) error
 	Response(ctx context.Context, key billing.KeyID, id string, now time.Time) (billing.StoredResponse, error)
@@ -20,7 +20,7 @@ type Store interface {
 	DeleteResponse(ctx context.Context, key billing.KeyID, id string, now time.Time) error
 }
 
-// Shelf keeps responses. It is safe for use by many goroutines.
+// Shelf stores responses. It is safe for concurrent use.
 type Shelf struct {
 	Store  Store
 	Ring   *envelope.Ring
@@ -29,8 +29,8 @@ type Shelf struct {
 	Clock  func() time.Time
 }
 
-// Owner is whose responses are meant: a key's, or those that were asked for with a
-// temporary key, which sees no others.
+// Owner is who owns responses: a key, or a temporary key, which sees only those requested with
+// it.
 type Owner struct {
 	Key       billing.KeyID
 	Temporary *ephemeral.Opened
@@ -43,15 +43,15 @@ func (o Owner) temporary() string {
 	return o.Temporary.ID
 }
 
-// owns reports that a response may be seen.
+// owns reports whether the owner may see a response.
 func (o Owner) owns(r billing.StoredResponse) bool {
 	return o.Temporary == nil || r.Temporary == o.Temporary.ID
 }
 
-// Record is what is kept of a response: what was asked, and the response itself.
+// Record is what is stored for a response: what was asked, and the response itself.
 type Record struct {
 	ID       string
-	Previous string // id of the response that it goes on from; "" for none
+	Previous string // id of the response that it continues from; "" for none
 	Input    []byte // a list of items
 	Response []byte // an object
 }
@@ -59,7 +59,7 @@ type Record struct {
 // about is what a sealed record is bound to.
 func about(key billing.KeyID, id string) string { return "response " + id + " of " + string(key) }
 
-// Keep keeps a record. billing.ErrResponsesFull where there is no room.
+// Keep stores a record. It returns billing.ErrResponsesFull if there is no room.
 func (s *Shelf) Keep(ctx context.Context, o Owner, r Record) error {
 	var text jsonraw.Object
 	text.Raw("input", r.Input)
@@ -74,8 +74,8 @@ func (s *Shelf) Keep(ctx context.Context, o Owner, r Record) error {
 	}, s.Bounds)
 }
 
-// possible reports an id that a response may have: "resp_" and a ULID. Databases do not
-// take every text, and need not be asked for another.
+// possible reports whether id could be the id of a response: "resp_" and a ULID. Databases do
+// not accept every text, and need not be asked about any other.
 func possible(id string) bool {
 	const signs = 26
 	text, ok := strings.CutPrefix(id, "resp_")
@@ -83,7 +83,8 @@ func possible(id string) bool {
 	return ok && len(text) == signs && !strings.ContainsFunc(text, other)
 }
 
-// Get is the record of a response. billing.ErrNoResponse where its owner has none such.
+// Get returns the record of a response, or billing.ErrNoResponse if its owner has no such
+// response.
 func (s *Shelf) Get(ctx context.Context, o Owner, id string) (Record, error) {
 	if !possible(id) {
 		return Record{}, billing.ErrNoResponse
@@ -95,9 +96,9 @@ func (s *Shelf) Get(ctx context.Context, o Owner, id string) (Record, error) {
 	return s.open(o, r)
 }
 
-// Conversation is a response and those that it goes on from, the first of them first.
-// billing.ErrNoResponse where one of them is not there, billing.ErrLongConversation where
-// they have more bytes than most.
+// Conversation returns a response and those that it continues from, earliest first. It returns
+// billing.ErrNoResponse if one of them is missing, and billing.ErrLongConversation if together
+// they exceed most bytes.
 func (s *Shelf) Conversation(ctx context.Context, o Owner, id string, most int64) ([]Record, error) {
 	if !possible(id) {
 		return nil, billing.ErrNoResponse
@@ -115,12 +116,13 @@ func (s *Shelf) Conversation(ctx context.Context, o Owner, id string, most int64
 	return list, nil
 }
 
-// Delete removes a response. billing.ErrNoResponse where its owner has none such.
+// Delete removes a response. It returns billing.ErrNoResponse if its owner has no such
+// response.
 func (s *Shelf) Delete(ctx context.Context, o Owner, id string) error {
 	if !possible(id) {
 		return billing.ErrNoResponse
 	}
-	if o.Temporary != nil { // which may not see all that there is
+	if o.Temporary != nil { // it may not see all of the key's responses
 		if _, err := s.Get(ctx, o, id); err != nil {
 			return err
 		}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Bytes is a budget of memory: how much requests may hold at once while they are
-// under way, those of one key and all together.
+// Bytes is a budget of memory: how much the requests in progress may hold at once, for each key
+// and in total.
 type Bytes struct {
 	perKey, total int64
 
@@ -16,7 +16,7 @@ type Bytes struct {
 	keys map[string]holding // those that hold something
 }
 
-// NewBytes is a budget; a bound of 0 or less is none.
+// NewBytes returns a budget; a bound of 0 or less means no bound.
 func NewBytes(perKey, total int64) *Bytes {
 	return &Bytes{perKey: perKey, total: total, keys: make(map[string]holding)}
 }
@@ -24,23 +24,24 @@ func NewBytes(perKey, total int64) *Bytes {
 // holding is what the requests of one key hold.
 type holding struct {
 	bytes int64
-	taken time.Time // when all that has come would have come at the pace of a key
+	taken time.Time // when everything received so far would have arrived at the key's pace
 }
 
-// How fast the bodies of a key that holds much are taken in, a large one by itself at once.
+// How fast the bodies of a key that holds much are accepted; a single large one is accepted at
+// once.
 const (
-	pace  = 64 << 20 // bytes in a second
+	pace  = 64 << 20 // bytes per second
 	burst = time.Second / 4
 )
 
 // FullError says that there is no room for now.
 type FullError struct {
-	Key   bool  // in the share of the key; else in that of all
-	Limit int64 // of the key, or of all
+	Key   bool  // in the key's share; otherwise overall
+	Limit int64 // of the key, or overall
 	Asked int64
 }
 
-// Error tells the bound.
+// Error names the bound.
 func (e *FullError) Error() string {
 	if e.Key {
 		return fmt.Sprintf("limit: the requests of the key hold %d bytes already", e.Limit)
@@ -48,16 +49,16 @@ func (e *FullError) Error() string {
 	return fmt.Sprintf("limit: all requests hold %d bytes already", e.Limit)
 }
 
-// Share is what one request holds. It is for one goroutine at a time; a nil Share
-// has no bound.
+// Share is the memory that one request holds. It must be used by one goroutine at a time; a nil
+// Share has no bound.
 type Share struct {
 	of   *Bytes
 	key  string
 	held int64
 }
 
-// Open is the share of a request, that holds nothing yet. It must be closed. A nil
-// budget gives a nil Share.
+// Open returns the share of a request, which holds nothing yet. It must be closed. A nil budget
+// returns a nil Share.
 func (b *Bytes) Open() *Share {
 	if b == nil {
 		return nil
@@ -65,22 +66,21 @@ func (b *Bytes) Open() *Share {
 	return &Share{of: b}
 }
 
-// Of says whose request it is, before the share holds anything.
+// Of says which key the request belongs to, before the share holds anything.
 func (s *Share) Of(key string) {
 	if s != nil {
 		s.key = key
 	}
 }
 
-// Bodies that come in leave a part of the total to answers, which were paid for
-// already, and to keys that hold next to nothing, so that a few that hold much lock
-// nobody out.
+// Incoming bodies leave part of the total to answers, which have been paid for already, and to
+// keys that hold next to nothing, so that a few keys that hold much lock nobody out.
 const (
 	kept  = 4  // a quarter is left
-	small = 64 // what a key may hold and still count as one that holds little
+	small = 64 // the fraction that a key may hold and still count as holding little
 )
 
-// Admit takes n more bytes for a body that comes in, or none with a *FullError.
+// Admit takes n more bytes for an incoming body, or returns a *FullError and takes none.
 func (s *Share) Admit(n int64) error {
 	if s == nil {
 		return nil
@@ -94,8 +94,8 @@ func (s *Share) Admit(n int64) error {
 	return s.take(n, left)
 }
 
-// Grow takes n more bytes for what is made of the request, such as its answer, or
-// none with a *FullError.
+// Grow takes n more bytes for what is made from the request, such as its answer, or returns a
+// *FullError and takes none.
 func (s *Share) Grow(n int64) error {
 	if s == nil {
 		return nil
@@ -105,7 +105,7 @@ func (s *Share) Grow(n int64) error {
 	return s.take(n, 0)
 }
 
-// take takes n bytes, if there is room for them besides what is left of the total.
+// take takes n bytes if there is room for them while left bytes of the total stay free.
 func (s *Share) take(n, left int64) error {
 	b := s.of
 	switch {
@@ -128,7 +128,7 @@ func (s *Share) Shrink(n int64) {
 	s.add(-min(n, s.held))
 }
 
-// Close gives all back. Closing twice is closing once.
+// Close gives everything back. It may be called more than once.
 func (s *Share) Close() {
 	if s != nil {
 		s.Shrink(s.held)
@@ -147,8 +147,9 @@ func (s *Share) add(n int64) {
 	b.keys[s.key] = h
 }
 
-// Came notes n bytes of a body that is held, and is how long no more are to be taken in:
-// bodies that come as fast as they can be copied would keep the processors from others.
+// Came records that n bytes of a held body have arrived, and returns how long to wait before
+// accepting more: bodies that arrive as fast as they can be copied would keep the CPU from
+// others.
 func (s *Share) Came(n int64, now time.Time) time.Duration {
 	if s == nil {
 		return 0
@@ -166,7 +167,7 @@ func (s *Share) Came(n int64, now time.Time) time.Duration {
 	return h.taken.Sub(now)
 }
 
-// Used is what all requests hold.
+// Used returns what all requests hold.
 func (b *Bytes) Used() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()

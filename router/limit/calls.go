@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Calls are those that are under way without their clients. The zero value finishes
-// none. It is safe for use by many goroutines.
+// Calls limits the calls that go on without their clients. The zero value finishes none. It is
+// safe for concurrent use.
 type Calls struct {
 	perKey, all int
 
@@ -17,12 +17,12 @@ type Calls struct {
 	byKey    map[string]int
 }
 
-// NewCalls lets so many calls of each key, and so many in all, be finished.
+// NewCalls lets this many calls per key, and this many in total, be finished.
 func NewCalls(perKey, all int) *Calls {
 	return &Calls{perKey: perKey, all: all, running: make(map[*Call]struct{}), byKey: make(map[string]int)}
 }
 
-// Call is one call and its client. While the client is there it costs nothing.
+// Call is one call and its client. It costs nothing while the client is there.
 type Call struct {
 	calls    *Calls
 	key      string
@@ -32,8 +32,8 @@ type Call struct {
 	over     bool // guarded by calls.mu
 }
 
-// Follow ties a call to its client: when that leaves, the call is ended, or finished
-// where it is worth it and there is room. Done must be called when the call is over.
+// Follow ties a call to its client: when the client leaves, the call is ended, or finished if
+// that is worthwhile and there is room. Done must be called when the call is over.
 func (c *Calls) Follow(client context.Context, key string, end func()) *Call {
 	call := &Call{calls: c, key: key, end: end}
 	call.watch = context.AfterFunc(client, call.left)
@@ -43,20 +43,20 @@ func (c *Calls) Follow(client context.Context, key string, end func()) *Call {
 // Finish says that the call is worth finishing without its client, until Drop.
 func (k *Call) Finish() { k.finishes.Store(true) }
 
-// Drop says that the call ends when its client leaves.
+// Drop says that the call is to end when its client leaves.
 func (k *Call) Drop() { k.finishes.Store(false) }
 
-// left is told when the client has left.
+// left is called when the client has left.
 func (k *Call) left() {
 	if !k.finishes.Load() || !k.calls.take(k) {
 		k.end()
 	}
 }
 
-// Done says that the call is over. Twice is once.
+// Done says that the call is over. It may be called more than once.
 func (k *Call) Done() {
 	if k.watch() {
-		return // the client was there to the end
+		return // the client stayed to the end
 	}
 	c := k.calls
 	c.mu.Lock()
@@ -71,7 +71,7 @@ func (k *Call) Done() {
 	}
 }
 
-// take takes the place of a call, if there is one.
+// take reserves a place for a call, if there is one.
 func (c *Calls) take(k *Call) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,21 +83,21 @@ func (c *Calls) take(k *Call) bool {
 	return true
 }
 
-// Running is how many calls are being finished.
+// Running returns how many calls are being finished.
 func (c *Calls) Running() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.running)
 }
 
-// Stop takes on no more calls. Those that there are go on.
+// Stop accepts no more calls. Those in progress go on.
 func (c *Calls) Stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stopping = true
 }
 
-// Cut ends the calls that there are, and takes on no more.
+// Cut ends the calls in progress, and accepts no more.
 func (c *Calls) Cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -5,29 +5,29 @@ import (
 	"time"
 )
 
-// window is what a limit refers to, and how long an empty bucket takes to fill.
+// window is the time that a limit refers to, and that an empty bucket takes to fill.
 const window = time.Minute
 
-// Result is what came of a Take.
+// Result is the result of a Take.
 type Result struct {
 	OK        bool
 	Remaining int64 // what could still be taken at once
-	// RetryAfter is when the same Take may succeed. It is 0 after success, and
-	// where more was asked than a minute allows: then waiting does not help.
+	// RetryAfter is when the same Take may succeed. It is 0 after success, and if more was
+	// requested than a minute allows: then waiting does not help.
 	RetryAfter time.Duration
-	ResetAfter time.Duration // until all of the limit is free again
+	ResetAfter time.Duration // time until the whole limit is free again
 }
 
-// bucket is the state of the generic cell rate algorithm: the instant at which
-// all of the limit will be free again, if nothing else is taken. It lies frac
-// parts of a nanosecond after full, of which perMinute make one, so that no
-// limit is rounded. The zero bucket is full.
+// bucket is the state of the generic cell rate algorithm: the time at which the whole limit
+// will be free again if nothing else is taken. That time is full plus frac parts of a
+// nanosecond, of which perMinute make one, so that no limit is rounded. The zero bucket is
+// full.
 type bucket struct {
 	full time.Time
 	frac int64
 }
 
-// take takes n from b, or nothing where n is not there.
+// take takes n from b, or nothing if b has less than n.
 func (b *bucket) take(perMinute, n int64, now time.Time) Result {
 	b.catchUp(perMinute, now)
 	n = max(n, 0)
@@ -54,8 +54,8 @@ func (b *bucket) give(perMinute, n int64, now time.Time) {
 	b.catchUp(perMinute, now)
 }
 
-// catchUp forgets what has filled up by now. It also repairs what a clock that
-// was set back, or a limit that was changed, would otherwise break for long.
+// catchUp drops what has filled up by now. It also repairs what a clock that was set back, or a
+// changed limit, would otherwise break for a long time.
 func (b *bucket) catchUp(perMinute int64, now time.Time) {
 	switch ahead := b.full.Sub(now); {
 	case ahead < 0:
@@ -67,8 +67,8 @@ func (b *bucket) catchUp(perMinute int64, now time.Time) {
 	}
 }
 
-// move moves the instant by the time that n takes to fill up, which is exact
-// and at most one window either way.
+// move shifts the time by what n takes to fill up, which is exact, and at most one window
+// either way.
 func (b *bucket) move(perMinute, n int64) {
 	hi, lo := bits.Mul64(uint64(max(n, -n)), uint64(window))
 	whole, part := bits.Div64(hi, lo, uint64(perMinute))
@@ -87,7 +87,7 @@ func (b *bucket) move(perMinute, n int64) {
 	}
 }
 
-// ahead is how long after now all will be free, rounded up.
+// ahead returns how long after now everything will be free, rounded up.
 func (b *bucket) ahead(now time.Time) time.Duration {
 	d := b.full.Sub(now)
 	if b.frac > 0 {

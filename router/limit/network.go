@@ -2,7 +2,7 @@ package limit
 
 import "net/netip"
 
-// Network is the network of an address, as far as one client is likely to have it all.
+// Network returns the network of an address, as large as a single client is likely to control.
 func Network(a netip.Addr) string {
 	bits := 56
 	if a = a.Unmap(); a.Is4() {

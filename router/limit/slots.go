@@ -5,12 +5,12 @@ import (
 	"runtime"
 )
 
-// Slots bound how much heavy work is done at once: work that keeps a processor busy,
-// or takes memory beyond what a request holds. nil has no bound.
+// Slots bounds how much heavy work is done at once: work that keeps a CPU busy, or takes memory
+// beyond what a request holds. nil means no bound.
 type Slots chan struct{}
 
-// NewSlots are n slots; 0 is one less than there are processors, at least 1, so that
-// heavy work never starves what is urgent.
+// NewSlots returns n slots; 0 means one less than the number of CPUs, at least 1, so that heavy
+// work never starves urgent work.
 func NewSlots(n int) Slots {
 	if n <= 0 {
 		n = max(1, runtime.GOMAXPROCS(0)-1)
@@ -18,7 +18,7 @@ func NewSlots(n int) Slots {
 	return make(Slots, n)
 }
 
-// Take waits for a slot, until ctx ends. It must be given back with Free.
+// Take waits for a slot until ctx ends. The slot must be given back with Free.
 func (s Slots) Take(ctx context.Context) error {
 	if s == nil {
 		return nil
@@ -38,7 +38,7 @@ func (s Slots) Free() {
 	}
 }
 
-// Do runs f once there is a slot.
+// Do runs f once it has a slot.
 func (s Slots) Do(ctx context.Context, f func()) error {
 	if err := s.Take(ctx); err != nil {
 		return err

@@ -8,20 +8,19 @@ import (
 
 // Key names one bucket: whose it is, and of what.
 type Key struct {
-	Scope string // whom the limit binds: a key's id
+	Scope string // whom the limit applies to: a key's id
 	Kind  string // "requests" or "tokens"
 }
 
 const (
 	shards   = 64
 	perShard = 2048
-	sample   = 8 // how many buckets are looked at to find one to evict
+	sample   = 8 // buckets examined to find one to evict
 )
 
-// Store keeps the buckets of one process. It is safe for use by many
-// goroutines. Its size is bounded: where there are more than about 130,000
-// keys, one that has most of its limit free, out of a few, is forgotten, which
-// forgives what it used within the last minute.
+// Store keeps the buckets of one process. It is safe for concurrent use. Its size is bounded:
+// beyond about 130,000 keys, one of a small sample is forgotten, the one with most of its limit
+// free, which forgives what it used within the last minute.
 type Store struct {
 	seed   maphash.Seed
 	shards [shards]shard
@@ -32,7 +31,7 @@ type shard struct {
 	buckets map[Key]bucket
 }
 
-// New is an empty store: every limit is free.
+// New returns an empty store: every limit is free.
 func New() *Store {
 	s := &Store{seed: maphash.MakeSeed()}
 	for i := range s.shards {
@@ -41,9 +40,9 @@ func New() *Store {
 	return s
 }
 
-// Take takes n from the bucket of k, which fills up with perMinute a minute
-// and holds no more than that; or it takes nothing and says when to try again.
-// Taking 0 shows how the bucket stands. A limit of 0 or less admits nothing.
+// Take takes n from the bucket of k, which fills at perMinute per minute and holds no more than
+// that; or it takes nothing and says when to try again. Taking 0 shows the state of the bucket.
+// A limit of 0 or less admits nothing.
 func (s *Store) Take(k Key, perMinute, n int64, now time.Time) Result {
 	if perMinute <= 0 {
 		return Result{}
@@ -57,8 +56,8 @@ func (s *Store) Take(k Key, perMinute, n int64, now time.Time) Result {
 	return r
 }
 
-// Give puts back what was taken but not used. What has meanwhile filled up by
-// itself is not given twice.
+// Give puts back what was taken but not used. What has filled up in the meantime is not given
+// twice.
 func (s *Store) Give(k Key, perMinute, n int64, now time.Time) {
 	sh := s.shard(k)
 	sh.mu.Lock()
@@ -73,8 +72,8 @@ func (s *Store) shard(k Key) *shard {
 	return &s.shards[maphash.Comparable(s.seed, k)%shards]
 }
 
-// put stores b. Where there is no room it takes the place of the fullest of a
-// few others; a bucket that is full is as good as none.
+// put stores b. If there is no room, it replaces the fullest of a sample of others; a full
+// bucket need not be kept.
 func (s *shard) put(k Key, b bucket) {
 	if _, known := s.buckets[k]; !known && len(s.buckets) >= perShard {
 		delete(s.buckets, s.fullest())
@@ -82,7 +81,7 @@ func (s *shard) put(k Key, b bucket) {
 	s.buckets[k] = b
 }
 
-// fullest is the key of the fullest bucket in a sample.
+// fullest returns the key of the fullest bucket in a sample.
 func (s *shard) fullest() (fullest Key) {
 	var at time.Time
 	seen := 0

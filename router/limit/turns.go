@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// Turns bound how much heavy work is done at once, as Slots do, and share it out among
-// keys: those that wait take turns, whatever each has waiting, and after its work a key
-// rests for as long as that took. So however much one key asks for, it has no more than
-// half of the time, and nobody waits behind more than one piece of its work.
+// Turns bounds how much heavy work is done at once, as Slots does, and shares it out among
+// keys: waiting keys take turns, however much each has waiting, and after its work a key rests
+// for as long as that took. So however much one key asks for, it gets no more than half of the
+// time, and nobody waits behind more than one piece of its work.
 type Turns struct {
 	mu    sync.Mutex
 	free  int
-	keys  map[string]*queue // that wait or rest
-	order []string          // of those that wait
-	timer *time.Timer       // until the first of those ends its rest
+	keys  map[string]*queue // keys that wait or rest
+	order []string          // the keys that wait
+	timer *time.Timer       // fires when the first of those ends its rest
 }
 
 // queue is what one key has waiting.
@@ -25,25 +25,25 @@ type queue struct {
 	rests   time.Time // until then
 }
 
-// longestRest bounds what a key pays for a piece of work that was held up.
+// longestRest bounds the rest of a key whose work was held up.
 const longestRest = 100 * time.Millisecond
 
-// NewTurns lets n pieces of work be done at once; 0 is one less than there are
-// processors, at least 1.
+// NewTurns lets n pieces of work be done at once; 0 means one less than the number of CPUs, at
+// least 1.
 func NewTurns(n int) *Turns {
 	return &Turns{free: cap(NewSlots(n)), keys: make(map[string]*queue)}
 }
 
-// Turn is the share that a key has of Turns. The zero value has no bound.
+// Turn is the share of Turns that a key has. The zero value has no bound.
 type Turn struct {
 	of  *Turns
 	key string
 }
 
-// Of is the share of a key. nil Turns have no bound.
+// Of returns the share of a key. nil Turns have no bound.
 func (t *Turns) Of(key string) Turn { return Turn{t, key} }
 
-// Take waits for the key's turn, until ctx ends. free ends the turn, and is called once.
+// Take waits for the key's turn until ctx ends. free ends the turn, and must be called once.
 func (t Turn) Take(ctx context.Context) (free func(), err error) {
 	if t.of == nil {
 		return func() {}, nil
@@ -62,7 +62,7 @@ func (t Turn) Take(ctx context.Context) (free func(), err error) {
 	return func() { t.of.end(t.key, time.Since(began)) }, nil
 }
 
-// ask queues for a turn. What is returned is closed when it has come.
+// ask queues for a turn. The channel that it returns is closed when the turn comes.
 func (t *Turns) ask(key string) chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,7 +80,7 @@ func (t *Turns) ask(key string) chan struct{} {
 	return granted
 }
 
-// withdraw takes what waits out of its queue. It is false where its turn has come.
+// withdraw removes a waiting request from its queue. It returns false if its turn has come.
 func (t *Turns) withdraw(key string, waiting chan struct{}) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,7 +97,7 @@ func (t *Turns) withdraw(key string, waiting chan struct{}) bool {
 	return true
 }
 
-// end ends a turn that took so long.
+// end ends a turn that took this long.
 func (t *Turns) end(key string, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,11 +111,10 @@ func (t *Turns) end(key string, took time.Duration) {
 	t.grant()
 }
 
-// grant gives the turns that are free to the keys that have waited longest and do not
-// rest.
+// grant gives free turns to the keys that have waited longest and are not resting.
 func (t *Turns) grant() {
 	now := time.Now()
-	var first time.Time // when the rest of one that waits ends
+	var first time.Time // when the first waiting key ends its rest
 	for i := 0; i < len(t.order) && t.free > 0; {
 		key := t.order[i]
 		q := t.keys[key]
@@ -146,7 +145,7 @@ func (t *Turns) grant() {
 	}
 }
 
-// again grants what is free when a rest has ended.
+// again grants free turns when a rest has ended.
 func (t *Turns) again() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -10,28 +10,27 @@ import (
 	"tallyroute/router/tokens"
 )
 
-// defaultRate is how many tokens one choice of an answer grows by in a second at
-// most, where the catalogue does not say: above nearly all that are served.
+// defaultRate is the maximum number of tokens per second by which one choice of an answer
+// grows, if the catalogue does not say: more than nearly all models that are served.
 const defaultRate = 1000
 
-// Unanswered is an attempt that was sent, may be billed, and brought no answer that
-// could be used.
+// Unanswered is an attempt that was sent, may be billed, and brought no usable answer.
 type Unanswered struct {
 	Candidate plan.Candidate
 	Attempt   int // from 1
 	Status    billing.Status
 	ErrorKind string
 	Took      time.Duration // until it ended
-	Prompt    int64         // what the whole prompt may be billed as
+	Prompt    int64         // what may be billed for the whole prompt
 	Received  int64         // bytes of an answer that could not be used
-	Usage     *chat.Usage   // as far as it was told; nil where it was not
-	// Unending is an attempt that we ended and the provider may not: it goes on to
-	// generate the whole of a plain answer, which nobody will see.
+	Usage     *chat.Usage   // as far as it was reported; nil if it was not
+	// Unending is an attempt that we ended but the provider may not: it goes on to generate all
+	// of a plain answer that nobody will see.
 	Unending bool
 }
 
-// Unanswered is the row of such an attempt: the prompt whole, and as much output as
-// may have been generated, or may yet be, no more than was held for it.
+// Unanswered returns the row of such an attempt: the whole prompt, and as much output as may
+// have been or may yet be generated, but no more than was held for it.
 func (m *Meter) Unanswered(u Unanswered, count Counter) billing.Spend {
 	row := m.row(u.Candidate, u.Attempt)
 	row.Status, row.ErrorKind, row.UsageSource = u.Status, u.ErrorKind, billing.Bounded
@@ -54,17 +53,17 @@ func (m *Meter) Unanswered(u Unanswered, count Counter) billing.Spend {
 	return row
 }
 
-// Parted is an attempt that took several calls, of which one failed.
+// Parted is an attempt that took several calls, one of which failed.
 type Parted struct {
 	Candidate plan.Candidate
 	Attempt   int // from 1
 	Status    billing.Status
 	ErrorKind string
 	Used      chat.Usage // by the calls that were answered
-	Unsure    int64      // tokens of the prompts of those that may be billed
+	Unsure    int64      // prompt tokens of the calls that may be billed
 }
 
-// Parted is the row of such an attempt.
+// Parted returns the row of such an attempt.
 func (m *Meter) Parted(p Parted) billing.Spend {
 	row := m.row(p.Candidate, p.Attempt)
 	row.Status, row.ErrorKind, row.Tokens = p.Status, p.ErrorKind, reported(&p.Used)
@@ -77,8 +76,8 @@ func (m *Meter) Parted(p Parted) billing.Spend {
 	return row
 }
 
-// Hidden adds to a row of an answer that was cut, and of which the provider did not
-// tell the usage, what may have been thought before its first content came.
+// Hidden adds, to the row of an answer that was cut and whose usage the provider did not
+// report, the reasoning that may have been generated before its first content arrived.
 func (m *Meter) Hidden(row billing.Spend, u Use, first time.Duration) billing.Spend {
 	c := u.Candidate
 	if !c.Target.Can.Reasoning || row.UsageSource == billing.Reported {
@@ -90,8 +89,8 @@ func (m *Meter) Hidden(row billing.Spend, u Use, first time.Duration) billing.Sp
 	return row
 }
 
-// unseen is how many tokens may have been generated in a time. A second that was
-// begun counts as a whole one, and each choice for itself.
+// unseen returns how many tokens may have been generated in a time. A second that has begun
+// counts as a whole one, separately for each choice.
 func (m *Meter) unseen(c plan.Candidate, took time.Duration) int64 {
 	rate := c.Target.TokensPerSecond
 	if rate == 0 {

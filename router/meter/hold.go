@@ -9,19 +9,19 @@ import (
 	"tallyroute/router/plan"
 )
 
-// headroom is how many times the bound of a prompt must remain free besides
-// the hold for the bound to be good enough. Nearer to its limit a request is
-// counted exactly before it is judged.
+// headroom is how many times the bound of a prompt must stay free in addition to the hold for
+// the bound to be good enough. A request nearer to its limit is counted exactly before it is
+// judged.
 const headroom = 20
 
-// Amounts is what a hold takes, and what must remain free besides.
+// Amounts is what a hold takes, and what must stay free in addition.
 type Amounts struct {
 	Tokens, HeadroomTokens int64
 	Money, HeadroomMoney   billing.Money
 }
 
-// Hold is what the dearest of the candidates that may be tried may cost. As long as
-// a prompt is only bounded, plenty must remain free besides.
+// Hold returns the most that any of the candidates that may be tried can cost. As long as a
+// prompt is only bounded, plenty must stay free in addition.
 func (m *Meter) Hold() (a Amounts) {
 	for _, c := range m.Try {
 		t, price := m.Most(c), m.dearest(c)
@@ -37,8 +37,8 @@ func (m *Meter) Hold() (a Amounts) {
 	return a
 }
 
-// Also takes c among the candidates that may be tried. It is what c may cost beyond
-// what was held for the others.
+// Also adds c to the candidates that may be tried. It returns what c may cost beyond what was
+// held for the others.
 func (m *Meter) Also(c plan.Candidate) billing.Amount {
 	held := m.Hold()
 	m.Try = append(slices.Clip(m.Try), c)
@@ -46,8 +46,8 @@ func (m *Meter) Also(c plan.Candidate) billing.Amount {
 	return billing.Amount{Tokens: now.Tokens - held.Tokens, Money: now.Money - held.Money}
 }
 
-// Fits is how many tokens of output one choice may have within what is free of
-// every budget, whichever of the candidates serves it.
+// Fits returns how many tokens of output one choice may have within what is free in every
+// budget, whichever candidate serves the request.
 func (m *Meter) Fits(balances []billing.Balance) int64 {
 	least := int64(math.MaxInt64)
 	for _, c := range m.Try {
@@ -64,7 +64,7 @@ func (m *Meter) Fits(balances []billing.Balance) int64 {
 				return 0
 			}
 		}
-		if most != math.MaxInt64 { // what adds to every choice is not part of its bound
+		if most != math.MaxInt64 { // what is added to every choice is not part of its bound
 			least = min(least, max(0, most)/m.Request.N()-c.Members.Extra)
 		}
 	}
@@ -74,10 +74,10 @@ func (m *Meter) Fits(balances []billing.Balance) int64 {
 	return least
 }
 
-// dearest is what c may cost at most per token. Every prompt token is priced as
-// the dearest kind of prompt token and every token of output as the dearest of
-// output, since what will be read from or written to a cache, or thought, is not
-// known before the call; nor is whether the tier is served that was asked for.
+// dearest returns the most that c may cost per token. Every prompt token is priced as the most
+// expensive kind of prompt token, and every output token as the most expensive kind of output:
+// before the call it is unknown how much will be read from or written to a cache, or spent on
+// reasoning, or whether the requested tier will be served.
 func (m *Meter) dearest(c plan.Candidate) billing.Price {
 	most := c.Prices.Dearest(c.Tier, max(c.Prompt, c.Hold))
 	most.Input = max(most.Input, most.CacheRead, most.CacheWrite, most.CacheWrite1h)
@@ -88,8 +88,7 @@ func (m *Meter) dearest(c plan.Candidate) billing.Price {
 	return most
 }
 
-// Least is the smallest bound of the output that all of the candidates take which may be
-// tried.
+// Least returns the smallest output bound that all candidates that may be tried accept.
 func (m *Meter) Least() int64 {
 	least := int64(1)
 	for _, c := range m.Try {
@@ -98,8 +97,8 @@ func (m *Meter) Least() int64 {
 	return least
 }
 
-// affordable is how many tokens an amount buys at a rate per million, with one
-// token to spare for the rounding of the meter.
+// affordable returns how many tokens an amount buys at a rate per million, minus one to allow
+// for the meter's rounding.
 func affordable(amount, rate billing.Money) int64 {
 	if amount <= 0 {
 		return 0

@@ -9,8 +9,8 @@ import (
 	"tallyroute/router/plan"
 )
 
-// Used is the row of an attempt that is charged for. observed says that its prompt is
-// what the provider reported, from which there is something to be learned.
+// Used returns the row of a charged attempt. observed says that its prompt is what the provider
+// reported, so that there is something to learn from it.
 func (m *Meter) Used(u Use, count Counter) (row billing.Spend, observed bool) {
 	row = m.row(u.Candidate, u.Attempt)
 	row.Final, row.Status, row.ErrorKind, row.ProviderRequestID = true, u.Status, u.ErrorKind, u.ResponseID
@@ -30,9 +30,9 @@ func (m *Meter) Used(u Use, count Counter) (row billing.Spend, observed bool) {
 	return row, b.observed
 }
 
-// answeredBy is the candidate at the prices of the model that answered, where those are
-// dearer. The row tells of another model where it has other prices than the one that was
-// asked for, or none that are known.
+// answeredBy returns the candidate at the prices of the model that answered, if those are
+// higher. The row names another model if its prices differ from those of the requested one or
+// are not known.
 func answeredBy(row *billing.Spend, u Use, used []billing.Fee) plan.Candidate {
 	c, other := u.Candidate, u.Candidate
 	if u.Answered.Model == "" {
@@ -60,15 +60,15 @@ func answeredBy(row *billing.Spend, u Use, used []billing.Fee) plan.Candidate {
 	return c
 }
 
-// charge is what a row costs by our prices of c.
+// charge returns what a row costs by our prices for c.
 func charge(c plan.Candidate, row *billing.Spend, used []billing.Fee) billing.Money {
 	price, _ := priceOf(c, row.ServiceTier, row.Tokens)
 	cost, _, _ := price.Charge(row.Tokens, used, nil)
 	return cost.Total
 }
 
-// compare notes what the provider reported, where that is not what is booked, and
-// what it says that the attempt cost.
+// compare records what the provider reported, if that differs from what is booked, and what the
+// provider says the attempt cost.
 func (m *Meter) compare(row *billing.Spend, u *chat.Usage) {
 	said := reported(u)
 	if u.Figures != nil {
@@ -84,14 +84,14 @@ func (m *Meter) compare(row *billing.Spend, u *chat.Usage) {
 	}
 }
 
-// Failed is the row of an attempt that another may follow: it costs nothing.
+// Failed returns the row of an attempt that another may follow: it costs nothing.
 func (m *Meter) Failed(c plan.Candidate, attempt int, kind providers.Kind) billing.Spend {
 	row := m.row(c, attempt)
 	row.Status, row.ErrorKind = billing.StatusError, string(kind)
 	return row
 }
 
-// Lost is the row of an attempt whose process dies: all that it may have used.
+// Lost returns the row of an attempt whose process dies: everything that it may have used.
 func (m *Meter) Lost(c plan.Candidate, attempt int) billing.Spend {
 	row := m.row(c, attempt)
 	row.Final, row.Status, row.UsageSource = true, billing.StatusInterrupted, billing.Bounded
@@ -100,7 +100,7 @@ func (m *Meter) Lost(c plan.Candidate, attempt int) billing.Spend {
 	return row
 }
 
-// row is that of an attempt at c, at nothing.
+// row returns the row of an attempt at c, at no cost.
 func (m *Meter) row(c plan.Candidate, attempt int) billing.Spend {
 	row := m.Row
 	row.Attempt, row.Provider, row.Model, row.ServiceTier = attempt, c.Target.Provider, c.Target.Model, c.Tier
@@ -117,10 +117,10 @@ func (m *Meter) row(c plan.Candidate, attempt int) billing.Spend {
 	return row
 }
 
-// price notes what an attempt costs that used fees besides its tokens, by which price,
-// and what it would have cost at the dearest of the candidates that could have served
-// it. What the provider stated is charged where that is more. Where it is not known
-// what something costs that was used, nor what all of it did, the row has no price.
+// price records what an attempt costs that used fees in addition to its tokens, at which price,
+// and what it would have cost at the most expensive of the candidates that could have served
+// it. If the provider stated a higher cost, that is charged. If the price of something that was
+// used is not known, and the provider did not state the total, the row has no price.
 func (m *Meter) price(row *billing.Spend, c plan.Candidate, used []billing.Fee) {
 	price, guessed, priced := m.charged(c, row.ServiceTier, row.Tokens)
 	if guessed && !row.Disputed { // nobody has said what this tier costs
@@ -144,9 +144,9 @@ func (m *Meter) price(row *billing.Spend, c plan.Candidate, used []billing.Fee) 
 	}
 }
 
-// Overrun notes on each attempt how far it took the request beyond its hold, in
-// tokens and in money. The hold is for the request, so what attempts before
-// have used counts too. An attempt without a price costs nothing that is known.
+// Overrun records on each attempt how far it took the request beyond its hold, in tokens and in
+// money. The hold is for the request, so what earlier attempts used counts, too. An attempt
+// without a price has no known cost.
 func Overrun(rows []billing.Spend, held billing.Hold) {
 	var tokens int64
 	var money billing.Money

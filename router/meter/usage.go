@@ -7,30 +7,29 @@ import (
 	"tallyroute/router/tokens"
 )
 
-// Use is what is known of an attempt when it has ended.
+// Use is what is known about an attempt when it has ended.
 type Use struct {
 	Candidate   plan.Candidate
 	Attempt     int // from 1
 	Status      billing.Status
 	ErrorKind   string      // of an attempt that the client did not wait for
-	Usage       *chat.Usage // as reported; nil where it was not
-	Text        string      // the output that came through
-	Thought     int         // how many bytes of it are reasoning
-	Media       int         // pictures and pieces of sound that came through
-	Told        int         // how many had come when Usage was told, where that is partial
+	Usage       *chat.Usage // as reported; nil if it was not
+	Text        string      // the output that was passed through
+	Thought     int         // bytes of it that are reasoning
+	Media       int         // images and pieces of audio that were passed through
+	Told        int         // how many of them had arrived when Usage was reported, if that is partial
 	ResponseID  string
-	TierDropped bool // the provider was not told of the tier that was asked for
+	TierDropped bool // the provider was not told the requested tier
 	Answered    Answered
 }
 
-// Answered is another model than was asked for, which answered.
+// Answered is a model that answered instead of the requested one.
 type Answered struct {
-	Model  string              // as the provider calls it; "" where it is the one that was asked for
-	Prices *billing.PriceSheet // nil where none is known
+	Model  string              // the provider's name for it; "" if it is the one that was asked for
+	Prices *billing.PriceSheet // nil if none are known
 }
 
-// Counter counts what passed through us for one attempt, as its target's tokenizer
-// does.
+// Counter counts what passed through us for one attempt, as its target's tokenizer does.
 type Counter interface {
 	Bound() int64 // cheap, and never below the prompt's true count
 	Least() int64 // never above it
@@ -53,10 +52,10 @@ func reported(u *chat.Usage) billing.Tokens {
 	}
 }
 
-// weigh holds what a provider reported against what is known of the attempt. What is
-// booked is never below either: a report above what can be explained is booked as it
-// is, since the bill will say so, and disputed; one below what passed through us gives
-// way to the count; and of what cannot be the larger of count and hold is taken.
+// weigh checks what a provider reported against what is known about the attempt. What is booked
+// is never below either: a report above what can be explained is booked as it is, since the
+// bill will say so, and disputed; one below what passed through us gives way to the count; and
+// for an impossible value the larger of count and hold is booked.
 func (m *Meter) weigh(u Use, tier string, count Counter) usage {
 	most := m.Most(u.Candidate)
 	if u.Usage == nil {
@@ -77,9 +76,9 @@ func (m *Meter) weigh(u Use, tier string, count Counter) usage {
 	return b
 }
 
-// reading is what the counts of a report say. Where they can be read in several ways,
-// what the provider says that the answer cost decides, if it is the cost of one of them.
-// Where they contradict each other and nothing decides, the dearer reading is disputed.
+// reading returns what the counts of a report mean. If they can be read in several ways, the
+// cost that the provider states for the answer decides, if it matches one of them. If they
+// contradict each other and nothing decides, the more expensive reading is disputed.
 func (m *Meter) reading(u Use, tier string) usage {
 	told := u.Usage
 	b := usage{tokens: reported(told), source: billing.Reported, observed: true}
@@ -99,7 +98,7 @@ func (m *Meter) reading(u Use, tier string) usage {
 	return b
 }
 
-// readings are the ways to read a report, the one by its format first.
+// readings returns the ways to read a report, the one intended by its format first.
 func readings(u *chat.Usage) []billing.Tokens {
 	all := []billing.Tokens{reported(u)}
 	if u.Beside > 0 {
@@ -114,14 +113,14 @@ func readings(u *chat.Usage) []billing.Tokens {
 	return all
 }
 
-// besides is t with reasoning beside its output.
+// besides returns t with reasoning in addition to its output.
 func besides(t billing.Tokens, reasoning int64) billing.Tokens {
 	t.Output, t.Reasoning = billing.SatAdd(t.Output, reasoning), reasoning
 	return t
 }
 
-// divide parts a total of which nothing says what is prompt and what output: the
-// prompt is as it is counted, and the output is the rest, or what its text has.
+// divide splits a total that does not say what is prompt and what is output: the prompt is our
+// count, and the output is the rest, or the tokens of its text.
 func (b *usage) divide(u Use, most billing.Tokens, count Counter) {
 	b.observed = false
 	if most.Output == 0 {
@@ -134,8 +133,8 @@ func (b *usage) divide(u Use, most billing.Tokens, count Counter) {
 	b.tokens.Output = max(u.Usage.Lump-b.tokens.Input, t.Output)
 }
 
-// goOn adds to usage that was told before an answer's end what came after it. What was
-// told before any text is a beginning, or reasoning.
+// goOn adds what came after it to usage that was reported before an answer's end. What was
+// reported before any text is a start value, or reasoning.
 func (b *usage) goOn(u Use, count Counter) {
 	before := b.tokens.Output
 	if u.Told == 0 {
@@ -156,18 +155,18 @@ func countText(text string, count Counter) (n int64, exact bool) {
 	return counted.Tokens, counted.Exact
 }
 
-// comesTo is what t and what was used besides cost in a tier.
+// comesTo returns what t and everything else that was used cost in a tier.
 func (m *Meter) comesTo(u Use, tier string, t billing.Tokens) billing.Money {
 	price, _ := priceOf(u.Candidate, tier, t)
 	cost, _, _ := price.Charge(t, metered(u.Usage, nil), nil)
 	return cost.Total
 }
 
-// impossible reports a count that there cannot be.
+// impossible reports whether a count cannot be true.
 func impossible(n int64) bool { return n < 0 || n > chat.MaxUsage }
 
-// replaceImpossible puts the larger of count and hold for a prompt or an output of
-// which the report says what cannot be.
+// replaceImpossible substitutes the larger of count and hold for a prompt or an output for
+// which the report is impossible.
 func (b *usage) replaceImpossible(u Use, most billing.Tokens, count Counter) {
 	prompt, output := impossible(b.tokens.Prompt()), impossible(b.tokens.Output)
 	if f := u.Usage.Figures; f != nil {
@@ -192,14 +191,14 @@ func (b *usage) replaceImpossible(u Use, most billing.Tokens, count Counter) {
 	}
 }
 
-// lowSlack is how many tokens a report may be below an exact count besides a quarter:
-// providers leave out some of what we take for theirs.
+// lowSlack is how many tokens a report may be below an exact count in addition to a quarter:
+// providers leave out some of what we count as theirs.
 const lowSlack = 16
 
-// raisePrompt takes the count of the prompt where the report is too far below it: below
-// a count that is exact, or below what any tokenizer makes of the text. A report that
-// is within reach of the bound is not worth a count. How many tokens pictures and
-// documents have is not known well enough to tell.
+// raisePrompt uses our count of the prompt if the report is too far below it: below an exact
+// count, or below what any tokenizer makes of the text. A report that is close to the bound is
+// not worth a count. How many tokens images and documents have is not known well enough to
+// tell.
 func (b *usage) raisePrompt(most int64, count Counter, needs chat.Needs) {
 	prompt := b.tokens.Prompt()
 	media := needs.Vision || needs.Audio || needs.Documents
@@ -222,10 +221,10 @@ func (b *usage) raisePrompt(most int64, count Counter, needs chat.Needs) {
 	b.disputed, b.observed, b.source = true, false, b.certain(counted)
 }
 
-// raiseOutput takes the count of the text where the report is below it: below what
-// any tokenizer makes of the text, or well below what the model's own does. Text that
-// a tool at the provider returned may be in the prompt instead, if that has more than
-// can have come from us; and not all reasoning that is shown need be charged.
+// raiseOutput uses our count of the text if the report is below it: below what any tokenizer
+// makes of the text, or well below what the model's own does. Text that a tool at the provider
+// returned may be in the prompt instead, if that has more than can have come from us; and
+// reasoning that is shown need not all be charged.
 func (b *usage) raiseOutput(u Use, most billing.Tokens, count Counter) {
 	if u.Media > 0 && b.tokens.Output <= 0 {
 		t, source := counted(u, most, count)
@@ -254,7 +253,7 @@ func (b *usage) raiseOutput(u Use, most billing.Tokens, count Counter) {
 	b.disputed, b.source = true, b.certain(counted)
 }
 
-// certain is how certain it is what is booked when a count is taken as well.
+// certain returns how certain the booked usage is when a count is used as well.
 func (b *usage) certain(count tokens.Estimate) billing.Provenance {
 	if b.source == billing.Bounded || !count.Exact {
 		return billing.Bounded
@@ -262,16 +261,16 @@ func (b *usage) certain(count tokens.Estimate) billing.Provenance {
 	return billing.Counted
 }
 
-// How far a report may be above our own count before it needs an explanation: double,
-// plus what providers add to a prompt unseen.
+// How far a report may be above our own count before it needs an explanation: double, plus what
+// providers add to a prompt invisibly.
 const (
 	disputeFactor = 2
 	disputeSlack  = 1000
 )
 
-// explained reports whether it can be said why t is as much as it is. Most reports pass
-// the cheap test against the bound; only the others make us count. Work at the
-// provider explains any growth, and pictures, sound and documents that of a prompt.
+// explained reports whether the size of t can be explained. Most reports pass the cheap test
+// against the bound; only the others make us count. Work at the provider explains any growth;
+// images, audio and documents explain that of a prompt.
 func (m *Meter) explained(t billing.Tokens, text string, most billing.Tokens, count Counter) bool {
 	if t.Prompt() > count.Bound()/disputeFactor+disputeSlack {
 		counted, err := count.Prompt()
@@ -280,8 +279,8 @@ func (m *Meter) explained(t billing.Tokens, text string, most billing.Tokens, co
 			return m.Request.Hosted() || needs.Vision || needs.Audio || needs.Documents
 		}
 	}
-	// Hidden reasoning makes an output longer than its text, but not longer
-	// than the bound that was sent.
+	// Hidden reasoning makes an output longer than its text, but not longer than the bound that
+	// was sent.
 	if t.Output > most.Output {
 		counted, err := count.Text(text)
 		if err != nil || t.Output > billing.SatMul(counted.Tokens, disputeFactor)+disputeSlack {
@@ -291,22 +290,21 @@ func (m *Meter) explained(t billing.Tokens, text string, most billing.Tokens, co
 	return true
 }
 
-// proven reports that the text of a prompt alone has nearly as many tokens.
+// proven reports whether the text of a prompt alone has nearly that many tokens.
 func (m *Meter) proven(prompt int64, count Counter) bool {
 	counted, err := count.Prompt()
 	return err == nil && counted.Tokens >= prompt*3/4
 }
 
-// mostOfMedia is the most tokens that a picture in an answer is known to have: 6,208, one
-// of 1024 by 1536 pixels in high quality of OpenAI's gpt-image-1
-// (https://platform.openai.com/docs/guides/image-generation); those of Gemini have 2,520 at
-// most (https://ai.google.dev/gemini-api/docs/image-generation). A piece of sound has fewer.
+// mostOfMedia is the most tokens that an image in an answer is known to have: 6,208, for 1024
+// by 1536 pixels in high quality from OpenAI's gpt-image-1
+// (https://platform.openai.com/docs/guides/image-generation); those from Gemini have at most
+// 2,520 (https://ai.google.dev/gemini-api/docs/image-generation). A piece of audio has fewer.
 const mostOfMedia = 6_208
 
-// counted is what passed through us, where the provider did not say: the prompt
-// and the text that came. A count that is not exact is meant not to be exceeded, and
-// so no more than was held is charged by it, unless the text proves that there was
-// more.
+// counted returns what passed through us if the provider did not report usage: the prompt and
+// the text that arrived. An inexact count is meant to be an upper bound, so no more than was
+// held is charged by it, unless the text proves that there was more.
 func counted(u Use, most billing.Tokens, count Counter) (billing.Tokens, billing.Provenance) {
 	source := billing.Counted
 	prompt, err := count.Prompt()

@@ -5,7 +5,7 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// lacks are the abilities that a request needs and t does not have.
+// lacks returns the abilities that a request needs and t does not have.
 func lacks(t *providers.Target, o providers.Operation, needs chat.Needs) []string {
 	can := t.Can
 	var missing []string

@@ -11,33 +11,33 @@ import (
 // Candidate is one target as the plan saw it.
 type Candidate struct {
 	Target    *providers.Target
-	Prices    *billing.PriceSheet // all that may apply, looked up once; nil knows none
-	Tier      string              // the service tier that is asked of it
-	Price     billing.Price       // of a prompt as long as estimated, in that tier
+	Prices    *billing.PriceSheet // all that may apply, looked up once; nil if none are known
+	Tier      string              // the service tier requested from it
+	Price     billing.Price       // for a prompt of the estimated length, in that tier
 	Priced    bool
 	Prompt    int64             // tokens, as estimated for its tokenizer
 	Exact     bool              // whether Prompt is a count rather than a bound
-	Likely    int64             // about how many tokens the prompt has, where it was counted
-	Hold      int64             // tokens that a hold counts for the prompt, by the calibration of its estimates
+	Likely    int64             // approximate tokens of the prompt, if it was counted
+	Hold      int64             // tokens that a hold counts for the prompt, according to the calibration
 	MaxOutput int64             // tokens of output that one choice may have
 	Output    int64             // tokens of output that Cost assumes
 	Uses      []providers.Use   // what it may use besides tokens
 	Native    bool              // the request is sent as its client wrote it
 	Members   providers.Verdict // what the members of the request mean there
-	Loses     string            // a member that it would leave out, though the answer is another one then
-	Cost      billing.Money     // of this request, by which candidates are ordered
+	Loses     string            // a member that it would leave out although that changes the answer
+	Cost      billing.Money     // for this request; candidates are ordered by it
 	Health    string            // "healthy", "trial", or why not
 	Why       Exclusion
-	Excluded  string // Why in words; "" where it can be taken
+	Excluded  string // Why in words; "" if it can be used
 	Chosen    bool
 
 	fees    billing.Money // of Uses
 	retryIn time.Duration
-	bar     *providers.Bar // of what the key may not send there
+	bar     *providers.Bar // what the key may not send there
 }
 
-// charge notes what Uses may cost. A meter that nobody has a price for leaves the
-// candidate without one.
+// charge records what Uses may cost. A meter without a known price leaves the candidate without
+// one.
 func (c *Candidate) charge() {
 	for _, u := range c.Uses {
 		fee, known := c.Price.Fee(u.Meter, u.Bound())
@@ -45,8 +45,8 @@ func (c *Candidate) charge() {
 	}
 }
 
-// Exclusion is why a candidate cannot be taken. Of several reasons the greatest is
-// the one that a refusal gives.
+// Exclusion is why a candidate cannot be used. If there are several reasons, a refusal gives
+// the greatest.
 type Exclusion int
 
 // The exclusions.
@@ -62,7 +62,7 @@ const (
 	Weightless
 )
 
-// Usable reports whether the candidate may be taken.
+// Usable reports whether the candidate may be used.
 func (c Candidate) Usable() bool { return c.Why == NotExcluded }
 
 const (

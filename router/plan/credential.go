@@ -11,9 +11,8 @@ import (
 // mostCredentials is how many credentials of one provider are tried for a request.
 const mostCredentials = 3
 
-// Best is how a target stands that may be called with each of the credentials,
-// whose states are given: as well as its best one does. One without a weight takes
-// no calls.
+// Best returns the state of a target that may be called with any of these credentials, whose
+// states are given: that of its best credential. A credential without a weight takes no calls.
 func Best(credentials []providers.Credential, states []health.State) health.State {
 	best := health.State{Status: health.Open}
 	first := true
@@ -28,10 +27,9 @@ func Best(credentials []providers.Credential, states []health.State) health.Stat
 	return best
 }
 
-// Draw is the credentials with which a target is to be called, in turn: those that
-// are ready first, spare ones after the others, each before another by the chance that
-// its weight gives it.
-// random(n) is a number from 0 to n-1.
+// Draw returns the credentials to call a target with, in order: ready ones first, spare ones
+// after the others, and otherwise in a random order according to their weights. random(n)
+// returns a number from 0 to n-1.
 func Draw(credentials []providers.Credential, states []health.State, random func(n int64) int64) []providers.Credential {
 	type ticket struct {
 		credential providers.Credential

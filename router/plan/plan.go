@@ -13,24 +13,24 @@ import (
 	"tallyroute/router/tokens"
 )
 
-// Input is all that a plan depends on.
+// Input is everything that a plan depends on.
 type Input struct {
 	Operation        providers.Operation
 	Request          *chat.Request
 	Native           *providers.Native // the request as its client wrote it; nil for a chat completion
 	Offers           []Offer
 	Strategy         Strategy
-	DefaultMaxOutput int64 // tokens of output, where neither client nor model has a bound
-	MaxOutput        int64 // tokens of output, where the client has no bound; 0 is the model's own
-	MaxPrompt        int64 // tokens of the prompt, as the key's policies allow; 0 is no limit
-	NeedsPrice       bool  // an unpriced target may not be taken
+	DefaultMaxOutput int64 // tokens of output, if neither client nor model has a bound
+	MaxOutput        int64 // tokens of output, if the client has no bound; 0 is the model's own
+	MaxPrompt        int64 // tokens of the prompt allowed by the key's policies; 0 is no limit
+	NeedsPrice       bool  // an unpriced target may not be used
 	Rights           providers.Rights
 	Pinned           bool // the client named the provider
-	Downgraded       bool // a cheaper model is to answer than the client named
+	Downgraded       bool // a cheaper model than the client named is to answer
 	Counted          bool // the prompts are as exact as they get
 }
 
-// Offer is one target as it is at the moment.
+// Offer is the current state of one target.
 type Offer struct {
 	Target *providers.Target
 	Prices *billing.PriceSheet
@@ -39,23 +39,22 @@ type Offer struct {
 	Hold   int64 // tokens to hold for the prompt
 }
 
-// Plan is the candidates of a request in the order in which they are tried; those
-// that cannot be taken come last and say why.
+// Plan is the candidates of a request in the order in which they are tried; those that cannot
+// be used come last and say why.
 type Plan struct {
 	Candidates []Candidate
 	Pinned     bool // the client named the provider
-	Downgraded bool // a cheaper model answers than the client named
+	Downgraded bool // a cheaper model than the client named answers
 	Counted    bool // the prompts are as exact as they get
 }
 
-// assumedOutput is how many tokens of output one choice is taken to have when
-// candidates are compared and the client's own bound is higher. The true
-// length is not known before the call; the hold, unlike the comparison, always
-// counts the full bound.
+// assumedOutput is how many tokens of output are assumed for one choice when candidates are
+// compared and the client's own bound is higher. The true length is not known before the call;
+// the hold, unlike the comparison, always counts the full bound.
 const assumedOutput = 500
 
-// Make is the plan. It is certain where no decision would fall otherwise if the
-// prompts, which may be upper bounds, were shorter.
+// Make returns the plan. It is certain if no decision would change if the prompts, which may be
+// upper bounds, were shorter.
 func Make(in Input) (p Plan, certain bool) {
 	p = Plan{Candidates: make([]Candidate, len(in.Offers)), Pinned: in.Pinned, Downgraded: in.Downgraded, Counted: in.Counted}
 	certain = true
@@ -79,13 +78,13 @@ func Make(in Input) (p Plan, certain bool) {
 	}
 	in.Strategy(p.Candidates)
 	in.Strategy(shortest)
-	// Costs are linear in the prompt: an order that is the same at both ends is
-	// the same everywhere between them.
+	// Costs are linear in the prompt: an order that is the same at both ends is the same
+	// everywhere in between.
 	return p, slices.EqualFunc(p.Candidates, shortest, func(a, b Candidate) bool { return a.Target == b.Target })
 }
 
-// candidate judges one target. It is not sure where the prompt is a bound and
-// a shorter one would be judged otherwise.
+// candidate judges one target. It is not sure if the prompt is a bound and a shorter one would
+// be judged differently.
 func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 	c = Candidate{Target: o.Target, Prices: o.Prices, Prompt: o.Prompt.Tokens, Exact: o.Prompt.Exact, Likely: o.Prompt.Likely, Hold: o.Hold}
 	c.Tier = tierFor(in.Request, c.Target)
@@ -95,7 +94,7 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 	c.Health, c.retryIn = describe(o.Health)
 	c.MaxOutput, sure = in.maxOutput(c)
 	if c.Price.MinInput > 0 && !c.Exact && !in.Counted {
-		sure = false // dearer only because the bound is so high, perhaps
+		sure = false // perhaps dearer only because the bound is so high
 	}
 	over := in.MaxPrompt > 0 && c.Prompt > in.MaxPrompt
 	if over && !c.Exact && !in.Counted {
@@ -124,8 +123,8 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 	return c, sure
 }
 
-// members judges what the request holds. One that cannot be sent as it is, for what has no
-// place in a chat completion, is sent as that.
+// members judges the members of the request. A request that cannot be sent as it is, because of
+// members without a place in a chat completion, is sent as a chat completion.
 func (in Input) members(c *Candidate) {
 	if in.Native.For(c.Target) {
 		c.Native, c.Members = true, c.Target.JudgeNative(in.Request, in.Native)
@@ -140,10 +139,9 @@ func (in Input) members(c *Candidate) {
 	c.Uses, c.bar = c.Members.Uses, c.Members.Bar(in.Rights, c.Target)
 }
 
-// maxOutput is how many tokens of output one choice may have: what is asked for, and
-// what the context leaves. Zero or less says that the request does not fit. Where
-// answers have no output and each input has the context to itself, the provider judges
-// whether they fit.
+// maxOutput returns how many tokens of output one choice may have: what is asked for, and what
+// the context leaves. Zero or less says that the request does not fit. If answers have no
+// output and each input has the context to itself, the provider judges whether they fit.
 func (in Input) maxOutput(c Candidate) (most int64, sure bool) {
 	if !in.Operation.HasOutput() {
 		return 0, true
@@ -158,8 +156,8 @@ func (in Input) maxOutput(c Candidate) (most int64, sure bool) {
 	case c.Exact || !in.Counted:
 		return left, c.Exact
 	}
-	// The prompt is not as long as its bound. What is left is the provider's to judge,
-	// unless it is clear; a client's own bound is left alone as long as that can be right.
+	// The prompt is shorter than its bound. Whether the rest is enough is for the provider to
+	// judge, unless it is clear; a client's own bound is left alone as long as it may be right.
 	left = c.Target.Context - c.Likely
 	if expected := c.Target.Context - min(c.Hold, c.Likely+c.Likely/4); in.Request.MaxOutput() == 0 && expected > 0 {
 		left = expected
@@ -167,8 +165,8 @@ func (in Input) maxOutput(c Candidate) (most int64, sure bool) {
 	return min(most, left), true
 }
 
-// wanted is how many tokens of output one choice is to have at most: what the client
-// allows, else we, and no more than the model can.
+// wanted returns the maximum tokens of output for one choice: what the client allows, or else
+// we do, and no more than the model can produce.
 func (in Input) wanted(t *providers.Target) int64 {
 	most := cmp.Or(in.Request.MaxOutput(), in.MaxOutput, t.MaxOutput, in.DefaultMaxOutput)
 	if t.MaxOutput > 0 {
@@ -177,8 +175,8 @@ func (in Input) wanted(t *providers.Target) int64 {
 	return most
 }
 
-// least is the smallest bound of the output that may be sent to t. What the client
-// asks for is its own affair.
+// least returns the smallest output bound that may be sent to t. A bound that the client sets
+// is the client's own responsibility.
 func (in Input) least(t *providers.Target) int64 {
 	if in.Request.MaxOutput() > 0 {
 		return 1
@@ -186,12 +184,12 @@ func (in Input) least(t *providers.Target) int64 {
 	return max(1, t.LeastOutput())
 }
 
-// tight reports that the bound which is ours to choose is below what t takes.
+// tight reports whether the bound that is ours to choose is below what t accepts.
 func (in Input) tight(t *providers.Target) bool {
 	return in.Operation.HasOutput() && in.wanted(t) < in.least(t)
 }
 
-// Usable are the candidates that may be tried.
+// Usable returns the candidates that may be tried.
 func (p Plan) Usable() []Candidate {
 	i := 0
 	for i < len(p.Candidates) && p.Candidates[i].Usable() {
@@ -200,7 +198,7 @@ func (p Plan) Usable() []Candidate {
 	return p.Candidates[:i]
 }
 
-// Reason says why the provider of an attempt was chosen.
+// Reason returns why the provider of an attempt was chosen.
 func (p Plan) Reason(attempt int) billing.RouteReason {
 	switch {
 	case p.Downgraded:
@@ -215,7 +213,7 @@ func (p Plan) Reason(attempt int) billing.RouteReason {
 	return billing.RouteCheapest
 }
 
-// Basis is what a prompt's estimate rests on when it was counted.
+// Basis returns what the estimate of a counted prompt rests on.
 func Basis(counted tokens.Estimate) tokens.Basis {
 	if counted.Exact {
 		return tokens.Exact
@@ -223,7 +221,7 @@ func Basis(counted tokens.Estimate) tokens.Basis {
 	return tokens.Counted
 }
 
-// Basis is what the estimate for c rests on.
+// Basis returns what the estimate for c rests on.
 func (p Plan) Basis(c Candidate) tokens.Basis {
 	if !c.Exact && !p.Counted {
 		return tokens.Bounded

@@ -9,7 +9,7 @@ import (
 	"tallyroute/providers"
 )
 
-// AbilityError is a request that no provider of the model can do.
+// AbilityError is a request that no provider of the model can serve.
 type AbilityError struct {
 	Model string
 	Needs []string // "tools", "vision", …
@@ -36,9 +36,9 @@ func (e *ContextError) Error() string {
 	return fmt.Sprintf("router: %d prompt and %d output tokens exceed the %d of %s", e.Prompt, e.Output, e.Context, e.Model)
 }
 
-// PromptError is a prompt that is longer than the policies of its key allow.
+// PromptError is a prompt that is longer than its key's policies allow.
 type PromptError struct {
-	Tokens int64 // of the shortest that it is for any provider of the model
+	Tokens int64 // the lowest count for any provider of the model
 	Most   int64
 }
 
@@ -47,12 +47,12 @@ func (e *PromptError) Error() string {
 	return fmt.Sprintf("router: a prompt of %d tokens is longer than the %d that are allowed", e.Tokens, e.Most)
 }
 
-// TightError is a request without a bound of its output, for which the operator's is
-// smaller than what any provider of the model takes.
+// TightError is a request without an output bound, for which the operator's bound is smaller
+// than what any provider of the model accepts.
 type TightError struct {
 	Model string
 	Bound int64 // the operator's
-	Least int64 // that a provider takes
+	Least int64 // accepted by a provider
 }
 
 // Error gives the numbers.
@@ -60,11 +60,11 @@ func (e *TightError) Error() string {
 	return fmt.Sprintf("router: a bound of %d tokens of output is below the %d that %s takes", e.Bound, e.Least, e.Model)
 }
 
-// UnpricedError is a model without a known price, asked for by a key whose
-// budget is in money.
+// UnpricedError is a model without a known price, requested with a key whose budget is in
+// money.
 type UnpricedError struct {
 	Model string
-	Tier  string // that has no price, where the model itself has one; else ""
+	Tier  string // the tier without a price, if the model itself has one; otherwise ""
 }
 
 // Error names the model.
@@ -72,7 +72,7 @@ func (e *UnpricedError) Error() string {
 	return fmt.Sprintf("router: no price is known for %s", e.Model)
 }
 
-// MemberError is a member of a request that its key has no right to.
+// MemberError is a request member that the key is not permitted to use.
 type MemberError struct {
 	Model string
 	Bar   providers.Bar
@@ -83,17 +83,17 @@ func (e *MemberError) Error() string {
 	return fmt.Sprintf("router: %s of a request for %s: %s", e.Bar.Member, e.Model, e.Bar.Class)
 }
 
-// UnhealthyError says that no provider of the model takes calls for now.
+// UnhealthyError says that no provider of the model accepts calls for now.
 type UnhealthyError struct {
-	RetryAfter  time.Duration // when the first of them may be back; 0 is not known
-	RateLimited bool          // all of them have said that they get too many
+	RetryAfter  time.Duration // when the first of them may be back; 0 if not known
+	RateLimited bool          // all of them report too many requests
 }
 
-// Error is the same for all of them.
+// Error returns a fixed message.
 func (e *UnhealthyError) Error() string { return "router: no healthy provider" }
 
-// Refusal is the error of a plan that has no usable candidate: the reason that
-// is the likeliest to go away by waiting, else by another request.
+// Refusal returns the error of a plan without a usable candidate: the reason that is most
+// likely to go away by waiting, or else by changing the request.
 func (p Plan) Refusal(in Input) error {
 	req := in.Request
 	if len(p.Usable()) > 0 {
@@ -159,8 +159,8 @@ func (p Plan) Refusal(in Input) error {
 	return down
 }
 
-// Down is when those candidates may be back that could be asked but for their health;
-// nil if there are none.
+// Down says when the candidates may be back that are excluded only because of their health; nil
+// if there are none.
 func (p Plan) Down() (down *UnhealthyError) {
 	for _, c := range p.Candidates {
 		if c.Why != Unhealthy {

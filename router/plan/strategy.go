@@ -7,15 +7,15 @@ import (
 	"tallyroute/billing"
 )
 
-// Strategy puts candidates in the order in which they are tried. What it makes of
-// prompts it must read from their cost, so that Make can tell whether shorter
-// prompts would have been ordered otherwise.
+// Strategy orders candidates for trying. It must see prompts only through their cost, so that
+// Make can tell whether shorter prompts would have been ordered differently.
 type Strategy func([]Candidate)
 
-// Cheapest orders candidates by what the request would cost: usable ones first,
-// those that can do all of it before those that cannot, priced before unpriced. The name breaks ties, so that the order is the same
-// everywhere. One that was down and may be tried again stands where its price puts
-// it: only one request is let through to find out, and nobody else would ever.
+// Cheapest orders candidates by what the request would cost: usable ones first, those that can
+// serve all of it before those that cannot, priced before unpriced. Ties are broken by name, so
+// that the order is the same everywhere. A candidate that was down and may be tried again is
+// placed by its price: only one request is let through to test it, and otherwise none ever
+// would be.
 func Cheapest(list []Candidate) {
 	slices.SortStableFunc(list, func(a, b Candidate) int {
 		if c := cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.Cost, b.Cost),
@@ -40,7 +40,7 @@ func (c Candidate) rank() int {
 	return 0
 }
 
-// cost is that of the request with a prompt of so many tokens.
+// cost returns the cost of the request with a prompt of this many tokens.
 func (c Candidate) cost(prompt int64) billing.Money {
 	return c.Price.Cost(billing.Tokens{Input: prompt, Output: c.Output}).Total.Add(c.fees)
 }

@@ -7,7 +7,7 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// tierFor is the tier that a request asks of t, which may not have any.
+// tierFor returns the tier that a request asks of t, which may not have any.
 func tierFor(req *chat.Request, t *providers.Target) string {
 	fast := string(req.Get("speed")) == `"fast"` && t.Sends("speed")
 	us := string(req.Get("inference_geo")) == `"us"` && t.Sends("inference_geo")

@@ -15,16 +15,16 @@ import (
 	"tallyroute/router/limit"
 )
 
-// What is wrong with a body that cannot be read, or with the request around it.
+// What is wrong with a body that cannot be read, or with its request.
 type (
-	// TooLargeError is a body beyond the limit. Got is what the client
-	// announced, 0 where it did not.
+	// TooLargeError is a body beyond the limit. Got is the announced size, 0 if none was
+	// announced.
 	TooLargeError struct{ Got, Limit int64 }
-	// MediaTypeError is a body that is not said to be JSON.
+	// MediaTypeError is a body that is not declared as JSON.
 	MediaTypeError struct{ Got string }
-	// EncodingError is a body that is encoded as we cannot read it.
+	// EncodingError is a body in an encoding that we cannot read.
 	EncodingError struct{ Got string }
-	// FieldsError is a header of too many fields.
+	// FieldsError is a header with too many fields.
 	FieldsError struct{ Got, Limit int }
 )
 
@@ -37,8 +37,7 @@ func (e *FieldsError) Error() string {
 	return fmt.Sprintf("web: %d header fields, %d allowed", e.Got, e.Limit)
 }
 
-// Body reads the request's body, which must be declared as JSON, into memory that
-// room has.
+// Body reads the request's body, which must be declared as JSON, into memory taken from room.
 func (x *Exchange) Body(room *limit.Share) ([]byte, error) {
 	r := x.C.Request
 	if err := checkMedia(r.Header); err != nil {
@@ -57,14 +56,14 @@ func (x *Exchange) Body(room *limit.Share) ([]byte, error) {
 	if err != nil {
 		return nil, x.unread(err)
 	}
-	// What is read from now on is only whether the client is still there.
-	// net/http lifts the deadline too, but does not promise it.
+	// From now on, reads only detect whether the client is still there. net/http lifts the
+	// deadline too, but does not promise to.
 	_ = x.RC.SetReadDeadline(time.Time{})
 	return body, nil
 }
 
-// How long a body is taken from a client for which there is no room, how many at once,
-// and how fast: a crowd of them must not keep the processors from others.
+// How long, how many at once and how fast bodies are received for which there is no room: a
+// crowd of them must not keep the CPU from others.
 const (
 	discardTime  = 2 * time.Second
 	discards     = 2
@@ -72,7 +71,7 @@ const (
 	discardPace  = 10 * time.Millisecond
 )
 
-// discard takes the body from a client.
+// discard receives the body from a client and drops it.
 func (x *Exchange) discard() {
 	within, cancel := context.WithTimeout(x.C.Request.Context(), discardTime)
 	defer cancel()
@@ -93,11 +92,11 @@ func (x *Exchange) discard() {
 	}
 }
 
-// compressed reports a body that is to be unpacked.
+// compressed reports whether a body must be unpacked.
 func compressed(h http.Header) bool { return strings.EqualFold(h.Get("Content-Encoding"), "gzip") }
 
-// unread is why a body could not be read. One for which there was no room is taken from
-// the client all the same, for many read no answer before they have sent all.
+// unread returns why a body could not be read. A body for which there was no room is received
+// all the same, because many clients read no answer before they have sent everything.
 func (x *Exchange) unread(err error) error {
 	var large *TooLargeError
 	var full *limit.FullError
@@ -113,8 +112,8 @@ func (x *Exchange) unread(err error) error {
 	return fmt.Errorf("%w: %w", ErrBodyCut, err)
 }
 
-// jsonMedia are the media types that a body may be declared as. The second is
-// what curl -d sends of its own accord; the body has to be JSON all the same.
+// jsonMedia are the media types that a body may be declared as. The second is what curl -d
+// sends by default; the body must be JSON all the same.
 var jsonMedia = map[string]bool{"application/json": true, "application/x-www-form-urlencoded": true}
 
 func checkMedia(h http.Header) error {
@@ -127,7 +126,7 @@ func checkMedia(h http.Header) error {
 		return nil
 	}
 	if len(given) == 1 && given[0] == "application/json" {
-		return nil // as nearly all send it
+		return nil // sent by nearly all clients
 	}
 	media, params, err := mime.ParseMediaType(given[0])
 	charset := params["charset"]
@@ -137,21 +136,21 @@ func checkMedia(h http.Header) error {
 	return nil
 }
 
-// isUTF8 reports whether a charset is UTF-8, as clients spell it; none is, too.
+// isUTF8 reports whether a charset is UTF-8, as clients spell it, or not given.
 func isUTF8(charset string) bool {
 	return charset == "" || strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }
 
-// firstPiece is the most that is taken for a body before any of it has come, and
-// readPiece what is read of it at once.
+// firstPiece is the most memory allocated for a body before any of it has arrived, and
+// readPiece is how much of it is read at once.
 const (
 	firstPiece = 64 << 10
 	readPiece  = 256 << 10
 )
 
-// readBody reads a body of at most that many bytes, which is announced to have that many,
-// or -1. There must be room for what is announced; but memory is taken only as the body
-// comes: the first piece, and then by what has come.
+// readBody reads a body of at most most bytes whose announced size is announced, or -1. There
+// must be room for the announced size, but memory is allocated only as the body arrives: a
+// first piece, and then in proportion to what has arrived.
 func readBody(from io.Reader, announced, most int64, room *limit.Share) ([]byte, error) {
 	if announced > most {
 		return nil, &TooLargeError{announced, most}

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Clear reports a request that others may have read on its way: it came from another host
-// and not over TLS, or a proxy that is trusted does not say that it came to it over TLS.
+// Clear reports whether others may have read a request on its way: it came from another host
+// without TLS, or a trusted proxy does not state that it received it over TLS.
 func Clear(r *http.Request, trusted []netip.Prefix) bool {
 	socket, _ := netip.ParseAddrPort(r.RemoteAddr)
 	from := socket.Addr().Unmap().WithZone("")
@@ -23,7 +23,7 @@ func Clear(r *http.Request, trusted []netip.Prefix) bool {
 		return !own
 	}
 	said := strings.Join(r.Header.Values("X-Forwarded-Proto"), ",")
-	if said == "" { // the proxy asks for itself, or does not say
+	if said == "" { // the proxy calls for itself, or does not say
 		return !own || len(r.Header.Values("X-Forwarded-For")) > 0
 	}
 	for proto := range strings.SplitSeq(said, ",") {
@@ -34,9 +34,9 @@ func Clear(r *http.Request, trusted []netip.Prefix) bool {
 	return false
 }
 
-// Encrypted returns a listener below TLS. Clients that speak plain HTTP to it are told to
-// speak TLS, and tell, unless it is nil, is told what they sent: the header of a request,
-// with their address.
+// Encrypted returns a listener below TLS. Clients that speak plain HTTP to it are told to use
+// TLS, and tell, unless it is nil, is called with what they sent: the header of a request, with
+// their address.
 func Encrypted(l net.Listener, tell func(*http.Request)) net.Listener {
 	return encrypted{l, tell}
 }
@@ -55,13 +55,13 @@ func (l encrypted) Accept() (net.Conn, error) {
 	return &opening{Conn: c, tell: l.tell}, nil
 }
 
-// opening is a connection of which the first bytes are looked at: those of a handshake, or
-// of a request in clear.
+// opening is a connection whose first bytes are inspected: those of a handshake, or of a
+// request in plain text.
 type opening struct {
 	net.Conn
 	tell   func(*http.Request)
 	begun  bool
-	answer []byte // to a request in clear, in place of what net/http says
+	answer []byte // to a request in plain text, instead of what net/http would say
 }
 
 // Read implements net.Conn.
@@ -69,22 +69,22 @@ func (c *opening) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 && !c.begun {
 		c.begun = true
-		if p[0] >= 'A' && p[0] <= 'Z' { // a method; a handshake begins with 22
+		if p[0] >= 'A' && p[0] <= 'Z' { // the start of a method; a handshake begins with 22
 			c.clear(p[:n])
 		}
 	}
 	return n, err
 }
 
-// mostClear is the longest header that is read of a request in clear.
+// mostClear is the longest header that is read from a plain-text request.
 const mostClear = 32 << 10
 
-// clear reads the request that begins so. The time of a handshake bounds it.
+// clear reads the request that begins with these bytes. The handshake timeout bounds it.
 func (c *opening) clear(begins []byte) {
 	rest := io.LimitReader(c.Conn, mostClear)
 	r, err := http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(bytes.Clone(begins)), rest)))
 	if err != nil {
-		return // net/http answers in its own words
+		return // net/http gives its own answer
 	}
 	r.RemoteAddr = c.RemoteAddr().String()
 	if c.tell != nil {
@@ -108,7 +108,7 @@ func (c *opening) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-// CloseWrite ends what is sent, for a client that still sends.
+// CloseWrite ends our side of the connection, for a client that is still sending.
 func (c *opening) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -116,10 +116,11 @@ func (c *opening) CloseWrite() error {
 	return nil
 }
 
-// unreadClear is how long a client in clear has to read its answer.
+// unreadClear is how long a plain-text client has to read its answer.
 const unreadClear = 250 * time.Millisecond
 
-// Close implements net.Conn. A client whose request is not read to its end would lose the answer.
+// Close implements net.Conn. A client whose request has not been read to the end would lose the
+// answer.
 func (c *opening) Close() error {
 	if c.answer != nil && c.CloseWrite() == nil {
 		_ = c.SetReadDeadline(time.Now().Add(unreadClear))
@@ -128,5 +129,5 @@ func (c *opening) Close() error {
 	return c.Conn.Close()
 }
 
-// NetConn is the connection below.
+// NetConn returns the underlying connection.
 func (c *opening) NetConn() net.Conn { return c.Conn }

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Codes that mean the same at every listener.
+// Codes that mean the same on every listener.
 const (
 	CodeNotFound       = "not_found"
 	CodeNoMethod       = "method_not_allowed"
@@ -30,7 +30,7 @@ const (
 	StatusClientGone = 499
 )
 
-// Errors that every listener can meet.
+// Errors that can occur on every listener.
 var (
 	ErrNoRoute     = errors.New("web: no such path")
 	ErrNoMethod    = errors.New("web: no such method")
@@ -40,7 +40,7 @@ var (
 	ErrBodyCut     = errors.New("web: the body is cut short or malformed")
 )
 
-// Rows are the rows of the errors that every listener can meet.
+// Rows returns the rows of the errors that can occur on every listener.
 func Rows() []Row {
 	return []Row{
 		Is(ErrNoRoute, Problem{Code: CodeNotFound, Message: "There is nothing at this path."}),
@@ -75,7 +75,7 @@ func Rows() []Row {
 	}
 }
 
-// Codes are the codes that mean the same at every listener.
+// Codes returns the codes that mean the same on every listener.
 func Codes() map[string]Code {
 	return map[string]Code{
 		CodeNotFound: {
@@ -132,7 +132,7 @@ func Codes() map[string]Code {
 	}
 }
 
-// Explain answers with the page of a code, which doc_url names.
+// Explain answers with the page of a code, which doc_url points to.
 func (x *Exchange) Explain(code string) error {
 	c, ok := x.Errors.Codes[code]
 	if !ok {

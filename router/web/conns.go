@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// connections keeps the number of open connections within a bound. Beyond it
-// the one goes that has waited longest without a request under way, so that a
-// crowd of idle connections cannot lock others out.
+// connections keeps the number of open connections within a bound. Beyond it, the one that has
+// waited longest without a request is closed, so that a crowd of idle connections cannot lock
+// others out.
 type connections struct {
 	most int
 
 	mu   sync.Mutex
-	open map[net.Conn]*list.Element // nil while a request is under way
-	idle list.List                  // of waiting, the longest idle first
+	open map[net.Conn]*list.Element // nil while a request is in progress
+	idle list.List                  // of waiting, longest idle first
 }
 
-// waiting is a connection without a request under way.
+// waiting is a connection without a request in progress.
 type waiting struct {
 	conn  net.Conn
 	since time.Time
@@ -36,7 +36,7 @@ func (cs *connections) observe(c net.Conn, state http.ConnState) {
 	}
 }
 
-// move notes the new state of c and returns the connection that has to go.
+// move records the new state of c and returns the connection that must be closed, if any.
 func (cs *connections) move(c net.Conn, state http.ConnState) (victim net.Conn) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -60,9 +60,9 @@ func (cs *connections) move(c net.Conn, state http.ConnState) (victim net.Conn) 
 	return victim
 }
 
-// dismiss closes the connections that have been idle for grace and on which nothing
-// has come, and reports that none is left. Whoever was answered a moment ago may be
-// sending the next request, and one that has come but is not yet read would be lost.
+// dismiss closes the connections that have been idle for grace and have no unread data, and
+// reports whether none are left. A client that was answered a moment ago may be sending the
+// next request, and a request that has arrived but has not been read yet would be lost.
 func (cs *connections) dismiss(grace time.Duration) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()

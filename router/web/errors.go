@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// Problem is what a client reads of an error.
+// Problem is what a client reads about an error.
 type Problem struct {
 	Code    string
 	Message string
-	Param   string        // the member that it is about; "" for none
-	Fix     string        // what to do; "" is that of the code
-	After   time.Duration // when to try again; 0 is not known
-	Final   bool          // trying again does not help, although it may with others of the code
-	Status  int           // 0 is that of the code
-	Type    string        // "" is that of the code
+	Param   string        // the member that it is about; "" if none
+	Fix     string        // what to do; "" means the code's own text
+	After   time.Duration // when to try again; 0 if not known
+	Final   bool          // trying again does not help, although it may for other errors with the code
+	Status  int           // 0 means the code's own
+	Type    string        // "" means the code's own
 }
 
 // Row is one line of a table of errors: it recognises one kind of error.
@@ -43,12 +43,12 @@ func As[E error](read func(E) Problem) Row {
 	}}
 }
 
-// Code is what all errors of one code have in common.
+// Code is what all errors with one code have in common.
 type Code struct {
 	Status int
 	Type   string
 	Retry  Retry
-	About  string // what has happened, for the page of the code
+	About  string // what has happened, for the code's page
 	Fix    string // what to do
 }
 
@@ -71,14 +71,14 @@ const (
 	TypeAPI        = "api_error"
 )
 
-// Errors are all errors of a listener.
+// Errors describes all errors of a listener.
 type Errors struct {
 	Rows  []Row // the first that recognises an error decides
 	Codes map[string]Code
 }
 
-// Problem reads an error by the table. An error that no row recognises tells nothing
-// but the request id.
+// Problem looks an error up in the table. For an error that no row recognises, it discloses
+// only the request id.
 func (e *Errors) Problem(err error) Problem {
 	p := Problem{Code: CodeInternal, Message: "Something failed in this router."}
 	for _, r := range e.Rows {
@@ -104,7 +104,7 @@ func (e *Errors) Problem(err error) Problem {
 // Answer writes a problem as the answer.
 func (x *Exchange) Answer(p Problem) { x.AnswerWith(p, Encode(ErrorAnswer{x.ErrorObject(p)})) }
 
-// AnswerWith writes a problem as the answer, in a body of the caller's.
+// AnswerWith writes a problem as the answer, with a body chosen by the caller.
 func (x *Exchange) AnswerWith(p Problem, body []byte) {
 	x.retryFields(p)
 	x.Write(p.Status, JSONType, append(body, '\n'))
@@ -121,7 +121,7 @@ func (x *Exchange) retryFields(p Problem) {
 	}
 }
 
-// ErrorObject is the error object of the OpenAI format, with what to do about it.
+// ErrorObject is an error object in OpenAI's format, with what to do about the error.
 type ErrorObject struct {
 	Message   string  `json:"message"`
 	Type      string  `json:"type"`
@@ -132,7 +132,7 @@ type ErrorObject struct {
 	RequestID string  `json:"request_id"`
 }
 
-// ErrorObject describes a problem.
+// ErrorObject returns the error object for a problem.
 func (x *Exchange) ErrorObject(p Problem) ErrorObject {
 	return ErrorObject{
 		Message: p.Message, Type: p.Type, Param: orNull(p.Param), Code: orNull(p.Code), Fix: orNull(p.Fix),
@@ -140,7 +140,7 @@ func (x *Exchange) ErrorObject(p Problem) ErrorObject {
 	}
 }
 
-// ErrorAnswer is the body of an answer that is an error.
+// ErrorAnswer is the body of an error response.
 type ErrorAnswer struct {
 	Error ErrorObject `json:"error"`
 }

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// MemberError is a member of a body that is not as it must be.
+// MemberError is an invalid member of a body.
 type MemberError struct {
 	Param   string // as a path; "" is the body itself
-	Twice   bool   // it is there twice
-	Strange bool   // there is no such member
+	Twice   bool   // it appears twice
+	Strange bool   // no such member exists
 	Detail  string // what it must be
 }
 
@@ -40,7 +40,7 @@ func Exactly(body []byte, into any) error {
 	return nil
 }
 
-// described is a type in words.
+// described describes a type in words.
 func described(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:
@@ -56,7 +56,7 @@ func described(t reflect.Type) string {
 	}
 }
 
-// members looks at the names of the next value, which is to become a t.
+// members checks the names in the next value, which is to become a t.
 func members(d *json.Decoder, t reflect.Type, at string) error {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -109,8 +109,8 @@ func elementOf(t reflect.Type) reflect.Type {
 	return nil
 }
 
-// memberOf is the type of a member. Of what is to become neither a struct nor a map, all
-// names are known: it is refused for its type.
+// memberOf returns the type of a member. In a value for anything but a struct or a map, every
+// name is known: the value is refused because of its type.
 func memberOf(t reflect.Type, name string) (inner reflect.Type, known bool) {
 	switch {
 	case t == nil:

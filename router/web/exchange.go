@@ -17,21 +17,21 @@ import (
 	"tallyroute/router/limit"
 )
 
-// Listener is what all requests of one listener share.
+// Listener is what all requests on one listener share.
 type Listener struct {
 	Log   *zap.Logger
 	Clock func() time.Time
-	// Ready tells a probe how requests can be answered, or why they cannot be.
-	// Of its error a client reads what a method Reason() string of it returns.
+	// Ready returns, for probes, how requests can be answered, or an error if they cannot.
+	// Clients see only what the error's Reason() string method returns, if it has one.
 	Ready    func(ctx context.Context) (map[string]string, error)
 	Limits   Limits
 	Errors   *Errors
-	Stopping func() bool // answers say that their connection is closed; nil is never
+	Stopping func() bool // if true, answers announce that their connection closes; nil means never
 
 	discards limit.Slots
 }
 
-// NewListener fills in what is not set.
+// NewListener fills in defaults for fields that are not set.
 func NewListener(l Listener) Listener {
 	if l.Log == nil {
 		l.Log = zap.NewNop()
@@ -47,7 +47,7 @@ func NewListener(l Listener) Listener {
 	return l
 }
 
-// Exchange is one request that is being answered.
+// Exchange is one request while it is being answered.
 type Exchange struct {
 	*Listener
 	C     *gin.Context
@@ -57,15 +57,15 @@ type Exchange struct {
 	Start time.Time
 
 	// For the log.
-	Refused string // the code of the error that was answered
+	Refused string // the code of the error that was returned
 	Err     error
 
 	BodyRead int64 // bytes of the request's body, unpacked
 
-	Cut bool // the connection must not look as if the answer were whole
+	Cut bool // the connection must not make the answer look complete
 }
 
-// Begin starts an answer, with the header fields that all have.
+// Begin starts an answer, with the header fields that all answers have.
 func (l *Listener) Begin(c *gin.Context) Exchange {
 	now := l.Clock()
 	x := Exchange{
@@ -81,7 +81,7 @@ func (l *Listener) Begin(c *gin.Context) Exchange {
 	return x
 }
 
-// raw is the writer below gin's, which swallows the errors of a flush.
+// raw returns the writer below gin's, which swallows the errors of a flush.
 func raw(w http.ResponseWriter) http.ResponseWriter {
 	if u, ok := w.(interface{ Unwrap() http.ResponseWriter }); ok {
 		return u.Unwrap()
@@ -89,12 +89,12 @@ func raw(w http.ResponseWriter) http.ResponseWriter {
 	return w
 }
 
-// Admit judges the head of a request, before anything of its body is read.
+// Admit checks the head of a request before any of its body is read.
 func (x *Exchange) Admit() error {
 	r := x.C.Request
 	if slices.Contains(r.TransferEncoding, "chunked") {
-		// Where the body ends is then a matter of opinion. Whoever disagrees
-		// with us must not get a second request in behind it.
+		// Where the body ends is then a matter of opinion. A proxy or client that disagrees with
+		// us must not be able to smuggle a second request in behind it.
 		x.C.Header("Connection", "close")
 	}
 	if r.ContentLength != 0 {
@@ -113,10 +113,9 @@ func (x *Exchange) Admit() error {
 	return nil
 }
 
-// Panicked returns what is to be answered where a handler panicked with v, and logs
-// it. It is nil where nothing is to be answered because the connection is to be cut.
-// The value may hold a client's text or a secret, so only faults of the runtime are
-// logged in words.
+// Panicked returns the error to answer with after a handler panicked with v, and logs it. It is
+// nil if nothing is to be answered because the connection is to be cut. The value may contain a
+// client's text or a secret, so only runtime errors are logged in words.
 func (x *Exchange) Panicked(v any) error {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		x.Cut = true
@@ -130,6 +129,6 @@ func (x *Exchange) Panicked(v any) error {
 	return fmt.Errorf("web: panic: %s", what)
 }
 
-// Route is the pattern that was matched, "" for a path that no route has: what a
-// client can make up must not reach a log or a metric.
+// Route returns the pattern that was matched, or "" for a path that no route has: what a client
+// can make up must not reach a log or a metric.
 func (x *Exchange) Route() string { return x.C.FullPath() }

@@ -2,14 +2,14 @@ package web
 
 import "net/http"
 
-// Header is the header of an answer. All values lie in one piece of memory, and
-// names have to be spelled as net/http keeps them.
+// Header is the header of an answer. All values share one allocation, and names must be in the
+// canonical form of net/http.
 type Header struct {
 	header http.Header
 	values []string
 }
 
-// usualFields is a few more than an answer has.
+// usualFields is slightly more than the usual number of fields in an answer.
 const usualFields = 24
 
 // NewHeader returns a writer of h.

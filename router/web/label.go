@@ -5,8 +5,7 @@ import (
 	"unicode"
 )
 
-// Label is a text of somebody else's as one line of at most n bytes, for logs and
-// messages.
+// Label returns somebody else's text as one line of at most n bytes, for logs and messages.
 func Label(s string, n int) string {
 	clean := strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf) {

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// hasCome reports that there is something on a connection that nobody has read yet.
+// hasCome reports whether a connection has data that has not been read yet.
 func hasCome(c net.Conn) (come bool) {
 	for {
 		over, ok := c.(interface{ NetConn() net.Conn })

@@ -2,5 +2,5 @@ package web
 
 import "net"
 
-// hasCome is not known here.
+// hasCome cannot tell on this platform.
 func hasCome(net.Conn) bool { return false }

@@ -8,7 +8,7 @@ import (
 	"tallyroute/billing"
 )
 
-// reason is what may be said of why we are not ready.
+// reason returns what may be disclosed about why we are not ready.
 func reason(err error) string {
 	var r interface{ Reason() string }
 	switch {
@@ -20,10 +20,10 @@ func reason(err error) string {
 	return "starting or stopping"
 }
 
-// Healthz answers that the process is alive.
+// Healthz reports that the process is alive.
 func (x *Exchange) Healthz() { x.JSON(http.StatusOK, map[string]string{"status": "ok"}) }
 
-// Readyz answers whether requests can be answered.
+// Readyz reports whether requests can be answered.
 func (x *Exchange) Readyz(ctx context.Context) {
 	state, err := x.Ready(ctx)
 	if err != nil {

@@ -12,20 +12,20 @@ import (
 	"go.uber.org/zap"
 )
 
-// Limits are what one client may take up. The zero value of each has a default.
+// Limits is what one client may take up. Each zero value stands for a default.
 type Limits struct {
 	Body        int64 // bytes of a request's body; 10 MiB
 	HeaderBytes int   // 32 KiB
 	Fields      int   // in a request's header; 100
 	Connections int   // open at once; 4096
 
-	ReadHeader time.Duration // until the header of a request has come; 5 s
-	ReadBody   time.Duration // until its body has come; 30 s
-	Idle       time.Duration // between two requests of a connection; 60 s
-	Write      time.Duration // until the client has taken one piece of an answer; 15 s
+	ReadHeader time.Duration // until the header of a request has arrived; 5 s
+	ReadBody   time.Duration // until its body has arrived; 30 s
+	Idle       time.Duration // between two requests on a connection; 60 s
+	Write      time.Duration // until the client has accepted one piece of an answer; 15 s
 }
 
-// WithDefaults returns the limits with a default for every one that is not set.
+// WithDefaults returns the limits with a default for each that is not set.
 func (l Limits) WithDefaults() Limits {
 	OrElse(&l.Body, 10<<20)
 	OrElse(&l.HeaderBytes, 32<<10)
@@ -46,22 +46,22 @@ func OrElse[T int | int64 | time.Duration](v *T, otherwise T) {
 }
 
 // Server is an http.Server whose connections are counted, bounded and drained. HTTP/2 is
-// spoken over TLS alone.
+// available over TLS only.
 type Server struct {
 	*http.Server
-	Strict   time.Duration // for how long browsers are to come over TLS alone; 0 does not say
+	Strict   time.Duration // for how long browsers should use TLS only; 0: no header
 	conns    *connections
-	streams  atomic.Int64 // requests under way of connections that may have several
-	most     int64        // of them: no more than there may be connections
+	streams  atomic.Int64 // requests in progress on connections that may have several
+	most     int64        // of streams: the same as the maximum number of connections
 	stopping atomic.Bool
 }
 
-// Bounds of HTTP/2. A connection has as many requests under way as a program needs, and
-// buffers little of bodies that nobody has made room for.
+// Bounds for HTTP/2. A connection may have as many requests in progress as a program needs, but
+// buffers little of bodies for which there is no room yet.
 const (
 	mostStreams = 100
 	mostFrame   = 16 << 10
-	mostAhead   = 128 << 10 // bytes of bodies, of one connection
+	mostAhead   = 128 << 10 // bytes of bodies, per connection
 	idlePing    = 30 * time.Second
 )
 
@@ -70,7 +70,7 @@ func NewServer(l Limits, logger *zap.Logger) *Server {
 	s := &Server{conns: newConnections(l.Connections), most: int64(l.Connections)}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true) // which is over TLS; there is no upgrade to it
+	protocols.SetHTTP2(true) // over TLS; there is no upgrade to it
 	s.Server = &http.Server{
 		ReadHeaderTimeout: l.ReadHeader,
 		IdleTimeout:       l.Idle,
@@ -89,8 +89,8 @@ func NewServer(l Limits, logger *zap.Logger) *Server {
 	return s
 }
 
-// Handle has h answer, within the bounds of the server. Over TLS browsers are told to come
-// over TLS for as long as s.Strict says.
+// Handle makes h answer requests, within the bounds of the server. Over TLS, browsers are told
+// to use TLS only for as long as s.Strict says.
 func (s *Server) Handle(h http.Handler) {
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS != nil && s.Strict > 0 {
@@ -110,7 +110,7 @@ func (s *Server) Handle(h http.Handler) {
 	})
 }
 
-// crowded refuses a request beyond the most that may be under way.
+// crowded refuses a request beyond the maximum number in progress.
 func crowded(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Type", JSONType)
@@ -120,19 +120,19 @@ func crowded(w http.ResponseWriter) {
 	body := Encode(map[string]any{"error": map[string]any{
 		"message": "Too many requests are under way.", "type": TypeAPI, "param": nil, "code": CodeOverloaded,
 	}})
-	_, _ = w.Write(body) // who has gone is told nothing
+	_, _ = w.Write(body) // a client that has gone needs no answer
 }
 
-// Stop makes every answer from now on say that its connection is closed, so that
-// clients send their next request elsewhere.
+// Stop makes every answer from now on announce that its connection closes, so that clients send
+// their next request elsewhere.
 func (s *Server) Stop() { s.stopping.Store(true) }
 
 // Stopping reports whether Stop was called.
 func (s *Server) Stopping() bool { return s.stopping.Load() }
 
-// Drain waits, after Stop and once nothing more is accepted, until no connection is
-// left, or ctx ends. Those that have been idle for grace are closed. Requests that still
-// come are answered: a client that keeps a connection from before Stop does not know yet.
+// Drain waits, after Stop and once nothing more is accepted, until no connection is left or ctx
+// ends. Connections that have been idle for grace are closed. Requests that still arrive are
+// answered: a client with a connection from before Stop does not know yet.
 func (s *Server) Drain(ctx context.Context, grace time.Duration) {
 	const look = 10 * time.Millisecond
 	t := time.NewTicker(look)
@@ -146,8 +146,8 @@ func (s *Server) Drain(ctx context.Context, grace time.Duration) {
 	}
 }
 
-// NewEngine returns a router of paths that matches exactly: nothing is redirected,
-// and no header of a client is believed.
+// NewEngine returns an HTTP router that matches paths exactly: nothing is redirected, and no
+// header from a client is trusted.
 func NewEngine() *gin.Engine {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
@@ -159,7 +159,7 @@ func NewEngine() *gin.Engine {
 	return engine
 }
 
-// errorLog takes what net/http has to say: broken handshakes and the like.
+// errorLog logs what net/http reports: broken handshakes and the like.
 func errorLog(l *zap.Logger) *log.Logger {
 	std, err := zap.NewStdLogAt(l, zap.DebugLevel)
 	if err != nil {

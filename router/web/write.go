@@ -16,8 +16,8 @@ func (x *Exchange) JSON(status int, v any) {
 	x.Write(status, JSONType, append(Encode(v), '\n'))
 }
 
-// Encode writes v as JSON, characters of HTML as they are. It is for values of
-// our own that always have a JSON form.
+// Encode returns v as JSON, without escaping HTML characters. It is for our own values, which
+// always have a JSON form.
 func Encode(v any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -28,7 +28,7 @@ func Encode(v any) []byte {
 	return bytes.TrimRight(b.Bytes(), "\n")
 }
 
-// Write answers with body. Each piece of it has its own time to be taken.
+// Write answers with body. Each piece has its own write timeout.
 func (x *Exchange) Write(status int, contentType string, body []byte) {
 	x.Head.Set("Content-Type", contentType)
 	x.Head.Set("Content-Length", strconv.Itoa(len(body)))
@@ -48,18 +48,18 @@ func (x *Exchange) Write(status int, contentType string, body []byte) {
 
 const pieceSize = 64 << 10
 
-// piece writes p, which the client has a limited time to take.
+// piece writes p, which the client must accept within a limited time.
 func (x *Exchange) piece(p []byte) (int, error) {
 	x.Deadline()
 	return x.C.Writer.Write(p)
 }
 
-// Deadline gives the client its time to take what is written next.
+// Deadline starts the client's time limit for accepting what is written next.
 func (x *Exchange) Deadline() {
 	_ = x.RC.SetWriteDeadline(time.Now().Add(x.Limits.Write))
 }
 
-// Gone notes that the client does not listen any more.
+// Gone records that the client is no longer listening.
 func (x *Exchange) Gone(err error) {
 	x.Refused, x.Err, x.Cut = CodeClientGone, err, true
 }
