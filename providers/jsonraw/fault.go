@@ -16,7 +16,7 @@ const (
 // FieldError is the error for a request body that is refused before it is sent anywhere.
 type FieldError struct {
 	Code    string // invalid_json, duplicate_field, invalid_value, unknown_parameter, missing_field, unsupported_content
-	Param   string // path of the member, as messages[0].role; "" for the body as a whole
+	Param   string // path of the member, such as messages[0].role; "" for the body as a whole
 	Message string // for the client
 }
 

@@ -8,8 +8,8 @@ import (
 	"unicode/utf16"
 )
 
-// The functions here know JSON's tokens and nothing else. They take bytes and a
-// position and give a position back; -1 is "there is no such token here".
+// The functions here know JSON's tokens and nothing else. They take bytes and a position and
+// return a position; -1 means that there is no such token.
 
 // One byte repeated in all eight positions of a word.
 const (
