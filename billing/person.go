@@ -60,3 +60,16 @@ func IsPseudonym(endUser string) bool {
 	digits, ok := strings.CutPrefix(endUser, pseudonymPrefix)
 	return ok && len(endUser) == pseudonymLength && strings.Trim(digits, "0123456789abcdef") == ""
 }
+
+// EndUserName is what rows call an end user whom a client names. A name that reads as a
+// pseudonym, or as what reports call those without a name, gets a mark before it: it would
+// be counted as somebody else's. So does one with marks before such a name.
+func EndUserName(said string) string {
+	name := CleanText(said)
+	if plain := strings.TrimLeft(name, endUserMark); IsPseudonym(plain) || plain == NoneGroup || plain == ArchivedGroup {
+		return endUserMark + name
+	}
+	return name
+}
+
+const endUserMark = "~"

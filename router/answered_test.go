@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"tallyroute/billing"
@@ -96,5 +97,21 @@ func TestUnpricedMembersStandInTheRow(t *testing.T) {
 	row := g.ledger.settled(t)[0]
 	if len(row.UnpricedMembers) != 2 || row.UnpricedMembers[0] != "nobody_knows" {
 		t.Errorf("row %+v", row.UnpricedMembers)
+	}
+}
+
+// TestClientsCannotTakeAnotherPersonsLine: an end user who is called as a pseudonym is, or as
+// the line of those without a name, is booked under a name of its own.
+func TestClientsCannotTakeAnotherPersonsLine(t *testing.T) {
+	const pseudonym = "eu_0123456789abcdef0123"
+	for said, want := range map[string]string{
+		"ann": "ann", "~ann": "~ann", "eu_1": "eu_1", pseudonym: "~" + pseudonym, "~" + pseudonym: "~~" + pseudonym,
+		billing.NoneGroup: "~(none)", billing.ArchivedGroup: "~(archived)",
+	} {
+		g := newRig(t, keyWith(), target("a", "1", "2"))
+		g.ok(t, strings.Replace(hi, `{`, `{"user":"`+said+`",`, 1))
+		if row := g.ledger.settled(t)[0]; row.EndUser != want {
+			t.Errorf("%q is booked as %q, want %q", said, row.EndUser, want)
+		}
 	}
 }

@@ -155,7 +155,7 @@ func measure(p planned, most int, facts billing.Spend) *meter.Meter {
 		Request: a.request, Plan: p.plan, Try: p.try[:min(len(p.try), most)], Money: a.key.BoundInMoney(),
 		Row: billing.Spend{
 			OccurredAt: a.in.Caller.At, Kind: billing.KindUsage, RequestID: a.in.RequestID, Owner: a.key.Owner(),
-			EndUser: a.endUser(), Tags: tags(a.key.Tags, a.in.Tags), RequestedModel: a.request.Model(),
+			EndUser: billing.EndUserName(a.endUser()), Tags: tags(a.key.Tags, a.in.Tags), RequestedModel: a.request.Model(),
 			Streamed: a.request.Stream(), Status: billing.StatusOK,
 			Session: facts.Session, BytesIn: facts.BytesIn, Fingerprint: facts.Fingerprint, Prefixes: facts.Prefixes,
 		},

@@ -141,7 +141,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		return nil, err
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = connecting
+		config.ConnConfig.ConnectTimeout = max(connecting, o.Acquire)
 	}
 	way := &route{logins: o.Login}
 	direct, directly := config.ConnConfig.Copy(), way

@@ -28,5 +28,5 @@ func (migrateCommand) Run(a *cli.Context) error {
 	if err == nil && len(applied) == 0 {
 		fmt.Fprintln(a.Stdout, "nothing to do")
 	}
-	return errors.Join(err, store.Close())
+	return errors.Join(cli.Away(err), store.Close())
 }

@@ -17,14 +17,20 @@ import (
 	"tallyroute/providers/secret/manager"
 )
 
-// OpenStore opens the configured database. PostgreSQL may be away; SQLite is
+// commandAcquire is how long a command waits at least for a connection: no request waits
+// behind it, and on a busy host one may take a while.
+const commandAcquire = 5 * time.Second
+
+// OpenStore opens the configured database for a command. PostgreSQL may be away; SQLite is
 // made where it does not exist.
 func OpenStore(ctx context.Context, c *config.Config) (billing.Store, error) {
-	from, err := once(c)
+	patient := *c
+	patient.Timeouts.DatabaseAcquire = max(c.Timeouts.DatabaseAcquire, config.Duration(commandAcquire))
+	from, err := once(&patient)
 	if err != nil {
 		return billing.Store{}, err
 	}
-	return openStore(ctx, from, c, nil)
+	return openStore(ctx, from, &patient, nil)
 }
 
 // openStore opens it for a process that sweeps; swept is told of the rows.

@@ -79,7 +79,15 @@ func (a *Context) openAnd(cfg *config.Config, do func(billing.Store, *config.Con
 	if err == nil {
 		err = do(store, cfg)
 	}
-	return errors.Join(err, store.Close())
+	return errors.Join(Away(err), store.Close())
+}
+
+// Away says what to do where the database could not be asked.
+func Away(err error) error {
+	if !errors.Is(err, billing.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w; see whether it runs and this host reaches it, and have commands wait longer by timeouts.database_acquire", err)
 }
 
 // keyActions are what can be done in s, once it is certain that keys are hashed
