@@ -10,15 +10,15 @@ import (
 // AlertKind is what an alert is about.
 type AlertKind string
 
-// Alert is what somebody is told, once. Its ID is the same in every channel and at
-// every try: who gets it twice can tell.
+// Alert is a message that is sent once. Its ID is the same in every channel and on
+// every retry, so that a recipient can recognise a duplicate.
 type Alert struct {
 	ID string
-	// Claim names the condition, the object, the threshold and the period. Of all that
-	// fire an alert with the same claim, one does.
+	// Claim identifies the condition, the object, the threshold and the period. If
+	// several processes fire alerts with the same claim, only one succeeds.
 	Claim string
-	// Rearm has the claim end when nobody has fired it for so long: the next to fire it
-	// tells again. 0 is never.
+	// Rearm ends the claim once nobody has fired it for this long, so that firing it
+	// again sends a new alert. 0 means never.
 	Rearm    time.Duration
 	Kind     AlertKind
 	Object   string
@@ -28,14 +28,14 @@ type Alert struct {
 	Remedy   string // what to do
 	TeamID   string // of the object; "" where it belongs to no team
 	Team     string
-	Owner    string // the address of who answers for the object
+	Owner    string // the address of the person responsible for the object
 	Data     map[string]string
 	At       time.Time
 	Personal bool       // for its owner alone; stores do not keep it
 	To       []NoticeTo // where it goes; stores do not read it back
 }
 
-// NoticeTo is a channel that an alert goes to, and when.
+// NoticeTo is a channel that an alert is sent to, and when.
 type NoticeTo struct {
 	Channel string
 	Due     time.Time
@@ -56,19 +56,19 @@ type Notice struct {
 	Channel     string
 	DueAt       time.Time
 	Tries       int
-	Failure     string    // of the last try
-	DeliveredAt time.Time // zero: it is not
-	DeadAt      time.Time // zero: it was not given up
+	Failure     string    // of the last attempt
+	DeliveredAt time.Time // zero: not delivered
+	DeadAt      time.Time // zero: not given up
 }
 
-// AlertRecord is an alert and what became of its notices.
+// AlertRecord is an alert and the outcome of its notices.
 type AlertRecord struct {
 	Alert
-	Ended   bool // its condition is over
+	Ended   bool // its condition no longer holds
 	Notices []Notice
 }
 
-// AlertFilter chooses alerts. What is empty chooses all.
+// AlertFilter selects alerts. An empty field matches everything.
 type AlertFilter struct {
 	ID     string
 	Kind   AlertKind
@@ -78,26 +78,26 @@ type AlertFilter struct {
 	Limit  int // 0 is 100; at most 1000
 }
 
-// Most is how many alerts are chosen at most.
+// Most returns the maximum number of alerts to list.
 func (f AlertFilter) Most() int { return EventFilter{Limit: f.Limit}.Most() }
 
-// NoticeStatus is what became of a notice.
+// NoticeStatus is the delivery status of a notice.
 type NoticeStatus string
 
 // The statuses of notices.
 const (
 	NoticePending   NoticeStatus = "pending"
-	NoticeFailing   NoticeStatus = "failing" // it was tried, and is again
+	NoticeFailing   NoticeStatus = "failing" // an attempt failed, and it will be retried
 	NoticeDelivered NoticeStatus = "delivered"
-	NoticeDead      NoticeStatus = "dead" // it was given up
+	NoticeDead      NoticeStatus = "dead" // given up
 )
 
-// NoticeStatuses are all statuses.
+// NoticeStatuses returns all statuses.
 func NoticeStatuses() []NoticeStatus {
 	return []NoticeStatus{NoticePending, NoticeFailing, NoticeDelivered, NoticeDead}
 }
 
-// Status is what became of the notice.
+// Status returns the delivery status of the notice.
 func (n Notice) Status() NoticeStatus {
 	switch {
 	case !n.DeliveredAt.IsZero():
@@ -110,72 +110,76 @@ func (n Notice) Status() NoticeStatus {
 	return NoticePending
 }
 
-// Firing are alerts, and what they were made of: that is looked at no more.
+// Firing is a set of alerts and the sources they were made from, which are not examined
+// again.
 type Firing struct {
 	Alerts   []Alert
 	Events   []string // by their dedup ids
-	AuditSeq int64    // the last record of the audit log; 0 before the first
+	AuditSeq int64    // the last record of the audit log that was examined; 0 before the first
 }
 
-// ErrNobody is that an alert has nobody to go to: no other try would end better.
+// ErrNobody means that an alert has no recipient, so that a retry would not help.
 var ErrNobody = errors.New("billing: it has no owner with an address")
 
-// Alerts keeps alerts and what is sent of them.
+// Alerts stores alerts and their notices.
 type Alerts interface {
-	// FireAlerts stores those alerts whose claims are free, with their notices, and returns
-	// them. All of it is done or nothing.
+	// FireAlerts stores those alerts whose claims are free, with their notices, and
+	// returns them. It is atomic.
 	FireAlerts(ctx context.Context, f Firing, now time.Time) ([]Alert, error)
-	// ListAlerts lists alerts, the newest first.
+	// ListAlerts lists alerts, newest first.
 	ListAlerts(ctx context.Context, f AlertFilter) ([]AlertRecord, error)
-	// ClaimNotice takes a notice that is due, of a channel that is not busy. Until then
-	// nobody else does. It reports false when nothing is due.
+	// ClaimNotice claims a due notice of a channel that is not busy. Nobody else can
+	// claim it before until. It reports false when nothing is due.
 	ClaimNotice(ctx context.Context, busy []string, now, until time.Time) (n Notice, found bool, err error)
-	// EndNotice writes what became of a notice: DeliveredAt, or Failure with DueAt or DeadAt.
+	// EndNotice records the outcome of a notice: DeliveredAt, or Failure with DueAt or
+	// DeadAt.
 	EndNotice(ctx context.Context, n Notice) error
-	// ReplayAlert has an alert sent again to a channel, which it may not have gone to
-	// before. *NotFoundError for the alert.
+	// ReplayAlert sends an alert again to channels, including ones that it was not sent
+	// to before. It returns *NotFoundError if there is no such alert.
 	ReplayAlert(ctx context.Context, id string, to []NoticeTo, notes ...*Change) error
-	// PruneAlerts removes alerts that nobody has seen since, and says how many. It leaves
-	// some for the next time, rather than to take long.
+	// PruneAlerts removes alerts that nobody has seen since an instant and returns how
+	// many it removed. It leaves some for the next call rather than run for long.
 	PruneAlerts(ctx context.Context, before time.Time) (int, error)
 }
 
-// AlertSources is what alerts are made of.
+// AlertSources provides what alerts are made from.
 type AlertSources interface {
-	// UnjudgedEvents are the oldest events of which no alert was made yet.
+	// UnjudgedEvents returns the oldest events for which no alert has been considered
+	// yet.
 	UnjudgedEvents(ctx context.Context, most int) ([]Event, error)
-	// UnjudgedChanges are records of the audit log after the last that was looked at.
+	// UnjudgedChanges returns audit log records after the last one that was examined.
 	UnjudgedChanges(ctx context.Context, most int) ([]Change, error)
-	// Standings are budgets that have used half of a limit, or will have used all of one by
-	// the end of the window at this pace.
+	// Standings returns the budgets that have used half of a limit, or that will have
+	// used up a limit by the end of the window at the current pace.
 	Standings(ctx context.Context, q StandingQuery) ([]BudgetStanding, error)
-	// Expiries are the keys and the tokens of administrators that are in force and expire
-	// between two instants.
+	// Expiries returns the keys and admin tokens that are in force and expire between
+	// two instants.
 	Expiries(ctx context.Context, from, to time.Time) ([]Expiry, error)
-	// UnpricedSince are the models that were used without a price since a day.
+	// UnpricedSince returns the models that have been used without a price since a day.
 	UnpricedSince(ctx context.Context, day string) ([]UnpricedModel, error)
-	// FailingDeliveries are the keys whose secrets could not be delivered so often in a row.
+	// FailingDeliveries returns the keys whose secrets have failed to be delivered this
+	// many times in a row.
 	FailingDeliveries(ctx context.Context, failures int) ([]Delivery, error)
 }
 
-// StandingQuery chooses budgets in the windows that contain an instant.
+// StandingQuery selects budgets in the windows that contain an instant.
 type StandingQuery struct {
 	At       time.Time
-	BudgetID string // "" is all
+	BudgetID string // "" means all
 	Most     int
 }
 
-// BudgetStanding is how a budget stands, and whose it is.
+// BudgetStanding is how much of a budget is used, and who owns it.
 type BudgetStanding struct {
 	Balance
 	Forgiven Amount // by resets
-	Name     string // of what the budget is of
+	Name     string // the name of whatever the budget applies to
 	TeamID   string
 	Team     string
-	Owner    string // the address of who answers for it
+	Owner    string // the address of the person responsible for it
 }
 
-// Expiry is something that ends.
+// Expiry is a key or token that expires.
 type Expiry struct {
 	What   string // key or token
 	ID     string
@@ -192,8 +196,9 @@ type UnpricedModel struct {
 	Attempts             int64
 }
 
-// Forecast is what is used by the end of the window at the pace so far. It reports false
-// where there is no pace: the window does not end, or has just begun.
+// Forecast returns the usage expected at the end of the window at the pace so far. It
+// reports false where there is no pace to go by: the window does not end, or has only
+// just begun.
 func (b Balance) Forecast(now time.Time) (used Amount, ok bool) {
 	if b.Window.Start.IsZero() || b.Window.End.IsZero() {
 		return Amount{}, false
@@ -207,8 +212,8 @@ func (b Balance) Forecast(now time.Time) (used Amount, ok bool) {
 	return Amount{Tokens: pace(b.UsedTokens), Money: Money(pace(int64(b.UsedMoney))), Requests: pace(b.UsedRequests)}, true
 }
 
-// InWindow are the standings of the windows that their budgets have at an instant: a
-// budget that was of another period has counters of that, too.
+// InWindow returns the standings for the windows that their budgets have at an instant.
+// A budget whose period was changed still has counters from the old period.
 func InWindow(list []BudgetStanding, at time.Time) []BudgetStanding {
 	return slices.DeleteFunc(list, func(b BudgetStanding) bool {
 		w, err := b.Budget.Window(at)

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Allotment is what a temporary key may use, of the budgets of the key that it was made
-// with and besides them. Nil is no limit of that kind. It ends with the temporary key.
+// Allotment is what a temporary key may use, on top of the limits set by the budgets of
+// the key that it was made with. Nil means no limit of that kind. It ends with the
+// temporary key.
 type Allotment struct {
 	ID     string
 	KeyID  KeyID
@@ -15,30 +16,33 @@ type Allotment struct {
 	Until  time.Time
 }
 
-// Allotments keeps what temporary keys have used. What a request may use is taken before
-// it is sent, so that no number of requests at any number of routers exceeds a limit, and
-// what it did not use is given back. A process that dies gives nothing back.
+// Allotments tracks what temporary keys have used. What a request may use is taken
+// before the request is sent, so that no number of requests across any number of
+// routers can exceed a limit, and what it did not use is given back. If a process dies,
+// what it had taken is not given back.
 type Allotments interface {
 	// Allot begins an allotment.
 	Allot(ctx context.Context, a Allotment) error
-	// Allotted says how much is used; nothing is of what has ended.
+	// Allotted returns how much is used: nothing once the allotment has ended.
 	Allotted(ctx context.Context, id string) (used Amount, err error)
-	// TakeAllotted takes what a request may use, where the headroom remains free besides,
-	// and says how much is used then. A *QuotaError where it is too much, ErrExpired where
-	// the allotment has ended.
+	// TakeAllotted takes what a request may use, provided that headroom remains free as
+	// well, and returns how much is used afterwards. It returns a *QuotaError where
+	// there is too little room, and ErrExpired where the allotment has ended.
 	TakeAllotted(ctx context.Context, a *Allotment, most, headroom Amount) (used Amount, err error)
-	// GiveAllotted gives back what was not used, and says how much is used then. It is
-	// negative where more was used than was taken, and nothing is used of what has ended.
+	// GiveAllotted gives back what was not used and returns how much is used afterwards.
+	// back is negative where more was used than was taken. Once the allotment has ended,
+	// nothing counts as used.
 	GiveAllotted(ctx context.Context, id string, back Amount) (used Amount, err error)
-	// EndAllotments removes those that have ended, and says how many there were.
+	// EndAllotments removes the allotments that have ended and returns how many there
+	// were.
 	EndAllotments(ctx context.Context, now time.Time) (int, error)
 }
 
-// ScopeTemporary is the scope of an allotment in the balance that a refusal shows. No
-// budget of the ledger has it.
+// ScopeTemporary is the scope that an allotment has in the balance shown by a refusal.
+// No budget of the ledger has this scope.
 const ScopeTemporary Scope = "temporary_key"
 
-// Balance is how the allotment stands, in the form of a budget's balance.
+// Balance returns the allotment's standing in the form of a budget's balance.
 func (a *Allotment) Balance(used Amount) Balance {
 	return Balance{
 		Budget: Budget{ID: a.ID, Scope: ScopeTemporary, ScopeID: a.ID, Period: PeriodOnce, Tokens: a.Tokens, Money: a.Money},
@@ -46,7 +50,7 @@ func (a *Allotment) Balance(used Amount) Balance {
 	}
 }
 
-// Refuse is the refusal of what is too much for an allotment of which so much is used.
+// Refuse returns the error for a request that asks for more than the allotment leaves.
 func (a *Allotment) Refuse(used, most Amount) error {
 	b := a.Balance(used)
 	return &QuotaError{Balance: b, AskedTokens: most.Tokens, AskedMoney: most.Money, All: []Balance{b}}

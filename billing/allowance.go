@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// Amount is what is held, used or leased: tokens, money and requests, always all.
+// Amount is an amount held, used or leased: tokens, money and requests, always
+// together.
 type Amount struct {
 	Tokens   int64
 	Money    Money
 	Requests int64
 }
 
-// Sum is what rows come to.
+// Sum returns what rows add up to.
 func Sum(rows []Spend) (sum Amount) {
 	for i := range rows {
 		sum = sum.Plus(rows[i].Used())
@@ -21,8 +22,9 @@ func Sum(rows []Spend) (sum Amount) {
 	return sum
 }
 
-// Used is what a row counts with. A request counts once, by its last attempt, whether that
-// was answered or failed: one that was refused or never sent has no row.
+// Used returns what a row counts as. A request counts once, by its last attempt,
+// whether that succeeded or failed; a request that was refused or never sent has no
+// row.
 func (s *Spend) Used() Amount {
 	a := Amount{Tokens: s.Tokens.Total(), Money: s.Cost.Total}
 	if s.Final && (s.Kind == KindUsage || s.Kind == "") {
@@ -31,109 +33,109 @@ func (s *Spend) Used() Amount {
 	return a
 }
 
-// MostHeld is the most that one hold reserves, and that one grant adds to a
-// lease: no attempt is booked with more, and many of them still add up.
+// MostHeld returns the most that one hold reserves, and that one grant adds to a lease.
+// No attempt is booked with more, and many such amounts can still be added up.
 func MostHeld() Amount { return Amount{Tokens: MostTokens, Money: MostMeter, Requests: maxLimit} }
 
-// MostUsed is the most that a counter of a window is kept at, up and down: no
-// limit is larger, so beyond it any budget has long been used up.
+// MostUsed returns the bound of a window's counter in either direction. No limit is
+// larger, so any budget would be used up long before.
 func MostUsed() Amount { return Amount{Tokens: maxLimit, Money: maxMoneyLimit, Requests: maxLimit} }
 
-// AsUsed is a as a counter keeps it.
+// AsUsed returns a, bounded as a counter stores it.
 func (a Amount) AsUsed() Amount {
 	most := MostUsed()
 	return a.AtMost(most).AtLeast(Amount{}.Minus(most))
 }
 
-// Plus is a+b, as far as it goes.
+// Plus returns a+b, saturating.
 func (a Amount) Plus(b Amount) Amount {
 	return Amount{SatAdd(a.Tokens, b.Tokens), a.Money.Add(b.Money), SatAdd(a.Requests, b.Requests)}
 }
 
-// Minus is a-b, which may be negative.
+// Minus returns a-b, which may be negative.
 func (a Amount) Minus(b Amount) Amount {
 	return Amount{a.Tokens - b.Tokens, a.Money - b.Money, a.Requests - b.Requests}
 }
 
-// AtLeast is the larger of both in each member, AtMost the smaller.
+// AtLeast returns the larger of the two for each field.
 func (a Amount) AtLeast(b Amount) Amount {
 	return Amount{max(a.Tokens, b.Tokens), max(a.Money, b.Money), max(a.Requests, b.Requests)}
 }
 
-// AtMost is the smaller of both in each member.
+// AtMost returns the smaller of the two for each field.
 func (a Amount) AtMost(b Amount) Amount {
 	return Amount{min(a.Tokens, b.Tokens), min(a.Money, b.Money), min(a.Requests, b.Requests)}
 }
 
-// Covers reports that a is at least b in all members.
+// Covers reports whether a is at least b in every field.
 func (a Amount) Covers(b Amount) bool {
 	return a.Tokens >= b.Tokens && a.Money >= b.Money && a.Requests >= b.Requests
 }
 
-// Replica is a process that leases allowances. Its ID stays with its journal
-// over restarts; its Epoch is new at every start.
+// Replica is a process that leases allowances. Its ID stays with its journal across
+// restarts; its Epoch is new at every start.
 type Replica struct {
 	ID, Epoch string
-	Name      string        // for people: host name and process
-	TTL       time.Duration // its leases are its own for this long after it was last seen
+	Name      string        // for people to read: host name and process
+	TTL       time.Duration // how long its leases remain valid after it was last seen
 }
 
-// Want asks for more of one window.
+// Want asks for a larger lease on one window.
 type Want struct {
 	HoldLine
 	Need     Amount // at least this, or nothing is granted
-	Waiting  Amount // what other requests of the asker wait for: granted as far as there is room
-	Headroom Amount // must remain free besides Need and Waiting
-	Wish     Amount // up to this where there is plenty; less than Need counts as Need
-	Idle     Amount // what the asker has free of it: so much less is granted beyond Need
+	Waiting  Amount // what the replica's other requests are waiting for: granted as far as there is room
+	Headroom Amount // must remain free in addition to Need and Waiting
+	Wish     Amount // granted up to this where there is plenty; less than Need counts as Need
+	Idle     Amount // what the replica has free in this window: the grant beyond Need is smaller by this much
 }
 
-// Granted is one window after it was asked.
+// Granted is the state of one window after a request for a grant.
 type Granted struct {
 	Amount Amount // what was granted; zero in a refusal
-	Leased Amount // what the asker has leased of it in all
-	// Balance is how the window stands. What replicas lease, the asker
-	// included, counts as held.
+	Leased Amount // what the replica has leased from the window in total
+	// Balance is the window's balance. What replicas have leased, including this one,
+	// counts as held.
 	Balance Balance
-	// Seq is of the last posting of the asker's epoch that Balance includes: one
-	// whose answer is yet to come may be in it, or not.
+	// Seq is the last posting of the replica's epoch that Balance includes. A posting
+	// whose response is still outstanding may or may not be included.
 	Seq  int64
-	Fits bool // whether there was room for this one
-	// Idle says that other replicas have more of it than they were using when
-	// they were last heard of: asking again in a moment may succeed.
+	Fits bool // whether there was room in this window
+	// Idle reports that other replicas have leased more of the window than they were
+	// using when last heard from, so asking again in a moment may succeed.
 	Idle bool
-	// Exact says that a replica ran dry: for now nobody is granted more than
-	// needed, and what lies idle should be given back.
+	// Exact reports that a replica ran dry: for now nobody is granted more than needed,
+	// and idle amounts should be given back.
 	Exact bool
 }
 
-// LeaseChange is what a posting moves of one lease.
+// LeaseChange is what a posting changes in one lease.
 type LeaseChange struct {
 	BudgetID    string
 	WindowStart time.Time
 	Down        Amount // used by the rows of the posting, or given back
-	Busy        Amount // what is not idle after it: for others to see
+	Busy        Amount // what is in use afterwards, for other replicas to see
 }
 
 // Posting is one batch of settlements and the leases that they used up.
 type Posting struct {
 	Replica Replica
-	// Seq counts the postings of an epoch from 1. A posting that may or may not
-	// have arrived is sent again with the same Seq and the same Leases: its
-	// leases move once.
+	// Seq counts the postings of an epoch from 1. A posting that may or may not have
+	// arrived is sent again with the same Seq and the same Leases; its leases are
+	// applied once.
 	Seq    int64
-	Rows   []Spend // tidied and checked, with EventID and ReportDay; a row that is there already is left alone
+	Rows   []Spend // tidied and checked, with EventID and ReportDay; a row that already exists is left alone
 	Leases []LeaseChange
-	// Rejects are rows that the database refused. They are kept aside, and count
-	// against the budgets until they are booked.
+	// Rejects are rows that the database refused. They are set aside and count against
+	// the budgets until they are booked.
 	Rejects []Reject
-	// Events are those that no row or reject is. All are written in the same
-	// transaction.
+	// Events are the events that do not derive from a row or a reject. All are written
+	// in the same transaction.
 	Events []Event
 }
 
-// AllEvents are its Events and those that its rejects are; RowEvents are those
-// that its rows are.
+// AllEvents returns the posting's Events and those derived from its rejects; RowEvents
+// returns those derived from its rows.
 func (p Posting) AllEvents() []Event {
 	all := p.Events
 	for _, r := range p.Rejects {
@@ -142,26 +144,26 @@ func (p Posting) AllEvents() []Event {
 	return all
 }
 
-// Posted is how the windows stand that a posting touched.
+// Posted is the state of the windows that a posting touched.
 type Posted struct {
 	Inserted int
-	// Fenced says that the database does not know the replica any more, or that
-	// a lease was to move in a way that it cannot: its leases were given back for
-	// it, and it must not use them. The rows are posted nevertheless.
+	// Fenced reports that the database no longer knows the replica, or that a lease
+	// could not be changed as asked: its leases were given back on its behalf, and it
+	// must not use them. The rows are posted nevertheless.
 	Fenced   bool
-	Balances []Balance // what replicas lease counts as held
+	Balances []Balance // what replicas have leased counts as held
 }
 
 // Heartbeat is what a replica learns when it renews itself.
 type Heartbeat struct {
 	Now    time.Time // by the database's clock
 	Fenced bool      // as in Posted
-	Seq    int64     // of the last posting of the epoch that the database has
-	// Exact lists the windows of the replica's leases that others want.
+	Seq    int64     // the last posting of the epoch that the database has
+	// Exact lists the windows of the replica's leases that other replicas want.
 	Exact []LeaseID
 }
 
-// LeaseID names a lease within a replica.
+// LeaseID identifies a lease within a replica.
 type LeaseID struct {
 	BudgetID    string
 	WindowStart time.Time
@@ -174,23 +176,22 @@ type LeaseID struct {
 //	used + held + leased of a window passes its limits only by what providers
 //	report beyond the hold, and by limits that are lowered.
 type Allowances interface {
-	// Renew makes the replica known, or known for another TTL. first says that
-	// the epoch begins; otherwise a replica that is not known is Fenced. What replicas
-	// have leased of what is under way at once comes back when their TTL is over.
+	// Renew registers the replica, or extends its registration by another TTL. first
+	// says that the epoch begins; otherwise an unknown replica is Fenced. What replicas
+	// have leased of limits on concurrent use is returned once their TTL has passed.
 	Renew(ctx context.Context, r Replica, first Join) (Heartbeat, error)
-	// Grant leases from every window or from none. The second result reports
-	// which; where it is false, the windows without room are marked so that
-	// other replicas give back what lies idle. A replica that is not known gets
-	// ErrFenced.
+	// Grant leases from every window or from none. The second result reports which;
+	// where it is false, the windows without room are marked so that other replicas give
+	// back what is idle. An unknown replica gets ErrFenced.
 	Grant(ctx context.Context, r Replica, wants []Want) ([]Granted, bool, error)
-	// Post puts rows in, and posts them to the counters and the rollup, and
-	// moves the leases, in one transaction. It writes events and stops keys as
-	// Settle does. A row that the database refuses for
-	// what is in it fails the whole posting with *RowError; every other error is
-	// the database's own, and the posting is to be tried again.
+	// Post inserts rows, posts them to the counters and the rollup, and applies the
+	// lease changes, in one transaction. It writes events and stops keys as Settle does.
+	// A row that the database refuses because of its contents fails the whole posting
+	// with *RowError; every other error is the database's own, and the posting should be
+	// retried.
 	Post(ctx context.Context, p Posting) (Posted, error)
-	// Return gives back all leases of the replica's id but those of the epoch
-	// keep, and forgets those epochs.
+	// Return gives back all leases of the replica with this id except those of the epoch
+	// keep, and forgets the other epochs.
 	Return(ctx context.Context, id, keep string) error
 }
 
@@ -207,35 +208,34 @@ const (
 type ReplicaState struct {
 	Replica
 	StartedAt, SeenAt, ExpiresAt time.Time
-	Leases                       int    // windows of which it holds a lease
+	Leases                       int    // number of windows of which it holds a lease
 	Leased, Busy                 Amount // over all windows
 	Live                         bool   // may still use its leases
 }
 
-// forgotten ends the name of an epoch that was forgotten.
+// forgotten is the suffix of an epoch that was forgotten.
 const forgotten = "~"
 
-// Forgotten is what an epoch is called once it was forgotten: so the process
-// does not find itself any more.
+// Forgotten returns the name that an epoch gets once it is forgotten, so that the
+// process no longer finds itself.
 func Forgotten(epoch string) string { return epoch + forgotten }
 
-// IsForgotten reports that an epoch was forgotten.
+// IsForgotten reports whether an epoch was forgotten.
 func IsForgotten(epoch string) bool { return strings.HasSuffix(epoch, forgotten) }
 
-// Replicas is for operators and for tidying up after processes that do not
-// come back.
+// Replicas is for operators, and for cleaning up after processes that do not come back.
 type Replicas interface {
 	ListReplicas(ctx context.Context) ([]ReplicaState, error)
-	// ForgetReplica gives back what a replica that is gone had leased and was not
-	// using when it was last heard of, and says how many windows that were. What
-	// it was using counts until the replica is back on its journal, or is forgotten
-	// again or for good. It refuses with *ConflictError while one of its epochs
-	// may still be alive, and with *NotFoundError.
+	// ForgetReplica gives back what a lost replica had leased and was not using when
+	// last heard from, and returns the number of windows concerned. What it was using
+	// still counts until the replica is back with its journal, or is forgotten again or
+	// permanently. It returns *ConflictError while one of its epochs may still be alive,
+	// and *NotFoundError for an unknown replica.
 	ForgetReplica(ctx context.Context, id string, notes ...*Change) (int, error)
-	// ForgetLost gives back all that replicas had leased whose leases expired
-	// longer than after ago, and lists their ids.
+	// ForgetLost gives back everything leased by replicas whose leases expired more than
+	// after ago, and lists their ids.
 	ForgetLost(ctx context.Context, after time.Duration) ([]string, error)
-	// Wanted calls wake whenever a replica ran dry, until ctx ends or the
-	// connection is lost. A database that cannot tell returns at once.
+	// Wanted calls wake whenever a replica ran dry, until ctx ends or the connection is
+	// lost. It returns at once if the database cannot notify.
 	Wanted(ctx context.Context, wake func()) error
 }

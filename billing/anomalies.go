@@ -8,31 +8,32 @@ import (
 	"tallyroute/billing/anomaly"
 )
 
-// ErrTurnLost is that another router has the turn to watch the keys by now.
+// ErrTurnLost means that another router has since taken the turn to watch the keys.
 var ErrTurnLost = errors.New("billing: another router watches the keys")
 
-// Watched is what came of watching the keys. All of it is stored or nothing.
+// Watched is the result of watching the keys. It is stored atomically.
 type Watched struct {
-	Turn   time.Time // until when the turn was taken
-	At     time.Time // how far it was looked
-	Next   time.Time // when it is anybody's turn again
+	Turn   time.Time // when the turn that was taken ends
+	At     time.Time // how far the activity was examined
+	Next   time.Time // when any router may take the next turn
 	Hours  []anomaly.Hour
 	Sights []anomaly.Sight
 	Events []Event
-	Forget time.Time // hours before are removed, and sights that were last seen before
+	Forget time.Time // hours before this are removed, as are sights last seen before it
 }
 
-// Anomalies keeps what keys did, for what is unusual of it.
+// Anomalies stores the activity of keys, from which anomalies are detected.
 type Anomalies interface {
-	// TakeTurn takes the turn to watch the keys until an instant, and says how far they were
-	// watched. mine is false while it is another's turn.
+	// TakeTurn takes the turn to watch the keys until an instant and returns how far
+	// they have been watched. mine is false while another router has the turn.
 	TakeTurn(ctx context.Context, now, until time.Time) (watched time.Time, mine bool, err error)
-	// KeyActivity is what all keys did from an instant, the beginning of an hour, on.
+	// KeyActivity returns the activity of all keys in a span that starts on the hour.
 	KeyActivity(ctx context.Context, from, to time.Time) (anomaly.Activity, error)
-	// KeyHours are the hours of some keys since an instant.
+	// KeyHours returns the hourly activity of some keys since an instant.
 	KeyHours(ctx context.Context, keys []string, since time.Time) ([]anomaly.Hour, error)
-	// KeySights are what some keys were seen with.
+	// KeySights returns what some keys were seen with.
 	KeySights(ctx context.Context, keys []string) ([]anomaly.Sight, error)
-	// EndTurn stores what came of it. ErrTurnLost.
+	// EndTurn stores the result of a turn. It returns ErrTurnLost if another router has
+	// the turn.
 	EndTurn(ctx context.Context, w Watched) error
 }

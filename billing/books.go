@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// Periods closes the months of the ledger. A row that arrives for a closed
-// month, late, is booked on the first day of the next open month, with
-// AdjustsPeriod naming its own.
+// Periods closes the months of the ledger. A row that arrives after its month was
+// closed is booked on the first day of the next open month, with AdjustsPeriod naming
+// its own month.
 type Periods interface {
 	// ListPeriods lists every month that has rows or was ever closed, newest first.
 	ListPeriods(ctx context.Context) ([]PeriodStanding, error)
-	// ClosePeriod refuses, with a *ConflictError, a month that is closed, is not
-	// over in the reporting zone, or has attempts without a price that nobody
-	// accepted. Its rows, sum and digest are kept; from then on it takes no rows.
-	// A close that was cut short is finished by the next.
+	// ClosePeriod refuses, with a *ConflictError, a month that is already closed, has
+	// not ended in the reporting zone, or has unpriced attempts that nobody accepted.
+	// Its row count, sum and digest are stored; from then on it takes no rows. The next
+	// call finishes a close that was interrupted.
 	ClosePeriod(ctx context.Context, c PeriodChange) (PeriodStanding, error)
-	// ReopenPeriod needs a reason. It refuses, with a *ConflictError, a month
-	// that is not closed or is archived.
+	// ReopenPeriod needs a reason. It refuses, with a *ConflictError, a month that is
+	// not closed or is archived.
 	ReopenPeriod(ctx context.Context, c PeriodChange) (PeriodStanding, error)
 }
 
-// PeriodStatus is how a month stands.
+// PeriodStatus is the status of a month.
 type PeriodStatus string
 
 // The statuses of a month.
@@ -32,15 +32,15 @@ const (
 	PeriodArchived PeriodStatus = "archived" // closed, and its rows are in a file
 )
 
-// PeriodStanding is how a month of the ledger stands. Rows and Money of an open
-// month are what there is so far.
+// PeriodStanding is the state of a month of the ledger. For an open month, Rows and
+// Money are the figures so far.
 type PeriodStanding struct {
 	Month    Month
 	Status   PeriodStatus
 	Rows     int64
 	Money    Money
-	Unpriced int64  // attempts without a price; of a closed month those that were accepted
-	SHA256   string // MonthDigest of a closed month; "" while its close is not finished
+	Unpriced int64  // attempts without a price; for a closed month, those that were accepted
+	SHA256   string // MonthDigest of a closed month; "" while its close is unfinished
 
 	ClosedAt   time.Time
 	ClosedBy   string
@@ -54,12 +54,12 @@ type PeriodChange struct {
 	Actor  string
 	Reason string // needed to reopen
 	Now    time.Time
-	// AcceptUnpriced closes a month although attempts in it have no price.
+	// AcceptUnpriced closes a month even though it has attempts without a price.
 	AcceptUnpriced bool
 	Notes          []*Change // for the audit log
 }
 
-// Check refuses a change that nobody answers for.
+// Check refuses a change that names nobody as responsible for it.
 func (c PeriodChange) Check() error {
 	if _, err := ParseMonth(string(c.Month)); err != nil {
 		return &FieldError{Field: "month", Code: "invalid_value", Detail: "must be a month such as 2026-11"}
@@ -107,18 +107,19 @@ func (c PeriodChange) Reopenable(p PeriodStanding) error {
 	return &ConflictError{Detail: fmt.Sprintf("month %s is not closed", c.Month)}
 }
 
-// Archives moves closed months out of the database and keeps every total.
+// Archives moves closed months out of the database and preserves every total.
 type Archives interface {
-	// MonthRows calls each with the rows of a month in the order of its digest,
-	// in one snapshot.
+	// MonthRows calls each with the rows of a month in the order of its digest, within
+	// one snapshot.
 	MonthRows(ctx context.Context, m Month, each func(Spend) error) error
-	// ArchiveMonth drops the rows of a closed month that were written to a file.
-	// It refuses, with a *ConflictError, a month that is not closed, is archived
-	// already, has another digest than the file, or has an older month before it
-	// that still has rows. Rollup, counters and integrity stay as they are.
+	// ArchiveMonth drops the rows of a closed month that were written to a file. It
+	// refuses, with a *ConflictError, a month that is not closed, is already archived,
+	// has a different digest from the file, or is preceded by a month that still has
+	// rows. The rollup, the counters and the results of integrity checks stay as they
+	// are.
 	ArchiveMonth(ctx context.Context, a ArchivedMonth) error
-	// Upkeep makes what the coming months need, such as partitions. Any number
-	// of processes may call it at once, at any time.
+	// Upkeep creates what the coming months need, such as partitions. Any number of
+	// processes may call it concurrently, at any time.
 	Upkeep(ctx context.Context) error
 }
 
@@ -133,7 +134,8 @@ type ArchivedMonth struct {
 	Notes  []*Change // for the audit log
 }
 
-// Check compares what is in the file with what the month was closed with.
+// Check compares the contents of the file with the figures that the month was closed
+// with.
 func (a ArchivedMonth) Check(p PeriodStanding) error {
 	refuse := func(format string, args ...any) error {
 		return &ConflictError{Detail: fmt.Sprintf("month %s ", a.Month) + fmt.Sprintf(format, args...)}
@@ -152,13 +154,13 @@ func (a ArchivedMonth) Check(p PeriodStanding) error {
 	return nil
 }
 
-// Corrections posts rows that correct others. What is there is never changed.
+// Corrections posts rows that correct other rows. Existing rows are never changed.
 type Corrections interface {
-	// Correct books rows of any kind but usage on the day they carry in
-	// OccurredAt, and posts them to the counters and the rollup, all or none.
+	// Correct books rows of any kind except usage on the day given by OccurredAt, and
+	// posts them to the counters and the rollup, all or none.
 	Correct(ctx context.Context, rows []Spend, notes ...*Change) error
-	// Reprice posts one adjustment for every usage row whose cost, with the
-	// adjustments that it has, is not what its price says. It works in batches,
-	// each atomic, and may be run again: what is right is left alone.
+	// Reprice posts one adjustment for every usage row whose cost, including its
+	// existing adjustments, differs from what its price says. It works in batches, each
+	// atomic, and may be run again: rows that are already right are left alone.
 	Reprice(ctx context.Context, r Repricing) (Repriced, error)
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Scope is what a budget is set on.
+// Scope is what a budget applies to.
 type Scope string
 
 // The scopes, from the narrowest to the widest.
@@ -20,9 +20,10 @@ const (
 // Period is how often a budget resets.
 type Period string
 
-// The periods. All but Once follow the calendar in the budget's zone.
+// The periods. All except PeriodConcurrent, PeriodMinute and PeriodOnce follow the
+// calendar in the budget's zone.
 const (
-	PeriodConcurrent Period = "concurrent" // no time at all: what is under way at once
+	PeriodConcurrent Period = "concurrent" // not a span of time: limits what is in flight at once
 	PeriodMinute     Period = "minute"     // of the clock, in UTC
 	PeriodDay        Period = "day"
 	PeriodWeek       Period = "week" // Monday to Sunday, ISO 8601
@@ -32,7 +33,7 @@ const (
 	PeriodOnce       Period = "once" // never resets
 )
 
-// Words say per which period: "per month", "at once".
+// Words returns the period in words: "per month", "at once".
 func (p Period) Words() string {
 	if p == PeriodConcurrent {
 		return "at once"
@@ -40,25 +41,25 @@ func (p Period) Words() string {
 	return "per " + string(p)
 }
 
-// Passes reports a period whose room comes back within a minute: a minute, or what is under
-// way at once.
+// Passes reports whether the period frees up room within a minute, which is so for a
+// minute and for what is in flight at once.
 func (p Period) Passes() bool { return p == PeriodMinute || p == PeriodConcurrent }
 
 // Action is what happens near a limit.
 type Action string
 
-// The actions. All of them tell of the thresholds that are passed.
+// The actions. All of them report the thresholds that are passed.
 const (
-	ActionBlock Action = "block" // what has no room is refused
-	// ActionDowngrade has the cheapest model answer from a threshold below 100 % on; what
-	// has no room is refused.
+	ActionBlock Action = "block" // requests that do not fit are refused
+	// ActionDowngrade answers with the cheapest model from a threshold below 100 % on;
+	// requests that do not fit are refused.
 	ActionDowngrade Action = "downgrade"
 	ActionAlert     Action = "alert" // nothing is refused
 )
 
-// Budget limits what a key, project, team or the whole organisation may use in
-// one window. One of Tokens, Money and Requests is set at least; nil means no limit of
-// that kind, zero means that nothing may be used.
+// Budget limits what a key, project, team or the whole organisation may use in one
+// window. At least one of Tokens, Money and Requests is set; nil means no limit of that
+// kind, zero means that nothing may be used.
 type Budget struct {
 	ID      string `json:"id"`
 	Scope   Scope  `json:"scope"`
@@ -67,27 +68,27 @@ type Budget struct {
 	Zone    string `json:"zone"` // IANA name; "" is UTC
 	Tokens  *int64 `json:"tokens"`
 	Money   *Money `json:"money"`
-	// Requests count once they were sent, whether they were answered or failed.
+	// Requests counts requests that were sent, whether they succeeded or failed.
 	Requests *int64 `json:"requests"`
 	// Starts is the first day of the fiscal year, as MM-DD; "" is 1 January. Months,
 	// quarters and years follow it.
 	Starts string `json:"starts"`
 	Action Action `json:"action"` // "" is ActionBlock
-	// Thresholds are percents of the limits; nil is DefaultThresholds.
+	// Thresholds are percentages of the limits; nil means DefaultThresholds.
 	Thresholds []int `json:"thresholds"`
-	// Part is what is limited of all that the scope uses; "" is all of it. Named is whose
-	// part; "" is that each has the limit for itself. Of models and credentials it may be a
-	// pattern with *.
+	// Part narrows the budget to a part of what the scope uses; "" means all of it.
+	// Named says whose part it is; if it is "", each name has the limit to itself. For
+	// models and credentials it may be a pattern with *.
 	Part  Part   `json:"part"`
 	Named string `json:"named"`
-	// Parent is the budget that this one counts a part of, if it is such a one.
+	// Parent is the budget of which this one counts a part; "" if there is none.
 	Parent string `json:"parent"`
 }
 
-// DefaultThresholds are told unless others are set.
+// DefaultThresholds returns the thresholds that are reported unless others are set.
 func DefaultThresholds() []int { return []int{50, 80, 100} }
 
-// Told are the percents that are told.
+// Told returns the percentages that are reported.
 func (b Budget) Told() []int {
 	if b.Thresholds == nil {
 		return DefaultThresholds()
@@ -95,8 +96,8 @@ func (b Budget) Told() []int {
 	return b.Thresholds
 }
 
-// DowngradeAt is the percent of its limits from which ActionDowngrade has the cheapest
-// model answer: the highest of its thresholds below 100.
+// DowngradeAt returns the percentage of its limits from which ActionDowngrade uses the
+// cheapest model: the highest of its thresholds below 100.
 func (b Budget) DowngradeAt() int {
 	at := 0
 	for _, percent := range b.Told() {
@@ -107,36 +108,37 @@ func (b Budget) DowngradeAt() int {
 	return at
 }
 
-// Downgrades reports that so much of a limit is used that the cheapest model is to answer.
+// Downgrades reports whether so much of a limit is used that the cheapest model should
+// answer.
 func (b Balance) Downgrades() bool {
 	at := int64(b.Budget.DowngradeAt())
 	return b.Budget.Action == ActionDowngrade &&
 		slices.ContainsFunc(b.parts(), func(p part) bool { return p.share(at) })
 }
 
-// Binds reports that what has no room is refused.
+// Binds reports whether requests that do not fit are refused.
 func (b Budget) Binds() bool { return b.Action != ActionAlert }
 
-// Same reports whether two budgets are one: what a key, project, team or the
-// organisation may use in one kind of period is limited once, and so is each part of it. The zone, and
-// what is limited, are what one changes of it.
+// Same reports whether two budgets limit the same thing. What a key, project, team or
+// the organisation may use is limited once per kind of period, and so is each part of
+// it. The zone and the limits are attributes that can be changed.
 func (b Budget) Same(o Budget) bool {
 	return b.Scope == o.Scope && b.ScopeID == o.ScopeID && b.Period == o.Period && b.Part == o.Part && b.Named == o.Named
 }
 
-// Twice is the refusal of a budget beside o, which is the same.
+// Twice returns the error for a second budget like b beside the one named o.
 func (b Budget) Twice(o string) error {
 	return &ConflictError{Detail: fmt.Sprintf("budget %s limits the same %s%s %s already", o, b.Scope, b.PartWords(), b.Period.Words())}
 }
 
-// Window is a half-open span of time: Start is inside, End is not. A window
-// that never ends has a zero End; one that always was has a zero Start.
+// Window is a half-open span of time: Start is inside, End is not. A window that never
+// ends has a zero End; one without a beginning has a zero Start.
 type Window struct {
 	Start time.Time `json:"start"`
 	End   time.Time `json:"end"`
 }
 
-// Balance is how one budget stands in one window.
+// Balance is the state of one budget in one window.
 type Balance struct {
 	Budget Budget
 	Window Window
@@ -147,20 +149,21 @@ type Balance struct {
 	HeldRequests           int64
 }
 
-// Used is what is settled.
+// Used returns what is settled.
 func (b Balance) Used() Amount { return Amount{b.UsedTokens, b.UsedMoney, b.UsedRequests} }
 
-// Held is what requests in flight reserve.
+// Held returns what requests in flight reserve.
 func (b Balance) Held() Amount { return Amount{b.HeldTokens, b.HeldMoney, b.HeldRequests} }
 
-// Stands is b with what is used and held.
+// Stands returns b with the given used and held amounts.
 func (b Balance) Stands(used, held Amount) Balance {
 	b.UsedTokens, b.UsedMoney, b.UsedRequests = used.Tokens, used.Money, used.Requests
 	b.HeldTokens, b.HeldMoney, b.HeldRequests = held.Tokens, held.Money, held.Requests
 	return b
 }
 
-// FreeTokens is what may still be reserved; ok is false where tokens are not limited.
+// FreeTokens returns what may still be reserved; ok is false where tokens are not
+// limited.
 func (b Balance) FreeTokens() (free int64, ok bool) {
 	if b.Budget.Tokens == nil || !b.Budget.Binds() {
 		return 0, false
@@ -168,7 +171,7 @@ func (b Balance) FreeTokens() (free int64, ok bool) {
 	return max(0, *b.Budget.Tokens-b.UsedTokens-b.HeldTokens), true
 }
 
-// FreeMoney is what may still be reserved; ok is false where money is not limited.
+// FreeMoney returns what may still be reserved; ok is false where money is not limited.
 func (b Balance) FreeMoney() (free Money, ok bool) {
 	if b.Budget.Money == nil || !b.Budget.Binds() {
 		return 0, false
@@ -176,7 +179,8 @@ func (b Balance) FreeMoney() (free Money, ok bool) {
 	return max(0, *b.Budget.Money-b.UsedMoney-b.HeldMoney), true
 }
 
-// FreeRequests is how many more may begin; ok is false where they are not limited.
+// FreeRequests returns how many more requests may begin; ok is false where they are not
+// limited.
 func (b Balance) FreeRequests() (free int64, ok bool) {
 	if b.Budget.Requests == nil || !b.Budget.Binds() {
 		return 0, false
@@ -184,7 +188,7 @@ func (b Balance) FreeRequests() (free int64, ok bool) {
 	return max(0, *b.Budget.Requests-b.UsedRequests-b.HeldRequests), true
 }
 
-// Fits reports that there is room for so much more.
+// Fits reports whether there is room for this much more.
 func (b Balance) Fits(a Amount) bool {
 	tokens, limited := b.FreeTokens()
 	fits := !limited || a.Tokens <= tokens
@@ -194,7 +198,7 @@ func (b Balance) Fits(a Amount) bool {
 	return fits && (!limited || a.Requests <= requests)
 }
 
-// Check refuses a top-up of a budget that is not one of money that is spent once.
+// Check refuses a top-up unless the budget limits money and never resets.
 func (t TopUp) Check(b Budget) error {
 	if b.Period != PeriodOnce || b.Money == nil {
 		return &ConflictError{Detail: fmt.Sprintf("budget %s is not one in dollars that is spent once", b.ID)}
@@ -205,7 +209,7 @@ func (t TopUp) Check(b Budget) error {
 	return nil
 }
 
-// Same refuses a top-up whose reference was used for another amount.
+// Same refuses a top-up whose reference was already used for a different amount.
 func (t TopUp) Same(before Money) error {
 	if t.Amount == before {
 		return nil
@@ -214,10 +218,11 @@ func (t TopUp) Same(before Money) error {
 		t.Amount.Short())}
 }
 
-// BudgetFilter narrows ListBudgets. Empty members do not narrow.
+// BudgetFilter narrows ListBudgets. Empty fields match everything.
 type BudgetFilter struct {
 	ID string
-	// Above leaves out the budgets of keys, who are the many; but not those of Key.
+	// Above leaves out the budgets of keys, which are the most numerous, except those of
+	// Key.
 	Above bool
 	Key   KeyID
 	After string // for paging: budgets whose id is greater
