@@ -20,15 +20,14 @@ import (
 type format struct {
 	family  string
 	adapter string // by default; see adapterOf
-	base    string // what the base URL has behind the API's own
+	base    string // the path that follows the API's own base URL
 	auth    string
-	vectors bool // the models make embeddings
+	vectors bool // the models produce embeddings
 }
 
 const noAuth = "{kind: none}"
 
-// formats are the families that a chat completion or a request for embeddings can
-// be translated to.
+// formats are the families that a chat completion or an embedding request can be translated to.
 func formats() []format {
 	return []format{
 		{family: "openai-chat", adapter: "openai", auth: noAuth},
@@ -48,7 +47,7 @@ func formats() []format {
 	}
 }
 
-// missing says why a format cannot be compared, "" where it can.
+// missing returns why a format cannot be compared; "" if it can.
 func (f format) missing() string {
 	if slices.Contains(catalogue.Adapters(), f.adapter) {
 		return ""
@@ -56,7 +55,7 @@ func (f format) missing() string {
 	return "there is no adapter " + f.adapter
 }
 
-// adapterOf are the APIs of a family that have an adapter of their own.
+// adapterOf returns the adapter for a provider: some APIs of a family have one of their own.
 func (f format) adapterOf(provider string) string {
 	if (f.family == "openai-chat" || f.family == "openai-embeddings") && slices.Contains([]string{"azure", "mistral"}, provider) &&
 		slices.Contains(catalogue.Adapters(), provider) {
@@ -65,7 +64,7 @@ func (f format) adapterOf(provider string) string {
 	return f.adapter
 }
 
-// api is a provider's API with the exchanges that are there.
+// api is a provider's API with the available exchanges.
 type api struct {
 	name     string
 	Family   string
@@ -77,7 +76,7 @@ type api struct {
 // exchanges are all APIs.
 type exchanges map[string]api
 
-// exchanges asks the player what there is.
+// exchanges asks the player what is available.
 func (s *settings) exchanges(ctx context.Context, dir string) (exchanges, error) {
 	//nolint:gosec // a program that was just built
 	cmd := exec.CommandContext(ctx, filepath.Join(dir, "player"), "config", "-cases", s.cases, "-apis", s.apis, "-addr", "ADDRESS")
@@ -89,7 +88,7 @@ func (s *settings) exchanges(ctx context.Context, dir string) (exchanges, error)
 	return all, json.Unmarshal(text, &all)
 }
 
-// of are the APIs of a family, by name.
+// of returns the APIs of a family, by name.
 func (e exchanges) of(family string) (list []api) {
 	for _, name := range slices.Sorted(maps.Keys(e)) {
 		if a := e[name]; a.Family == family {
@@ -100,7 +99,7 @@ func (e exchanges) of(family string) (list []api) {
 	return list
 }
 
-// able lists everything: what a recorded model could not do, it has refused.
+// able lists every ability: what a recorded model could not do, it refused.
 const able = "[tools, vision, audio, documents, json_schema, reasoning]"
 
 func (f format) able() string {
@@ -110,9 +109,9 @@ func (f format) able() string {
 	return able
 }
 
-// split are the APIs as the router is to know them: an exchange in which the
-// provider refuses the credential is a provider of its own, or others that are asked
-// after it would not be.
+// split returns the APIs in the form in which the router should know them: an exchange in which
+// the provider refuses the credential becomes a provider of its own, or else the exchanges
+// asked after it would not be sent.
 func split(apis []api, refused map[string]bool) (list []api) {
 	for _, a := range apis {
 		whole := a
@@ -135,7 +134,7 @@ func split(apis []api, refused map[string]bool) (list []api) {
 	return list
 }
 
-// refused are the exchanges in which a credential or an account is refused, by name.
+// refused returns the exchanges in which a credential or an account is refused, by name.
 func (s *settings) refused() (map[string]bool, error) {
 	files, err := filepath.Glob(filepath.Join(s.cases, "*", "*.json"))
 	if err != nil {
@@ -161,8 +160,8 @@ func (s *settings) refused() (map[string]bool, error) {
 	return found, nil
 }
 
-// config is the section "providers:" for the APIs. A provider that the catalogue
-// knows is called as it says; only the place and the models are others.
+// config returns the section "providers:" for the APIs. A provider in the catalogue is called
+// as the catalogue says; only the address and the models differ.
 func (f format) config(apis []api, address string, known map[string]catalogue.Status) string {
 	var b strings.Builder
 	b.WriteString("providers:\n")
@@ -184,7 +183,7 @@ func (f format) config(apis []api, address string, known map[string]catalogue.St
 	return b.String()
 }
 
-// known are the providers of the catalogue.
+// known returns the providers of the catalogue.
 func known(ctx context.Context) (map[string]catalogue.Status, error) {
 	c, err := catalogue.Build(ctx, catalogue.Input{}, catalogue.Options{
 		Secrets: func(context.Context, string) (secret.Value, error) { return secret.New("none"), nil },

@@ -16,11 +16,11 @@ import (
 	"tallyroute/billing/sqlite"
 )
 
-// recording is a recorded exchange, as far as rows are compared with it.
+// recording is the part of a recorded exchange that rows are compared with.
 type recording struct {
 	Request struct {
 		Body        json.RawMessage
-		Synthesised bool // made up to fit the answer
+		Synthesised bool // invented to fit the answer
 	}
 	Expected struct {
 		Usage *expectation
@@ -28,7 +28,7 @@ type recording struct {
 	}
 }
 
-// expectation is what an exchange used and cost, by the one who recorded it.
+// expectation is what an exchange used and cost, according to whoever recorded it.
 type expectation struct {
 	Prompt, Completion, Cached, Reasoning int64
 	AcceptPrompt                          []int64  `json:"accept_prompt"`
@@ -40,7 +40,7 @@ type expectation struct {
 	written int64 // to a cache
 }
 
-// native is what a provider says in words of its own, which are not in the expectation.
+// native holds what a provider reports in members of its own, which the expectation lacks.
 type native struct {
 	Total         int64 `json:"total_tokens"`
 	Cached        int64 `json:"num_cached_tokens"`        // Mistral
@@ -60,16 +60,16 @@ type native struct {
 	}
 }
 
-// complete puts in what only the provider's own words tell.
+// complete adds what only the provider's own members report.
 func (u *expectation) complete() {
 	var n native
-	_ = json.Unmarshal(u.Native, &n) // some say no more than a number
+	_ = json.Unmarshal(u.Native, &n) // some contain no more than a number
 	u.Cached = max(u.Cached, n.Cached, n.CacheRead)
 	u.Reasoning = max(u.Reasoning, n.Tokens.Reasoning)
 	u.written = max(n.Written, n.WriteTokens, n.WriteCount, n.PromptDetails.Written, n.InputDetails.Written)
 	u.AcceptPrompt = append(u.AcceptPrompt, u.Prompt)
 	u.AcceptCompletion = append(u.AcceptCompletion, u.Completion)
-	if u.Cached > u.Prompt { // which may stand beside it
+	if u.Cached > u.Prompt { // it may be in addition to the prompt
 		u.AcceptPrompt = append(u.AcceptPrompt, u.Prompt+u.Cached)
 	}
 	if beside := n.PromptDetails.Audio; beside > 0 && u.Prompt+beside+u.Completion == n.Total {
@@ -80,8 +80,8 @@ func (u *expectation) complete() {
 	}
 }
 
-// cached is how many tokens of a prompt were read from a cache. Where what is billed is
-// less than what the model read, the cache has nothing of it.
+// cached returns how many tokens of a prompt were read from a cache. If less is billed than the
+// model read, the cache accounts for none of it.
 func (u *expectation) cached(prompt int64) int64 {
 	if u.BilledPrompt != nil && *u.BilledPrompt == prompt && prompt < u.Prompt {
 		return 0
@@ -89,8 +89,8 @@ func (u *expectation) cached(prompt int64) int64 {
 	return u.Cached
 }
 
-// leans reports a request that leans on what the provider keeps, or that it works through
-// several times, which a chat completion has no words for: its prompt is longer than
+// leans reports whether a request relies on something that the provider stores, or that it
+// processes several times, which a chat completion cannot express: its prompt is longer than
 // what is replayed.
 func (r recording) leans() bool {
 	var body struct {
@@ -98,11 +98,11 @@ func (r recording) leans() bool {
 		Prompt        struct{ ID string }
 		Reasoning     struct{ Mode string }
 	}
-	_ = json.Unmarshal(r.Request.Body, &body) // other formats have members of other types by these names
+	_ = json.Unmarshal(r.Request.Body, &body) // in other formats, members of these names have other types
 	return body.CachedContent != "" || body.Prompt.ID != "" || body.Reasoning.Mode == "pro"
 }
 
-// compareLedger compares the rows of a router that has ended with what was recorded, and
+// compareLedger compares the rows of a router that has stopped with what was recorded, and
 // notes the exchanges whose rows are right.
 func (s *settings) compareLedger(ctx context.Context, database string, results []result, w io.Writer) (*tally, error) {
 	store, err := sqlite.Open(ctx, database, sqlite.Options{})
@@ -120,7 +120,7 @@ func (s *settings) compareLedger(ctx context.Context, database string, results [
 	}
 	of := make(map[string][]billing.Spend)
 	for _, row := range rows {
-		row.Price = priced[row.Price.ID] // whole: a row has only the rates that all prices have
+		row.Price = priced[row.Price.ID] // complete: a row has only the rates that all prices have
 		of[row.Model] = append(of[row.Model], row)
 	}
 	total := new(tally)
@@ -144,7 +144,7 @@ func (s *settings) compareLedger(ctx context.Context, database string, results [
 	return total, nil
 }
 
-// faults are what is wrong with the rows of one exchange.
+// faults returns what is wrong with the rows of one exchange.
 func (r result) faults(want recording, rows []billing.Spend) (list []string) {
 	fault := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	slices.SortFunc(rows, func(a, b billing.Spend) int { return a.Attempt - b.Attempt })
@@ -188,7 +188,7 @@ func (r result) faults(want recording, rows []billing.Spend) (list []string) {
 	if u.ProviderCost != nil && (row.ProviderCost == nil || int64(*row.ProviderCost) != int64(math.Round(*u.ProviderCost*1e9))) {
 		fault("the provider's own cost is %v, want %v", row.ProviderCost, *u.ProviderCost)
 	}
-	complete := len(r.Lost) == 0 && !slices.Contains(r.Features, "server_tools") && !want.leans() && // which the replay leaves out
+	complete := len(r.Lost) == 0 && !slices.Contains(r.Features, "server_tools") && !want.leans() && // the replay leaves these out
 		!want.Request.Synthesised
 	if row.Disputed && !raised && complete {
 		fault("disputed, although the request is complete: %+v", row.Tokens)

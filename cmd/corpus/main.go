@@ -1,6 +1,6 @@
-// Command corpus replays recorded exchanges with real providers through the
-// real router and tells how many come out as they should. It needs three folders,
-// which are nobody's in particular:
+// Command corpus replays recorded exchanges with real providers through the real router and
+// reports how many come out as they should. It needs three folders, which are not part of this
+// repository:
 //
 //	TALLYROUTE_CORPUS  the exchanges: a folder for each API, a JSON file for each exchange, with
 //	                   what was sent and answered, and what should come of it
@@ -10,9 +10,9 @@
 //	                   exchanges, "replay" answers as the providers did, "check" asks as a client
 //	                   and writes a report
 //
-// It starts the player's replay as the upstream providers, a router on a new SQLite
-// database, and the player's check as the client. Then it compares the rows of the
-// ledger with what was recorded: tokens by kind, costs, stated costs, and disputes.
+// It starts the player's replay as the upstream providers, a router on a new SQLite database,
+// and the player's check as the client. Then it compares the rows of the ledger with what was
+// recorded: tokens by kind, costs, stated costs, and disputes.
 //
 //	go run ./cmd/corpus                          all formats; a fall below the recorded score fails
 //	go run ./cmd/corpus -families openai-chat -v one of them, with every check that fails
@@ -42,9 +42,9 @@ func main() {
 	}
 }
 
-// settings are the flags.
+// settings are the command-line flags.
 type settings struct {
-	player   string // the folder with its source
+	player   string // the folder with its source code
 	spec     string
 	cases    string
 	record   string
@@ -111,7 +111,7 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	return s.compare(got)
 }
 
-// play builds the programs and replays one format after the other.
+// play builds the programs and replays each format in turn.
 func (s *settings) play(ctx context.Context, dir string, w io.Writer) (score, error) {
 	if err := s.build(ctx, dir); err != nil {
 		return score{}, err

@@ -19,7 +19,7 @@ import (
 	"tallyroute/providers/catalogue"
 )
 
-// build makes the player and, unless it is given, the router.
+// build builds the player and, unless it is given, the router.
 func (s *settings) build(ctx context.Context, dir string) error {
 	if err := goBuild(ctx, s.player, filepath.Join(dir, "player"), "."); err != nil {
 		return fmt.Errorf("building the player: %w", err)
@@ -41,7 +41,7 @@ func goBuild(ctx context.Context, from, to, pkg string) error {
 	return cmd.Run()
 }
 
-// replay plays one format.
+// replay replays one format.
 func (s *settings) replay(ctx context.Context, dir string, f format, apis []api, w io.Writer) (results []result, ledger *tally, err error) {
 	upstream, err := freeAddress(ctx)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *settings) replay(ctx context.Context, dir string, f format, apis []api,
 		return nil, nil, err
 	}
 	results, err = s.check(ctx, check{player: player, dir: dir, replay: "http://" + upstream, family: f.family}, r, w)
-	r.process.stop() // the rows are in the database when it has ended
+	r.process.stop() // the rows are in the database once it has stopped
 	if err != nil {
 		return nil, nil, err
 	}
@@ -79,7 +79,7 @@ func (s *settings) replay(ctx context.Context, dir string, f format, apis []api,
 	return results, ledger, err
 }
 
-// router is a router that serves.
+// router is a running router.
 type router struct {
 	url, key string
 	process  *process
@@ -126,7 +126,7 @@ func (s *settings) serve(ctx context.Context, dir, providers string) (router, er
 // check is what the player needs to know.
 type check struct{ player, dir, replay, family string }
 
-// check has the player ask the router for everything of one format.
+// check makes the player ask the router for everything in one format.
 func (s *settings) check(ctx context.Context, c check, r router, w io.Writer) ([]result, error) {
 	report := filepath.Join(c.dir, c.family+".json")
 	args := []string{
@@ -137,8 +137,8 @@ func (s *settings) check(ctx context.Context, c check, r router, w io.Writer) ([
 		report = filepath.Join(s.report, c.family+".json")
 		args = append(args, "-out", report, "-keep")
 	}
-	// The player takes an API that any of the globs names; the router has only
-	// those of one family, so both are put together.
+	// The player includes an API that matches any of the globs; the router only has those of one
+	// family, so the two are combined.
 	if s.apis == "" {
 		args = append(args, "-apis", "family:"+c.family)
 	} else {
@@ -175,7 +175,7 @@ func readReport(file, family string) ([]result, error) {
 	return own, nil
 }
 
-// freeAddress is a loopback address that nobody listens on.
+// freeAddress returns an unused loopback address.
 func freeAddress(ctx context.Context) (string, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -226,5 +226,5 @@ func start(ctx context.Context, name string, args ...string) (*process, error) {
 
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	_ = p.cmd.Wait() // it was told to end; how it did does not matter
+	_ = p.cmd.Wait() // it was told to stop; its exit status does not matter
 }

@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// result is what the player says of one exchange.
+// result is what the player reports about one exchange.
 type result struct {
 	ID, API, Family string
 	Features        []string
@@ -20,7 +20,7 @@ type result struct {
 	Checks          []struct{ OK, Hard bool }
 }
 
-// tally counts exchanges, and the soft checks of all of them.
+// tally counts exchanges, and the soft checks across all of them.
 type tally struct {
 	Cases int `json:"cases"`
 	Pass  int `json:"pass"`
@@ -45,7 +45,7 @@ func (t *tally) add(r result) {
 
 func share(n, of int) float64 { return 100 * float64(n) / float64(max(1, of)) }
 
-// score is what came out, as it is recorded.
+// score is the recorded outcome of a run.
 type score struct {
 	Total    *tally            `json:"total"`
 	Ledger   *tally            `json:"ledger"` // exchanges whose rows are right
@@ -88,7 +88,7 @@ func (s score) print(w io.Writer) {
 		share(s.Ledger.Pass, s.Ledger.Cases))
 }
 
-// write records the score. What was not played this time keeps its own.
+// write records the score. Whatever was not replayed this time keeps its old score.
 func (s *settings) write(got score) error {
 	old, err := s.read()
 	if err != nil {
@@ -122,7 +122,7 @@ func (s *settings) read() (score, error) {
 	return old, err
 }
 
-// compare refuses a score that is below the recorded one, for any API.
+// compare returns an error if the score is below the recorded one for any API.
 func (s *settings) compare(got score) error {
 	old, err := s.read()
 	if err != nil {

@@ -20,9 +20,9 @@ import (
 type load struct {
 	name  string
 	body  []byte
-	end   string  // what a whole answer ends with
+	end   string  // the end of a complete answer
 	conns int     // requests in flight
-	most  float64 // times a bare proxy's CPU that are allowed; 0 means no target
+	most  float64 // allowed CPU time, as a multiple of a bare proxy's; 0 means no target
 }
 
 // loads are prompts of 1 and 4 KB, answered whole and as streams.
@@ -48,8 +48,8 @@ type answer struct {
 	took time.Duration
 }
 
-// round runs the load for a while and measures what falls into its window.
-// Every answer is checked.
+// round runs the load for a while and measures what falls into its window. Every answer is
+// checked.
 func (t target) round(ctx context.Context, s settings, l load) (round, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.warmup+s.window+time.Minute)
 	defer cancel()
@@ -86,7 +86,7 @@ func (t target) round(ctx context.Context, s settings, l load) (round, error) {
 	}, nil
 }
 
-// ask sends one request after the other over one connection until it is over.
+// ask sends one request after another over one connection until over is set.
 func (t target) ask(ctx context.Context, l load, over *atomic.Bool) (list []answer, err error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", t.address)
 	if err != nil {
@@ -94,7 +94,7 @@ func (t target) ask(ctx context.Context, l load, over *atomic.Bool) (list []answ
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline) // what is wrong with it shows when it is used
+		_ = conn.SetDeadline(deadline) // a broken connection shows up when it is used
 	}
 	request := fmt.Appendf(nil, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n", t.address)
 	if t.key != "" {
@@ -116,7 +116,7 @@ func (t target) ask(ctx context.Context, l load, over *atomic.Bool) (list []answ
 	return list, nil
 }
 
-// read takes one answer in and sees that it is whole.
+// read reads one answer and checks that it is complete.
 func read(r *bufio.Reader, end string) error {
 	resp, err := http.ReadResponse(r, nil)
 	if err != nil {

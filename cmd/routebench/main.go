@@ -1,13 +1,11 @@
-// Command routebench measures what the router costs besides proxying: it runs
-// the same load through a bare httputil.ReverseProxy and through tallyroute with
-// keys, budgets, ledger, metrics and log, in turns, against one mock upstream,
-// and prints the medians of CPU time per request and of throughput, and their
-// ratios. Absolute figures say more about the machine than about the program;
-// the ratios are what to compare.
+// Command routebench measures what the router costs beyond proxying: it runs the same load
+// alternately through a bare httputil.ReverseProxy and through tallyroute with keys, budgets,
+// ledger, metrics and log, against one mock upstream, and prints the medians of CPU time per
+// request and of throughput, and their ratios. Absolute figures say more about the machine than
+// about the program; compare the ratios.
 //
-// CPU time is that of the target's process, by /proc, over the requests that
-// ended in the measured window; the load is a closed loop over a fixed number of
-// connections. Linux only.
+// CPU time is that of the target's process, from /proc, over the requests that ended in the
+// measured window; the load is a closed loop over a fixed number of connections. Linux only.
 //
 //	go run ./cmd/routebench                         on SQLite
 //	go run ./cmd/routebench -database postgres://…  on PostgreSQL
@@ -36,7 +34,7 @@ func main() {
 	}
 }
 
-// settings are the flags.
+// settings are the command-line flags.
 type settings struct {
 	database string
 	binary   string
@@ -133,7 +131,7 @@ func build(ctx context.Context, dir string) (string, error) {
 	return binary, nil
 }
 
-// measure runs one kind of load through both targets in turns.
+// measure runs one kind of load alternately through both targets.
 func measure(ctx context.Context, s settings, l load, proxy, router target) (pair, error) {
 	p := pair{name: l.name}
 	for i := range s.rounds {

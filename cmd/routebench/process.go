@@ -14,10 +14,10 @@ import (
 // process is a child whose CPU time is read.
 type process struct {
 	cmd *exec.Cmd
-	log string // the file that it prints to
+	log string // the file that it writes its output to
 }
 
-// start starts a program that prints into the file log.
+// start starts a program that writes its output to the file log.
 func start(ctx context.Context, log, name string, args ...string) (*process, error) {
 	out, err := os.Create(log)
 	if err != nil {
@@ -36,10 +36,10 @@ func start(ctx context.Context, log, name string, args ...string) (*process, err
 
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	_ = p.cmd.Wait() // it was told to end; how it did does not matter
+	_ = p.cmd.Wait() // it was told to stop; its exit status does not matter
 }
 
-// tail is the end of what the process printed, as an error.
+// tail returns the end of the process's output, as an error.
 func (p *process) tail() error {
 	if p == nil {
 		return nil
@@ -51,27 +51,27 @@ func (p *process) tail() error {
 	return fmt.Errorf("tallyroute said: %s", text[max(0, len(text)-2000):])
 }
 
-// ticks per second of the times in /proc; Linux has used 100 for decades.
+// ticks is the number of ticks per second in /proc; Linux has used 100 for decades.
 const ticks = 100
 
-// cpu is the user and system time of the process so far.
+// cpu returns the user and system time of the process so far.
 func (p *process) cpu() time.Duration {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
 		return 0
 	}
-	// The name, in parentheses, may hold spaces; the fields are counted after it.
+	// The name, in parentheses, may contain spaces; the fields are counted after it.
 	_, rest, _ := strings.Cut(string(text), ") ")
 	var sum int64
-	for _, field := range strings.Fields(rest)[11:15] { // its own user and system time, and that of children
+	for _, field := range strings.Fields(rest)[11:15] { // its own user and system time, and its children's
 		n, _ := strconv.ParseInt(field, 10, 64)
 		sum += n
 	}
 	return time.Duration(sum) * time.Second / ticks
 }
 
-// settle waits until the process has done what it does in the background, so
-// that it does not disturb the next target; at most five seconds.
+// settle waits, for at most five seconds, until the process has finished its background work,
+// so that it does not disturb the next target.
 func (p *process) settle() {
 	last := p.cpu()
 	for range 20 {

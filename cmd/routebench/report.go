@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// round is what one round of a load came to.
+// round is the result of one round of a load.
 type round struct {
 	perSecond float64
 	cpuMicros float64 // of the target's process, per request
@@ -23,7 +23,7 @@ type pair struct {
 	direct, routed []round
 }
 
-// ratio is the median of the router over that of the bare proxy.
+// ratio returns the median of the router divided by that of the bare proxy.
 func (p pair) ratio(f func(round) float64) float64 { return median(p.routed, f) / median(p.direct, f) }
 
 func (p pair) write(w io.Writer) {
@@ -36,7 +36,8 @@ func (p pair) write(w io.Writer) {
 	}
 	line("proxy", p.direct)
 	line("tallyroute", p.routed)
-	// Whatever else runs on the machine only ever adds: the least are disturbed least.
+	// Anything else running on the machine only ever adds time: the lowest figures are the least
+	// disturbed.
 	ours, _ := extremes(p.routed, cpuMicros)
 	bare, _ := extremes(p.direct, cpuMicros)
 	fmt.Fprintf(w, "  %-10s %8.2f             %7.2f (of the least: %.2f)\n", "ratio", p.ratio(perSecond), p.ratio(cpuMicros), ours/bare)
@@ -47,11 +48,11 @@ func latency(rounds []round, f func(round) time.Duration) time.Duration {
 	return time.Duration(ns).Round(10 * time.Microsecond)
 }
 
-// report is what a run came to in the end: one line for each figure that has a
-// target or is worth comparing between versions.
+// report is the result of a run: one line for each figure that has a target or is worth
+// comparing between versions.
 type report struct{ figures []figure }
 
-// figure is a number, and what it should be at most; 0 means no target.
+// figure is a number and its maximum; 0 means no target.
 type figure struct {
 	name        string
 	value, most float64
@@ -92,7 +93,7 @@ func extremes(rounds []round, f func(round) float64) (least, most float64) {
 	return list[0], list[len(list)-1]
 }
 
-// values are in order. There is at least one round.
+// values returns the figures in ascending order. There is at least one round.
 func values(rounds []round, f func(round) float64) []float64 {
 	list := make([]float64, len(rounds))
 	for i, r := range rounds {

@@ -20,14 +20,14 @@ const (
 	chunkCount = 100
 )
 
-// mock is a provider that answers at once, plain or streamed. It speaks raw
-// HTTP, so that it costs less than what is measured.
+// mock is a provider that answers at once, plain or streamed. It speaks raw HTTP, so that it
+// costs less than what is being measured.
 type mock struct {
 	plain  []byte
-	stream [][]byte // what is written at a time
+	stream [][]byte // each element is written at once
 }
 
-// newMock answers prompts of so many tokens.
+// newMock answers prompts of this many tokens.
 func newMock(prompt int) mock {
 	const (
 		details = `,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,` +
@@ -48,7 +48,7 @@ func newMock(prompt int) mock {
 	next := "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\nTransfer-Encoding: " +
 		"chunked\r\n\r\n" +
 		chunk(`{"role":"assistant","content":"","refusal":null}`, "null")
-	for range chunkCount { // each a token of every vocabulary, as the usage has it
+	for range chunkCount { // one token each in every vocabulary, matching the usage
 		m.stream = append(m.stream, []byte(next+chunk(`{"content":" account"}`, "null")))
 		next = ""
 	}
@@ -58,14 +58,14 @@ func newMock(prompt int) mock {
 	return m
 }
 
-// framed is text as one chunk of HTTP.
+// framed returns text as one HTTP chunk.
 func framed(text string) string { return fmt.Sprintf("%x\r\n%s\r\n", len(text), text) }
 
-// tokens is about how many a prompt of that size has. A report far below that is
-// disputed, which costs more than what is to be measured.
+// tokens returns roughly how many tokens a prompt of that size has. A report far below that
+// would be disputed, which costs more than what is being measured.
 func tokens(size int) int { return size / 4 }
 
-// serveUpstream is the mock provider.
+// serveUpstream runs the mock provider.
 func serveUpstream(ctx context.Context, addr string) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -111,9 +111,9 @@ func serve(conn net.Conn, short, long mock) {
 	}
 }
 
-// serveProxy is the bare proxy; arg is "address,upstream". It reads a request's
-// body before it forwards it, as the router does: a proxy that copies the body as
-// it arrives cuts an answer now and then, which net/http cannot help.
+// serveProxy is the bare proxy; arg is "address,upstream". It reads a request's body before
+// forwarding it, as the router does: a proxy that copies the body as it arrives occasionally
+// cuts off an answer, which net/http cannot prevent.
 func serveProxy(ctx context.Context, arg string) error {
 	addr, upstream, _ := strings.Cut(arg, ",")
 	target, err := url.Parse("http://" + upstream)
@@ -141,7 +141,7 @@ func serveProxy(ctx context.Context, arg string) error {
 	return s.ListenAndServe()
 }
 
-// freeAddress is a loopback address that nobody listens on.
+// freeAddress returns an unused loopback address.
 func freeAddress(ctx context.Context) (string, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

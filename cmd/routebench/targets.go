@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// target is what the load is run through.
+// target is a server that the load is run through.
 type target struct {
 	name    string
 	address string
@@ -32,7 +32,7 @@ func startProxy(ctx context.Context, dir, self, upstream string) (target, error)
 	return target{name: "proxy", address: addr, process: p}, waitFor(ctx, "http://"+addr+"/")
 }
 
-// startRouter writes a configuration with one provider, makes a key and serves.
+// startRouter writes a configuration with one provider, makes a key and starts the router.
 func startRouter(ctx context.Context, s settings, dir, upstream string) (target, error) {
 	addr, err := freeAddress(ctx)
 	if err != nil {
@@ -65,7 +65,7 @@ func startRouter(ctx context.Context, s settings, dir, upstream string) (target,
 	return t, waitFor(ctx, "http://"+addr+"/readyz")
 }
 
-// configure writes the configuration and gives its path.
+// configure writes the configuration and returns its path.
 func configure(s settings, dir, addr, upstream string) (string, error) {
 	if s.database == "" {
 		s.database = "sqlite:" + filepath.Join(dir, "bench.db")

@@ -1,6 +1,6 @@
-// Package brake stops what runs away: a session or a key that sends the same request again
-// and again, and a session that has made more calls, or spent more, than one may. It counts
-// in memory, each router for itself.
+// Package brake stops runaways: a session or a key that sends the same request again and again,
+// and a session that has made more calls, or spent more, than one may. It counts in memory,
+// separately in each router.
 package brake
 
 import (
@@ -11,49 +11,49 @@ import (
 	"time"
 )
 
-// Limits are from when on something has run away. The zero value brakes nothing.
+// Limits says when something counts as a runaway. The zero value brakes nothing.
 type Limits struct {
-	Repeats  int64         // of the same request, in Within; 0 is no limit
+	Repeats  int64         // of the same request, within Within; 0 is no limit
 	Within   time.Duration // 0 is five minutes
-	Requests int64         // of one session; 0 is no limit
-	Spend    int64         // of one session, in nano-dollars; 0 is no limit
-	Pause    time.Duration // for how long what ran away is stopped; 0 is ten minutes
+	Requests int64         // in one session; 0 is no limit
+	Spend    int64         // in one session, in nano-dollars; 0 is no limit
+	Pause    time.Duration // for how long a runaway is stopped; 0 is ten minutes
 }
 
-// Off reports limits that brake nothing.
+// Off reports whether the limits brake nothing.
 func (l Limits) Off() bool { return l.Repeats == 0 && l.Requests == 0 && l.Spend == 0 }
 
-// Bounds of what is remembered. Twice as much is held while an older half is still looked
-// at; of what is beyond, the oldest is forgotten.
+// Bounds on what is remembered. Up to twice as much is held while an older half is still
+// consulted; beyond that, the oldest entries are forgotten.
 const (
 	mostScopes = 50_000
 	mostPrints = 100_000
-	idle       = 12 * time.Hour // after which a session is another one
-	mostStops  = 1000           // that wait to be told
-	// MostRepeats is the most that repeats may be limited to.
+	idle       = 12 * time.Hour // after which a session counts as new
+	mostStops  = 1000           // stops waiting to be reported
+	// MostRepeats is the highest possible limit on repeats.
 	MostRepeats = 1000
 )
 
-// Request is one that is about to be sent.
+// Request is a request that is about to be sent.
 type Request struct {
 	Key     string
-	Version int64  // of the key: a newer one, by an operator's change, ends a stop
-	Session string // "" where the client names none
-	Print   []byte // of what is asked; nil is not compared
+	Version int64  // of the key: a newer version, from an operator's change, ends a stop
+	Session string // "" if the client names none
+	Print   []byte // fingerprint of what is asked; nil is not compared
 }
 
-// StoppedError is that a session or a key has run away.
+// StoppedError says that a session or a key has run away.
 type StoppedError struct {
 	Key     string
-	Session string // "" where it is the key
+	Session string // "" if it is the key
 	Cause   string // in words
 	Until   time.Time
 }
 
-// Error says so.
+// Error returns the cause.
 func (e *StoppedError) Error() string { return "brake: " + e.Cause }
 
-// Stop is that something was stopped, for whoever is told of it.
+// Stop records that something was stopped, for whoever is notified.
 type Stop struct {
 	StoppedError
 	At time.Time
@@ -66,17 +66,17 @@ type scope struct {
 	stopped         *StoppedError
 }
 
-// Brake remembers what ran. It is safe for use by many goroutines.
+// Brake remembers recent requests. It is safe for concurrent use.
 type Brake struct {
 	seed maphash.Seed
 
 	mu     sync.Mutex
 	scopes generations[*scope]
-	prints generations[[]int64] // when a request of a scope was seen, in nanoseconds
+	prints generations[[]int64] // when the requests of a scope were seen, in nanoseconds
 	stops  []Stop
 }
 
-// New is a brake that has seen nothing.
+// New returns a brake that has seen nothing.
 func New() *Brake {
 	return &Brake{
 		seed:   maphash.MakeSeed(),
@@ -85,7 +85,7 @@ func New() *Brake {
 	}
 }
 
-// name tells scopes, and with a print their requests, from one another.
+// name returns a hash that identifies a scope or, given a print, one of its requests.
 func (b *Brake) name(key, session string, same []byte) uint64 {
 	var h maphash.Hash
 	h.SetSeed(b.seed)
@@ -99,7 +99,7 @@ func (b *Brake) name(key, session string, same []byte) uint64 {
 	return h.Sum64()
 }
 
-// Begin counts a request, or is a *StoppedError.
+// Begin counts a request, or returns a *StoppedError.
 func (b *Brake) Begin(r Request, l Limits, now time.Time) error {
 	if l.Off() {
 		return nil
@@ -136,7 +136,7 @@ func (b *Brake) Begin(r Request, l Limits, now time.Time) error {
 	return s.stopped
 }
 
-// count counts a request of a scope, and says why that was too many.
+// count counts a request of a scope, and returns why it was too many; "" if it was not.
 func (b *Brake) count(s *scope, r Request, l Limits, now time.Time) string {
 	if r.Session != "" {
 		if l.Requests > 0 && s.requests >= l.Requests {
@@ -159,15 +159,15 @@ func (b *Brake) count(s *scope, r Request, l Limits, now time.Time) string {
 		}
 	}
 	if int64(len(recent)) >= min(l.Repeats, MostRepeats) {
-		b.prints.put(name, nil) // it begins anew when the stop ends
+		b.prints.put(name, nil) // it starts afresh when the stop ends
 		return fmt.Sprintf("the same request came %d times within %s", len(recent)+1, l.Within)
 	}
 	b.prints.put(name, append(recent, now.UnixNano()))
 	return ""
 }
 
-// Undo takes back a request that was counted and came to nothing: its client sends it again
-// in good faith.
+// Undo takes back a request that was counted but came to nothing: its client will repeat it in
+// good faith.
 func (b *Brake) Undo(r Request, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -183,7 +183,7 @@ func (b *Brake) Undo(r Request, now time.Time) {
 	}
 }
 
-// Spent adds what a request of a session has cost.
+// Spent adds the cost of a request to its session.
 func (b *Brake) Spent(key, session string, nano int64, now time.Time) {
 	if session == "" || nano <= 0 {
 		return
@@ -195,7 +195,7 @@ func (b *Brake) Spent(key, session string, nano int64, now time.Time) {
 	}
 }
 
-// Stops are those since they were asked for the last time.
+// Stops returns the stops since the last call.
 func (b *Brake) Stops() []Stop {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -204,8 +204,8 @@ func (b *Brake) Stops() []Stop {
 	return stops
 }
 
-// generations is a bounded map that forgets what was not used for a time: what is not
-// found in the newer half, but in the older, moves into the newer.
+// generations is a bounded map that forgets what has not been used for a while: an entry found
+// only in the older half moves to the newer one.
 type generations[T any] struct {
 	most       int
 	since      time.Time

@@ -1,5 +1,5 @@
-// Package certificate keeps the certificates of listeners current: they are read again
-// when their files change, and a pair that is bad leaves the one before in use.
+// Package certificate keeps the certificates of listeners current: they are read again when
+// their files change, and if the new pair is bad, the previous one stays in use.
 package certificate
 
 import (
@@ -17,14 +17,14 @@ import (
 	"time"
 )
 
-// Files are where a listener's certificate is, in PEM.
+// Files says where a listener's certificate is, in PEM format.
 type Files struct {
-	Cert, Key string // the chain, its leaf first, and the key of the leaf
-	ClientCA  string // authorities that the certificates of clients are checked by; "" asks clients for none
+	Cert, Key string // the chain, leaf first, and the key of the leaf
+	ClientCA  string // authorities that client certificates are verified against; "" asks clients for none
 	Oldest    uint16 // version of TLS; 0 is 1.2
 }
 
-// names are those of all files.
+// names returns the names of all files.
 func (f Files) names() []string {
 	if f.ClientCA == "" {
 		return []string{f.Cert, f.Key}
@@ -32,17 +32,17 @@ func (f Files) names() []string {
 	return []string{f.Cert, f.Key, f.ClientCA}
 }
 
-// Pair is a certificate that is in use.
+// Pair is a certificate in use.
 type Pair struct {
 	Subject string
 	Names   []string // hosts and addresses that the leaf is for
 	From    time.Time
-	Until   time.Time // when the first of the chain expires
-	Leaf    time.Time // when the leaf does
+	Until   time.Time // when the first certificate of the chain expires
+	Leaf    time.Time // when the leaf expires
 	config  *tls.Config
 }
 
-// Read reads a certificate once, and refuses what cannot be served.
+// Read reads a certificate once. It returns an error if the certificate cannot be served.
 func Read(f Files) (*Pair, error) {
 	certs, err := readFile(f.Cert)
 	if err != nil {
@@ -86,7 +86,7 @@ func Read(f Files) (*Pair, error) {
 	return p, nil
 }
 
-// inForce refuses a certificate that no client would take.
+// inForce returns an error for a certificate that no client would accept.
 func (p *Pair) inForce(now time.Time) error {
 	switch {
 	case now.After(p.Leaf):
@@ -97,8 +97,8 @@ func (p *Pair) inForce(now time.Time) error {
 	return nil
 }
 
-// settings are those of all listeners: of TLS 1.2 only what is secret for good and
-// authenticated; what there is in 1.3 is.
+// settings returns the TLS settings of all listeners: for TLS 1.2 only cipher suites with
+// forward secrecy and authentication; in TLS 1.3 all have them.
 func settings(oldest uint16) *tls.Config {
 	return &tls.Config{
 		MinVersion: max(oldest, tls.VersionTLS12),
@@ -111,7 +111,7 @@ func settings(oldest uint16) *tls.Config {
 	}
 }
 
-// mostBytes is more than any chain of certificates has.
+// mostBytes is more than the size of any certificate chain.
 const mostBytes = 1 << 20
 
 func readFile(name string) ([]byte, error) {
@@ -130,16 +130,16 @@ func readFile(name string) ([]byte, error) {
 	return text, err
 }
 
-// told is an error of the library without its name.
+// told strips the library's name from its error.
 func told(err error) error {
 	text := bytes.TrimPrefix([]byte(err.Error()), []byte("tls: "))
 	return errors.New(string(text))
 }
 
-// ErrNone is a text without a certificate.
+// ErrNone says that a text contains no certificate.
 var ErrNone = errors.New("there is no certificate in PEM")
 
-// Parse reads all certificates of a text in PEM, of which there must be one.
+// Parse reads all certificates in a PEM text, which must contain at least one.
 func Parse(text []byte) (all []*x509.Certificate, err error) {
 	for len(text) > 0 {
 		var block *pem.Block
@@ -169,7 +169,7 @@ func namesOf(c *x509.Certificate) []string {
 	return names
 }
 
-// Chain is the certificates of a file in PEM.
+// Chain reads the certificates in a PEM file.
 func Chain(name string) ([]*x509.Certificate, error) {
 	text, err := readFile(name)
 	if err != nil {
@@ -178,17 +178,17 @@ func Chain(name string) ([]*x509.Certificate, error) {
 	return Parse(text)
 }
 
-// Keeper has the certificate of a listener, and reads it again when it changes.
+// Keeper holds the certificate of a listener, and reads it again when it changes.
 type Keeper struct {
 	files   Files
 	current atomic.Pointer[Pair]
 
 	mu         sync.Mutex
-	seen, read digest // what the files had at the last look, and when they were read last
-	err        error  // why that was not taken
+	seen, read digest // contents of the files at the last look, and when they were last read
+	err        error  // why the files that were read were not accepted
 }
 
-// Open reads the certificate of a listener, and refuses one that no client would take.
+// Open reads the certificate of a listener. It returns an error if no client would accept it.
 func Open(f Files) (*Keeper, error) {
 	k := &Keeper{files: f}
 	k.read = digestOf(f.names())
@@ -204,29 +204,29 @@ func Open(f Files) (*Keeper, error) {
 	return k, nil
 }
 
-// Config is what a listener serves by. New connections get what is in use then.
+// Config returns the TLS configuration of a listener. New connections get the certificate then
+// in use.
 func (k *Keeper) Config() *tls.Config {
 	c := settings(k.files.Oldest)
 	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return k.current.Load().config, nil }
 	return c
 }
 
-// Current is the certificate in use.
+// Current returns the certificate in use.
 func (k *Keeper) Current() *Pair { return k.current.Load() }
 
-// Files are where it was read from.
+// Files returns the files that the certificate was read from.
 func (k *Keeper) Files() Files { return k.files }
 
-// Err is why the files that there are now are not what is in use; nil where they are.
+// Err returns why the current files are not in use; nil if they are.
 func (k *Keeper) Err() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.err
 }
 
-// Look reads the files again where they have changed since they were read and are the
-// same as at the last look, so that nothing is read that is half written. It reports
-// whether they were.
+// Look reads the files again if they have changed since they were read and are the same as at
+// the last look, so that half-written files are not read. It reports whether they were read.
 func (k *Keeper) Look() (read bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -246,11 +246,11 @@ func (k *Keeper) Look() (read bool, err error) {
 	return true, err
 }
 
-// digest tells what files hold from anything else that they may hold.
+// digest identifies the contents of the files.
 type digest [sha256.Size]byte
 
-// digestOf goes by what files hold, whatever they are linked to: Kubernetes swaps a link
-// to the folder that they are in.
+// digestOf looks at the contents of the files, whatever they are linked to: Kubernetes swaps a
+// link to the folder that they are in.
 func digestOf(names []string) digest {
 	sum := sha256.New()
 	for _, name := range names {

@@ -10,8 +10,8 @@ import (
 
 var errStranger = errors.New("the listener has another certificate than the configuration names")
 
-// Pin is how a program on the same host calls a listener whose certificate is in a file, by
-// whatever address: nothing but that certificate is trusted.
+// Pin returns the configuration with which a program on the same host calls a listener whose
+// certificate is in a file, under any address: only that certificate is trusted.
 func Pin(file string) (*tls.Config, error) {
 	own, err := Chain(file)
 	if err != nil {
@@ -29,8 +29,9 @@ func Pin(file string) (*tls.Config, error) {
 	}, nil
 }
 
-// Trust is how a program calls a server that authorities in a file vouch for, besides those
-// of the system; "" are those of the system alone. With pair it shows a certificate of its own.
+// Trust returns the configuration for calling a server that authorities in a file vouch for, in
+// addition to those of the system; "" trusts those of the system only. With pair, the client
+// presents its own certificate.
 func Trust(caFile string, pair Files) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != "" {

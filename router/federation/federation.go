@@ -1,6 +1,6 @@
-// Package federation lets jobs and services in that prove who they are with a token of
-// their own platform (OpenID Connect), so that they need not hold a key: the claims of the
-// token decide which key they use.
+// Package federation admits jobs and services that prove their identity with a token from their
+// own platform (OpenID Connect), so that they need not hold a key: the claims of the token
+// decide which key they use.
 package federation
 
 import (
@@ -21,45 +21,45 @@ import (
 	"tallyroute/billing/policy"
 )
 
-// Bounds of identity tokens and of what they are exchanged for.
+// Bounds on identity tokens and on what they are exchanged for.
 const (
-	Longest  = 15 * time.Minute // that a temporary key lives that one is exchanged for
+	Longest  = 15 * time.Minute // lifetime of a temporary key given for a token
 	longest  = 16 << 10         // bytes of a token
 	most     = 4096             // tokens that are remembered
-	recheck  = time.Minute      // after which one that is remembered is verified again
-	skew     = 30 * time.Second // that clocks may differ
-	mostText = 200              // bytes of an issuer or a subject on a row
+	recheck  = time.Minute      // after which a remembered token is verified again
+	skew     = 30 * time.Second // allowed difference between clocks
+	mostText = 200              // bytes of an issuer or a subject in a row
 )
 
-// Issuer is who signs identity tokens that are taken.
+// Issuer is a trusted signer of identity tokens.
 type Issuer struct {
-	URL      string // as the claim iss has it
-	Audience string // that its tokens must be for
-	JWKS     string // where its keys are; "" is found by its discovery document
+	URL      string // as in the claim iss
+	Audience string // that its tokens must be intended for
+	JWKS     string // where its keys are; "" uses its discovery document
 	Bindings []Binding
 }
 
-// Binding gives those a key whose claims fulfil a condition.
+// Binding assigns a key to callers whose claims meet a condition.
 type Binding struct {
 	Key    billing.KeyID
 	When   policy.ClaimsCondition
-	Life   time.Duration // of temporary keys; 0 is the longest
-	Direct bool          // the token itself may be sent in place of a key
+	Life   time.Duration // of temporary keys; 0 is the maximum
+	Direct bool          // the token itself may be sent instead of a key
 }
 
-// ErrRefused is a token that is not good, or not for us. What is wrong is for the log.
+// ErrRefused is a token that is invalid or not meant for us. The details are for the log.
 var ErrRefused = errors.New("federation: identity token refused")
 
-// ErrUnavailable is an issuer whose keys cannot be had.
+// ErrUnavailable is an issuer whose keys cannot be fetched.
 var ErrUnavailable = errors.New("federation: the issuer of the identity token does not answer")
 
-// Exchange verifies identity tokens. It is safe for use by many goroutines.
+// Exchange verifies identity tokens. It is safe for concurrent use.
 type Exchange struct {
 	issuers  map[string]*issuer
 	verified *ephemeral.Recent[verified]
 }
 
-// verified is what a token was found to be.
+// verified is the result of verifying a token.
 type verified struct {
 	at      time.Time
 	binding *Binding
@@ -72,22 +72,22 @@ type issuer struct {
 	config *oidc.Config
 }
 
-// New takes tokens of issuers, whose keys are fetched with a client.
+// New returns an Exchange for tokens from these issuers, whose keys are fetched with client.
 func New(issuers []Issuer, client *http.Client) *Exchange {
 	x := &Exchange{issuers: make(map[string]*issuer, len(issuers)), verified: ephemeral.NewRecent[verified](most)}
 	for _, i := range issuers {
 		x.issuers[i.URL] = &issuer{Issuer: i, keys: newKeys(i, client), config: &oidc.Config{
-			ClientID: i.Audience, SkipExpiryCheck: true, // which is done by the request's own clock
+			ClientID: i.Audience, SkipExpiryCheck: true, // done with the request's own clock
 			SupportedSigningAlgs: []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.ES256, oidc.ES384, oidc.PS256, oidc.EdDSA},
 		}}
 	}
 	return x
 }
 
-// Is reports a text that is written like an identity token.
+// Is reports whether a text looks like an identity token.
 func Is(text string) bool { return strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2 }
 
-// Key is the temporary key that a token is exchanged for.
+// Key returns the temporary key that a token is exchanged for.
 func (x *Exchange) Key(ctx context.Context, token string, now time.Time) (ephemeral.Key, error) {
 	v, err := x.verify(ctx, token, now)
 	if err != nil {
@@ -108,7 +108,7 @@ func (b *Binding) life() time.Duration {
 	return b.Life
 }
 
-// Open takes a token in place of a key.
+// Open accepts a token in place of a key.
 func (x *Exchange) Open(ctx context.Context, token string, now time.Time) (*ephemeral.Opened, error) {
 	v, err := x.verify(ctx, token, now)
 	if err != nil {
@@ -120,7 +120,7 @@ func (x *Exchange) Open(ctx context.Context, token string, now time.Time) (*ephe
 	return v.opened, v.opened.InForce(now)
 }
 
-// verify remembers what it has found, for a minute.
+// verify caches its results for a minute.
 func (x *Exchange) verify(ctx context.Context, token string, now time.Time) (verified, error) {
 	v, ok := x.verified.Of(token)
 	if ok && now.Sub(v.at) < recheck && v.opened.InForce(now) == nil {
@@ -137,7 +137,7 @@ func (x *Exchange) verify(ctx context.Context, token string, now time.Time) (ver
 	return fresh, nil
 }
 
-// check verifies a token, and finds its binding.
+// check verifies a token and finds its binding.
 func (x *Exchange) check(ctx context.Context, token string, now time.Time) (verified, error) {
 	if len(token) > longest || !Is(token) {
 		return verified{}, fmt.Errorf("%w: it is not a JWT of at most %d bytes", ErrRefused, longest)
@@ -182,7 +182,7 @@ func (x *Exchange) check(ctx context.Context, token string, now time.Time) (veri
 	return verified{}, fmt.Errorf("%w: no key is for its claims", ErrRefused)
 }
 
-// issuerOf is the claim iss of a token of which nothing is known yet.
+// issuerOf returns the claim iss of a token that has not been verified yet.
 func issuerOf(token string) string {
 	var c struct {
 		Issuer string `json:"iss"`
@@ -196,7 +196,7 @@ func issuerOf(token string) string {
 	return c.Issuer
 }
 
-// cut is a text as a row can have it.
+// cut shortens a text so that it fits in a row.
 func cut(s string) string {
 	plain := strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

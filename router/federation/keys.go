@@ -17,20 +17,20 @@ import (
 )
 
 const (
-	refetch    = time.Minute     // at most so often, whatever tokens come
-	firstAgain = 2 * time.Second // likewise, while none are known
-	refresh    = time.Hour       // after which they are fetched again though all are known
+	refetch    = time.Minute     // minimum interval, whatever tokens arrive
+	firstAgain = 2 * time.Second // likewise, while no keys are known
+	refresh    = time.Hour       // after which they are fetched again even if the key is known
 	patience   = 5 * time.Second // with an issuer
 	mostKeys   = 1 << 20         // bytes of an answer
 )
 
-// algorithms are those by which tokens may be signed.
+// algorithms are those with which tokens may be signed.
 var algorithms = []jose.SignatureAlgorithm{
 	jose.RS256, jose.RS384, jose.RS512, jose.ES256, jose.ES384, jose.PS256, jose.EdDSA,
 }
 
-// keys are the public keys of an issuer, as they were last fetched. While it does not
-// answer they stay as they are.
+// keys are the public keys of an issuer, as last fetched. While the issuer does not answer,
+// they stay as they are.
 type keys struct {
 	issuer Issuer
 	client *http.Client
@@ -38,14 +38,14 @@ type keys struct {
 
 	mu    sync.Mutex
 	set   []jose.JSONWebKey
-	asked time.Time // when they were last asked for
+	asked time.Time // when they were last requested
 	got   time.Time
 }
 
 func newKeys(i Issuer, client *http.Client) *keys { return &keys{issuer: i, client: client} }
 
-// asked are keys that are asked about one token. A verifier does not pass errors on, so
-// that it is kept here why they could not be had.
+// asked looks up the keys for one token. A verifier does not pass errors on, so the reason why
+// they could not be fetched is kept here.
 type asked struct {
 	*keys
 	away error
@@ -80,7 +80,7 @@ func (k *keys) verify(ctx context.Context, token string) ([]byte, error) {
 	return nil, errors.New("its signature is none of the issuer's")
 }
 
-// with is the keys, fetched again where there is none with that id; at most once a minute.
+// with returns the keys, fetching them again if none has that id; at most once a minute.
 func (k *keys) with(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
 	set, due := k.known(id, time.Now())
 	if !due && len(set) > 0 {
@@ -111,7 +111,7 @@ func (k *keys) with(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
 	}
 }
 
-// known is the keys as they are, and whether they are to be fetched first.
+// known returns the current keys, and whether they should be fetched first.
 func (k *keys) known(id string, now time.Time) (set []jose.JSONWebKey, due bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -126,7 +126,7 @@ func (k *keys) known(id string, now time.Time) (set []jose.JSONWebKey, due bool)
 	return k.set, (!found || now.Sub(k.got) >= refresh) && now.Sub(k.asked) >= wait
 }
 
-// fetch reads the keys from where the issuer has them.
+// fetch fetches the keys from the issuer.
 func (k *keys) fetch(ctx context.Context) error {
 	at := k.issuer.JWKS
 	if at == "" {
@@ -180,7 +180,7 @@ func (k *keys) get(ctx context.Context, at string, v any) error {
 	return json.NewDecoder(io.LimitReader(resp.Body, mostKeys)).Decode(v)
 }
 
-// Safe reports whether keys may be taken from an address: with https, or on this machine.
+// Safe reports whether keys may be fetched from an address: over https, or from this machine.
 func Safe(at string) bool {
 	u, err := url.Parse(at)
 	if err != nil || u.Host == "" || u.User != nil {

@@ -1,26 +1,23 @@
-// Package fingerprint tells requests that are the same, or begin alike, without
-// keeping anything of them.
+// Package fingerprint recognises requests that are the same, or begin alike, without keeping
+// anything of them.
 //
-// A fingerprint is a keyed hash. Its key is of one project and one month of UTC,
-// derived from a secret of the installation: fingerprints of two projects or
-// months have nothing in common, and without the secret nobody can try texts
-// against one. With the secret, which whoever runs the router has, a text that is
-// guessed can be confirmed.
+// A fingerprint is a keyed hash. Its key belongs to one project and one UTC month, and is
+// derived from a secret of the installation: fingerprints from two projects or months have
+// nothing in common, and without the secret nobody can test a text against one. With the
+// secret, which whoever runs the router has, a guessed text can be confirmed.
 //
-// What is hashed are the bytes that the client sent. First comes a start of the
-// model and the tools; then message by message a chain, of which each link is a
-// prefix: the start and all messages up to that one. Of a longer chain the first
-// mostFirst and the last mostLast links are kept. The fingerprint is the last
-// link with all other members, ordered by name, but for those in aside: they say
-// how an answer is sent, to whom, or what to call it. The order of members does
-// not count; white space inside a value does.
+// The hash is computed over the bytes that the client sent. It begins with the model and the
+// tools; then follows a chain, message by message, in which each link is a prefix: the
+// beginning and all messages up to that one. Of a longer chain, the first mostFirst and the
+// last mostLast links are kept. The fingerprint is the last link together with all other
+// members, sorted by name, except those in aside: they say how an answer is sent, to whom, or
+// what to call it. The order of members does not matter; white space inside a value does.
 //
-// A link is AES(k2, GMAC(k1, nonce = the link before, data)): a universal hash
-// whose value is never seen, under a pseudorandom permutation. That is a
-// pseudorandom function as strong as AES up to about 2^48 links of one project
-// and month, and much faster than an HMAC where the processor has no
-// instructions for SHA-256. Of a link 48 bits are kept, of the last 72: enough
-// to tell things apart, not to prove that they are the same.
+// A link is AES(k2, GMAC(k1, nonce = the previous link, data)): a universal hash whose value is
+// never seen, under a pseudorandom permutation. That is a pseudorandom function as strong as
+// AES up to about 2^48 links of one project and month, and much faster than an HMAC if the
+// processor has no instructions for SHA-256. 48 bits of each link are kept, and 72 of the last:
+// enough to tell things apart, not to prove that they are the same.
 package fingerprint
 
 import (
@@ -47,24 +44,24 @@ const (
 	mostKeys  = 10_000 // projects whose keys are remembered
 )
 
-// aside are members that do not change what is asked.
+// aside lists members that do not change what is asked.
 var aside = map[string]bool{
 	"messages": true, "model": true, "tools": true, // are in the chain
 	"stream": true, "stream_options": true, "user": true, "safety_identifier": true, "metadata": true, "store": true,
 	"prompt_cache_key": true, "prompt_cache_retention": true, "session_id": true, "service_tier": true,
 }
 
-// Printer makes fingerprints. It is safe for use by many goroutines.
+// Printer makes fingerprints. It is safe for concurrent use.
 type Printer struct {
 	secret [32]byte
 	work   sync.Pool
 
 	mu    sync.RWMutex
 	epoch uint16
-	keys  map[string]*keys // by project, of the epoch
+	keys  map[string]*keys // by project, for the epoch
 }
 
-// New is a printer under a secret of the installation.
+// New returns a printer that uses a secret of the installation.
 func New(secret [32]byte) *Printer {
 	return &Printer{secret: secret, keys: make(map[string]*keys), work: sync.Pool{New: func() any { return new(work) }}}
 }
@@ -75,7 +72,7 @@ type keys struct {
 	link cipher.Block
 }
 
-// work is what making one fingerprint needs.
+// work is the state needed to make one fingerprint.
 type work struct {
 	link    [aes.BlockSize]byte
 	tag     [aes.BlockSize]byte
@@ -85,8 +82,8 @@ type work struct {
 
 type member struct{ name, value []byte }
 
-// Of is the fingerprint of a request of a project, and its prefixes,
-// billing.PrefixSize bytes each.
+// Of returns the fingerprint of a project's request, and its prefixes, billing.PrefixSize bytes
+// each.
 func (p *Printer) Of(project string, at time.Time, r *chat.Request) (whole, prefixes []byte) {
 	epoch := epochOf(at)
 	k := p.of(project, epoch)
@@ -102,13 +99,13 @@ func (p *Printer) Of(project string, at time.Time, r *chat.Request) (whole, pref
 	return whole, prefixes
 }
 
-// epochOf counts months of UTC since the year 2000.
+// epochOf returns the number of UTC months since the year 2000.
 func epochOf(at time.Time) uint16 {
 	at = at.UTC()
 	return uint16((at.Year()-2000)*12 + int(at.Month()) - 1)
 }
 
-// of are the keys of a project.
+// of returns the keys of a project.
 func (p *Printer) of(project string, epoch uint16) *keys {
 	p.mu.RLock()
 	k, same := p.keys[project], p.epoch == epoch
@@ -133,7 +130,7 @@ func (p *Printer) derive(project string, epoch uint16) *keys {
 	sum := mac.Sum(nil)
 	hash, err := aes.NewCipher(sum[:16])
 	if err != nil {
-		panic(err) // of no other length
+		panic(err) // for other key lengths only
 	}
 	link, err := aes.NewCipher(sum[16:])
 	if err != nil {
@@ -141,12 +138,12 @@ func (p *Printer) derive(project string, epoch uint16) *keys {
 	}
 	gcm, err := cipher.NewGCM(hash)
 	if err != nil {
-		panic(err) // of no other block size
+		panic(err) // for other block sizes only
 	}
 	return &keys{gcm, link}
 }
 
-// add makes the next link of the chain.
+// add appends the next link to the chain.
 func (w *work) add(k *keys, data []byte) {
 	nonce := w.link[:12]
 	k.link.Encrypt(w.link[:], k.hash.Seal(w.tag[:0], nonce, nil, data))
@@ -161,12 +158,12 @@ func (w *work) begin(k *keys, r *chat.Request) {
 	w.add(k, w.text)
 }
 
-// put adds a value with its length.
+// put appends a value preceded by its length.
 func (w *work) put(value []byte) {
 	w.text = append(binary.AppendUvarint(w.text, uint64(len(value))), value...)
 }
 
-// chain links the messages, and keeps the first and the last links.
+// chain links the messages, and returns the first and the last links.
 func (w *work) chain(k *keys, r *chat.Request) (prefixes []byte) {
 	const most = (mostFirst + mostLast) * billing.PrefixSize
 	n := 0
@@ -200,9 +197,9 @@ func (w *work) end(k *keys, r *chat.Request) {
 		w.put(m.value)
 	}
 	clear(w.members)
-	w.link[0] ^= 1 // so that it is not the link of one more message
+	w.link[0] ^= 1 // to differ from the link of one more message
 	w.add(k, w.text)
 	if cap(w.text) > 1<<20 {
-		w.text = nil // one large request must not stay
+		w.text = nil // do not keep the memory of one large request
 	}
 }

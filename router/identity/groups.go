@@ -14,8 +14,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// groups finds the groups of a person: in the id token; where that says that they are too
-// many for it, at the place that it names; else in what the provider says of the user.
+// groups finds the groups of a person: in the id token or, if that says that there are too
+// many, at the address that it names; otherwise in the user info.
 func (p *Provider) groups(
 	ctx context.Context, found *oidc.Provider, token *oauth2.Token, who *Person, all map[string]json.RawMessage,
 ) (err error) {
@@ -54,7 +54,7 @@ func (p *Provider) groups(
 	return nil
 }
 
-// lookUp is the list of texts of a claim, by its name or else by its path.
+// lookUp returns the strings in a claim, found by its name or else by its path.
 func lookUp(all map[string]json.RawMessage, claim string) (list []string, there bool) {
 	raw, there := all[claim]
 	for rest := claim; !there; {
@@ -89,7 +89,7 @@ func lookUp(all map[string]json.RawMessage, claim string) (list []string, there 
 	return list, true
 }
 
-// elsewhere is the address at which the groups are that were too many for the token.
+// elsewhere returns the address of groups that were too many for the token.
 func elsewhere(all map[string]json.RawMessage, claim string) (at string, ok bool) {
 	var names map[string]string
 	var sources map[string]struct {
@@ -103,11 +103,11 @@ func elsewhere(all map[string]json.RawMessage, claim string) (at string, ok bool
 	return sources[source].Endpoint, ok
 }
 
-// graph is where Entra ID has the groups of whom the access token is for.
+// graph is where Entra ID lists the groups of the access token's user.
 const graph = "https://graph.microsoft.com/v1.0/me/getMemberObjects"
 
-// tooMany asks for the groups at their own address: that of the provider itself, or
-// Microsoft's, which tokens still name by its former host.
+// tooMany fetches the groups from their own address: one at the provider itself, or
+// Microsoft's, which tokens still call by its former host name.
 func (p *Provider) tooMany(ctx context.Context, token *oauth2.Token, at string) ([]string, error) {
 	to, err := url.Parse(at)
 	issuer, _ := url.Parse(p.config.Issuer)

@@ -1,6 +1,6 @@
-// Package identity logs people in at an OpenID provider: by the authorization code with
-// PKCE, or by the device flow. It answers who somebody is and in which groups; what he may
-// do is decided elsewhere. Access tokens are never looked into: they may be opaque.
+// Package identity logs people in at an OpenID provider: with the authorization code flow and
+// PKCE, or with the device flow. It says who somebody is and which groups they are in; what
+// they may do is decided elsewhere. Access tokens are never inspected: they may be opaque.
 package identity
 
 import (
@@ -19,18 +19,18 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Config is a client of an OpenID provider.
+// Config configures a client of an OpenID provider.
 type Config struct {
 	Issuer       string
 	ClientID     string
 	ClientSecret string   // "" for a public client
-	Scopes       []string // openid is always asked for
+	Scopes       []string // openid is always requested
 	GroupsClaim  string   // a name, or a path such as realm_access.roles
 	Transport    http.RoundTripper
 	Clock        func() time.Time
 }
 
-// Person is who somebody is, by the word of the provider.
+// Person is who somebody is, according to the provider.
 type Person struct {
 	Issuer          string
 	Subject         string
@@ -39,22 +39,22 @@ type Person struct {
 	Name            string
 	Groups          []string
 	Strength        []string  // amr, and acr
-	AuthenticatedAt time.Time // zero where the provider does not say
+	AuthenticatedAt time.Time // zero if the provider does not say
 }
 
-// Errors of a login.
+// Login errors.
 var (
 	// ErrUnavailable is a provider that does not answer as it should.
 	ErrUnavailable = errors.New("identity: the identity provider cannot be used")
-	// ErrRefused is a code, a token or an answer that is not good.
+	// ErrRefused is an invalid code, token or response.
 	ErrRefused = errors.New("identity: the login is refused")
-	// ErrPending is a device whose person has not finished.
+	// ErrPending says that the person at the device has not finished.
 	ErrPending = errors.New("identity: the login is not finished")
-	// ErrNoDevice is a provider without the device flow.
+	// ErrNoDevice is a provider that does not support the device flow.
 	ErrNoDevice = errors.New("identity: the identity provider has no device flow")
 )
 
-// Provider is an OpenID provider. What it says of itself is read when it is first needed.
+// Provider is an OpenID provider. Its discovery document is read when it is first needed.
 type Provider struct {
 	config Config
 	client *http.Client
@@ -63,7 +63,7 @@ type Provider struct {
 	found *oidc.Provider
 }
 
-// New is the provider of a configuration.
+// New returns the provider of a configuration.
 func New(c Config) *Provider {
 	if c.Transport == nil {
 		c.Transport = http.DefaultTransport
@@ -77,8 +77,8 @@ func New(c Config) *Provider {
 	return &Provider{config: c, client: &http.Client{Transport: bounded{c.Transport}}}
 }
 
-// bounded ends calls that take too long, and cuts answers off that are longer than any
-// that an OpenID provider gives.
+// bounded ends calls that take too long, and cuts off responses that are longer than any from
+// an OpenID provider.
 type bounded struct{ http.RoundTripper }
 
 const (
@@ -110,7 +110,7 @@ func (b *boundedBody) Close() error {
 	return b.body.Close()
 }
 
-// discover reads what the provider says of itself, once.
+// discover reads the provider's discovery document, once.
 func (p *Provider) discover(ctx context.Context) (*oidc.Provider, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,16 +138,17 @@ func (p *Provider) oauth(found *oidc.Provider, redirect string) *oauth2.Config {
 	}
 }
 
-// Attempt is one login by the authorization code. Only who began it can finish it.
+// Attempt is one login with an authorization code. Only the client that started it can finish
+// it.
 type Attempt struct {
 	State    string
 	Nonce    string
-	Verifier string // of PKCE
+	Verifier string // for PKCE
 	Redirect string // to which the provider sends the browser
-	Fresh    bool   // the person has to prove who he is again
+	Fresh    bool   // the person must authenticate again
 }
 
-// URL is the page of the provider on which a person logs in.
+// URL returns the provider's login page for the attempt.
 func (p *Provider) URL(ctx context.Context, a Attempt) (string, error) {
 	found, err := p.discover(ctx)
 	if err != nil {
@@ -160,7 +161,7 @@ func (p *Provider) URL(ctx context.Context, a Attempt) (string, error) {
 	return p.oauth(found, a.Redirect).AuthCodeURL(a.State, options...), nil
 }
 
-// Finish exchanges the code of an attempt for who logged in.
+// Finish exchanges the code of an attempt for the person who logged in.
 func (p *Provider) Finish(ctx context.Context, a Attempt, code string) (Person, error) {
 	found, err := p.discover(ctx)
 	if err != nil {
@@ -186,12 +187,12 @@ type Device struct {
 	Code      string // secret
 	UserCode  string
 	URL       string
-	FullURL   string // with the code in it; "" where there is none
+	FullURL   string // with the code in it; "" if the provider has none
 	ExpiresAt time.Time
-	Interval  int64 // seconds between two questions
+	Interval  int64 // seconds between two polls
 }
 
-// BeginDevice begins a login on another device.
+// BeginDevice starts a login on another device.
 func (p *Provider) BeginDevice(ctx context.Context) (Device, error) {
 	found, err := p.discover(ctx)
 	if err != nil {
@@ -207,8 +208,9 @@ func (p *Provider) BeginDevice(ctx context.Context) (Device, error) {
 	return Device{d.DeviceCode, d.UserCode, d.VerificationURI, d.VerificationURIComplete, d.Expiry, d.Interval}, nil
 }
 
-// deviceCode asks for a code as the client that it is: with its secret, where it has one, in
-// the header or in the form, as the provider takes it; at some this endpoint wants none.
+// deviceCode requests a code as the configured client: with its secret, if it has one, in the
+// header or in the form, as the provider accepts it; at some providers this endpoint wants
+// none.
 func (p *Provider) deviceCode(ctx context.Context, c *oauth2.Config) (*oauth2.DeviceAuthResponse, error) {
 	if c.ClientSecret == "" {
 		return c.DeviceAuth(p.with(ctx))
@@ -263,7 +265,7 @@ func (p *Provider) FinishDevice(ctx context.Context, d Device) (Person, error) {
 	return p.person(context.WithoutCancel(ctx), found, token, "")
 }
 
-// claims are what is read of an id token and of what the provider says of a user.
+// claims are the members read from an id token and from the user info.
 type claims struct {
 	Email         string   `json:"email"`
 	EmailVerified truth    `json:"email_verified"`
@@ -275,16 +277,16 @@ type claims struct {
 	AZP           string   `json:"azp"`
 }
 
-// truth is a boolean that some providers write as a text.
+// truth is a boolean that some providers write as a string.
 type truth bool
 
-// UnmarshalJSON implements json.Unmarshaler. What is neither is false.
+// UnmarshalJSON implements json.Unmarshaler. Anything else is false.
 func (t *truth) UnmarshalJSON(raw []byte) error {
 	*t = string(raw) == "true" || string(raw) == `"true"`
 	return nil
 }
 
-// person verifies the id token and reads who it is about.
+// person verifies the id token and returns the person it is about.
 func (p *Provider) person(ctx context.Context, found *oidc.Provider, token *oauth2.Token, nonce string) (Person, error) {
 	raw, _ := token.Extra("id_token").(string)
 	if raw == "" {

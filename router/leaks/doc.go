@@ -1,3 +1,3 @@
-// Package leaks is the listener that is told of secrets which were found in public, in the
-// form of GitHub's secret scanning partners: a list of tokens, signed with ECDSA P-256.
+// Package leaks is the listener that receives reports of secrets found in public, in the format
+// of GitHub's secret scanning partner program: a list of tokens, signed with ECDSA P-256.
 package leaks

@@ -12,19 +12,19 @@ import (
 	"tallyroute/billing/manage"
 )
 
-// Bounds of what is taken.
+// Bounds on what is accepted.
 const (
 	mostBody    = 1 << 20
 	mostReports = 1000
 	patience    = 20 * time.Second // for one message
 )
 
-// Options are what the listener does with what it is told.
+// Options says what the listener does with reports.
 type Options struct {
 	Keys *Keys
-	// Take does what is to be done about a leak. It reports whether the secret is a key's.
+	// Take handles a leak. It reports whether the secret belongs to a key.
 	Take func(ctx context.Context, l manage.Leak) (known bool, err error)
-	// Failed is told of what could not be done; the sender reports it again.
+	// Failed is called with what could not be done; the sender will report it again.
 	Failed func(error)
 }
 
@@ -36,14 +36,14 @@ type report struct {
 	Source string `json:"source"`
 }
 
-// verdict says of one token whether it is a key.
+// verdict says whether a token is a key.
 type verdict struct {
 	Token string `json:"token_raw"`
 	Type  string `json:"token_type"`
 	Label string `json:"label"`
 }
 
-// Handler takes reports at any path. Nothing of a body is looked at before its signature.
+// Handler accepts reports at any path. No part of a body is examined before its signature.
 func Handler(o Options) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
@@ -56,7 +56,7 @@ func Handler(o Options) http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(verdicts) // who has gone is told nothing
+		_ = json.NewEncoder(w).Encode(verdicts) // a client that has gone needs no answer
 	})
 }
 
@@ -89,8 +89,8 @@ func (o Options) take(ctx context.Context, w http.ResponseWriter, r *http.Reques
 	return o.each(ctx, reports)
 }
 
-// each does what is to be done about every report. A failure is told, so that all are
-// reported again: doing it twice changes nothing.
+// each handles every report. A failure is reported, so that all of them are sent again:
+// handling one twice changes nothing.
 func (o Options) each(ctx context.Context, reports []report) (int, []verdict) {
 	verdicts := make([]verdict, len(reports))
 	status := http.StatusOK

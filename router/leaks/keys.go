@@ -15,26 +15,26 @@ import (
 	"time"
 )
 
-// fetchAgain is how soon the public keys are read again for one that is not among them.
+// fetchAgain is the minimum time before the public keys are read again because one is unknown.
 const fetchAgain = time.Minute
 
-// Keys are the public keys of who reports leaks. They are read when one is needed that is
-// not known.
+// Keys are the public keys of those who report leaks. They are read when an unknown one is
+// needed.
 type Keys struct {
 	// Fetch reads {"public_keys": [{"key_identifier": …, "key": PEM}]}.
 	Fetch func(ctx context.Context) ([]byte, error)
-	Clock func() time.Time // nil is time.Now
+	Clock func() time.Time // nil means time.Now
 
 	mu    sync.Mutex
 	known map[string]*ecdsa.PublicKey
 	asked time.Time
 }
 
-// ErrSignature is a body that was not signed by who may report.
+// ErrSignature is a body that was not signed by an authorised reporter.
 var ErrSignature = errors.New("leaks: the signature is not valid")
 
-// Verify is nil where a body was signed with the key of that identifier. Errors that are
-// no ErrSignature say that the keys could not be read.
+// Verify returns nil if a body was signed with the key that has that identifier. Errors other
+// than ErrSignature say that the keys could not be read.
 func (k *Keys) Verify(ctx context.Context, id, signature string, body []byte) error {
 	der, err := base64.StdEncoding.DecodeString(signature)
 	if err != nil || id == "" || len(der) == 0 {
@@ -51,7 +51,7 @@ func (k *Keys) Verify(ctx context.Context, id, signature string, body []byte) er
 	return nil
 }
 
-// key is the one with an identifier; nil where there is none.
+// key returns the key with an identifier; nil if there is none.
 func (k *Keys) key(ctx context.Context, id string) (*ecdsa.PublicKey, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Answer is a whole chat completion as a message.
+// Answer converts a whole chat completion to a message.
 func Answer(completion []byte) []byte {
 	s := translate.ReadAnswer(completion)
 	var o jsonraw.Object
@@ -38,7 +38,7 @@ func Answer(completion []byte) []byte {
 	return o.Bytes()
 }
 
-// head writes what a message begins with.
+// head writes the beginning of a message.
 func head(o *jsonraw.Object, id string, model []byte) {
 	o.Text("id", identifier("msg_", id))
 	o.Text("type", "message")
@@ -46,7 +46,7 @@ func head(o *jsonraw.Object, id string, model []byte) {
 	o.Raw("model", model)
 }
 
-// identifier is an id that begins as Anthropic's do.
+// identifier returns an id with the prefix that Anthropic uses.
 func identifier(prefix, id string) string {
 	if strings.HasPrefix(id, prefix) {
 		return id
@@ -54,8 +54,8 @@ func identifier(prefix, id string) string {
 	return prefix + id
 }
 
-// thoughts writes the reasoning of a whole answer: Claude's as it gave it, that of others
-// as one block, with what their provider needs to see again.
+// thoughts writes the reasoning of a whole answer: Claude's unchanged; that of other models as
+// one block, with what their provider needs to see again.
 func thoughts(o *jsonraw.Object, s translate.Reply) {
 	if own(s.Details) {
 		for _, d := range s.Details {
@@ -88,7 +88,7 @@ func thoughts(o *jsonraw.Object, s translate.Reply) {
 	o.Close('}')
 }
 
-// own reports reasoning of Claude.
+// own reports whether reasoning comes from Claude.
 func own(details [][]byte) bool {
 	return len(details) > 0 && !slices.ContainsFunc(details, func(d []byte) bool {
 		return !strings.HasPrefix(jsonraw.Text(jsonraw.Lookup(d, "format")), claude)
@@ -102,15 +102,15 @@ func orEmpty(raw []byte) []byte {
 	return raw
 }
 
-// use writes the beginning of a call.
+// use writes the beginning of a tool call.
 func use(o *jsonraw.Object, c translate.ReplyCall) {
 	o.Text("type", "tool_use")
 	o.Text("id", c.ID)
 	o.Raw("name", orEmpty(c.Name))
 }
 
-// input is what a tool is called with, which is an object here. What a model was cut off
-// in, or said in free text, becomes one of a single member.
+// input returns the arguments of a tool call, which must be an object. If the model was cut off
+// or used free text, they become an object with a single member.
 func input(arguments string) []byte {
 	if strings.TrimSpace(arguments) == "" {
 		return []byte("{}")
@@ -121,7 +121,7 @@ func input(arguments string) []byte {
 	return jsonraw.One("arguments", jsonraw.Quote(arguments))
 }
 
-// citations are the pages of the web that a text is drawn from.
+// citations returns the web pages that a text is based on.
 func citations(annotations [][]byte) (list [][]byte) {
 	for _, a := range annotations {
 		page := jsonraw.Lookup(a, "url_citation")
@@ -140,13 +140,13 @@ func citations(annotations [][]byte) (list [][]byte) {
 	return list
 }
 
-// ending writes why the answer ended, in Anthropic's words.
+// ending writes why the answer ended, in Anthropic's terms.
 func ending(o *jsonraw.Object, s translate.Reply) {
 	o.Text("stop_reason", reason(s.Finish, s.Native))
 	o.Word("stop_sequence", "null")
 }
 
-// reasons are those of Anthropic itself.
+// reasons are Anthropic's own.
 var reasons = []string{
 	"end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal", "model_context_window_exceeded", "compaction",
 }

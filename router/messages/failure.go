@@ -6,7 +6,7 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Failure is an error object. members are those of the error beside its type and message.
+// Failure returns an error object. members are added to the error's type and message.
 func Failure(status int, message string, members jsonraw.Object, requestID string) []byte {
 	var o, e jsonraw.Object
 	e.Text("type", failureType(status))

@@ -10,17 +10,17 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Request is a request of the Messages API as a chat completion request.
+// Request is a Messages request converted to a chat completion request.
 type Request struct {
 	Body    []byte            // of the chat completion
-	Native  *providers.Native // the request as it came
+	Native  *providers.Native // the request as it arrived
 	Dropped []string          // members that have no place in the chat completion
 
-	origins []string // of its messages
+	origins []string // positions of its messages in the original request
 }
 
-// root is what is known of a request: its members' names are guarded, and what must be
-// there is.
+// root describes the known members of a request: it guards their names, and says which are
+// required.
 var root = jsonraw.Field{Kinds: jsonraw.ObjectKind, Required: 3, Fields: []jsonraw.Field{
 	{Name: "model", Kinds: jsonraw.StringKind},
 	{Name: "messages", Kinds: jsonraw.ArrayKind},
@@ -35,10 +35,10 @@ var root = jsonraw.Field{Kinds: jsonraw.ObjectKind, Required: 3, Fields: []jsonr
 	{Name: "output_config", Kinds: jsonraw.ObjectKind | jsonraw.NullKind},
 }}
 
-// unbounded is root without the bound of the answer, as it stands where nothing is answered.
+// unbounded is root without the bound on the answer, for requests that are not answered.
 var unbounded = jsonraw.Field{Kinds: root.Kinds, Required: 2, Fields: root.Fields}
 
-// Read reads a request that keeps within l. Errors are *chat.FieldError.
+// Read reads a request within the limits l. Errors are *chat.FieldError.
 func Read(body []byte, l chat.Limits) (Request, error) { return read(body, &root, l) }
 
 // ReadCount reads a request whose tokens are to be counted.
@@ -124,9 +124,9 @@ func (r *reader) tools() error {
 	return choice(&r.o, r.get("tool_choice"), r.get("tools"))
 }
 
-// settings writes the members that are not part of the conversation. Names that the chat format does
-// not have pass as they are: who speaks the Messages API takes them, and what they may
-// cost is decided as of any other.
+// settings writes the members that are not part of the conversation. Names that the chat format
+// lacks are passed on unchanged: providers of the Messages API accept them, and what they may
+// cost is judged as for any other member.
 func (r *reader) settings() {
 	for name, value := range r.index.Members() {
 		if jsonraw.IsNull(value) {
@@ -147,21 +147,21 @@ func (r *reader) settings() {
 			}
 			r.o.Raw(n, value)
 		case "context_management", "diagnostics", "user_profile_id":
-			r.drop(n, n, value) // a wish about a context that we have no part in
+			r.drop(n, n, value) // a preference about context management, in which we play no part
 		default:
 			r.o.Raw(n, value)
 		}
 	}
 }
 
-// thinking writes how much is to be thought, and the form of the answer.
+// thinking writes how much reasoning is wanted, and the format of the answer.
 func (r *reader) thinking() error {
 	config, thinking := r.get("output_config"), r.get("thinking")
 	effort := jsonraw.Text(jsonraw.Lookup(config, "effort"))
 	asked := effort
 	switch jsonraw.Text(jsonraw.Lookup(thinking, "type")) {
 	case "adaptive":
-		effort = cmp.Or(asked, "high") // which is what Anthropic takes it for
+		effort = cmp.Or(asked, "high") // Anthropic's default
 	case "enabled":
 		effort = cmp.Or(asked, level(jsonraw.Lookup(thinking, "budget_tokens")))
 	case "disabled":
@@ -193,7 +193,7 @@ func (r *reader) thinking() error {
 	return nil
 }
 
-// level is the effort that stands for a number of tokens to think.
+// level returns the effort that corresponds to a number of reasoning tokens.
 func level(budget []byte) string {
 	n, err := strconv.ParseInt(string(budget), 10, 64)
 	switch {
@@ -207,7 +207,7 @@ func level(budget []byte) string {
 	return "high"
 }
 
-// names are what members of a chat completion are called here.
+// names maps members of a chat completion to their names here.
 var names = map[string]string{
 	"messages": "messages", "tools": "tools", "parameters": ".input_schema",
 	"max_tokens": "max_tokens", "max_completion_tokens": "max_tokens", "stop": "stop_sequences", "user": "metadata.user_id",
@@ -215,5 +215,5 @@ var names = map[string]string{
 	"parallel_tool_calls": "tool_choice.disable_parallel_tool_use", "stream_options": "stream",
 }
 
-// Own is the name of a member of the chat completion as the client knows it.
+// Own returns the client's name for a member of the chat completion.
 func (r *Request) Own(param string) string { return translate.Own(param, r.origins, names) }

@@ -9,32 +9,32 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Stream makes events of the chunks of a streamed chat completion. A block is opened
-// before its deltas and closed before the message ends; blocks of calls whose pieces
-// come by turns stay open beside each other, as indexes allow.
+// Stream turns the chunks of a streamed chat completion into events. A block is opened before
+// its deltas and closed before the message ends; the blocks of calls whose pieces alternate
+// stay open at the same time, as indexes allow.
 type Stream struct {
-	Prompt int64 // tokens that the prompt is thought to have, until the provider tells
+	Prompt int64 // estimated tokens of the prompt, until the provider reports them
 
 	list    []sse.Event
 	begun   bool
 	next    int // index of the next block
 	open    []*block
-	details [][]byte // of another provider
+	details [][]byte // from another provider
 	finish  translate.Reply
 	usage   []byte // of the chat completion
 	stop    []byte // the last event of a provider whose events are passed on
-	more    []byte // what the router says of the request
+	more    []byte // what the router adds about the request
 }
 
-// block is one that is open.
+// block is an open block.
 type block struct {
 	kind  string // text, thinking or tool_use
 	index int
-	key   int // of a call its index; of Claude's reasoning that of its piece
+	key   int // for a call, its index; for Claude's reasoning, that of its piece
 	input []byte
 }
 
-// Chunk are the events that a chunk makes. They are valid until the next call.
+// Chunk returns the events for a chunk. They are valid until the next call.
 func (s *Stream) Chunk(data []byte) []sse.Event {
 	s.list = s.list[:0]
 	s.begin(data)
@@ -66,14 +66,14 @@ func (s *Stream) Chunk(data []byte) []sse.Event {
 	return s.list
 }
 
-// End are the events that end a message.
+// End returns the events that end a message.
 func (s *Stream) End() []sse.Event {
 	s.list = s.list[:0]
 	if !s.begun {
 		s.begin(nil)
 	}
 	s.closeAll()
-	if proof := translate.Carry(s.details, nil); proof != "" { // that no block of reasoning has taken along
+	if proof := translate.Carry(s.details, nil); proof != "" { // that no reasoning block has carried
 		s.hidden(jsonraw.Quote(proof))
 	}
 	s.emit("message_delta", func(o *jsonraw.Object) {
@@ -88,8 +88,8 @@ func (s *Stream) End() []sse.Event {
 	return s.list
 }
 
-// Pass is an event of a provider that speaks the format itself, which is passed on as it
-// is. The event that ends the message is kept back for PassEnd.
+// Pass returns an event of a provider with the same format, unchanged. The event that ends the
+// message is held back for PassEnd.
 func (s *Stream) Pass(data []byte) []sse.Event {
 	s.list = s.list[:0]
 	kind := jsonraw.Inside(jsonraw.Lookup(data, "type"))
@@ -101,7 +101,7 @@ func (s *Stream) Pass(data []byte) []sse.Event {
 	return s.list
 }
 
-// PassEnd is the event that ends a message of such a provider.
+// PassEnd returns the event that ends such a provider's message.
 func (s *Stream) PassEnd() []sse.Event {
 	if s.stop == nil {
 		s.stop = []byte(`{"type":"message_stop"}`)
@@ -109,7 +109,7 @@ func (s *Stream) PassEnd() []sse.Event {
 	return []sse.Event{{Name: []byte("message_stop"), Data: s.stop}}
 }
 
-// Fail is the event that ends a stream which did not come to its end.
+// Fail returns the event that ends a stream that broke off.
 func (s *Stream) Fail(failure []byte) []sse.Event {
 	return []sse.Event{{Name: []byte("error"), Data: failure}}
 }
@@ -144,8 +144,8 @@ func (s *Stream) begin(data []byte) {
 	})
 }
 
-// think writes reasoning: Claude's piece by piece as it gives it, with signatures; of
-// others the text, while the rest is kept for the end of their block.
+// think writes reasoning: Claude's piece by piece as it arrives, with signatures; from other
+// models the text, while the rest is kept for the end of their block.
 func (s *Stream) think(said translate.Reply) {
 	if own(said.Details) {
 		for _, d := range said.Details {
@@ -161,7 +161,7 @@ func (s *Stream) think(said translate.Reply) {
 	}
 }
 
-// piece writes one of Claude's reasoning.
+// piece writes a piece of Claude's reasoning.
 func (s *Stream) piece(d []byte) {
 	var n translate.Counter
 	key := int(n.At(d, "index"))
@@ -179,7 +179,7 @@ func (s *Stream) piece(d []byte) {
 	}
 }
 
-// hidden writes a block of reasoning that nobody is to read.
+// hidden writes a reasoning block that nobody is meant to read.
 func (s *Stream) hidden(data []byte) {
 	s.emit("content_block_start", func(o *jsonraw.Object) {
 		o.Int("index", int64(s.next))
@@ -193,9 +193,9 @@ func (s *Stream) hidden(data []byte) {
 	s.next++
 }
 
-// call writes a piece of a call.
+// call writes a piece of a tool call.
 func (s *Stream) call(c translate.ReplyCall) {
-	if c.Extra != nil && c.ID != "" { // goes before the call, so that it is known when that is read
+	if c.Extra != nil && c.ID != "" { // goes before the call, so that it is known when the call is read
 		s.hidden(jsonraw.Quote(translate.Carry(nil, []translate.ReplyCall{c})))
 	}
 	b := s.block("tool_use", c.Index, &c)
@@ -205,8 +205,8 @@ func (s *Stream) call(c translate.ReplyCall) {
 	}
 }
 
-// block is the open block for what comes next. Others are closed before it is opened,
-// but for calls that are not whole yet.
+// block returns the open block for what comes next. Other blocks are closed before it is
+// opened, except calls that are not complete yet.
 func (s *Stream) block(kind string, key int, call *translate.ReplyCall) *block {
 	for _, b := range s.open {
 		if b.kind == kind && b.key == key {
@@ -256,8 +256,8 @@ func (s *Stream) delta(b *block, kind, member string, value []byte) {
 	})
 }
 
-// close ends a block. Reasoning of another provider takes along what that provider needs
-// to see again.
+// close ends a block. Reasoning from another provider carries what that provider needs to see
+// again.
 func (s *Stream) close(b *block) {
 	if b.kind == "thinking" {
 		if proof := translate.Carry(s.details, nil); proof != "" {

@@ -6,8 +6,8 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// tool is one of tools as the chat format has it. Those that run at Anthropic have no
-// word there, and pass as they are.
+// tool converts a tool to the chat format. Tools that run at Anthropic have no equivalent
+// there, and are passed on unchanged.
 func (a *aside) tool(raw []byte, at int) ([]byte, error) {
 	kind := jsonraw.Text(jsonraw.Lookup(raw, "type"))
 	if kind != "" && kind != "custom" {
@@ -34,7 +34,7 @@ func (a *aside) tool(raw []byte, at int) ([]byte, error) {
 	return o.Bytes(), nil
 }
 
-// choice writes what tool_choice asks for in the chat format's words.
+// choice writes tool_choice in the chat format.
 func choice(o *jsonraw.Object, raw, tools []byte) error {
 	if jsonraw.IsNull(raw) {
 		return nil
@@ -61,7 +61,7 @@ func choice(o *jsonraw.Object, raw, tools []byte) error {
 	return nil
 }
 
-// declared reports a tool of that name.
+// declared reports whether there is a tool with that name.
 func declared(tools []byte, name string) bool {
 	for t := range jsonraw.Elements(tools) {
 		if jsonraw.Text(jsonraw.Lookup(t, "name")) == name && name != "" {

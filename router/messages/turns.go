@@ -12,20 +12,20 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// claude is how reasoning begins to be named that Claude has signed.
+// claude is the prefix of the format names of reasoning signed by Claude.
 const claude = "anthropic"
 
-// wrong is a member that cannot be read.
+// wrong returns the error for a member that cannot be read.
 func wrong(param, must string) error {
 	return &chat.FieldError{Code: "invalid_value", Param: param, Message: must}
 }
 
-// conversation gathers the messages of a chat request.
+// conversation collects the messages of a chat request.
 type conversation struct {
 	aside
 
 	list [][]byte
-	from string // where in the request the next message stands
+	from string // the position in the request of the next message
 }
 
 func (c *conversation) add(role string, write func(o *jsonraw.Object)) {
@@ -35,7 +35,7 @@ func (c *conversation) add(role string, write func(o *jsonraw.Object)) {
 	c.list, c.origins = append(c.list, o.Bytes()), append(c.origins, c.from)
 }
 
-// system adds the system prompt, a text or a list of them.
+// system adds the system prompt, a string or a list of text blocks.
 func (c *conversation) system(value []byte) error {
 	if jsonraw.IsNull(value) {
 		return nil
@@ -49,8 +49,8 @@ func (c *conversation) system(value []byte) error {
 	return m.read(value)
 }
 
-// turn adds one message. What one holds beside results of tools, which are messages of
-// their own, comes after these: so Anthropic has it.
+// turn adds one message. Tool results become messages of their own, and come before the rest of
+// the message: that is Anthropic's order.
 func (c *conversation) turn(raw []byte, at int) error {
 	c.from = fmt.Sprintf("messages[%d]", at)
 	m := message{conversation: c, at: c.from + ".content"}
@@ -75,7 +75,7 @@ func (c *conversation) turn(raw []byte, at int) error {
 	return m.read(content)
 }
 
-// message is one of the client's, being read.
+// message is a client message that is being read.
 type message struct {
 	*conversation
 
@@ -83,17 +83,17 @@ type message struct {
 	index          int // of the block
 	parts          [][]byte
 	calls, details [][]byte
-	extras         []func(call string) []byte // what calls of another provider come with
-	unsigned       []byte                     // reasoning of a provider that needs no more than its text
+	extras         []func(call string) []byte // what calls of another provider carry
+	unsigned       []byte                     // reasoning from a provider that needs only its text
 	thoughts       int64
 }
 
-// wrong is a member of the block that cannot be read.
+// wrong returns the error for a member of the block that cannot be read.
 func (m *message) wrong(member, must string) error {
 	return wrong(strings.TrimSuffix(m.place(member), "."), must)
 }
 
-// place is where a member of the block stands.
+// place returns the position of a member of the block.
 func (m *message) place(member string) string { return fmt.Sprintf("%s[%d].%s", m.at, m.index, member) }
 
 func (m *message) read(content []byte) error {
@@ -145,23 +145,23 @@ func (m *message) block(block []byte) error {
 	case "":
 		return m.wrong("type", "must say what the block is")
 	}
-	m.native(block) // what the chat format has no word for: only who speaks this format can take it
+	m.native(block) // the chat format has no equivalent: only providers with this format can accept it
 	return nil
 }
 
-// blockMembers are the members of blocks that have a place in a chat message.
+// blockMembers are the block members that have a place in a chat message.
 var blockMembers = []string{
 	"type", "text", "source", "title", "cache_control", "id", "name", "input", "tool_use_id", "content", "is_error",
 	"thinking", "signature", "data", "context", "citations",
 }
 
-// others notes the members of a block that nobody reads.
+// others records the members of a block that nobody reads.
 func (m *message) others(block []byte) {
 	for name, value := range jsonraw.Each(block) {
 		n := string(name)
 		switch {
 		case slices.Contains(blockMembers, n):
-		case n == "caller" && jsonraw.Text(jsonraw.Lookup(value, "type")) == "direct": // which is what happens anyway
+		case n == "caller" && jsonraw.Text(jsonraw.Lookup(value, "type")) == "direct": // the default
 		default:
 			m.drop("messages.content."+n, m.place(n), value)
 		}
@@ -179,8 +179,8 @@ func (m *message) part(kind string, write func(o *jsonraw.Object), block []byte)
 
 func (m *message) native(block []byte) { m.parts = append(m.parts, block) }
 
-// thought gives reasoning back as reasoning_details: Claude's as it is, that of another
-// provider as it was carried.
+// thought returns reasoning as reasoning_details: Claude's unchanged, another provider's as it
+// was carried.
 func (m *message) thought(kind string, block []byte) {
 	member := "signature"
 	if kind == "redacted_thinking" {
@@ -235,7 +235,7 @@ func (m *message) call(block []byte) error {
 	return nil
 }
 
-// result adds the result of a tool, as a message of its own.
+// result adds a tool result, as a message of its own.
 func (m *message) result(block []byte) error {
 	id, content := jsonraw.Lookup(block, "tool_use_id"), jsonraw.Lookup(block, "content")
 	if !jsonraw.IsString(id) {
@@ -270,7 +270,7 @@ func (m *message) result(block []byte) error {
 	return nil
 }
 
-// write adds what was read, unless it was nothing but results of tools.
+// write adds what was read, unless it consisted only of tool results.
 func (m *message) write() {
 	if len(m.parts)+len(m.calls)+len(m.details)+len(m.unsigned) == 0 {
 		return
@@ -290,7 +290,7 @@ func (m *message) write() {
 	})
 }
 
-// picture writes an image block as a part of a chat message.
+// picture writes an image block as a chat message part.
 func (m *message) picture(block []byte) error {
 	if jsonraw.Text(jsonraw.Lookup(block, "source", "type")) == "file" {
 		m.native(block)
@@ -304,8 +304,8 @@ func (m *message) picture(block []byte) error {
 	return nil
 }
 
-// document writes a document block. One that is to be cited, or is made of blocks, can
-// be said in Anthropic's own words alone.
+// document writes a document block. A document that is to be cited, or that is made of blocks,
+// can only be expressed in Anthropic's format.
 func (m *message) document(block []byte) error {
 	source := jsonraw.Lookup(block, "source")
 	cited := string(jsonraw.Lookup(block, "citations", "enabled")) == "true"
@@ -340,7 +340,7 @@ func (m *message) document(block []byte) error {
 	return nil
 }
 
-// source is a URL of what a source names, with the bytes in it where they come along.
+// source returns a URL for a source, with the data in it if the request contains the data.
 func (m *message) source(source []byte, member string) (string, error) {
 	switch jsonraw.Text(jsonraw.Lookup(source, "type")) {
 	case "base64":

@@ -5,8 +5,8 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// usage writes what a chat completion says it used. Tokens that were read from a cache
-// or written to one stand beside input_tokens here.
+// usage converts the usage of a chat completion. Tokens read from or written to a cache are
+// counted separately from input_tokens here.
 func usage(chat []byte) jsonraw.Object {
 	var n translate.Counter
 	prompt, output := n.At(chat, "prompt_tokens"), n.At(chat, "completion_tokens")
@@ -24,7 +24,7 @@ func usage(chat []byte) jsonraw.Object {
 	return o
 }
 
-// Usage is what a chat completion says it used, as a message tells it.
+// Usage returns the usage of a chat completion in the format of a message.
 func Usage(chat []byte) []byte {
 	o := usage(chat)
 	return o.Bytes()

@@ -1,5 +1,5 @@
-// Package part says with which limits of parts a request is counted: of the model and the
-// credential that serve it, and of whom it is for.
+// Package part determines which part budgets a request counts against: those of the model and
+// the credential that serve it, and of whom it is for.
 package part
 
 import (
@@ -39,18 +39,18 @@ func (c *Crowd) note(id string, now time.Time) {
 	c.until[id] = now.Add(crowdedFor)
 }
 
-// Limits are the limits of parts that bind one request: with whom it is counted, beside
-// its key and the owners of that.
+// Limits are the part budgets that apply to one request, in addition to those of its key and
+// the key's owners.
 type Limits struct {
 	key     *billing.Key
 	at      time.Time
 	groups  policy.Groups
 	crowd   *Crowd
-	decided map[string]billing.Budget // by the id of the budget of a name alone
+	decided map[string]billing.Budget // by the id of the budget for a name alone
 }
 
-// Of are the limits of parts that bind a request of a key at an instant; nil where there are
-// none. Those that name models may name groups of them.
+// Of returns the part budgets that apply to a request of a key at a given time; nil if there
+// are none. Budgets that name models may name groups of models.
 func Of(key *billing.Key, at time.Time, groups policy.Groups, crowd *Crowd) *Limits {
 	if !key.Parted() {
 		return nil
@@ -58,7 +58,7 @@ func Of(key *billing.Key, at time.Time, groups policy.Groups, crowd *Crowd) *Lim
 	return &Limits{key: key, at: at, groups: groups, crowd: crowd, decided: make(map[string]billing.Budget)}
 }
 
-// Budgets are those that a call of a target is counted with.
+// Budgets returns those that a call of a target counts against.
 func (l *Limits) Budgets(t *providers.Target) (all []billing.Budget) {
 	if l == nil {
 		return nil
@@ -77,7 +77,7 @@ func (l *Limits) Budgets(t *providers.Target) (all []billing.Budget) {
 	return all
 }
 
-// name is whose part a call of a target is; "" where nobody vouches for the name.
+// name returns whose part a call of a target belongs to; "" if nobody vouches for the name.
 func (l *Limits) name(p billing.Part, t *providers.Target) string {
 	if tag, ok := p.Tag(); ok {
 		return l.key.Tags[tag]
@@ -98,7 +98,7 @@ func (l *Limits) name(p billing.Part, t *providers.Target) string {
 	return ""
 }
 
-// credential is what that of a target is called: by its provider, where that has one.
+// credential returns the name of a target's credential, including its provider, if it has one.
 func credential(t *providers.Target) string {
 	if t.Account == "" {
 		return t.Provider
@@ -106,8 +106,8 @@ func credential(t *providers.Target) string {
 	return t.Provider + "/" + t.Account
 }
 
-// means reports that a budget for a part names this one: a provider stands for all of its
-// credentials, a model for that of every provider.
+// means reports whether a part budget refers to this name: a provider stands for all its
+// credentials, a model for the same model at every provider.
 func (l *Limits) means(b *billing.Budget, name string, t *providers.Target) bool {
 	switch b.Part {
 	case billing.PartModel:
@@ -118,7 +118,7 @@ func (l *Limits) means(b *billing.Budget, name string, t *providers.Target) bool
 	return b.Named == name
 }
 
-// below is the budget of a name, or the one that it shares with others.
+// below returns the budget of a name, or the one that it shares with others.
 func (l *Limits) below(b *billing.Budget, name string) billing.Budget {
 	own := b.Below(name)
 	if is, ok := l.decided[own.ID]; ok {
@@ -132,7 +132,8 @@ func (l *Limits) below(b *billing.Budget, name string) billing.Budget {
 	return is
 }
 
-// Share has a name share a limit with others from now on, and reports that there is such.
+// Share makes a name share a limit with others from now on, and reports whether there is a
+// shared one.
 func (l *Limits) Share(id string) bool {
 	if l == nil {
 		return false
@@ -147,7 +148,7 @@ func (l *Limits) Share(id string) bool {
 	return true
 }
 
-// Named is how rows name the limits of a call; nil where there are none.
+// Named returns the names of a call's limits as rows show them; nil if there are none.
 func (l *Limits) Named() func(*providers.Target) []string {
 	if l == nil {
 		return nil
@@ -155,7 +156,7 @@ func (l *Limits) Named() func(*providers.Target) []string {
 	return l.ids
 }
 
-// ids are how the row of a call of a target names them.
+// ids returns their names for the row of a call of a target.
 func (l *Limits) ids(t *providers.Target) (ids []string) {
 	for _, b := range l.Budgets(t) {
 		ids = append(ids, b.ID)
@@ -163,8 +164,8 @@ func (l *Limits) ids(t *providers.Target) (ids []string) {
 	return ids
 }
 
-// Lines are the budgets of a call of a target in their windows, but for those that a hold
-// is of already.
+// Lines returns the budgets of a call of a target in their windows, except those already in the
+// hold.
 func (l *Limits) Lines(t *providers.Target, held []billing.HoldLine) (lines []billing.HoldLine, err error) {
 	for _, b := range l.Budgets(t) {
 		if slices.ContainsFunc(held, func(h billing.HoldLine) bool { return h.Budget.ID == b.ID }) {

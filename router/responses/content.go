@@ -15,7 +15,7 @@ func unsupported(param, message string) error {
 	return &chat.FieldError{Code: "unsupported_parameter", Param: param, Message: message}
 }
 
-// content is the content of a message in the chat format: a string, or parts.
+// content returns the content of a message in the chat format: a string, or parts.
 func (a *aside) content(raw []byte, at string) ([]byte, error) {
 	if jsonraw.IsNull(raw) {
 		return []byte(`""`), nil

@@ -1,11 +1,11 @@
-// Package responses is the Responses API of OpenAI as an entrance: its requests become
-// chat completion requests, and chat completions, whole or streamed, become its
-// responses and events. It is pure: what a model needs to see again travels in the items, and
-// what is kept of them is kept by others.
+// Package responses is OpenAI's Responses API as an entrance: its requests become chat
+// completion requests, and chat completions, whole or streamed, become its responses and
+// events. It is pure: what a model needs to see again travels in the items, and stored
+// responses are kept elsewhere.
 //
 // The format is documented at https://platform.openai.com/docs/api-reference/responses.
 //
-// The files, from the ground up; each uses only those above it:
+// The files, from the bottom up; each uses only those above it in this list:
 //
 //	aside.go             what has no place in a chat completion
 //	names.go             names of tools in namespaces

@@ -7,26 +7,26 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// item is one of the output, under way or whole.
+// item is an output item, in progress or complete.
 type item struct {
 	kind   string // message, reasoning, function_call or custom_tool_call
 	id     string
 	index  int // in the output
-	key    int // of a call its index in the chat
+	key    int // for a call, its index in the chat
 	callID string
-	of     member          // of a call the tool
-	parts  []*piece        // of a message; of reasoning its summary
-	input  translate.Words // of a call
-	proof  string          // of reasoning: what its provider needs to see again
-	raw    []byte          // as its provider said it: whole, or of a kind that is passed on alone
+	of     member          // for a call, the tool
+	parts  []*piece        // of a message, or of the summary of reasoning
+	input  translate.Words // for a call
+	proof  string          // for reasoning: what its provider needs to see again
+	raw    []byte          // as its provider wrote it: complete, or of a kind that is only passed on
 }
 
-// piece is a part of a message, or of the summary of reasoning.
+// piece is a part of a message, or of a reasoning summary.
 type piece struct {
 	kind        string // output_text, refusal or summary_text
 	text        translate.Words
 	annotations [][]byte
-	done        bool // by the word of a provider whose events are passed on
+	done        bool // according to a provider whose events are passed on
 }
 
 // prefixes are how the ids of items begin.
@@ -42,7 +42,7 @@ func prefix(kind string) string {
 	return "fc_"
 }
 
-// write writes the item as far as it has come.
+// write writes as much of the item as has arrived.
 func (i *item) write(o *jsonraw.Object, status string) {
 	if i.raw != nil {
 		for name, value := range jsonraw.Each(i.raw) {
@@ -73,7 +73,7 @@ func (i *item) write(o *jsonraw.Object, status string) {
 	}
 }
 
-// member is what the text of a call is called.
+// member returns the name of the member that holds a call's text.
 func (i *item) member() string {
 	if i.kind == "custom_tool_call" {
 		return "input"
@@ -107,7 +107,7 @@ func (p *piece) write(o *jsonraw.Object) {
 	}
 }
 
-// citation is one of a chat, whose members stand in the annotation itself here.
+// citation converts a chat citation, whose members are in the annotation itself here.
 func citation(annotation []byte) []byte {
 	page := jsonraw.Lookup(annotation, "url_citation")
 	if !jsonraw.IsObject(page) {
@@ -121,7 +121,7 @@ func citation(annotation []byte) []byte {
 	return o.Bytes()
 }
 
-// itemID is the id of an item: always the same for the same place in an answer.
+// itemID returns the id of an item: always the same for the same position in an answer.
 func itemID(kind, response string, index int) string {
 	return translate.Derived(prefix(kind), response, strconv.Itoa(index))
 }

@@ -7,21 +7,21 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// format is what reasoning is marked with that is OpenAI's own, encrypted by it.
+// format marks OpenAI's own reasoning, which it has encrypted.
 const format = "openai-responses-v1"
 
-// conversation makes the messages of a chat of items. What an assistant said, called and
-// thought in items that follow each other is one message.
+// conversation turns items into the messages of a chat. What an assistant said, called and
+// thought in consecutive items becomes one message.
 type conversation struct {
 	*aside
 
 	names   names
 	list    [][]byte
-	from    string // where in the request the next message stands
-	open    bool   // a message of the assistant is being gathered
-	content []byte // of it; nil while it said nothing
+	from    string // the position in the request of the next message
+	open    bool   // an assistant message is being collected
+	content []byte // of it; nil while it has said nothing
 	details [][]byte
-	text    []byte // reasoning without more than its text
+	text    []byte // reasoning that consists only of text
 	calls   [][]byte
 	extras  []func(call string) []byte
 }
@@ -38,7 +38,7 @@ func (c *conversation) put(o jsonraw.Object) {
 	c.list, c.origins = append(c.list, o.Bytes()), append(c.origins, c.from)
 }
 
-// flush adds the message of the assistant that was gathered.
+// flush adds the assistant message that was collected.
 func (c *conversation) flush() {
 	if !c.open {
 		return
@@ -60,7 +60,7 @@ func (c *conversation) flush() {
 	*c = conversation{aside: c.aside, names: c.names, list: c.list, from: c.from}
 }
 
-// input adds all that the member input holds.
+// input adds everything in the member input.
 func (c *conversation) input(raw []byte) error {
 	c.from = "input"
 	if jsonraw.IsString(raw) {
@@ -119,7 +119,7 @@ func (c *conversation) item(item []byte, at string) error {
 	case "compaction":
 		c.only(unsupported(at, "is a context that only its provider can read; send the items themselves"))
 	case "web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_list_tools", "mcp_call",
-		"tool_search_call", "tool_search_output", "additional_tools": // what a provider did by itself answers nothing in a chat
+		"tool_search_call", "tool_search_output", "additional_tools": // what a provider did by itself needs no answer in a chat
 	case "":
 		return wrong(at+".type", "must say what the item is")
 	default:
@@ -194,8 +194,8 @@ func (c *conversation) result(item []byte, at string) error {
 	return nil
 }
 
-// reasoning takes back what a model thought: of another provider as it was carried, of
-// OpenAI as it encrypted it, or else its text.
+// reasoning restores what a model thought: another provider's as it was carried, OpenAI's as it
+// encrypted it, or else its text.
 func (c *conversation) reasoning(item []byte, at string) error {
 	if c.open && (c.content != nil || len(c.calls) > 0) {
 		c.flush()

@@ -9,24 +9,24 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// NotKept is a response without the word that it is kept.
+// NotKept returns a response without the claim that it is stored.
 func NotKept(response []byte) []byte {
 	return jsonraw.Edit(response, []jsonraw.Member{{Name: "store", Value: []byte("false")}})
 }
 
-// Items are what was asked and answered, as the input of a request that goes on from it.
+// Items returns what was asked and answered, as the input of a request that continues from it.
 func Items(input, response []byte) [][]byte {
 	return slices.AppendSeq(slices.Collect(jsonraw.Elements(input)), jsonraw.Elements(jsonraw.Lookup(response, "output")))
 }
 
-// Page is a part of a list of items.
+// Page selects part of a list of items.
 type Page struct {
 	Limit int
 	After string // id of the item before the first; "" for the beginning
-	Up    bool   // the oldest first
+	Up    bool   // oldest first
 }
 
-// List is the list of the items that were asked, of which each has an id.
+// List returns the list of the input items, each of which has an id.
 func List(id string, input []byte, p Page) ([]byte, error) {
 	var items [][]byte
 	var ids []string

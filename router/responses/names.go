@@ -2,16 +2,15 @@ package responses
 
 import "strings"
 
-// between stands between a namespace and the tool of it, in the name that the function
-// has in a chat.
+// between separates a namespace from its tool in the name that the function has in a chat.
 const between = "__"
 
-// names are those of tools in namespaces: the name in the chat → where it belongs.
+// names maps the chat names of tools in namespaces to where they belong.
 type names map[string]member
 
 type member struct{ namespace, name string }
 
-// flat is the name of a tool in a chat.
+// flat returns the chat name of a tool.
 func (n names) flat(namespace, name string) string {
 	if namespace == "" {
 		return name

@@ -9,15 +9,15 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// passed is what is read of an event, once.
+// passed is what is read from an event, once.
 type passed struct {
 	data, kind, delta []byte
 	index             int // of the item
 }
 
-// Pass is an event of a provider that speaks the format itself, which is passed on as it
-// is. It is followed as far as it must be known what is open if no more comes. The event
-// that ends the response is kept back for End.
+// Pass returns an event of a provider with the same format, unchanged. The event is tracked
+// only far enough to know what is open if no more arrives. The event that ends the response is
+// held back for End.
 func (s *Stream) Pass(data []byte) []sse.Event {
 	s.list = s.list[:0]
 	p := passed{data: data}
@@ -61,7 +61,7 @@ func (s *Stream) Pass(data []byte) []sse.Event {
 	return s.list
 }
 
-// passItem notes an item that a provider opens.
+// passItem records an item that a provider opens.
 func (s *Stream) passItem(data []byte) {
 	var n translate.Counter
 	raw := jsonraw.Lookup(data, "item")
@@ -79,7 +79,7 @@ func (s *Stream) passItem(data []byte) {
 	s.items, s.open = append(s.items, i), append(s.open, i)
 }
 
-// passing is the open item that an event of a provider is about.
+// passing returns the open item that a provider's event is about.
 func (s *Stream) passing(index int) *item {
 	for _, i := range s.open {
 		if i.index == index {
@@ -89,7 +89,7 @@ func (s *Stream) passing(index int) *item {
 	return nil
 }
 
-// passPiece notes what a provider says of an open item.
+// passPiece records what a provider says about an open item.
 func (s *Stream) passPiece(p passed) {
 	i, data := s.passing(p.index), p.data
 	if i == nil || i.raw != nil {
@@ -116,7 +116,7 @@ func (s *Stream) passPiece(p passed) {
 	}
 }
 
-// PassEnd is the event that ended the response.
+// PassEnd returns the event that ended the response.
 func (s *Stream) PassEnd() []sse.Event {
 	s.list = s.list[:0]
 	if s.last != nil {

@@ -6,22 +6,22 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// Past is where responses are kept.
+// Past gives access to stored responses.
 type Past struct {
-	ID string // of the response that is asked for
-	// Conversation are the items of a response that is kept, and of those that it goes on
-	// from: what was asked and answered, the first of them first.
+	ID string // of the response to this request
+	// Conversation returns the items of a stored response, and of those that it continues from:
+	// what was asked and answered, earliest first.
 	Conversation func(id string) ([][]byte, error)
 }
 
-// Kept is what is to be kept of a request, beside its response.
+// Kept is what is to be stored for a request, along with its response.
 type Kept struct {
 	ID       string // of the response
-	Previous string // id of the response that it goes on from; "" for none
+	Previous string // id of the response that it continues from; "" for none
 	Input    []byte // the request's own items, as a list
 }
 
-// inputItems are the items of an input, which may be a text.
+// inputItems returns the items of an input, which may be a string.
 func inputItems(input []byte) [][]byte {
 	if jsonraw.IsString(input) {
 		var part, message jsonraw.Object

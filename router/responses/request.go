@@ -10,22 +10,22 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Request is a request of the Responses API as a chat completion request.
+// Request is a Responses request converted to a chat completion request.
 type Request struct {
 	Body    []byte            // of the chat completion
-	Native  *providers.Native // the request as it came
+	Native  *providers.Native // the request as it arrived
 	Dropped []string          // members that have no place in the chat completion
-	Kept    *Kept             // what is to be kept beside the response; nil where nothing is
+	Kept    *Kept             // what to store along with the response; nil to store nothing
 
-	echo    jsonraw.Object // what a response repeats of its request
+	echo    jsonraw.Object // what a response repeats from its request
 	names   names
 	origins []string // of the messages of the chat completion
 
-	previous string // id of the response that it goes on from, where that was restored
+	previous string // id of the response that it continues from, if that was restored
 }
 
-// root is what is known of a request: its members' names are guarded, and what must be
-// there is.
+// root describes the known members of a request: it guards their names, and says which are
+// required.
 var root = jsonraw.Field{Kinds: jsonraw.ObjectKind, Required: 2, Fields: []jsonraw.Field{
 	{Name: "model", Kinds: jsonraw.StringKind},
 	{Name: "input", Kinds: jsonraw.StringKind | jsonraw.ArrayKind},
@@ -42,8 +42,8 @@ var root = jsonraw.Field{Kinds: jsonraw.ObjectKind, Required: 2, Fields: []jsonr
 	{Name: "store"},
 }}
 
-// Read reads a request that keeps within l, and goes on from what is kept in the past;
-// nil is none. Errors are *chat.FieldError and those of the past.
+// Read reads a request within the limits l, continuing from what is stored in past; nil is
+// none. Errors are *chat.FieldError and those of past.
 func Read(body []byte, l chat.Limits, past *Past) (*Request, error) {
 	index, fault := jsonraw.Scan(body, &root, nil)
 	if fault != nil {
@@ -72,7 +72,7 @@ type reader struct {
 
 func (r *reader) get(name string) []byte { return jsonraw.Present(r.index.Get(name)) }
 
-// restore puts the conversation that a request goes on from before its own items.
+// restore inserts the conversation that a request continues from before its own items.
 func (r *reader) restore(body []byte, past *Past) ([]byte, error) {
 	if past == nil {
 		return body, nil
@@ -134,7 +134,7 @@ func (r *reader) read() error {
 	return nil
 }
 
-// stateless refuses what would have to be kept.
+// stateless refuses what would have to be stored.
 func (r *reader) stateless() error {
 	for _, name := range []string{"previous_response_id", "conversation", "prompt"} {
 		if r.get(name) != nil {
@@ -149,8 +149,8 @@ func (r *reader) stateless() error {
 	return nil
 }
 
-// settings writes the members that are not part of the conversation. Names that neither format knows
-// pass as they are, and what they may cost is decided as of any other.
+// settings writes the members that are not part of the conversation. Names that neither format
+// knows are passed on unchanged, and what they may cost is judged as for any other member.
 func (r *reader) settings(tools [][]byte) {
 	for name, value := range r.index.Members() {
 		if jsonraw.IsNull(value) {
@@ -178,7 +178,7 @@ func (r *reader) settings(tools [][]byte) {
 				switch string(name) {
 				case "effort":
 					r.o.Raw("reasoning_effort", jsonraw.Present(wish))
-				case "summary", "generate_summary": // what is told of the reasoning is told as its summary
+				case "summary", "generate_summary": // reasoning is always shown as its summary
 				default:
 					r.lose("reasoning."+string(name), "reasoning."+string(name), wish)
 				}
@@ -199,7 +199,7 @@ func (r *reader) settings(tools [][]byte) {
 	}
 }
 
-// responseFormat is text.format as the chat format nests it.
+// responseFormat returns text.format nested as in the chat format.
 func responseFormat(format []byte) []byte {
 	switch jsonraw.Text(jsonraw.Lookup(format, "type")) {
 	case "json_schema":
@@ -218,8 +218,8 @@ func responseFormat(format []byte) []byte {
 	return nil
 }
 
-// strict are the tools with what holds of a function that does not say whether its
-// arguments are to be held to the schema.
+// strict returns the tools with the default made explicit for functions that do not say whether
+// their arguments must match the schema.
 func strict(tools []byte) []byte {
 	var list [][]byte
 	for t := range jsonraw.Elements(tools) {
@@ -237,7 +237,7 @@ func strict(tools []byte) []byte {
 	return jsonraw.Array(list)
 }
 
-// repeat notes what a response repeats, with what holds where the request does not say.
+// repeat records what a response repeats, with the defaults for what the request does not say.
 func (r *reader) repeat() {
 	for _, m := range []struct{ name, otherwise string }{
 		{"instructions", "null"},
@@ -271,20 +271,20 @@ func (r *reader) repeat() {
 	}
 	r.echo.Raw("previous_response_id", previous)
 	r.echo.Word("background", "false")
-	r.echo.Word("store", strconv.FormatBool(r.Kept != nil)) // whatever was asked
+	r.echo.Word("store", strconv.FormatBool(r.Kept != nil)) // regardless of what was asked
 }
 
-// owned are what members of a chat completion are called here.
+// owned maps members of a chat completion to their names here.
 var owned = map[string]string{
 	"messages": "input", "tools": "tools", "parameters": ".parameters",
 	"max_tokens": "max_output_tokens", "max_completion_tokens": "max_output_tokens", "reasoning_effort": "reasoning.effort",
 	"response_format": "text.format", "verbosity": "text.verbosity", "logprobs": "top_logprobs", "stream_options": "stream",
 }
 
-// Own is the name of a member of the chat completion as the client knows it.
+// Own returns the client's name for a member of the chat completion.
 func (r *Request) Own(param string) string { return translate.Own(param, r.origins, owned) }
 
-// Edits are what a response says of its being kept, which a provider cannot know.
+// Edits returns what a response says about its being stored, which a provider cannot know.
 func (r *Request) Edits() []jsonraw.Member {
 	var set []jsonraw.Member
 	if r.Kept != nil {

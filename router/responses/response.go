@@ -7,17 +7,17 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// state is what a response comes to.
+// state is the state of a response.
 type state struct {
 	status     string // in_progress, completed, incomplete or failed
 	incomplete string // why
 	failure    []byte // an error object
 	output     [][]byte
 	usage      []byte // of the chat completion
-	more       []byte // what the router says of the request
+	more       []byte // what the router adds about the request
 }
 
-// head is what is said of an answer as a whole.
+// head describes an answer as a whole.
 type head struct {
 	id      string
 	created int64
@@ -36,7 +36,7 @@ func headOf(data []byte) head {
 	return head{id: id, created: n.At(data, "created"), model: jsonraw.Lookup(data, "model"), tier: tier}
 }
 
-// head is what is said of an answer, with the id that it is kept under.
+// head returns the head of an answer, with the id that it is stored under.
 func (r *Request) head(data []byte) head {
 	h := headOf(data)
 	if r.Kept != nil {
@@ -78,13 +78,13 @@ func (r *Request) write(o *jsonraw.Object, h head, s state) {
 	o.Raw("tallyroute", s.more)
 }
 
-// Usage is what a chat completion says it used, as a response tells it.
+// Usage returns the usage of a chat completion in the format of a response.
 func Usage(chat []byte) []byte {
 	o := usage(chat)
 	return o.Bytes()
 }
 
-// usage is what a chat completion says it used, under the names of a response.
+// usage converts the usage of a chat completion to the names of a response.
 func usage(chat []byte) jsonraw.Object {
 	var o jsonraw.Object
 	var n translate.Counter
@@ -106,7 +106,7 @@ func usage(chat []byte) jsonraw.Object {
 	return o
 }
 
-// ending is how a response ends by the reason for which a chat completion did.
+// ending returns how a response ends, given the finish reason of a chat completion.
 func ending(finish string) (status, incomplete string) {
 	switch finish {
 	case "length":

@@ -8,9 +8,9 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// Stream makes events of the chunks of a streamed chat completion. Every item is opened
-// before anything is said of it, and closed before the response ends, however it ends.
-// Calls whose pieces come by turns are open beside each other.
+// Stream turns the chunks of a streamed chat completion into events. Every item is opened
+// before anything is said about it, and closed before the response ends, however it ends. Calls
+// whose pieces alternate are open at the same time.
 type Stream struct {
 	request *Request
 
@@ -20,16 +20,16 @@ type Stream struct {
 	head    head
 	items   []*item
 	open    []*item
-	details [][]byte // of the reasoning that is open
+	details [][]byte // of the open reasoning
 	finish  string
 	state   state
-	last    *sse.Event // of a provider whose events are passed on: the one that ends the response
+	last    *sse.Event // for a provider whose events are passed on: the one that ends the response
 }
 
-// Stream is an answer that is to be streamed.
+// Stream returns a new stream for the answer.
 func (r *Request) Stream() *Stream { return &Stream{request: r} }
 
-// Answer is a whole chat completion as a response.
+// Answer converts a whole chat completion to a response.
 func (r *Request) Answer(completion []byte) []byte {
 	s := r.Stream()
 	s.head, s.begun = r.head(completion), true
@@ -41,7 +41,7 @@ func (r *Request) Answer(completion []byte) []byte {
 	return o.Bytes()
 }
 
-// Chunk are the events that a chunk makes. They are valid until the next call.
+// Chunk returns the events for a chunk. They are valid until the next call.
 func (s *Stream) Chunk(data []byte) []sse.Event {
 	s.list = s.list[:0]
 	s.begin(data)
@@ -60,7 +60,7 @@ func (s *Stream) begin(data []byte) {
 	s.response("response.in_progress")
 }
 
-// End are the events that end a response which came to its end.
+// End returns the events that end a complete response.
 func (s *Stream) End() []sse.Event {
 	s.list = s.list[:0]
 	s.end()
@@ -68,7 +68,7 @@ func (s *Stream) End() []sse.Event {
 	return s.list
 }
 
-// Fail are the events that end one which did not. failure is an error object.
+// Fail returns the events that end a response that broke off. failure is an error object.
 func (s *Stream) Fail(failure []byte) []sse.Event {
 	s.list = s.list[:0]
 	s.begin(nil)
@@ -79,7 +79,7 @@ func (s *Stream) Fail(failure []byte) []sse.Event {
 	return s.list
 }
 
-// note takes in what is not said by the model.
+// note records what a chunk contains besides the model's output.
 func (s *Stream) note(data []byte) {
 	if u := jsonraw.Lookup(data, "usage"); jsonraw.IsObject(u) {
 		s.state.usage = bytes.Clone(u)
@@ -89,11 +89,11 @@ func (s *Stream) note(data []byte) {
 	}
 }
 
-// end closes what is open and decides how it ended.
+// end closes what is open and decides how the response ended.
 func (s *Stream) end() {
 	s.state.status, s.state.incomplete = ending(s.finish)
 	s.closeAll(s.state.status)
-	if len(s.details) > 0 { // what no reasoning that was shown has taken along
+	if len(s.details) > 0 { // that no visible reasoning has carried
 		s.close(s.add("reasoning", 0, nil), s.state.status)
 	}
 	s.gather(s.state.status)
@@ -136,7 +136,7 @@ func (s *Stream) call(c translate.ReplyCall) {
 	if c.Custom {
 		kind = "custom_tool_call"
 	}
-	if c.Extra != nil && c.ID != "" { // goes before the call, so that it is known when that is read
+	if c.Extra != nil && c.ID != "" { // goes before the call, so that it is known when the call is read
 		carrier := s.add("reasoning", 0, nil)
 		carrier.proof = translate.Carry(nil, []translate.ReplyCall{c})
 		s.close(carrier, "completed")
@@ -152,8 +152,8 @@ func (s *Stream) call(c translate.ReplyCall) {
 	}
 }
 
-// item is the open item for what comes next. Others are closed before it is opened, but
-// for calls that are not whole yet.
+// item returns the open item for what comes next. Other items are closed before it is opened,
+// except calls that are not complete yet.
 func (s *Stream) item(kind string, key int, call *translate.ReplyCall) *item {
 	for _, i := range s.open {
 		if i.kind == kind && i.key == key {
@@ -194,7 +194,7 @@ func (s *Stream) add(kind string, key int, call *translate.ReplyCall) *item {
 	return i
 }
 
-// write says more of a part, which is opened where it is another one than the last.
+// write adds text to a part, opening a new part if the kind differs from the last.
 func (s *Stream) write(i *item, kind string, text []byte) {
 	n := len(i.parts) - 1
 	if n < 0 || i.parts[n].kind != kind {
@@ -222,7 +222,7 @@ func (s *Stream) write(i *item, kind string, text []byte) {
 	})
 }
 
-// grow adds a piece of a chunk, whose memory is used again.
+// grow adds a piece of a chunk, whose memory will be reused.
 func grow(words *translate.Words, raw []byte) {
 	if len(*words) == 0 {
 		raw = bytes.Clone(raw)
@@ -230,11 +230,11 @@ func grow(words *translate.Words, raw []byte) {
 	words.Add(raw)
 }
 
-// cite adds a page that the text is drawn from.
+// cite adds a web page that the text is based on.
 func (s *Stream) cite(i *item, annotation []byte) {
 	n := len(i.parts) - 1
 	if n < 0 || i.parts[n].kind != "output_text" {
-		return // of a text that was not said
+		return // for a text that was not output
 	}
 	p := i.parts[n]
 	p.annotations = append(p.annotations, bytes.Clone(annotation))
@@ -245,7 +245,7 @@ func (s *Stream) cite(i *item, annotation []byte) {
 	})
 }
 
-// partEvent is the name of the event that a part of the item is opened or closed by.
+// partEvent returns the name of the event that opens or closes a part of the item.
 func partEvent(i *item, what string) string {
 	if i.kind == "reasoning" {
 		return "response.reasoning_summary_part." + what
@@ -303,7 +303,7 @@ func (s *Stream) close(i *item, status string) {
 			s.details = nil
 		}
 	case "function_call":
-		if len(i.input) == 0 && status == "completed" { // which clients read as JSON
+		if len(i.input) == 0 && status == "completed" { // clients parse it as JSON
 			i.input.AddText("{}")
 			s.about(i, "response.function_call_arguments.delta", func(o *jsonraw.Object) { o.Inside("delta", i.input) })
 		}
@@ -330,8 +330,8 @@ func (s *Stream) closeAll(status string) {
 	s.open = nil
 }
 
-// proof is what the provider of reasoning needs to see again: what OpenAI encrypted is
-// that by itself, all else is carried.
+// proof returns what the provider of reasoning needs to see again: OpenAI's encrypted content
+// as it is; everything else is carried.
 func proof(details [][]byte) string {
 	var encrypted []string
 	for _, d := range details {
@@ -360,7 +360,7 @@ func (s *Stream) about(i *item, name string, write func(o *jsonraw.Object)) {
 	})
 }
 
-// response emits an event that holds the whole response.
+// response emits an event that contains the whole response.
 func (s *Stream) response(name string) {
 	s.emit(name, func(o *jsonraw.Object) {
 		o.Key("response")

@@ -10,11 +10,11 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// offers are tools that run at the provider, or find others, and that a model may decline:
-// where it is not offered them, it answers without.
+// offers are tools that run at the provider, or find other tools, and that a model may decline:
+// without them it still answers.
 var offers = []string{"web_search", "web_search_preview", "image_generation", "tool_search", "programmatic_tool_calling"}
 
-// offered reports one of them, whatever day it is from.
+// offered reports whether a tool is one of them, whatever its date suffix.
 func offered(kind string) bool {
 	return slices.ContainsFunc(offers, func(o string) bool { return kind == o || strings.HasPrefix(kind, o+"_20") })
 }
@@ -25,9 +25,9 @@ type toolReader struct {
 	names names
 }
 
-// tools are the elements of the member tools as the chat format nests them. Those that run
-// at the provider are left out of a chat where they are an offer, and cannot be said there
-// otherwise. Those of forced, which is tool_choice, pass as they are.
+// tools returns the elements of the member tools nested as in the chat format. Tools that run
+// at the provider are left out of a chat if they are optional; otherwise a chat cannot express
+// the request. Those in forced, which is tool_choice, are passed on unchanged.
 func (r toolReader) tools(raw, forced []byte) (list [][]byte, err error) {
 	i := 0
 	for t := range jsonraw.Elements(raw) {
@@ -100,7 +100,7 @@ func (r toolReader) tool(t []byte, namespace, at string) ([]byte, error) {
 	return o.Bytes(), nil
 }
 
-// nestedFormat is the format of a custom tool, whose grammar the chat format nests.
+// nestedFormat returns the format of a custom tool, whose grammar the chat format nests.
 func nestedFormat(format []byte) []byte {
 	if jsonraw.Text(jsonraw.Lookup(format, "type")) != "grammar" || jsonraw.Lookup(format, "grammar") != nil {
 		return jsonraw.Present(format)
@@ -113,7 +113,7 @@ func nestedFormat(format []byte) []byte {
 	return o.Bytes()
 }
 
-// choice is tool_choice as the chat format nests it.
+// choice returns tool_choice nested as in the chat format.
 func (n names) choice(raw []byte) []byte {
 	if jsonraw.IsString(raw) {
 		return raw

@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// class is what the patterns of the encodings tell apart. Every character has
-// exactly one.
+// class is a character class that the patterns of the encodings distinguish. Every character
+// has exactly one.
 type class uint8
 
 const (
@@ -23,13 +23,13 @@ const (
 	number                    // \p{N}
 	newline                   // \r, \n
 	space                     // the rest of \s
-	symbol                    // all the rest
+	symbol                    // everything else
 
 	letter = upper | lower | other
 	blank  = newline | space
 )
 
-// classTable holds the classes of the first two planes, which is all but rare
+// classTable holds the classes of the first two planes, which contain everything but rare
 // ideographs.
 type classTable [0x20000]class
 
@@ -73,7 +73,7 @@ func (t *classTable) fill(table *unicode.RangeTable, c class) {
 	}
 }
 
-// at is the class and the length of the character at text[i]; 0, 0 at the end.
+// at returns the class and the length of the character at text[i]; 0, 0 at the end.
 func (t *classTable) at(text []byte, i int) (class, int) {
 	if i >= len(text) {
 		return 0, 0
@@ -93,7 +93,7 @@ func (t *classTable) at(text []byte, i int) (class, int) {
 	return symbol, n
 }
 
-// run is the end of the run of characters of the given classes at text[i].
+// run returns the end of the run of characters of the given classes at text[i].
 func (t *classTable) run(text []byte, i int, of class) int {
 	for {
 		c, n := t.at(text, i)
@@ -104,15 +104,15 @@ func (t *classTable) run(text []byte, i int, of class) int {
 	}
 }
 
-// expansion are characters that a tokenizer which normalises its text (by NFKC, as some
-// do) may write with so many bytes more than they have.
+// expansion is a range of characters that a tokenizer which normalises its text (by NFKC, as
+// some do) may write with this many additional bytes.
 type expansion struct {
 	from, to rune
 	more     int64
 }
 
-// expansions are all that are up to U+1FFFF, by Unicode 15, those that follow each
-// other at the largest.
+// expansions are all of those up to U+1FFFF, according to Unicode 15; adjacent ones are merged,
+// with the largest value.
 var expansions = [...]expansion{
 	{0xa8, 0xa8, 1},
 	{0xaf, 0xaf, 1},
@@ -218,7 +218,7 @@ var expansions = [...]expansion{
 	{0x1f240, 0x1f248, 5},
 }
 
-// expands is how many bytes text may have more once it is normalised.
+// expands returns how many bytes longer text may be once it is normalised.
 func expands(text []byte) (n int64) {
 	const eight = 8
 	for i := 0; i < len(text); {
@@ -237,7 +237,7 @@ func expands(text []byte) (n int64) {
 	return n
 }
 
-// expandsJSON is expands of a JSON text, whose characters may be escaped.
+// expandsJSON is expands for JSON text, whose characters may be escaped.
 func expandsJSON(text []byte) int64 {
 	n := expands(text)
 	for {
@@ -246,7 +246,7 @@ func expandsJSON(text []byte) int64 {
 			return n
 		}
 		if r, err := strconv.ParseUint(string(text[i+2:i+6]), 16, 32); err == nil {
-			n += max(0, expansionOf(rune(r))-3) // it has six bytes there
+			n += max(0, expansionOf(rune(r))-3) // it takes six bytes there
 		}
 		text = text[i+6:]
 	}
@@ -265,25 +265,25 @@ func expansionOf(r rune) int64 {
 	return expansions[i].more
 }
 
-// The most characters that one token is taken to hold: of a word, and of a script
-// that writes words without spaces.
+// The maximum number of characters that one token is assumed to hold: in a word, and in a
+// script written without spaces between words.
 const (
 	longestWord  = 24
 	longestIdeas = 6
 )
 
-// AtLeast is a number of tokens that no tokenizer makes less of text than: each word
-// and each number is one token or more. It costs little and reads text once.
+// AtLeast returns a lower bound on the tokens of text for any tokenizer: each word and each
+// number is at least one token. It is cheap and reads text once.
 func AtLeast(text string) int64 {
 	var n int64
-	var run, ideas int // lengths of the word under way
+	var run, ideas int // lengths of the current word
 	var last rune      // the class of the character before
 	end := func() {
 		n += int64((run+longestWord-1)/longestWord) + int64((ideas+longestIdeas-1)/longestIdeas)
 		run, ideas = 0, 0
 	}
 	for i := 0; i < len(text); {
-		if word := latinEnd(text, i); word > i { // as most of most texts is
+		if word := latinEnd(text, i); word > i { // most of most texts
 			if last != letters {
 				end()
 			}
@@ -316,7 +316,7 @@ func AtLeast(text string) int64 {
 	return n
 }
 
-// latinEnd is where the letters of ASCII end that begin at i.
+// latinEnd returns the end of the run of ASCII letters that starts at i.
 func latinEnd(text string, i int) int {
 	for i < len(text) && text[i]|0x20-'a' < 26 {
 		i++

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// Options are the settings of a Counter. The zero value of each has a default.
+// Options are the settings of a Counter. Each zero value stands for a default.
 type Options struct {
-	// Budget is about how much of a processor's time one call may take before the
-	// rest of its text is taken for a bound; default 25 ms, which is enough for a
-	// megabyte of English. It is kept by counting steps, not by a clock.
+	// Budget is approximately how much CPU time one call may take before the rest of its text is
+	// estimated with a bound; default 25 ms, which is enough for a megabyte of English. It is
+	// enforced by counting steps, not by a clock.
 	Budget time.Duration
-	// Memo is how many messages are remembered; default 65,536, of 60 bytes each.
+	// Memo is how many messages are remembered; default 65,536, at 60 bytes each.
 	Memo int
 }
 
@@ -28,14 +28,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Counter estimates and counts. It is safe for use by many goroutines.
+// Counter estimates and counts. It is safe for concurrent use.
 type Counter struct {
 	o         Options
 	encodings map[string]func() (*encoding, error) // loaded on first use, once
 	memo      *memo
 }
 
-// New is a counter that has not loaded a vocabulary yet; see Warm.
+// New returns a counter that has not loaded a vocabulary yet; see Warm.
 func New(o Options) *Counter {
 	o = o.withDefaults()
 	load := func(name string, split splitter) func() (*encoding, error) {
@@ -48,8 +48,8 @@ func New(o Options) *Counter {
 	}
 }
 
-// Warm loads encodings, or O200k where none is named, so that no request has to
-// wait a fifth of a second for it.
+// Warm loads encodings, or O200k if none is named, so that no request has to wait a fifth of a
+// second for it.
 func (c *Counter) Warm(ctx context.Context, names ...string) error {
 	if len(names) == 0 {
 		names = []string{O200k}
@@ -69,17 +69,17 @@ func (c *Counter) Warm(ctx context.Context, names ...string) error {
 	return nil
 }
 
-// session is one call: what it counts with, and how much it still may.
+// session is one call: what it counts with, and its remaining work.
 type session struct {
 	work
 	c     *Counter
 	e     *encoding
 	t     Tokenizer
 	rules rules
-	alike string // the same for all that count alike, before Percent scales it
+	alike string // the same for all tokenizers that count alike before Percent is applied
 }
 
-// budget is the work of one call.
+// budget returns the work allowed for one call.
 func (c *Counter) budget() int64 { return int64(c.o.Budget / workUnit) }
 
 func (c *Counter) begin(ctx context.Context, t Tokenizer) (*session, error) {
@@ -128,19 +128,18 @@ func (s *session) remembered(member string, raw []byte, count func() tally) tall
 	return v
 }
 
-// A conversation resends all of its past with every turn. memo remembers what
-// messages and tools came to, so that only what is new is counted.
+// A conversation resends its whole past with every turn. memo remembers the counts of messages
+// and tools, so that only new ones are counted.
 //
-// It knows texts by a hash of 64 bits and their length. The hash is keyed again
-// in every process, so nobody can prepare two texts with the same one; that two
-// meet by chance among the entries here is less likely than one in 10^14 per
-// look-up, and would spoil an estimate, not the books, which settle on what the
-// provider reports.
+// It identifies texts by a 64-bit hash and their length. The hash has a new key in every
+// process, so nobody can prepare two texts with the same hash; the chance that two of the
+// entries here collide is less than one in 10^14 per lookup, and a collision would spoil an
+// estimate, not the books, which settle on what the provider reports.
 type memo struct {
 	seed maphash.Seed
 	mu   sync.Mutex
-	// Two generations make a cheap LRU: what is used moves to the young one, and
-	// when that is full the old one is dropped. There are no pointers in them.
+	// Two generations make a cheap LRU: used entries move to the young one, and when that is
+	// full the old one is dropped. They contain no pointers.
 	young, old map[digest]tally
 	generation int
 }
@@ -154,7 +153,7 @@ func newMemo(entries int) *memo {
 	return &memo{seed: maphash.MakeSeed(), young: make(map[digest]tally), generation: max(1, entries/2)}
 }
 
-// digest names a text: what it is, the rules by which it is counted, its bytes.
+// digest identifies a text: what it is, the rules by which it is counted, its bytes.
 func (m *memo) digest(member, rules string, raw []byte) digest {
 	var h maphash.Hash
 	h.SetSeed(m.seed)

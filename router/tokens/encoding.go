@@ -18,25 +18,26 @@ const (
 	Cl100k = tiktoken.MODEL_CL100K_BASE
 )
 
-// Merging the bytes of a piece takes time that grows with the square of its length:
-// 80 KB of one letter would take seconds. Longer pieces than longestPiece,
-// which hardly occur in text of any language, are cut into parts.
+// Merging the bytes of a piece takes time quadratic in its length: 80 KB of a single letter
+// would take seconds. Pieces longer than longestPiece, which hardly occur in text in any
+// language, are cut into parts.
 const (
 	longestPiece = 512
 	cutPiece     = 128
 )
 
-// workUnit is what work is measured in.
+// workUnit is the unit of work.
 const workUnit = 10 * time.Nanosecond
 
-// What counting costs: looking a piece up, going over its bytes, and merging them. It only has to be right within a factor of two or so.
+// What counting costs: looking a piece up, scanning its bytes, and merging them. It only has to
+// be right within a factor of about two.
 const lookupWork = 5
 
 func walkWork(n int) int64 { return int64(n) / 4 }
 
 func mergeWork(n int) int64 { return 10 + 8*int64(n) + int64(n)*int64(n)/25 }
 
-// encoding counts by one vocabulary, which never changes.
+// encoding counts with one vocabulary, which never changes.
 type encoding struct {
 	ranks   map[string]int
 	merged  *pieces
@@ -44,9 +45,9 @@ type encoding struct {
 	classes *classTable
 }
 
-// loadEncoding takes about 0.2 s and 20 MB, so it is done once. It reads what
-// is embedded in the program. tiktoken's own registry of encodings is not used:
-// it is global and would download them.
+// loadEncoding takes about 0.2 s and 20 MB, so it is done once. It reads what is embedded in
+// the program. tiktoken's own registry of encodings is not used: it is global and would
+// download them.
 func loadEncoding(name string, split splitter) (*encoding, error) {
 	ranks, err := loader.NewOfflineLoader().LoadTiktokenBpe(name + ".tiktoken")
 	if err != nil {
@@ -55,13 +56,13 @@ func loadEncoding(name string, split splitter) (*encoding, error) {
 	return &encoding{ranks: ranks, merged: newPieces(), split: split, classes: classes()}, nil
 }
 
-// count is how many tokens text has as ordinary text: what looks like a special
-// token is none. Where the work runs out, rest is how many bytes were not counted: no
-// text has more tokens than bytes. exact is false then, and where a piece was cut.
+// count returns how many tokens text has as ordinary text: what looks like a special token is
+// not treated as one. If the work runs out, rest is how many bytes were not counted: no text
+// has more tokens than bytes. exact is then false, as it is if a piece was cut.
 func (e *encoding) count(text []byte, w *work) (n, rest int64, exact bool) {
 	text = valid(text)
 	now := text
-	if int64(len(text)) > w.left { // no need to go over more than will be counted
+	if int64(len(text)) > w.left { // do not examine more than will be counted
 		now = whole(text, int(max(w.left, 0)))
 	}
 	i := 0
@@ -81,7 +82,7 @@ func (e *encoding) count(text []byte, w *work) (n, rest int64, exact bool) {
 	return n, int64(len(text) - i), exact && i == len(text)
 }
 
-// merge is how many tokens a piece has.
+// merge returns how many tokens a piece has.
 func (e *encoding) merge(piece []byte, w *work) int64 {
 	slot, mark := e.merged.of(piece)
 	if n, ok := slot.get(mark); ok {
@@ -93,11 +94,11 @@ func (e *encoding) merge(piece []byte, w *work) int64 {
 	return n
 }
 
-// atCut is what a cut may hide. Merging within the parts does not see what is
-// on the other side; in trials that never hid more than one token a cut.
+// atCut is how many tokens a cut may hide. Merging within the parts does not see what is on the
+// other side; in trials that never hid more than one token per cut.
 const atCut = 2
 
-// mergeParts is how many tokens a long piece has at most.
+// mergeParts returns the maximum number of tokens in a long piece.
 func (e *encoding) mergeParts(piece []byte, w *work) (n int64) {
 	for len(piece) > 0 && w.goesOn() {
 		part := whole(piece, cutPiece)
@@ -107,7 +108,7 @@ func (e *encoding) mergeParts(piece []byte, w *work) (n int64) {
 	return n + int64(len(piece))
 }
 
-// valid is text with every byte that is not UTF-8 replaced, as tiktoken does it.
+// valid returns text with every byte that is not UTF-8 replaced, as in tiktoken.
 func valid(text []byte) []byte {
 	if utf8.Valid(text) {
 		return text
@@ -115,7 +116,7 @@ func valid(text []byte) []byte {
 	return []byte(string([]rune(string(text))))
 }
 
-// whole is the first n bytes of text, or a little less: no character is cut.
+// whole returns the first n bytes of text, or slightly fewer: no character is cut.
 func whole(text []byte, n int) []byte {
 	for n < len(text) && n > 0 && !utf8.RuneStart(text[n]) {
 		n--
@@ -127,14 +128,14 @@ func whole(text []byte, n int) []byte {
 type work struct {
 	ctx   context.Context
 	left  int64
-	until int64 // ctx is looked at when left falls below
+	until int64 // ctx is checked when left falls below this
 	err   error // of ctx
 }
 
 const checkEvery = int64(time.Millisecond / workUnit)
 
-// goesOn reports whether there is work left and somebody who waits for it. It lets others
-// run now and then.
+// goesOn reports whether there is work left and somebody waiting for it. It yields the
+// processor now and then.
 func (w *work) goesOn() bool {
 	if w.left < w.until && w.err == nil {
 		w.until = w.left - checkEvery
@@ -144,21 +145,21 @@ func (w *work) goesOn() bool {
 	return w.left > 0 && w.err == nil
 }
 
-// part is a piece's bytes from start up to the next part: a token, once nothing more
-// can be merged.
+// part is the bytes of a piece from start up to the next part: a token, once nothing more can
+// be merged.
 type part struct {
 	start int32
-	rank  int32 // of this part and the next as one token; noRank where they are none
+	rank  int32 // of this part and the next as one token; noRank if they do not form one
 }
 
 const noRank = math.MaxInt32
 
-// usualPiece is how long nearly all pieces are at most.
+// usualPiece is the length that nearly all pieces stay within.
 const usualPiece = cutPiece
 
-// tokensOf is how many tokens the bytes of a piece merge to: of all neighbours, the two
-// that make the token with the lowest rank are merged first, the leftmost of equals, until
-// no two make one. It is what tiktoken does, without making the tokens.
+// tokensOf returns how many tokens the bytes of a piece merge into: of all neighbours, the two
+// that form the token with the lowest rank are merged first, the leftmost if equal, until no
+// two form one. This is what tiktoken does, without creating the tokens.
 func (e *encoding) tokensOf(piece []byte) int64 {
 	var usual [usualPiece + 1]part
 	parts := usual[:0]
@@ -168,7 +169,7 @@ func (e *encoding) tokensOf(piece []byte) int64 {
 	for i := range int32(len(piece)) {
 		parts = append(parts, part{i, e.rank(piece, i, i+2)})
 	}
-	parts = append(parts, part{int32(len(piece)), noRank}) // where the last one ends
+	parts = append(parts, part{int32(len(piece)), noRank}) // the end of the last part
 	for {
 		lowest, at := int32(noRank), 0
 		for i := range parts {
@@ -187,7 +188,7 @@ func (e *encoding) tokensOf(piece []byte) int64 {
 	}
 }
 
-// rankAt is the rank of parts[i] and the next one.
+// rankAt returns the rank of parts[i] and the next part.
 func (e *encoding) rankAt(piece []byte, parts []part, i int) int32 {
 	if i+2 >= len(parts) {
 		return noRank
@@ -195,7 +196,7 @@ func (e *encoding) rankAt(piece []byte, parts []part, i int) int32 {
 	return e.rank(piece, parts[i].start, parts[i+2].start)
 }
 
-// rank is that of some bytes of a piece as one token.
+// rank returns the rank of some bytes of a piece as one token.
 func (e *encoding) rank(piece []byte, from, to int32) int32 {
 	if int(to) <= len(piece) {
 		if rank, ok := e.ranks[string(piece[from:to])]; ok {

@@ -8,12 +8,12 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// Tokenizer says how a model's tokens are estimated. It has the fields of
-// providers.Tokenizer, from which it can be converted.
+// Tokenizer says how a model's tokens are estimated. It has the same fields as
+// providers.Tokenizer, and can be converted from it.
 type Tokenizer struct {
-	Encoding        string // O200k or Cl100k; anything else is another, not known here
+	Encoding        string // O200k or Cl100k; anything else is a tokenizer that is not known here
 	Percent         int64  // of the count; 0 is 100 for the two encodings and 150 otherwise
-	Images          string // "openai-tile" or "openai-patch"; anything else takes the dearest rule
+	Images          string // "openai-tile" or "openai-patch"; anything else uses the most expensive rule
 	ImageMultiplier int64  // scales the rule, in hundredths; 0 is 100
 }
 
@@ -37,7 +37,7 @@ func (t Tokenizer) imagePercent() int64 {
 	return 100
 }
 
-// alike is the same for all tokenizers that differ in Percent alone.
+// alike returns the same value for all tokenizers that differ in Percent alone.
 func (t Tokenizer) alike() string {
 	encoding := ""
 	if t.own() {
@@ -46,27 +46,27 @@ func (t Tokenizer) alike() string {
 	return encoding + "\x00" + t.Images + "\x00" + strconv.FormatInt(t.imagePercent(), 10)
 }
 
-// BytesPerToken is the usual length of a token in English text. It serves where an
-// estimate may be off either way: rate limits, not quotas.
+// BytesPerToken is the usual length of a token in English text. It is for estimates that may be
+// off either way: rate limits, not quotas.
 const BytesPerToken = 4
 
 // Estimate is a number of tokens.
 type Estimate struct {
 	Tokens int64
-	// Exact: counted with the model's own tokenizer and by documented rules.
-	// Otherwise Tokens is meant not to be exceeded.
+	// Exact: counted with the model's own tokenizer and by documented rules. Otherwise Tokens is
+	// meant to be an upper bound.
 	Exact bool
-	// Likely is about how many there are, of what was counted: without what makes
-	// Tokens a bound where counting ended early, the tokenizer is another one, or only
-	// the provider knows how it takes a picture or a sound. It may be too low.
+	// Likely is the approximate number of tokens: it leaves out what makes Tokens an upper bound
+	// if counting ended early, the tokenizer is a different one, or only the provider knows how
+	// it counts an image or audio. It may be too low.
 	Likely int64
 }
 
-// tally is an estimate under way.
+// tally is an estimate in progress.
 type tally struct {
-	text    int64 // counted text, which Percent scales
+	text    int64 // counted text, scaled by Percent
 	fixed   int64 // the rest
-	loose   int64 // of both, what is there only so that the estimate is not exceeded
+	loose   int64 // the part of both that is only there to make the estimate an upper bound
 	inexact bool
 }
 
@@ -82,10 +82,10 @@ func plus(a, b int64) int64 {
 	return a + b
 }
 
-// Bound is a number of tokens that the prompt of r does not exceed. It costs
-// next to nothing where there is only text: every tokenizer that works on bytes
-// makes at most one token of each, and the body has more of them than the
-// prompt that is made from it, but for what one that normalises adds. Pictures and the like are taken by their rules.
+// Bound returns an upper bound on the tokens of r's prompt. If there is only text, it costs
+// next to nothing: every tokenizer that works on bytes makes at most one token of each, and the
+// body has more bytes than the prompt that is made from it, except for what normalisation may
+// add. Images and the like are counted by their rules.
 func (c *Counter) Bound(r *chat.Request, t Tokenizer) int64 {
 	rules := t.rules()
 	n := int64(len(r.Body())) + rules.priming + r.InputCount()*perInput
@@ -111,8 +111,8 @@ func (c *Counter) Bound(r *chat.Request, t Tokenizer) int64 {
 	return n
 }
 
-// Prompt is how many tokens the prompt of r has: counted as far as that is
-// affordable, a bound where it is not.
+// Prompt returns how many tokens the prompt of r has: counted as far as that is affordable, and
+// a bound otherwise.
 func (c *Counter) Prompt(ctx context.Context, r *chat.Request, t Tokenizer) (Estimate, error) {
 	s, err := c.begin(ctx, t)
 	if err != nil {
@@ -121,8 +121,8 @@ func (c *Counter) Prompt(ctx context.Context, r *chat.Request, t Tokenizer) (Est
 	return s.estimate(s.prompt(r), c.Bound(r, t))
 }
 
-// prompt adds up what a prompt is made of: messages and what primes an answer to
-// them, other members, and inputs.
+// prompt adds up the elements of a prompt: messages and what primes an answer to them, other
+// members, and inputs.
 func (s *session) prompt(r *chat.Request) tally {
 	sum := s.inputs(r)
 	primed := false
@@ -138,7 +138,7 @@ func (s *session) prompt(r *chat.Request) tally {
 	return sum
 }
 
-// Text is how many tokens the text of an answer has.
+// Text returns how many tokens the text of an answer has.
 func (c *Counter) Text(ctx context.Context, text string, t Tokenizer) (Estimate, error) {
 	s, err := c.begin(ctx, t)
 	if err != nil {
@@ -152,7 +152,7 @@ func (c *Counter) Text(ctx context.Context, text string, t Tokenizer) (Estimate,
 	return s.estimate(s.count(b), bound)
 }
 
-// estimate is what a sum comes to.
+// estimate turns a tally into an estimate.
 func (s *session) estimate(sum tally, bound int64) (Estimate, error) {
 	if s.err != nil {
 		return Estimate{}, s.err

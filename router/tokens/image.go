@@ -12,14 +12,14 @@ import (
 	"math/bits"
 )
 
-// longestHeader is how much of a picture is read to find its size. Only a JPEG
-// may have as much before it.
+// longestHeader is how much of an image is read to find its size. Only a JPEG may have this
+// much before it.
 const longestHeader = 256 << 10
 
-// size is that of a picture in pixels; the zero size is not known.
+// size is the size of an image in pixels; the zero value means unknown.
 type size struct{ w, h int64 }
 
-// pictureOf reads the size of a picture from the first bytes of its base64.
+// pictureOf reads the size of an image from the first bytes of its base64.
 func pictureOf(encoded io.Reader) size {
 	r := io.LimitReader(base64.NewDecoder(base64.StdEncoding, encoded), longestHeader)
 	magic := make([]byte, 30)
@@ -28,7 +28,7 @@ func pictureOf(encoded io.Reader) size {
 	return pictureSize(magic, io.MultiReader(bytes.NewReader(magic), r))
 }
 
-// pictureSize reads the size of a picture from r, whose first bytes are magic.
+// pictureSize reads the size of an image from r, whose first bytes are magic.
 func pictureSize(magic []byte, r io.Reader) size {
 	var c image.Config
 	var err error
@@ -42,25 +42,25 @@ func pictureSize(magic []byte, r io.Reader) size {
 	case len(magic) == 30 && string(magic[:4]) == "RIFF" && string(magic[8:12]) == "WEBP":
 		return webpSize(magic)
 	}
-	const most = 1 << 20 // no provider takes as much
+	const most = 1 << 20 // no provider accepts this much
 	if err != nil || c.Width <= 0 || c.Height <= 0 || c.Width > most || c.Height > most {
 		return size{}
 	}
 	return size{int64(c.Width), int64(c.Height)}
 }
 
-// webpSize reads the size from the first 30 bytes of a WebP file, in the three
-// forms of RFC 9649.
+// webpSize reads the size from the first 30 bytes of a WebP file, in any of the three forms of
+// RFC 9649.
 func webpSize(b []byte) size {
 	u16 := func(i int) int64 { return int64(binary.LittleEndian.Uint16(b[i:])) }
 	u24 := func(i int) int64 { return u16(i) | int64(b[i+2])<<16 }
 	switch {
 	case string(b[12:16]) == "VP8X": // width-1 and height-1 in 24 bits each
 		return size{u24(24) + 1, u24(27) + 1}
-	case string(b[12:16]) == "VP8L" && b[20] == 0x2f: // the same in 14 bits each
+	case string(b[12:16]) == "VP8L" && b[20] == 0x2f: // the same, in 14 bits each
 		v := int64(binary.LittleEndian.Uint32(b[21:]))
 		return size{v&0x3fff + 1, v>>14&0x3fff + 1}
-	case string(b[12:16]) == "VP8 " && string(b[23:26]) == "\x9d\x01\x2a": // 14 bits of 16
+	case string(b[12:16]) == "VP8 " && string(b[23:26]) == "\x9d\x01\x2a": // 14 of 16 bits
 		s := size{u16(26) & 0x3fff, u16(28) & 0x3fff}
 		if s.w > 0 && s.h > 0 {
 			return s
@@ -75,8 +75,8 @@ const (
 	imagePatches = "openai-patch"
 )
 
-// imageTokens is what a picture costs. Where its size is not known it is what
-// any size may cost, and not exact; so it is for models without a rule.
+// imageTokens returns the cost of an image. If its size is not known, it is the most that any
+// size may cost, and not exact; likewise for models without a rule.
 func imageTokens(s size, detail string, t Tokenizer) (n int64, exact bool) {
 	switch t.Images {
 	case imageTiles:
@@ -87,11 +87,11 @@ func imageTokens(s size, detail string, t Tokenizer) (n int64, exact bool) {
 	return scale(dearest(s), t.imagePercent()), false
 }
 
-// tiles is OpenAI's rule for gpt-4o and its kin: 85 tokens, and unless the
-// detail is low 170 for each square of 512 pixels, once the picture has been
-// made to fit 2048 by 2048 and its short side 768. Other models of the family
-// scale both figures: gpt-4o-mini has 2833 and 5667, o1 75 and 150, gpt-5 70 and
-// 140. (OpenAI, guide "Images and vision", calculating costs.)
+// tiles is OpenAI's rule for gpt-4o and similar models: 85 tokens and, unless the detail is
+// low, 170 for each square of 512 pixels, once the image has been scaled to fit 2048 by 2048
+// with a short side of 768. Other models of the family scale both figures: gpt-4o-mini has 2833
+// and 5667, o1 75 and 150, gpt-5 70 and 140. (OpenAI, guide "Images and vision", calculating
+// costs.)
 func tiles(s size, detail string, percent int64) int64 {
 	base, tile := scale(85, percent), scale(170, percent)
 	if detail == "low" {
@@ -109,13 +109,13 @@ func tiles(s size, detail string, percent int64) int64 {
 	return base + ceilDiv(s.w, 512)*ceilDiv(s.h, 512)*tile
 }
 
-// patches is OpenAI's rule for gpt-4.1-mini and its kin: a token for each square
-// of 32 pixels. A picture that has more than 1536 of them is shrunk until it has
-// not, and then until one side is a whole number of them. Models scale the
-// result: gpt-4.1-mini by 1.62, gpt-4.1-nano by 2.46. (Same source.)
+// patches is OpenAI's rule for gpt-4.1-mini and similar models: one token for each square of 32
+// pixels. An image with more than 1536 of them is shrunk until it has no more, and then until
+// one side is a whole number of squares. Models scale the result: gpt-4.1-mini by 1.62,
+// gpt-4.1-nano by 2.46. (Same source.)
 func patches(s size, detail string) int64 {
 	most := int64(1536)
-	if detail == "original" { // not shrunk to that
+	if detail == "original" { // not shrunk to 1536
 		most = 10_000
 	}
 	if s == (size{}) {
@@ -125,7 +125,7 @@ func patches(s size, detail string) int64 {
 		return n
 	}
 	w, h := max(1, root(most*s.w/s.h)), max(1, root(most*s.h/s.w))
-	if w*s.h < h*s.w { // the width loses more by becoming whole
+	if w*s.h < h*s.w { // rounding costs the width more
 		h = ceilDiv(w*s.h, s.w)
 	} else {
 		w = ceilDiv(h*s.w, s.h)
@@ -133,10 +133,9 @@ func patches(s size, detail string) int64 {
 	return min(w*h, most)
 }
 
-// dearest is about the most that any model takes, but for the inflated figures
-// of gpt-4o-mini: squares of 16 pixels with an end for each row of them
-// (Pixtral), no less than 1600 (Claude, for anything large) and no more than
-// 16,384 (Qwen).
+// dearest is about the most that any model uses, apart from the inflated figures of
+// gpt-4o-mini: squares of 16 pixels with an end marker for each row (Pixtral), no less than
+// 1600 (Claude, for anything large) and no more than 16,384 (Qwen).
 func dearest(s size) int64 {
 	const least, most = 1600, 16_384
 	if s == (size{}) {
@@ -148,7 +147,7 @@ func dearest(s size) int64 {
 
 func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }
 
-// scale is percent of n, rounded up, saturating.
+// scale returns percent of n, rounded up, saturating.
 func scale(n, percent int64) int64 {
 	hi, lo := bits.Mul64(uint64(n), uint64(percent))
 	lo, carry := bits.Add64(lo, 99, 0)
@@ -159,7 +158,7 @@ func scale(n, percent int64) int64 {
 	return int64(q)
 }
 
-// root is the whole part of the square root of n, which is below 1<<40.
+// root returns the integer square root of n, which is below 1<<40.
 func root(n int64) int64 {
 	r := int64(0)
 	for bit := int64(1) << 20; bit > 0; bit >>= 1 {

@@ -8,16 +8,16 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// What nobody can know before the call.
+// Figures for what cannot be known before the call.
 const (
 	unknownFile  = 128 << 10 // tokens of a file that is not in the request
-	leastFile    = 1200      // tokens of a page that is all picture
-	longestID    = 256       // bytes of a file's id; what is longer is the file
-	perFrame     = 300       // tokens of a second of video: Google's 258 for the picture, and the sound
-	videoSeconds = 3600      // of a video that cannot be looked into; Google takes an hour
+	leastFile    = 1200      // tokens of a page that consists of an image
+	longestID    = 256       // bytes of a file's id; anything longer is the file itself
+	perFrame     = 300       // tokens per second of video: 258 for the image at Google, plus the sound
+	videoSeconds = 3600      // of a video that cannot be inspected; Google accepts an hour
 )
 
-// mediaType is what some bytes are.
+// mediaType is the kind of data that some bytes contain.
 type mediaType int
 
 const (
@@ -29,8 +29,8 @@ const (
 	textMedia
 )
 
-// media is what a piece costs that is not text; false for text. What is in the request
-// is known by its own bytes, whatever it is said to be. Larger pieces are looked into
+// media returns the cost of a piece that is not text; false for text. Data in the request is
+// identified by its own bytes, whatever type is declared. Larger pieces are inspected only
 // once: a conversation resends them with every turn.
 func (c *Counter) media(p chat.Piece, t Tokenizer) (v tally, ok bool) {
 	switch p.Kind {
@@ -50,7 +50,7 @@ func (c *Counter) media(p chat.Piece, t Tokenizer) (v tally, ok bool) {
 	return v, true
 }
 
-// imageTally is a picture of that size, the zero value where it is not known.
+// imageTally returns the tally of an image of that size; the zero size means unknown.
 func imageTally(s size, detail string, t Tokenizer) tally {
 	n, exact := imageTokens(s, detail, t)
 	if exact {
@@ -59,10 +59,10 @@ func imageTally(s size, detail string, t Tokenizer) tally {
 	return guessed(n)
 }
 
-// guessed is what may be much less than n.
+// guessed returns a tally whose true value may be much less than n.
 func guessed(n int64) tally { return tally{fixed: n, loose: n - n/4, inexact: true} }
 
-// mediaTokens looks into a piece.
+// mediaTokens inspects a piece.
 func mediaTokens(p chat.Piece, t Tokenizer) tally {
 	declared, encoded, inside := content(p)
 	if !inside {
@@ -83,7 +83,7 @@ func mediaTokens(p chat.Piece, t Tokenizer) tally {
 	case videoMedia:
 		return guessed(videoSeconds * perFrame)
 	case textMedia:
-		return guessed(int64(len(encoded)) * 3 / 4) // a token a byte
+		return guessed(int64(len(encoded)) * 3 / 4) // one token per byte
 	case unknownMedia:
 	}
 	if p.Kind == chat.PieceImage {
@@ -92,8 +92,8 @@ func mediaTokens(p chat.Piece, t Tokenizer) tally {
 	return guessed(max(int64(len(encoded)), leastFile))
 }
 
-// elsewhere is what a piece costs that is not in the request: as much as is documented
-// for its kind, since nobody can look.
+// elsewhere returns the cost of a piece that is not in the request: as much as is documented
+// for its kind, since it cannot be inspected.
 func elsewhere(p chat.Piece, declared string, t Tokenizer) tally {
 	if p.Kind == chat.PieceImage || strings.HasPrefix(declared, "image/") || p.Type == "image" || p.Type == "input_image" {
 		return imageTally(size{}, p.Detail, t)
@@ -104,8 +104,8 @@ func elsewhere(p chat.Piece, declared string, t Tokenizer) tally {
 	return guessed(unknownFile)
 }
 
-// content takes a piece apart: its media type as declared, and its base64. It reports
-// false where the piece only leads to the data.
+// content splits a piece into its declared media type and its base64. It returns false if the
+// piece only refers to the data.
 func content(p chat.Piece) (declared string, encoded []byte, inside bool) {
 	text := p.Text.Bytes()
 	if p.DataURL() {
@@ -121,7 +121,8 @@ func content(p chat.Piece) (declared string, encoded []byte, inside bool) {
 	return declared, text, true
 }
 
-// decoded is the first n bytes that base64 stands for, or all; what is broken ends it.
+// decoded returns the first n bytes that the base64 stands for, or all of them; invalid base64
+// ends it.
 func decoded(encoded []byte, n int) []byte {
 	if n >= 0 {
 		encoded = encoded[:min(len(encoded), (n+2)/3*4)]
@@ -135,12 +136,12 @@ func decoded(encoded []byte, n int) []byte {
 	return out[:read]
 }
 
-// sizeOf is the size of a picture.
+// sizeOf returns the size of an image.
 func sizeOf(encoded []byte) size {
 	return pictureOf(bytes.NewReader(encoded))
 }
 
-// sniff tells what bytes are, by how they begin, else by what they are said to be.
+// sniff identifies data by its first bytes, or else by its declared type.
 func sniff(head []byte, declared string) mediaType {
 	at := func(i int, magic string) bool {
 		return len(head) >= i+len(magic) && string(head[i:i+len(magic)]) == magic
@@ -169,11 +170,11 @@ func sniff(head []byte, declared string) mediaType {
 	return unknownMedia
 }
 
-// foreign is how many tokens text may have, in a vocabulary that is not known, beyond
-// what a scaled count of its words says: older vocabularies write much by single bytes
-// that o200k_base has whole. These are other letters than those of ASCII, digits,
-// blanks that follow each other, signs, and a letter that comes a third time. No
-// tokenizer makes more than one token of a byte, as it stands or normalised.
+// foreign returns how many tokens text may have, in an unknown vocabulary, beyond a scaled
+// count of its words: older vocabularies write in single bytes much that o200k_base has whole.
+// These are letters outside ASCII, digits, consecutive blanks, symbols, and a letter that
+// occurs a third time in a row. No tokenizer makes more than one token of a byte, whether of
+// the original or of the normalised text.
 func foreign(text []byte) (n int64) {
 	last, before := byte(' '), byte(' ')
 	n = expands(text)

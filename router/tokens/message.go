@@ -7,25 +7,25 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// rules are what a prompt has besides its text.
+// rules are what a prompt contains besides its text.
 type rules struct {
-	priming int64 // of the answer, and what is said before the first message
+	priming int64 // for the answer, and what comes before the first message
 	message int64
 	name    int64
-	tools   int64 // once, where there are tools
+	tools   int64 // once, if there are tools
 	tool    int64
-	call    int64 // of a tool, in a message
-	format  int64 // where the form of the answer is prescribed
+	call    int64 // for a tool call, in a message
+	format  int64 // if the format of the answer is prescribed
 }
 
-// newerTools is what the cookbook's formula for tools lacks for models after
-// gpt-4o, which wrap them in some instructions.
+// newerTools is what the cookbook's formula for tools lacks for models after gpt-4o, which wrap
+// tools in some instructions.
 const newerTools = 100
 
-// rules of OpenAI's models are those of its cookbook ("How to count tokens with
-// tiktoken"), which knows nothing of calls and formats. Others wrap messages in
-// templates of their own, and add instructions for tools and formats: Anthropic
-// some 600 tokens, gpt-oss 80 at the start. Theirs are meant to be generous.
+// The rules of OpenAI's models are those of its cookbook ("How to count tokens with tiktoken"),
+// which does not cover calls and formats. Others wrap messages in templates of their own, and
+// add instructions for tools and formats: Anthropic some 600 tokens, gpt-oss 80 at the start.
+// Theirs are meant to be generous.
 func (t Tokenizer) rules() rules {
 	switch t.Encoding {
 	case O200k:
@@ -50,7 +50,7 @@ func (s *session) message(m chat.Message) tally {
 	return a
 }
 
-// piece counts what is in a message.
+// piece counts one piece of a message.
 func (s *session) piece(p chat.Piece) tally {
 	if v, ok := s.c.media(p, s.t); ok {
 		return v
@@ -68,7 +68,7 @@ func (s *session) piece(p chat.Piece) tally {
 	}
 }
 
-// verbatim counts JSON of which no rule is known as it stands.
+// verbatim counts JSON for which no rule is known, as it stands.
 func (s *session) verbatim(raw []byte) tally {
 	a := s.count(raw)
 	a.inexact = true
@@ -85,7 +85,7 @@ func (s *session) format(raw []byte) tally {
 	return a
 }
 
-// silent are the members of a request that are not part of the prompt.
+// silent reports whether a member of a request is not part of the prompt.
 func silent(member string) bool {
 	switch member {
 	case "messages", // counted one by one
@@ -99,8 +99,8 @@ func silent(member string) bool {
 	return false
 }
 
-// member counts a top-level member besides messages. What is not known is
-// taken for a part of the prompt.
+// member counts a top-level member other than messages. An unknown one is assumed to be part of
+// the prompt.
 func (s *session) member(name string, raw []byte) tally {
 	if silent(name) || bytes.Equal(raw, []byte("null")) {
 		return tally{}
@@ -118,13 +118,12 @@ func (s *session) member(name string, raw []byte) tally {
 	})
 }
 
-// perInput is how many tokens a model may put around each text that it embeds:
-// one before it and one behind, with some to spare for a prefix that says what the
-// text is for.
+// perInput is how many tokens a model may put around each text that it embeds: one before and
+// one after, with some to spare for a prefix that says what the text is for.
 const perInput = 8
 
-// inputs adds up texts and tokens that the model reads as they are. OpenAI puts nothing around a text; where
-// the model has another tokenizer, it may.
+// inputs adds up the texts and tokens that the model reads as they are. OpenAI puts nothing
+// around a text; a model with another tokenizer may.
 func (s *session) inputs(r *chat.Request) tally {
 	var sum tally
 	if !s.t.own() {

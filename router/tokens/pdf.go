@@ -7,22 +7,22 @@ import (
 	"strconv"
 )
 
-// What the pages of a PDF cost. Providers read each page as a picture, and most its
-// text besides: Anthropic documents 1,500 to 3,000 tokens of text a page, Google 258
-// and up to 1,120 for the picture.
+// The cost of PDF pages. Providers read each page as an image, and most also read its text:
+// Anthropic documents 1,500 to 3,000 tokens of text per page, Google 258 and up to 1,120 for
+// the image.
 const (
 	pagePicture = 1600
 	pageText    = 3000
-	mostPages   = 1000 // that a provider takes: Google
+	mostPages   = 1000 // that a provider accepts: Google
 )
 
-// inflateFactor is how many times its own size a PDF is read when it is unpacked.
+// inflateFactor is how many times a PDF's own size is read when it is unpacked.
 const inflateFactor = 8
 
-// pdfTokens bounds what a PDF costs by its pages and the text that they show. Its size
-// says little: a page may be a scan of megabytes, and a thousand may share one. Where
-// pages cannot be counted, because the file is encrypted, packed in a way that is not
-// known or larger unpacked than is read, it has as many as any provider takes.
+// pdfTokens bounds what a PDF costs by its pages and the text that they show. Its size says
+// little: a page may be a scan of several megabytes, and a thousand pages may share one. If the
+// pages cannot be counted, because the file is encrypted, compressed in an unknown way or too
+// large when unpacked, it is assumed to have as many as any provider accepts.
 func pdfTokens(file []byte) int64 {
 	p := pdf{budget: int64(len(file)) * inflateFactor, nodes: make(map[int]node)}
 	p.objects(file)
@@ -37,30 +37,30 @@ func pdfTokens(file []byte) int64 {
 	return max(pages*pagePicture+text, leastFile)
 }
 
-// maxText keeps what is shown again and again from growing beyond any context.
+// maxText keeps text that is shown repeatedly from growing beyond any context.
 const maxText = 10_000_000
 
-// pdf is what is found of a file.
+// pdf is what is found in a file.
 type pdf struct {
 	budget int64        // bytes that may still be unpacked
-	nodes  map[int]node // of the tree of pages, by the number of the object
+	nodes  map[int]node // of the page tree, by object number
 	leaves int          // objects that are pages
-	text   int64        // bytes of text that is shown
+	text   int64        // bytes of text that are shown
 	hidden bool         // there may be pages that were not seen
 	blind  bool         // there may be text that was not seen
-	shared bool         // text is in pieces that several pages may show
+	shared bool         // some text is in pieces that several pages may show
 
 	inflater io.ReadCloser
 }
 
-// node is an object of the tree of pages in any of its versions.
+// node is an object of the page tree, in any of its versions.
 type node struct {
 	page bool
 	kids []int
 	told int64 // its own count of pages
 }
 
-// objects goes over the objects of a file.
+// objects visits the objects of a file.
 func (p *pdf) objects(file []byte) {
 	p.hidden = bytes.Contains(file, []byte("/Encrypt"))
 	for i := 0; ; {
@@ -82,7 +82,7 @@ func (p *pdf) objects(file []byte) {
 	}
 }
 
-// numberBefore is the number of an object whose heading ends as text does: "12 0".
+// numberBefore returns the number of the object whose heading is at the end of text: "12 0".
 func numberBefore(text []byte) int {
 	text = text[max(0, len(text)-24):]
 	i := bytes.LastIndexByte(text, ' ')
@@ -101,7 +101,7 @@ func numberBefore(text []byte) int {
 	return n
 }
 
-// object takes in one object.
+// object processes one object.
 func (p *pdf) object(number int, body []byte) {
 	dict, stream := body, []byte(nil)
 	if i := bytes.Index(body, []byte("stream")); i >= 0 {
@@ -124,7 +124,7 @@ func (p *pdf) object(number int, body []byte) {
 	}
 }
 
-// dictionary notes what a dictionary says of pages.
+// dictionary records what a dictionary says about pages.
 func (p *pdf) dictionary(number int, dict []byte) {
 	n, known := p.nodes[number]
 	if has(dict, "/Page") {
@@ -142,7 +142,7 @@ func (p *pdf) dictionary(number int, dict []byte) {
 	}
 }
 
-// packed takes in the objects that stand in a stream.
+// packed processes the objects inside a stream.
 func (p *pdf) packed(dict, stream []byte) {
 	content, ok := p.unpack(dict, stream)
 	p.hidden = p.hidden || !ok
@@ -169,7 +169,7 @@ func (p *pdf) packed(dict, stream []byte) {
 	}
 }
 
-// unpack is what a stream holds. It reports false where that cannot be told whole.
+// unpack returns the contents of a stream. It returns false if they cannot be read completely.
 func (p *pdf) unpack(dict, stream []byte) ([]byte, bool) {
 	filters := bytes.Count(dict, []byte("Decode")) - bytes.Count(dict, []byte("/DecodeParms"))
 	switch {
@@ -192,8 +192,8 @@ func (p *pdf) unpack(dict, stream []byte) ([]byte, bool) {
 	return content, err == nil && p.budget >= 0
 }
 
-// pages is how many pages the file may have: as many as any node of the tree leads to
-// or says that it has.
+// pages returns how many pages the file may have: as many as any node of the tree leads to or
+// claims to have.
 func (p *pdf) pages() int64 {
 	if p.hidden {
 		return mostPages
@@ -206,10 +206,10 @@ func (p *pdf) pages() int64 {
 	return min(pages, mostPages)
 }
 
-// deepestTree is how deep a tree of pages is followed.
+// deepestTree is how deep a page tree is followed.
 const deepestTree = 64
 
-// under is how many pages a node leads to, those that it names twice twice.
+// under returns how many pages a node leads to, counting a page as often as it is named.
 func (p *pdf) under(number int, counted map[int]int64, depth int) int64 {
 	if n, ok := counted[number]; ok {
 		return n
@@ -221,7 +221,7 @@ func (p *pdf) under(number int, counted map[int]int64, depth int) int64 {
 	if depth > deepestTree {
 		return mostPages
 	}
-	counted[number] = mostPages // a circle has no end
+	counted[number] = mostPages // a cycle has no end
 	sum := int64(0)
 	if n.page {
 		sum = 1
@@ -233,7 +233,7 @@ func (p *pdf) under(number int, counted map[int]int64, depth int) int64 {
 	return sum
 }
 
-// references are the objects that a list names: [3 0 R 4 0 R]. A list that is itself
+// references returns the objects that a list names: [3 0 R 4 0 R]. A list that is itself stored
 // elsewhere is one reference.
 func references(list []byte) (numbers []int) {
 	list = bytes.TrimLeft(list, " \r\n\t")
@@ -254,7 +254,7 @@ func references(list []byte) (numbers []int) {
 	return numbers
 }
 
-// has reports a name that does not go on: /Page is not in /Pages.
+// has reports whether a dictionary contains exactly this name: /Page does not match /Pages.
 func has(dict []byte, name string) bool {
 	for {
 		i := bytes.Index(dict, []byte(name))
@@ -270,7 +270,7 @@ func has(dict []byte, name string) bool {
 
 func inName(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' }
 
-// whole64 is the number that text begins with.
+// whole64 returns the number that text begins with.
 func whole64(text []byte) (n int64) {
 	for _, c := range text {
 		if c < '0' || c > '9' || n > maxText {
@@ -281,8 +281,8 @@ func whole64(text []byte) (n int64) {
 	return n
 }
 
-// shown is how many bytes of text a content stream shows: those of its strings, of
-// which a character of a page has one or more.
+// shown returns how many bytes of text a content stream shows: those in its strings, which have
+// one or more bytes for each character on the page.
 func shown(content []byte) (n int64) {
 	if !bytes.Contains(content, []byte("Tj")) && !bytes.Contains(content, []byte("TJ")) && !bytes.Contains(content, []byte("BT")) {
 		return 0

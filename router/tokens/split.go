@@ -5,18 +5,17 @@ import (
 	"sync/atomic"
 )
 
-// The encodings cut text into pieces by a pattern before they merge bytes
-// within each piece. The splitters here find the same pieces as the patterns
-// do in tiktoken, in one pass and without a regular expression engine, which
-// costs many times what the rest of a count does, and which is at its slowest
-// where text is at its strangest. Each alternative of a pattern is quoted where
-// it is tried; the first that matches decides.
+// The encodings cut text into pieces by a pattern before they merge bytes within each piece.
+// The splitters here find the same pieces as the patterns do in tiktoken, in one pass and
+// without a regular expression engine, which costs many times as much as the rest of a count,
+// and which is slowest on the strangest texts. Each alternative of a pattern is quoted where it
+// is tried; the first that matches decides.
 
-// splitter is the end of the piece that starts at text[i], which exists. Text
-// is valid UTF-8.
+// splitter returns the end of the piece that starts at text[i], which exists. Text is valid
+// UTF-8.
 type splitter func(t *classTable, text []byte, i int) int
 
-// splitO200k cuts by the pattern of o200k_base.
+// splitO200k splits by the pattern of o200k_base.
 func splitO200k(t *classTable, text []byte, i int) int {
 	c, n := t.at(text, i)
 	// [^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?
@@ -25,7 +24,7 @@ func splitO200k(t *classTable, text []byte, i int) int {
 	case c&letter != 0:
 		mixed, capitals := word(t, text, i)
 		return contraction(text, max(mixed, capitals))
-	case c == mark: // may be the first character of the pattern, else the second
+	case c == mark: // may be the first character of the pattern, or else the second
 		mixed, _ := word(t, text, i+n)
 		if mixed == 0 {
 			mixed, _ = word(t, text, i)
@@ -48,10 +47,10 @@ func splitO200k(t *classTable, text []byte, i int) int {
 	return blanks(t, text, i)
 }
 
-// word matches the letters of the first two alternatives of o200k_base at
-// text[i]. mixed is the end by the first: capitals and caseless letters, then at
-// least one small or caseless letter, which may be given back by the former.
-// capitals is the end by the second where the first does not match. 0 means none.
+// word matches the letters of the first two alternatives of o200k_base at text[i]. mixed is the
+// end for the first: capitals and caseless letters, then at least one lower-case or caseless
+// letter, which the former may give back. capitals is the end for the second if the first does
+// not match. 0 means no match.
 func word(t *classTable, text []byte, i int) (mixed, capitals int) {
 	end := i
 	for {
@@ -73,7 +72,7 @@ func word(t *classTable, text []byte, i int) (mixed, capitals int) {
 	return mixed, capitals
 }
 
-// splitCl100k cuts by the pattern of cl100k_base.
+// splitCl100k splits by the pattern of cl100k_base.
 func splitCl100k(t *classTable, text []byte, i int) int {
 	// (?i:'s|'t|'re|'ve|'m|'ll|'d)
 	if end := contraction(text, i); end > i {
@@ -98,7 +97,7 @@ func splitCl100k(t *classTable, text []byte, i int) int {
 	return blanks(t, text, i)
 }
 
-// contraction is the end of (?i:'s|'t|'re|'ve|'m|'ll|'d)? at text[i].
+// contraction returns the end of (?i:'s|'t|'re|'ve|'m|'ll|'d)? at text[i].
 func contraction(text []byte, i int) int {
 	if i+1 >= len(text) || text[i] != '\'' {
 		return i
@@ -118,7 +117,7 @@ func contraction(text []byte, i int) int {
 	return i
 }
 
-// digits is the end of \p{N}{1,3} at text[i], which is a number.
+// digits returns the end of \p{N}{1,3} at text[i], which is a number.
 func digits(t *classTable, text []byte, i int) int {
 	for range 3 {
 		c, n := t.at(text, i)
@@ -130,7 +129,7 @@ func digits(t *classTable, text []byte, i int) int {
 	return i
 }
 
-// symbols is the end of ` ?[^\s\p{L}\p{N}]+` at text[i], 0 where it does not match.
+// symbols returns the end of ` ?[^\s\p{L}\p{N}]+` at text[i], 0 if it does not match.
 func symbols(t *classTable, text []byte, i int) int {
 	if text[i] == ' ' {
 		i++
@@ -141,7 +140,7 @@ func symbols(t *classTable, text []byte, i int) int {
 	return 0
 }
 
-// blanks is the end of \s*[\r\n]+|\s+(?!\S)|\s+ at text[i], which is white space.
+// blanks returns the end of \s*[\r\n]+|\s+(?!\S)|\s+ at text[i], which is white space.
 func blanks(t *classTable, text []byte, i int) int {
 	end, last, lastLine := i, i, 0 // of the run, the start of its last character, the end of its last new line
 	for {
@@ -163,23 +162,23 @@ func blanks(t *classTable, text []byte, i int) int {
 	return last
 }
 
-// pieces remembers how many tokens pieces have that are not one: names and words of
-// other languages come again and again. It knows them by a hash whose seed nobody
-// knows, as memo does, and forgets one for another.
+// pieces remembers the token counts of pieces that are not single tokens: names and foreign
+// words recur again and again. It identifies them by a hash whose seed nobody knows, as memo
+// does, and a new one replaces an old one.
 type pieces struct {
 	seed  maphash.Seed
 	slots [1 << 13]pieceSlot
 }
 
-// pieceSlot has the mark of a piece, and in its lowest bits the count; 0 means none.
+// pieceSlot holds the mark of a piece, with the count in its lowest bits; 0 means empty.
 type pieceSlot struct{ v atomic.Uint64 }
 
-// countMask holds the most tokens that a piece can have.
+// countMask is the maximum number of tokens in a piece.
 const countMask = 1<<10 - 1
 
 func newPieces() *pieces { return &pieces{seed: maphash.MakeSeed()} }
 
-// of is where a piece is remembered, and what it is known by there.
+// of returns where a piece is remembered, and the mark that identifies it there.
 func (p *pieces) of(piece []byte) (at *pieceSlot, mark uint64) {
 	h := maphash.Bytes(p.seed, piece)
 	return &p.slots[h%uint64(len(p.slots))], h &^ countMask

@@ -6,7 +6,7 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// What the parameters of a tool cost besides their text, by OpenAI's cookbook.
+// The cost of a tool's parameters besides their text, according to OpenAI's cookbook.
 const (
 	propertiesStart = 3
 	property        = 3
@@ -14,11 +14,10 @@ const (
 	enumItem        = 3
 )
 
-// tools counts definitions of tools, each in the named member of its element or,
-// without a name, the element itself. OpenAI renders them in a form of its own,
-// for which its cookbook gives a formula: flat parameters with a type, a
-// description and perhaps an enum. What goes beyond is counted as it stands,
-// which is longer.
+// tools counts tool definitions, each in the named member of its element or, without a name,
+// the element itself. OpenAI renders them in a format of its own, for which its cookbook gives
+// a formula: flat parameters with a type, a description and perhaps an enum. Anything beyond
+// that is counted as it stands, which is longer.
 func (s *session) tools(raw []byte, member string) tally {
 	a := tally{fixed: s.rules.tools, inexact: true}
 	none := true
@@ -115,12 +114,12 @@ func (s *session) property(name, schema []byte) tally {
 	return a
 }
 
-// line joins words as the cookbook does, without the last one's full stop.
+// line joins words as the cookbook does, without the full stop of the last one.
 func line(words ...[]byte) []byte {
 	return bytes.TrimSuffix(bytes.Join(words, []byte(":")), []byte("."))
 }
 
-// unquoted is the text of a string, and anything else as it stands.
+// unquoted returns the text of a string, and anything else as it stands.
 func unquoted(value []byte) []byte {
 	if value[0] == '"' {
 		return jsonraw.Quoted(value).Bytes()

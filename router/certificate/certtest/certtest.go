@@ -26,7 +26,7 @@ type Authority struct {
 // Leaf is a certificate and its key, in PEM.
 type Leaf struct{ Cert, Key []byte }
 
-// New makes an authority.
+// New creates an authority.
 func New(t testing.TB) *Authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -48,14 +48,14 @@ func New(t testing.TB) *Authority {
 	return a
 }
 
-// Pool trusts the authority.
+// Pool returns a pool that trusts the authority.
 func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.Cert)
 	return pool
 }
 
-// Leaf makes a certificate for localhost, 127.0.0.1 and name, which is good until an instant.
+// Leaf creates a certificate for localhost, 127.0.0.1 and name, valid until the given time.
 func (a *Authority) Leaf(t testing.TB, name string, until time.Time) Leaf {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

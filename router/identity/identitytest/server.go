@@ -1,5 +1,5 @@
-// Package identitytest is an OpenID provider for tests: it keeps to the protocol as
-// strictly as the best of them, over HTTP, and breaks it where a test says so.
+// Package identitytest is an OpenID provider for tests: it follows the protocol as strictly as
+// the best of them, over HTTP, and violates it when a test says so.
 package identitytest
 
 import (
@@ -21,29 +21,30 @@ import (
 	"time"
 )
 
-// Client and Secret are those of the one client.
+// Client and Secret are the credentials of the only client.
 const (
 	Client = "tallyroute"
 	Secret = "the secret of the client"
 )
 
-// Claims are members of an id token or of what is said of a user.
+// Claims are members of an id token or of the user info.
 type Claims map[string]any
 
-// Server is a provider at which one person is logged in.
+// Server is a provider with one person logged in.
 type Server struct {
 	*httptest.Server
-	// Person is who logs in: claims of the id token beside those of the protocol.
+	// Person is the person who logs in: claims of the id token in addition to those of the
+	// protocol.
 	Person Claims
-	// UserInfo is what is said of the user, beside the subject of Person.
+	// UserInfo is the user info, apart from the subject of Person.
 	UserInfo Claims
-	// ManyGroups are told at their own address.
+	// ManyGroups are served at their own address.
 	ManyGroups []string
-	// Public takes a client without a secret.
+	// Public accepts a client without a secret.
 	Public bool
-	// Break changes the claims of an id token at last.
+	// Break, called last, changes the claims of an id token.
 	Break func(Claims)
-	// Forge signs an id token in place of the server; nil is the right way.
+	// Forge signs an id token instead of the server; nil signs correctly.
 	Forge func(s *Server, claims Claims) string
 
 	t       *testing.T
@@ -55,7 +56,7 @@ type Server struct {
 	devices map[string]string // pending or done
 }
 
-// grant is a code that was given.
+// grant is a code that was issued.
 type grant struct{ redirect, challenge, nonce string }
 
 // New starts a provider.
@@ -79,7 +80,7 @@ func New(t *testing.T) *Server {
 	return s
 }
 
-// Rotate signs with another key from now on; the one before is no longer told.
+// Rotate signs with another key from now on; the previous key is no longer published.
 func (s *Server) Rotate() {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -118,14 +119,14 @@ func (s *Server) keys(w http.ResponseWriter, _ *http.Request) {
 	}}})
 }
 
-// text is a value that nobody can guess.
+// text returns a value that nobody can guess.
 func text() string {
 	var b [24]byte
 	_, _ = rand.Read(b[:])
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// authorize lets the person in at once, and sends the browser back with a code.
+// authorize logs the person in at once, and sends the browser back with a code.
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	to, err := url.Parse(q.Get("redirect_uri"))
@@ -149,7 +150,8 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, to.String(), http.StatusFound) //nolint:gosec // to the client of a test
 }
 
-// client reports whether a request is the client's, with its secret unless that is public.
+// client reports whether a request comes from the client, with its secret unless the client is
+// public.
 func (s *Server) client(r *http.Request) bool {
 	id, secret, basic := r.BasicAuth()
 	if !basic {
@@ -159,7 +161,7 @@ func (s *Server) client(r *http.Request) bool {
 	return id == Client && (s.Public || got == Secret || secret == Secret)
 }
 
-// token gives tokens for a code, once, and for a device.
+// token issues tokens for a code, once, and for a device.
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	if !s.client(r) {
 		answer(w, http.StatusUnauthorized, Claims{"error": "invalid_client"})
@@ -228,7 +230,7 @@ func (s *Server) sign(key *rsa.PrivateKey, kid string, claims Claims) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(mark)
 }
 
-// Stranger signs with a key of somebody else, under the name of ours.
+// Stranger signs with somebody else's key, under the name of ours.
 func Stranger(s *Server, claims Claims) string {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -238,13 +240,13 @@ func Stranger(s *Server, claims Claims) string {
 	return s.sign(key, strconv.Itoa(s.kid), claims)
 }
 
-// Unsigned is an id token without a signature.
+// Unsigned returns an id token without a signature.
 func Unsigned(_ *Server, claims Claims) string {
 	body, _ := json.Marshal(claims)
 	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(body) + "."
 }
 
-// bearer reports whether an access token of ours was sent.
+// bearer reports whether one of our access tokens was sent.
 func (s *Server) bearer(w http.ResponseWriter, r *http.Request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -295,7 +297,8 @@ func (s *Server) Approve() {
 	}
 }
 
-// Browse follows a page of the provider to where it sends the browser.
+// Browse requests a page of the provider and returns the address that it redirects the browser
+// to.
 func (s *Server) Browse(page string) *url.URL {
 	s.t.Helper()
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
