@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"tallyroute/billing"
@@ -81,17 +82,18 @@ func (s *severer) serve(client net.Conn) {
 		return
 	}
 	defer func() { _ = server.Close() }()
+	var deaf atomic.Bool // the client hears nothing any more
+	heard := make(chan struct{})
 	go func() {
+		defer close(heard)
+		defer func() { _ = client.Close() }()
 		b := make([]byte, 1<<16)
 		for {
 			n, err := server.Read(b)
-			if n > 0 {
-				_, _ = client.Write(b[:n])
-			}
-			if err != nil {
-				_ = client.Close()
+			if err != nil || deaf.Load() {
 				return
 			}
+			_, _ = client.Write(b[:n])
 		}
 	}()
 	b := make([]byte, 1<<16)
@@ -101,8 +103,12 @@ func (s *severer) serve(client net.Conn) {
 			return
 		}
 		sent, on := s.passes()
+		deaf.Store(!on)
 		if sent {
 			_, _ = server.Write(b[:n])
+		}
+		if !on && sent {
+			<-heard // the database has done what it was sent
 		}
 		if !on {
 			return
