@@ -15,7 +15,7 @@ type adminCommand struct {
 
 type adminToken struct{}
 
-// Run prints a token. It counts once the configuration refers to it.
+// Run prints a new token. It takes effect once the configuration refers to it.
 func (adminToken) Run(a *cli.Context) error {
 	token, err := billing.NewSecret(billing.EnvironmentAdmin, rand.Reader)
 	if err != nil {

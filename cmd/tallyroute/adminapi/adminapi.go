@@ -1,5 +1,5 @@
-// Package adminapi calls operations of the admin API: those of a router over HTTP, or
-// whatever else answers as it does.
+// Package adminapi calls operations of the admin API, over HTTP on a router or on anything
+// else that answers like one.
 package adminapi
 
 import (
@@ -15,17 +15,18 @@ import (
 	"strings"
 )
 
-// SelfService is how the address of a public listener ends that members of teams use.
+// SelfService is the path suffix of a public listener's address at which team members serve
+// themselves.
 const SelfService = "/v1/team"
 
-// API is where the operations are.
+// API says where the admin API is and how to authenticate to it.
 type API struct {
 	Transport http.RoundTripper
-	Base      string // of the router: https://router.example.com:8081
-	Token     string // "" is none
+	Base      string // the router's, such as https://router.example.com:8081
+	Token     string // "" sends none
 }
 
-// Error is what a router answers in place of what was asked for.
+// Error is the error that a router answers with.
 type Error struct {
 	Status  int
 	Code    string `json:"code"`
@@ -41,16 +42,16 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
-// Call is what is asked for: an operation by its method and path, with a query or a body.
+// Call is one request to the API: a method and path, with a query or a body.
 type Call struct {
-	Method, Path string // the path below /admin/v1, its parts escaped by Path
+	Method, Path string // the path below /admin/v1, its segments escaped by Path
 	Query        url.Values
-	Body         any    // of other methods than GET and DELETE; nil is none
-	Version      int64  // that the change was made from; 0 is any
-	Once         string // a name under which the same is done once
+	Body         any    // for methods other than GET and DELETE; nil sends none
+	Version      int64  // the version that the change is based on; 0 is any
+	Once         string // an idempotency key
 }
 
-// Path joins parts, which may hold anything, to a path.
+// Path joins segments, which may contain any characters, into a path.
 func Path(parts ...string) string {
 	var b strings.Builder
 	for _, p := range parts {
@@ -76,7 +77,7 @@ func (a API) Do(ctx context.Context, c Call, out any) error {
 	return nil
 }
 
-// Open makes a call and returns the answer as it comes.
+// Open makes a call and returns the response body as a stream.
 func (a API) Open(ctx context.Context, c Call) (io.ReadCloser, error) {
 	r, err := a.request(ctx, c)
 	if err != nil {
@@ -92,7 +93,7 @@ func (a API) Open(ctx context.Context, c Call) (io.ReadCloser, error) {
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	failed := struct{ Error *Error }{&Error{}}
-	_ = json.Unmarshal(text, &failed) // of what is no router of ours the status must do
+	_ = json.Unmarshal(text, &failed) // if the answer isn't from a router of ours, the status must do
 	if failed.Error == nil {
 		failed.Error = &Error{}
 	}
@@ -137,7 +138,8 @@ func (a API) request(ctx context.Context, c Call) (*http.Request, error) {
 	return r, nil
 }
 
-// All reads a list of the API: every page of it, or at most so many where most is not 0.
+// All reads a whole list from the API, page by page, or at most `most` entries unless that
+// is 0.
 func All[T any](ctx context.Context, a API, path string, query url.Values, most int) ([]T, error) {
 	list := []T{}
 	if query == nil {
@@ -162,27 +164,27 @@ func All[T any](ctx context.Context, a API, path string, query url.Values, most 
 	}
 }
 
-// Get is a call that reads.
+// Get makes a call that reads.
 func Get(path string, query url.Values) Call {
 	return Call{Method: http.MethodGet, Path: path, Query: query}
 }
 
-// Post is a call that makes or does something.
+// Post makes a call that creates something or performs an action.
 func Post(path string, body any) Call {
 	return Call{Method: http.MethodPost, Path: path, Body: body}
 }
 
-// Patch is a call that changes members.
+// Patch makes a call that changes some fields.
 func Patch(path string, body any) Call {
 	return Call{Method: http.MethodPatch, Path: path, Body: body}
 }
 
-// Put is a call that replaces something.
+// Put makes a call that replaces something.
 func Put(path string, body any) Call {
 	return Call{Method: http.MethodPut, Path: path, Body: body}
 }
 
-// Delete is a call that removes something.
+// Delete makes a call that removes something.
 func Delete(path string, query url.Values) Call {
 	return Call{Method: http.MethodDelete, Path: path, Query: query}
 }
@@ -193,7 +195,8 @@ func Do[T any](ctx context.Context, a API, c Call) (out T, err error) {
 	return out, err
 }
 
-// Query is the parameters that have a value: name, value, name, value.
+// Query makes query parameters from name, value, name, value…, leaving out those without a
+// value.
 func Query(pairs ...string) url.Values {
 	q := url.Values{}
 	for i := 0; i+1 < len(pairs); i += 2 {

@@ -39,8 +39,8 @@ import (
 	"tallyroute/router/server"
 )
 
-// New puts a router together and opens its sockets. Nothing runs yet, and the
-// database may be away.
+// New puts a router together and opens its sockets. Nothing runs yet, and the database may
+// be unreachable.
 func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
 	if settings, tree := cfg.Literals(); tree != "" {
 		o.Log.Warn("the configuration holds a password in a git work tree, where it may be committed", zap.Strings("settings", settings),
@@ -86,13 +86,13 @@ func New(ctx context.Context, cfg *config.Config, o Options) (*Service, error) {
 	return s, nil
 }
 
-// listen opens the sockets, and makes what answers at them.
+// listen opens the sockets and makes the handlers that answer on them.
 func (s *Service) listen(ctx context.Context, cfg *config.Config) error {
 	err := s.openLocal(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	// Requests outlive the signal to stop; they end by themselves or are cut.
+	// Requests outlive the stop signal: they finish by themselves or are cut off.
 	requests, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	s.cutRequests = func() { cut(router.ErrStopping); s.left.Cut() }
 	s.answers = server.Bare(webLimits(cfg), s.Log)
@@ -134,7 +134,8 @@ func (s *Service) listen(ctx context.Context, cfg *config.Config) error {
 	return err
 }
 
-// openLocal opens the sockets of the demonstration's providers, on the loopback alone.
+// openLocal opens the sockets of the demonstration's providers, on the loopback interface
+// only.
 func (s *Service) openLocal(ctx context.Context, cfg *config.Config) error {
 	if !cfg.Demo {
 		return nil
@@ -149,7 +150,7 @@ func (s *Service) openLocal(ctx context.Context, cfg *config.Config) error {
 	return nil
 }
 
-// tellProviders logs who takes part. A router without any is of little use.
+// tellProviders logs which providers take part, and warns if none does.
 func (s *Service) tellProviders() {
 	var taking, missing []string
 	for _, p := range s.now().catalogue.Providers() {
@@ -166,7 +167,7 @@ func (s *Service) tellProviders() {
 	s.Log.Info("providers", zap.Strings("taking_part", taking), zap.Int("without_credential", len(missing)))
 }
 
-// openLedger opens the journal and takes up what it has of an earlier process.
+// openLedger opens the journal and takes over what an earlier process left in it.
 func (s *Service) openLedger(cfg *config.Config) (*ledger, error) {
 	if cfg.Journal == journalOff {
 		return &ledger{Ledger: s.store, store: s.store}, nil
@@ -203,8 +204,8 @@ func (s *Service) openLedger(cfg *config.Config) (*ledger, error) {
 	return b, nil
 }
 
-// build makes a snapshot. What others need to survive it shares with the one before:
-// the connections to providers, what is under way, what estimates have learned.
+// build makes a snapshot. It shares with its predecessor what has to survive a reload: the
+// connections to providers, the requests in flight and what the estimates have learned.
 func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, error) {
 	n := &snapshot{cfg: cfg}
 	var err error
@@ -246,8 +247,7 @@ func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, err
 	return n, nil
 }
 
-// connect gives n the client of the snapshot before, or its own where it has other
-// settings.
+// connect gives n the client of the previous snapshot, or a new one if its settings differ.
 func (s *Service) connect(ctx context.Context, n *snapshot) error {
 	way, text, err := proxy(ctx, s.secrets.Keeper, n.cfg.UpstreamProxy)
 	if err != nil {
@@ -270,8 +270,8 @@ func (s *Service) connect(ctx context.Context, n *snapshot) error {
 	return nil
 }
 
-// identify gives n those who may prove who they are without a key. What is known of
-// issuers that stay as they are is kept.
+// identify gives n the issuers whose tokens are accepted in place of keys. If none of them
+// has changed, what is already known about them is kept.
 func (s *Service) identify(n *snapshot) {
 	if old := s.now(); old != nil && reflect.DeepEqual(old.cfg.IdentityIssuers, n.cfg.IdentityIssuers) {
 		n.platforms = old.platforms
@@ -317,7 +317,7 @@ func (s *Service) route(n *snapshot) {
 	n.router = router.New(parts, routerOptions(n.cfg))
 }
 
-// publicOptions are what the public listener answers with.
+// publicOptions returns the options of the public listener.
 func (s *Service) publicOptions(n *snapshot, administration admin.Options) server.Options {
 	var record *access.Recorder
 	if n.cfg.AccessKeep > 0 {
@@ -336,7 +336,7 @@ func (s *Service) publicOptions(n *snapshot, administration admin.Options) serve
 	}
 }
 
-// shelf is where responses are kept; nil keeps none.
+// shelf returns where responses are kept; nil keeps none.
 func (s *Service) shelf(cfg *config.Config) *kept.Shelf {
 	if cfg.Responses.Keep == 0 {
 		return nil
@@ -352,9 +352,9 @@ func (s *Service) shelf(cfg *config.Config) *kept.Shelf {
 	}
 }
 
-// administration is what the admin listener answers with.
+// administration returns the options of the admin listener.
 func (s *Service) administration(n *snapshot) admin.Options {
-	zone, _ := Zone(n.cfg) // which was opened with the database
+	zone, _ := Zone(n.cfg) // already validated when the database was opened
 	actions := s.Actions()
 	n.equip(&actions)
 	actions.Roles, actions.SessionIdle = Roles(n.cfg), time.Duration(n.cfg.Login.Idle)

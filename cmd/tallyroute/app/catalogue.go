@@ -27,13 +27,13 @@ import (
 	"tallyroute/router"
 )
 
-// Catalogue is the catalogue as the router wants it.
+// Catalogue adapts the catalogue to what the router needs.
 type Catalogue struct{ *catalogue.Catalogue }
 
 var _ router.Catalogue = Catalogue{}
 
-// known reports whether a key may be limited to name, and if not, what is near.
-// A pattern such as groq/* is known where the provider is.
+// known reports whether a key may be limited to name and, if not, the closest known name. A
+// pattern such as groq/* is known if its provider is.
 func (c Catalogue) known(name string) (nearest string, known bool) {
 	if provider, ok := strings.CutSuffix(name, "/*"); ok {
 		for _, p := range c.Providers() {
@@ -54,10 +54,11 @@ func (c Catalogue) known(name string) (nearest string, known bool) {
 	return c.Nearest(name, func(string) bool { return true }), false
 }
 
-// KnownModel reports what a key may be limited to, by the whole catalogue: who makes
-// keys need not have the credentials of providers. The demonstration's models are known
-// as well, since its router may be the one that runs. It is nil, which knows everything,
-// where the catalogue cannot be read.
+// KnownModel returns a function that reports whether a key may be limited to a name. It
+// goes by the whole catalogue, because whoever makes keys need not have the providers'
+// credentials, and by the demonstration's models, because the running router may be the
+// demonstration. It is nil, meaning that every name is accepted, if the catalogue can't be
+// read.
 func KnownModel(ctx context.Context, c *config.Config, demo Local) func(name string) (nearest string, known bool) {
 	in, err := CatalogueInput(c)
 	if err != nil {
@@ -68,7 +69,7 @@ func KnownModel(ctx context.Context, c *config.Config, demo Local) func(name str
 		in.Documents = append(in.Documents, p.Document("127.0.0.1:1"))
 	}
 	whole, err := catalogue.Build(ctx, in, catalogue.Options{Whole: true})
-	if err != nil { // the configuration may have providers of these names
+	if err != nil { // the configuration may define providers with these names
 		in.Documents = plain
 		whole, err = catalogue.Build(ctx, in, catalogue.Options{Whole: true})
 	}
@@ -83,16 +84,16 @@ func KnownModel(ctx context.Context, c *config.Config, demo Local) func(name str
 	}
 }
 
-// Source is where a configuration comes from.
+// Source says where a configuration comes from.
 type Source struct {
-	File string   // "" is ./tallyroute.yaml, where there is one
-	Env  []string // that is laid over it
+	File string   // "" is ./tallyroute.yaml, if it exists
+	Env  []string // environment variables that override it
 	Demo Local    // the demonstration's providers, for demo: true
 
-	secrets *manager.Keeper // of the router that reads it again; nil is one for this time
+	secrets *manager.Keeper // the running router's, on a reload; nil makes one for this load
 }
 
-// keeper is what reads the secrets of a configuration.
+// keeper returns the keeper that reads the configuration's secrets.
 func (s Source) keeper(c *config.Config) (*manager.Keeper, error) {
 	if s.secrets != nil {
 		return s.secrets, nil
@@ -100,14 +101,14 @@ func (s Source) keeper(c *config.Config) (*manager.Keeper, error) {
 	return once(c)
 }
 
-// Load reads the configuration and the catalogue that it leads to, and reports
-// every fault of both.
+// Load reads the configuration and the catalogue built from it, and reports every fault in
+// both.
 func Load(ctx context.Context, from Source) (*config.Config, Catalogue, error) {
 	return load(ctx, from, &credentialFiles{})
 }
 
-// LoadService is Load for a router that is to run: it refuses all that New refuses,
-// too, but for what depends on who else is running.
+// LoadService is Load for a router that is about to run: it also refuses everything that
+// New would refuse, except what depends on other running processes.
 func LoadService(ctx context.Context, from Source) (*config.Config, Catalogue, error) {
 	credentials := &credentialFiles{}
 	cfg, c, err := load(ctx, from, credentials)
@@ -129,7 +130,7 @@ func LoadService(ctx context.Context, from Source) (*config.Config, Catalogue, e
 	} {
 		for _, line := range strings.FieldsFunc(errorText(err), func(r rune) bool { return r == '\n' }) {
 			setting, problem, _ := strings.Cut(line, ": ")
-			if !slices.ContainsFunc(faults, func(f config.Fault) bool { return f.Path == setting }) { // which the reader has found
+			if !slices.ContainsFunc(faults, func(f config.Fault) bool { return f.Path == setting }) { // already reported by the reader
 				faults = append(faults, config.Fault{Source: source, Path: setting, Problem: problem})
 			}
 		}
@@ -167,25 +168,26 @@ func load(ctx context.Context, from Source, credentials *credentialFiles) (*conf
 	return cfg, c, err
 }
 
-// nowhere is the address of the demonstration's providers where they do not run.
+// nowhere is a placeholder address for the demonstration's providers when they aren't
+// running.
 func nowhere(string) string { return "127.0.0.1:1" }
 
-// Local are providers that answer in this process.
+// Local describes providers that answer within this process.
 type Local struct {
 	Providers []LocalProvider
-	Auto      string // the model that "auto" stands for where no other is there
+	Auto      string // the model that "auto" stands for if no other is available
 }
 
-// LocalProvider is one of them. Document describes it to the catalogue, at the
-// address that it has got.
+// LocalProvider is one of them. Document returns its catalogue entry for the address at
+// which it listens.
 type LocalProvider struct {
 	Name     string
 	Handler  http.Handler
 	Document func(address string) string
 }
 
-// openCatalogue builds what the configuration says, with the demonstration's
-// providers where it asks for them, and what administrators have stored; nil is nothing.
+// openCatalogue builds the catalogue from the configuration, the demonstration's providers
+// if it asks for them, and what administrators have stored (nil if nothing).
 func openCatalogue(ctx context.Context, c *config.Config, demo Local, address func(name string) string,
 	files *credentialFiles, stored *upstream.Loaded,
 ) (Catalogue, map[string]error, error) {
@@ -198,7 +200,7 @@ func openCatalogue(ctx context.Context, c *config.Config, demo Local, address fu
 	return Catalogue{b}, broken, err
 }
 
-// catalogueParts are what the catalogue is built of.
+// catalogueParts returns the parts that the catalogue is built from.
 func catalogueParts(ctx context.Context, c *config.Config, demo Local, address func(name string) string, files *credentialFiles) (
 	in catalogue.Input, o catalogue.Options, err error,
 ) {
@@ -215,16 +217,15 @@ func catalogueParts(ctx context.Context, c *config.Config, demo Local, address f
 	return in, catalogue.Options{Proxy: way, Secrets: files.resolve, Host: files.host}, err
 }
 
-// credentialFiles resolves references to credentials, and notes until it is closed
-// which files they name. Those that are not there count, too: one that appears brings
-// a provider.
+// credentialFiles resolves references to credentials and, until it is closed, notes which
+// files they name. Missing files count too, because a provider appears when its file does.
 type credentialFiles struct {
 	from   *manager.Keeper
-	host   *identity.Host // nil is found out anew
+	host   *identity.Host // nil looks it up anew
 	closed atomic.Bool
 	mu     sync.Mutex
 	names  []string
-	own    []string // references that lead to a key of a router
+	own    []string // references that lead to a router key
 }
 
 func (f *credentialFiles) resolve(ctx context.Context, ref string) (secret.Value, error) {
@@ -246,11 +247,12 @@ func (f *credentialFiles) resolve(ctx context.Context, ref string) (secret.Value
 	return v, nil
 }
 
-// errOwnKey is a key that clients of a router use, where a provider's belongs.
+// errOwnKey means that a router key was found where a provider's key belongs.
 var errOwnKey = errors.New("holds a key of Tallyroute, where the provider's own belongs")
 
-// ours are the faults of references that lead to keys of a router. The same variable
-// holds the provider's key for the router, and the router's for an application.
+// ours returns the faults of references that lead to router keys. This happens because the
+// same variable holds the provider's key for the router and the router's key for an
+// application.
 func (f *credentialFiles) ours() (faults config.Faults) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -270,14 +272,15 @@ func (f *credentialFiles) all() []string {
 	return slices.Compact(f.names)
 }
 
-// CatalogueInput is what the configuration and the file of newer prices say.
+// CatalogueInput returns what the configuration and the file of newer prices contribute to
+// the catalogue.
 func CatalogueInput(c *config.Config) (catalogue.Input, error) {
 	newer, err := newerPrices(c)
 	return catalogue.Input{File: c.Source(), Text: c.Text, Prices: newer, PricesFile: filepath.Base(c.PricesFile)}, err
 }
 
-// newerPrices is the text of the file of newer prices, which need not be there
-// unless the configuration names it.
+// newerPrices returns the text of the file of newer prices. The file is optional unless the
+// configuration names it.
 func newerPrices(c *config.Config) (string, error) {
 	text, err := os.ReadFile(c.PricesFile)
 	if errors.Is(err, fs.ErrNotExist) && c.PricesFile == config.Default().PricesFile {
@@ -289,9 +292,9 @@ func newerPrices(c *config.Config) (string, error) {
 	return string(text), nil
 }
 
-// WholeCatalogue is the catalogue with every offer of every provider in it, the
-// demonstration's included where the configuration asks for them, and those that are
-// stored; nil is none. A stored provider with a fault is told in broken.
+// WholeCatalogue returns the catalogue with every offer of every provider, including the
+// demonstration's providers if the configuration asks for them, and the stored ones (nil
+// for none). Stored providers that have a fault are returned in broken.
 func WholeCatalogue(ctx context.Context, c *config.Config, demo Local, stored *upstream.Loaded) (whole *catalogue.Catalogue,
 	broken map[string]error, err error,
 ) {
@@ -307,8 +310,8 @@ func WholeCatalogue(ctx context.Context, c *config.Config, demo Local, stored *u
 	return stored.Build(ctx, in, catalogue.Options{Whole: true})
 }
 
-// SetupOf is what the organisation's rules ask of a configuration and of the providers
-// that it leads to.
+// SetupOf returns the facts that the organisation's rules check about a configuration and
+// its providers.
 func SetupOf(c *config.Config, providers Catalogue) governance.Setup {
 	s := governance.Setup{
 		LogLevel: c.Log.Level, AlertsOff: c.Alerts.Every == 0, Sinks: c.SinkNames(),
@@ -352,7 +355,7 @@ func orNever(l config.Lifetime) time.Duration {
 	return time.Duration(l)
 }
 
-// factsOf are what the written policy tells of a configuration.
+// factsOf returns what the written policy says about a configuration.
 func factsOf(c *config.Config) governance.Facts {
 	f := governance.Facts{
 		Database: "PostgreSQL", Login: c.Login.Issuer, MFA: len(c.Login.MFA) > 0, LeakListener: c.Leaks.Listen != "off" &&

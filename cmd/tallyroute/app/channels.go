@@ -21,7 +21,7 @@ import (
 	"tallyroute/providers/syslog"
 )
 
-// sender sends messages to one place.
+// sender sends messages to one destination.
 type sender interface {
 	Notify(ctx context.Context, m notify.Message) error
 }
@@ -41,7 +41,7 @@ func (c channel) Notify(ctx context.Context, n billing.Notice) error {
 	return err
 }
 
-// Notifiers are the channels that alerts go to, by their names.
+// Notifiers returns the channels that alerts are sent to, by name.
 func Notifiers(ctx context.Context, cfg *config.Config) (map[string]manage.Notifier, error) {
 	from, err := once(cfg)
 	if err != nil {
@@ -50,7 +50,7 @@ func Notifiers(ctx context.Context, cfg *config.Config) (map[string]manage.Notif
 	return notifiers(ctx, from, cfg)
 }
 
-// notifiers makes channels of a configuration, with what a keeper of secrets has.
+// notifiers makes a configuration's channels, reading their secrets from a keeper.
 func notifiers(ctx context.Context, from *manager.Keeper, cfg *config.Config) (map[string]manage.Notifier, error) {
 	all := make(map[string]manage.Notifier, len(cfg.Alerts.Channels))
 	for _, c := range cfg.Alerts.Channels {
@@ -95,7 +95,7 @@ func notifier(ctx context.Context, from *manager.Keeper, cfg *config.Config, c c
 	return notify.Webhook{URL: cmp.Or(url.Reveal(), c.Address), Secret: key.Reveal(), Client: client, Clock: time.Now}, nil
 }
 
-// forwarders are those to whom a configuration sends the audit log, by their names.
+// forwarders returns the destinations that a configuration sends the audit log to, by name.
 func forwarders(ctx context.Context, from *manager.Keeper, cfg *config.Config) (map[string]manage.Forwarder, error) {
 	all := make(map[string]manage.Forwarder, len(cfg.AuditForward))
 	for _, d := range cfg.AuditForward {
@@ -138,7 +138,7 @@ func forwarder(ctx context.Context, from *manager.Keeper, cfg *config.Config, d 
 	return s, nil
 }
 
-// auditKey is what checkpoints of the audit log are signed with; nil is nothing.
+// auditKey returns the key that signs checkpoints of the audit log; nil signs none.
 func auditKey(ctx context.Context, from *manager.Keeper, cfg *config.Config) (*audit.SigningKey, error) {
 	text, there, err := credential(ctx, from, cfg.AuditSigningKey)
 	if err != nil || !there {
@@ -155,7 +155,7 @@ func wrapped(setting string, err error) error {
 	return fmt.Errorf("%s: %w", setting, err)
 }
 
-// webhookForwarder posts records as JSON, signed as alerts are.
+// webhookForwarder posts records as JSON, signed in the same way as alerts.
 type webhookForwarder struct{ hook notify.Webhook }
 
 // Forward implements manage.Forwarder.
@@ -163,13 +163,13 @@ func (w webhookForwarder) Forward(ctx context.Context, records []manage.AuditRec
 	return w.hook.Post(ctx, map[string]any{"object": "audit.records", "data": records})
 }
 
-// syslogForwarder sends records as messages.
+// syslogForwarder sends records as syslog messages.
 type syslogForwarder struct {
 	server syslog.Server
 	host   string
 }
 
-// Severities of messages: what was denied or failed is a warning.
+// Severities of messages: a denial or a failure is a warning.
 const (
 	syslogWarning = 4
 	syslogNotice  = 5

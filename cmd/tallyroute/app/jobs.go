@@ -19,11 +19,11 @@ import (
 	"tallyroute/cmd/tallyroute/metrics"
 )
 
-// sweepEvery is how often it is looked for what processes that died left.
+// sweepEvery is how often we look for what dead processes left behind.
 const sweepEvery = 30 * time.Second
 
-// sweep settles the holds of processes that died, and removes answers and events that
-// were kept for long enough, until ctx ends.
+// sweep settles the holds of dead processes and removes answers and events past their
+// retention, until ctx ends.
 func (s *Service) sweep(ctx context.Context) error {
 	for Wait(ctx, sweepEvery) {
 		if !s.ready.up() {
@@ -68,8 +68,9 @@ func (s *Service) sweep(ctx context.Context) error {
 	return nil
 }
 
-// writeAccess writes down who used which key, until ctx ends, and once more then. What the
-// database does not take for what is in it is dropped, so that it keeps nothing else out.
+// writeAccess writes the access record (who used which key) until ctx ends, and once more
+// at the end. Entries that the database rejects because of their content are dropped, so
+// that they don't block the rest.
 func (s *Service) writeAccess(ctx context.Context) error {
 	write := func(ctx context.Context, entries []access.Entry) error {
 		err := s.store.AppendAccess(ctx, entries)
@@ -84,7 +85,7 @@ func (s *Service) writeAccess(ctx context.Context) error {
 	return nil
 }
 
-// flushTouched stores when keys were last used, until ctx ends, and once more then.
+// flushTouched stores when keys were last used, until ctx ends and once more at the end.
 func (s *Service) flushTouched(ctx context.Context) error {
 	return flushing(ctx, s.touch)
 }
@@ -99,7 +100,7 @@ func (s *Service) touch(ctx context.Context) {
 	}
 }
 
-// warm loads the vocabulary, so that no request waits for it.
+// warm loads the vocabularies in advance, so that no request waits for them.
 func (s *Service) warm(ctx context.Context) error {
 	if err := s.Tokens.Warm(ctx); err != nil && ctx.Err() == nil {
 		return err
@@ -107,11 +108,11 @@ func (s *Service) warm(ctx context.Context) error {
 	return nil
 }
 
-// Bounds of the jobs that keep the books.
+// Intervals of the jobs that maintain the ledger.
 const (
 	upkeepEvery = time.Hour
-	// integrityLook is how often it is looked whether an integrity check is due. The
-	// first is, so that a router that is restarted again and again is checked too.
+	// integrityLook is how often we check whether an integrity check is due. The first one
+	// is due at once, so that even a router that keeps restarting is checked.
 	integrityLook = time.Minute
 )
 
@@ -125,8 +126,8 @@ func (s *Service) upkeep(ctx context.Context) error {
 	return nil
 }
 
-// checkIntegrity checks the ledger at intervals until ctx ends. Of several routers
-// on one database, one does it and all report the result.
+// checkIntegrity checks the ledger at intervals until ctx ends. If several routers share a
+// database, one does the check and all report its result.
 func (s *Service) checkIntegrity(ctx context.Context) error {
 	var last time.Time
 	for Wait(ctx, integrityLook) {
@@ -151,17 +152,17 @@ func (s *Service) checkIntegrity(ctx context.Context) error {
 	return nil
 }
 
-// How often budgets are looked at for the metrics. Where there are so many that it takes
-// long, it is done for a hundredth of the time at most.
+// How often the budgets are read for the metrics. If there are so many that reading them is
+// slow, it takes up at most a hundredth of the time.
 const (
 	budgetsEvery = 15 * time.Second
 	budgetsShare = 100
 )
 
-// watchBudgets has the metrics tell how budgets stand, until ctx ends.
+// watchBudgets keeps the budget metrics up to date until ctx ends.
 func (s *Service) watchBudgets(ctx context.Context) error {
 	if s.admin == nil {
-		return nil // nobody can ask
+		return nil // without an admin listener nobody can ask
 	}
 	for pause := lastTry; Wait(ctx, pause); {
 		if !s.ready.up() {
@@ -207,15 +208,15 @@ func (s *Service) tellBudgets(ctx context.Context) error {
 	return nil
 }
 
-// The pauses between two tries to bring the database up. The longest is short
-// enough for readyz to heal within two seconds.
+// Pauses between attempts to bring the database up. The longest is short enough for readyz
+// to recover within two seconds.
 const (
 	firstTry = 50 * time.Millisecond
 	lastTry  = time.Second
 )
 
-// bringUp brings the database up to date, however long it is away. It returns an
-// error only for what no waiting can heal.
+// bringUp brings the database up to date, however long it is unreachable. It returns only
+// errors that waiting can't cure.
 func (s *Service) bringUp(ctx context.Context) error {
 	last := ""
 	for gap := firstTry; ; gap = min(2*gap, lastTry) {
@@ -224,7 +225,7 @@ func (s *Service) bringUp(ctx context.Context) error {
 		if err == nil {
 			s.verifier.Open()
 			s.ready.set(nil)
-			if err := s.recordPrices(ctx, began, s.now()); err != nil { // of a reload that came between
+			if err := s.recordPrices(ctx, began, s.now()); err != nil { // of a reload that happened in the meantime
 				s.Log.Error("recording prices", zap.Error(err))
 			}
 			s.Log.Info("ready", zap.Stringer("database", s.now().cfg.Database))
@@ -251,8 +252,8 @@ func (s *Service) bringUp(ctx context.Context) error {
 	}
 }
 
-// tellOthers says that other routers use the same file of SQLite: each then waits for the
-// other's writes, and what is cached by one is not known to the other at once.
+// tellOthers warns that other routers use the same SQLite file: each then waits for the
+// others' writes, and doesn't see at once what the others have changed.
 func (s *Service) tellOthers(ctx context.Context) {
 	if _, err := s.now().cfg.Database.SQLitePath(); err != nil || s.ledger.log == nil {
 		return
@@ -269,7 +270,7 @@ func (s *Service) tellOthers(ctx context.Context) {
 	}
 }
 
-// prepare makes the tables, confirms the pepper and records the prices.
+// prepare creates the tables, confirms the pepper and records the prices.
 func (s *Service) prepare(ctx context.Context, n *snapshot) error {
 	applied, err := s.store.Migrate(ctx)
 	if err != nil {
@@ -295,7 +296,8 @@ func (s *Service) prepare(ctx context.Context, n *snapshot) error {
 	return s.store.RecordPrices(ctx, n.prices.All())
 }
 
-// tellPooler says what is different where the database is reached through a pooler.
+// tellPooler logs what is different when the database is reached through a connection
+// pooler.
 func (s *Service) tellPooler() {
 	store, ok := s.store.Database.(interface{ Pooled() (pooled, direct bool) })
 	if !ok {
@@ -312,7 +314,7 @@ func (s *Service) tellPooler() {
 	}
 }
 
-// forgetEvery is how often it is looked for replicas that do not come back.
+// forgetEvery is how often we look for replicas that won't come back.
 const forgetEvery = time.Minute
 
 // forgetLost gives back what lost replicas had leased, until ctx ends.
@@ -355,8 +357,8 @@ func (b *ledger) PricedUsage(ctx context.Context, q billing.SpendQuery, provider
 	return b.store.PricedUsage(ctx, q, provider, model)
 }
 
-// closeLedger stores what is settled. What the database does not take any more
-// waits in the journal for the next start.
+// closeLedger stores what has been settled. Whatever the database no longer accepts waits
+// in the journal for the next start.
 func (s *Service) closeLedger() {
 	if s.ledger.fast == nil {
 		return
@@ -375,7 +377,7 @@ func (s *Service) closeLedger() {
 	}
 }
 
-// flushRefused writes down what was refused, until ctx ends, and once more then.
+// flushRefused writes down refused requests until ctx ends, and once more at the end.
 func (s *Service) flushRefused(ctx context.Context) error {
 	defer s.writeDenials(context.WithoutCancel(ctx), time.Time{})
 	return flushing(ctx, func(ctx context.Context) {
@@ -384,8 +386,8 @@ func (s *Service) flushRefused(ctx context.Context) error {
 	})
 }
 
-// writeDenials writes down what policies have refused in the minutes before an instant;
-// all where that is zero.
+// writeDenials writes down policy denials from the minutes before the given instant, or all
+// of them if it is zero.
 func (s *Service) writeDenials(ctx context.Context, before time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, settleGrace)
 	defer cancel()
@@ -399,7 +401,8 @@ func (s *Service) writeDenials(ctx context.Context, before time.Time) {
 	}
 }
 
-// writeRefused keeps what the database does not take for the next time.
+// writeRefused writes down refused requests; whatever the database doesn't take is kept for
+// the next attempt.
 func (s *Service) writeRefused(ctx context.Context) {
 	list := s.refused.Take()
 	if len(list) == 0 {
@@ -411,19 +414,18 @@ func (s *Service) writeRefused(ctx context.Context) {
 	}
 }
 
-// The vocabularies are many small objects that live for ever, so that each
-// collection of garbage costs much more than a small heap warrants. The heap may
-// therefore grow by heapRoom before the next one. Large heaps are treated as Go
-// does by itself: they may double.
+// The vocabularies are many small, permanent objects, so each garbage collection costs much
+// more than the small heap would suggest. The heap may therefore grow by heapRoom before
+// the next one. Large heaps get Go's own default: they may double.
 const (
 	heapRoom      = 128 << 20
-	mostGrowth    = 400 // per cent of what lives
-	goGrowth      = 100 // as Go does by itself; also the least
+	mostGrowth    = 400 // per cent of live bytes
+	goGrowth      = 100 // Go's own default; also the minimum
 	tuneEvery     = 250 * time.Millisecond
 	liveHeapBytes = "/gc/heap/live:bytes"
 )
 
-// heapGrowth is the per cent by which a heap may grow of which live bytes are in use.
+// heapGrowth returns the percentage by which a heap with that many live bytes may grow.
 func heapGrowth(live uint64) int64 {
 	if live == 0 {
 		return goGrowth
@@ -431,12 +433,12 @@ func heapGrowth(live uint64) int64 {
 	return int64(min(max(heapRoom*100/live, goGrowth), mostGrowth))
 }
 
-// restBytes is what the heap may take besides what requests under way hold:
+// restBytes is what the heap may take in addition to what requests in flight hold:
 // vocabularies, prices, caches, connections and garbage.
 const restBytes = 192 << 20
 
-// MemoryLimit is what the heap may take at most while requests hold so much: that
-// twice, for a body is written again for its provider.
+// MemoryLimit returns the heap limit for requests that hold the given number of bytes. They
+// count twice, because each body is written again for its provider.
 func MemoryLimit(held int64) int64 { return restBytes + 2*held }
 
 // tuneMemory keeps the room for garbage in step with the heap and with what requests
@@ -455,8 +457,8 @@ func tuneMemory(ctx context.Context, oneKey int64, held func() int64) error {
 	return nil
 }
 
-// tuned is a setting of the collector. Changing it stops the world for a moment, so
-// small differences are left alone.
+// tuned is a garbage collector setting. Changing it stops the world briefly, so small
+// differences are ignored.
 type tuned struct {
 	now   int64
 	apply func(int64)
@@ -470,11 +472,11 @@ func (t *tuned) to(want int64) {
 	}
 }
 
-// deliverEvery is how often it is looked for secrets that are due.
+// deliverEvery is how often we look for secrets that are due for delivery.
 const deliverEvery = 2 * time.Second
 
-// deliver writes new secrets of keys to where they are read, until ctx ends. Of several
-// routers one does each.
+// deliver writes new key secrets to the places they are read from, until ctx ends. If there
+// are several routers, each secret is delivered by one.
 func (s *Service) deliver(ctx context.Context) error {
 	for Wait(ctx, deliverEvery) {
 		for more := s.ready.up(); more && ctx.Err() == nil; {

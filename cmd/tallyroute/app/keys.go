@@ -27,20 +27,22 @@ import (
 )
 
 const (
-	// keyLife is how old what is known of a key may be while the database answers: less
-	// than the second in which a revocation holds everywhere, since asking takes a moment.
+	// keyLife is how long a cached key may be used while the database answers. It is less
+	// than the one second within which a revocation takes effect everywhere, because asking
+	// takes a moment.
 	keyLife = 900 * time.Millisecond
-	// pollEvery is how often the keys of streams under way are looked at, whether or not
-	// the database tells of them: a notice may be lost with its connection.
+	// pollEvery is how often the keys of running streams are checked, whether or not the
+	// database sends notices: a notice may be lost along with its connection.
 	pollEvery = 500 * time.Millisecond
-	// pollPatience is how long that may take.
+	// pollPatience is how long such a check may take.
 	pollPatience = 2 * time.Second
-	// listenAgain is how soon after the way to the database was lost it is looked for.
+	// listenAgain is how long we wait before reconnecting to the database after a lost
+	// connection.
 	listenAgain = time.Second
 )
 
-// listenForKeys has the database tell at once what becomes of keys, until ctx ends. Where
-// it cannot, keys are confirmed every second by those who use them.
+// listenForKeys listens for the database's notices of changes to keys, until ctx ends. If
+// the database can't send any, whoever uses a key confirms it every second.
 func (s *Service) listenForKeys(ctx context.Context) error {
 	feed, ok := s.store.Database.(billing.KeyFeed)
 	if !ok {
@@ -61,7 +63,8 @@ func (s *Service) listenForKeys(ctx context.Context) error {
 	return nil
 }
 
-// keyChanged takes a notice. It asks the database nothing: the next notice may be waiting.
+// keyChanged handles a notice. It doesn't query the database, because the next notice may
+// be waiting.
 func (s *Service) keyChanged(n billing.KeyNotice) {
 	s.verifier.Changed(n)
 	s.metrics.KeyLag(s.ledger.now().Sub(n.At))
@@ -70,7 +73,7 @@ func (s *Service) keyChanged(n billing.KeyNotice) {
 	}
 }
 
-// pollKeys ends what is under way with keys that have ended, until ctx ends.
+// pollKeys ends the requests in flight of keys that have ended, until ctx ends.
 func (s *Service) pollKeys(ctx context.Context) error {
 	for Wait(ctx, pollEvery) {
 		s.endKeys(ctx)
@@ -78,7 +81,7 @@ func (s *Service) pollKeys(ctx context.Context) error {
 	return nil
 }
 
-// endKeys ends what is under way with keys that may not be used any more.
+// endKeys ends the requests in flight of keys that can no longer be used.
 func (s *Service) endKeys(ctx context.Context) {
 	ids := s.inUse.Followed()
 	if len(ids) == 0 {
@@ -89,7 +92,7 @@ func (s *Service) endKeys(ctx context.Context) {
 	now := s.ledger.now()
 	ended, err := s.store.EndedKeys(ctx, ids, now)
 	if err != nil {
-		return // offline_ttl decides how long the keys are gone by
+		return // offline_ttl decides how long cached keys stay valid
 	}
 	for i := range ended {
 		k := &ended[i]
@@ -100,7 +103,7 @@ func (s *Service) endKeys(ctx context.Context) {
 	}
 }
 
-// endUse ends what is under way with a key, in the time that it has.
+// endUse ends the requests in flight of a key, after the configured grace period.
 func (s *Service) endUse(id billing.KeyID, why error) {
 	if grace := time.Duration(s.now().cfg.Timeouts.KeyEnded); grace > 0 {
 		time.AfterFunc(grace, func() { s.inUse.End(id, why) })
@@ -109,7 +112,7 @@ func (s *Service) endUse(id billing.KeyID, why error) {
 	s.inUse.End(id, why)
 }
 
-// handOver shows the secret of a hand-over.
+// handOver reveals the secret of a hand-over.
 func (s *Service) handOver(ctx context.Context, token, from string) (server.Handed, error) {
 	done, err := manage.Actions{Store: s.store, Pepper: s.pepper.Pepper}.TakeHandover(ctx, token, from)
 	if err != nil {
@@ -118,7 +121,7 @@ func (s *Service) handOver(ctx context.Context, token, from string) (server.Hand
 	return server.Handed{KeyID: done.Key.ID, Version: done.Number, Secret: done.Secret.Reveal()}, nil
 }
 
-// inClear takes a request that came in clear to a port for TLS.
+// inClear handles a plain-text request to a TLS port.
 func (s *Service) inClear(r *http.Request) {
 	cfg := s.now().cfg
 	if text := server.Credential(r); text != "" && cfg.RequireTLS && web.Clear(r, nil) {
@@ -127,7 +130,7 @@ func (s *Service) inClear(r *http.Request) {
 	}
 }
 
-// openLeaks opens the listener that is told of secrets which were found in public.
+// openLeaks opens the listener that receives reports of secrets found in public.
 func (s *Service) openLeaks(ctx context.Context, cfg *config.Config) (err error) {
 	if cfg.Leaks.Listen == "off" {
 		return nil
@@ -149,10 +152,10 @@ func (s *Service) takeLeak(ctx context.Context, l manage.Leak) (known bool, err 
 	return s.Actions().TakeLeak(ctx, l, manage.LeakAction(s.now().cfg.Leaks.Action), by)
 }
 
-// mostPublicKeys is more than a list of public keys has, in bytes.
+// mostPublicKeys is the maximum size of a list of public keys, in bytes.
 const mostPublicKeys = 1 << 20
 
-// publicKeys reads a list of public keys from a file or by HTTPS.
+// publicKeys returns a function that reads a list of public keys from a file or over HTTPS.
 func publicKeys(from string) func(context.Context) ([]byte, error) {
 	if path, ok := strings.CutPrefix(from, "file:"); ok {
 		return func(context.Context) ([]byte, error) { return os.ReadFile(path) }
@@ -175,8 +178,8 @@ func publicKeys(from string) func(context.Context) ([]byte, error) {
 	}
 }
 
-// login gives n how people log in. The client of the identity provider outlives a reload
-// that leaves it as it is: it knows the provider's keys.
+// login sets up how people log in to n. The identity provider's client survives a reload
+// that doesn't change it, because it caches the provider's keys.
 func (s *Service) login(ctx context.Context, n *snapshot) error {
 	l := n.cfg.Login
 	if l.Issuer == "" {
@@ -214,7 +217,7 @@ func loginRules(l config.Login) manage.LoginRules {
 	return rules
 }
 
-// Roles are the roles of a configuration, which was checked.
+// Roles returns the roles of a configuration that has already been checked.
 func Roles(c *config.Config) rbac.Roles {
 	roles, err := rbac.NewRoles(c.OwnRoles())
 	if err != nil {

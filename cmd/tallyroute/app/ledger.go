@@ -17,8 +17,8 @@ import (
 	"tallyroute/cmd/tallyroute/config"
 )
 
-// ledger is that of the router, and the reports that know what it has
-// settled. Without a journal it is the store itself.
+// ledger is the router's ledger, with reports that include what it has settled. Without a
+// journal it is the store itself.
 type ledger struct {
 	billing.Ledger
 	store billing.Store
@@ -26,21 +26,21 @@ type ledger struct {
 	log   *journal.Log  // nil without a journal
 	fast  *lease.Ledger // nil without a journal
 
-	name      atomic.Pointer[string] // of the database, once it is confirmed
+	name      atomic.Pointer[string] // of the database, once confirmed
 	confirmed chan struct{}          // closed once the journal is known to belong to the database
 	once      sync.Once
 }
 
-// mostJournals is how many routers of one machine find a journal of their own
-// beside one database, without being told of one.
+// mostJournals is how many routers on one machine can find a journal of their own beside a
+// shared database without being told which to use.
 const mostJournals = 64
 
-// journalKeep is how long what was posted can be posted again, if the database
-// turns out to have lost it.
+// journalKeep is how long posted entries can be posted again, in case the database turns
+// out to have lost them.
 const journalKeep = 10 * time.Minute
 
-// openJournal opens the directory that is configured, or else the first beside
-// the database that no other process uses.
+// openJournal opens the configured directory, or else the first one beside the database
+// that no other process uses.
 func openJournal(c *config.Config) (string, *journal.Log, error) {
 	o := journal.Options{Sync: journal.Sync(c.JournalSync), MaxBytes: c.JournalMaxBytes, Keep: journalKeep}
 	if c.Journal != "" {
@@ -61,7 +61,7 @@ func openJournal(c *config.Config) (string, *journal.Log, error) {
 	}
 }
 
-// run keeps the ledger going, once it is known that the journal is the database's.
+// run keeps the ledger going, once the journal is known to belong to the database.
 func (b *ledger) run(ctx context.Context) error {
 	if b.fast == nil {
 		return nil
@@ -77,7 +77,7 @@ func (b *ledger) run(ctx context.Context) error {
 // ledgerFile is where a journal keeps the name of its database.
 const ledgerFile = "ledger"
 
-// wrongJournalError is a journal with spend of another database.
+// wrongJournalError means that a journal holds spend of another database.
 type wrongJournalError struct{ dir string }
 
 func (e *wrongJournalError) Error() string {
@@ -85,8 +85,8 @@ func (e *wrongJournalError) Error() string {
 		"start once with that database to store it, or name another directory as journal", e.dir)
 }
 
-// confirm makes sure that what is in the journal belongs to the database. A
-// journal without anything left may move to another one.
+// confirm makes sure that what is in the journal belongs to the database. An empty journal
+// may move to another database.
 func (b *ledger) confirm(ctx context.Context) error {
 	if b.fast == nil {
 		return nil
@@ -116,14 +116,14 @@ func (b *ledger) confirm(ctx context.Context) error {
 	return nil
 }
 
-// sign writes the name of the database into a journal that was recreated.
+// sign writes the name of the database into a recreated journal.
 func (b *ledger) sign() {
 	if id := b.name.Load(); id != nil {
 		_ = os.WriteFile(filepath.Join(b.dir, ledgerFile), []byte(*id), 0o600)
 	}
 }
 
-// unavailable is nil while requests can be written down.
+// unavailable returns nil as long as requests can be written down.
 func (b *ledger) unavailable() error {
 	if b.fast == nil {
 		return nil
@@ -131,8 +131,8 @@ func (b *ledger) unavailable() error {
 	return b.fast.Unavailable()
 }
 
-// leased is until when keys that v remembers can be served without the database;
-// zero where none can.
+// leased returns until when keys that v remembers can be served without the database; zero
+// if none can.
 func (b *ledger) leased(v *billing.Verifier) time.Time {
 	if b.fast == nil {
 		return time.Time{}
@@ -144,7 +144,7 @@ func (b *ledger) leased(v *billing.Verifier) time.Time {
 	return leases
 }
 
-// now is the time by the database's clock.
+// now returns the time by the database's clock.
 func (b *ledger) now() time.Time {
 	if b.fast == nil {
 		return time.Now()
@@ -152,7 +152,7 @@ func (b *ledger) now() time.Time {
 	return b.fast.Now()
 }
 
-// flush makes the database know what is settled.
+// flush posts everything settled to the database.
 func (b *ledger) flush(ctx context.Context) error {
 	if b.fast == nil {
 		return nil
@@ -184,28 +184,28 @@ func (b *ledger) Spend(ctx context.Context, q billing.SpendQuery) (billing.Spend
 	return b.store.Spend(ctx, q)
 }
 
-// readiness says whether requests can be answered.
+// readiness knows whether requests can be answered.
 type readiness struct {
 	store   billing.Store
-	journal func() error // nil while requests can be written down
-	// leased is until when requests can be answered without the database; zero
-	// where they cannot.
+	journal func() error // nil as long as requests can be written down
+	// leased returns until when requests can be answered without the database; zero if they
+	// can't be.
 	leased func() time.Time
 
 	mu   sync.Mutex
 	not  *notReadyError // nil once the database has been brought up to date
-	last *databaseCheck // nil before the first
+	last *databaseCheck // nil before the first one
 }
 
-// databaseCheck is one look at the database, shared by all who ask within checkEvery.
+// databaseCheck is one probe of the database, shared by all who ask within checkEvery.
 type databaseCheck struct {
 	began time.Time
 	done  chan struct{} // closed once err is known
 	err   error
 }
 
-// However many ask, the database is looked at once in checkEvery, for no longer
-// than checkTime. Who can do without it does not wait for longer than checkPatience.
+// However many callers ask, the database is probed once per checkEvery, for at most
+// checkTime. Callers that can do without the database wait no longer than checkPatience.
 const (
 	checkEvery    = time.Second
 	checkTime     = 2 * time.Second
@@ -216,7 +216,7 @@ func newReadiness(s billing.Store, journal func() error, leased func() time.Time
 	return &readiness{store: s, journal: journal, leased: leased, not: &notReadyError{reason: "starting"}}
 }
 
-// notReadyError has a reason that anybody may read, and the error for the log.
+// notReadyError has a reason that anybody may read, and an error for the log.
 type notReadyError struct {
 	reason string
 	err    error
@@ -229,12 +229,12 @@ func (e *notReadyError) Error() string {
 	return fmt.Sprintf("not ready: %s: %v", e.reason, e.err)
 }
 
-// Reason is what a client may read: no host, no name, no statement.
+// Reason returns what a client may read: no host, no name, no SQL statement.
 func (e *notReadyError) Reason() string { return e.reason }
 
 func (e *notReadyError) Unwrap() error { return e.err }
 
-// because finds the words for a database that cannot be used.
+// because returns the public reason why a database can't be used.
 func because(err error) *notReadyError {
 	if errors.Is(err, billing.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		return &notReadyError{"database: does not answer", err}
@@ -250,7 +250,7 @@ func (r *readiness) set(not *notReadyError) {
 	}
 }
 
-// stop says for good that nothing new is to be sent here.
+// stop says that nothing new is to be sent here, for good.
 func (r *readiness) stop() { r.set(&notReadyError{reason: stopping}) }
 
 const stopping = "stopping"
@@ -262,9 +262,10 @@ func (r *readiness) up() bool {
 	return r.not == nil || r.not.reason == stopping
 }
 
-// check is what a probe may read of how requests can be answered now, or why they
-// cannot. While what is leased can be served the router is ready, also without its
-// database: a balancer that took it out would turn away those whom it could answer.
+// check returns what a probe may read about how requests can be answered now, or why they
+// can't be. A router that can still serve from its leases is ready, even without its
+// database: a load balancer that took it out of rotation would turn away clients that it
+// could serve.
 func (r *readiness) check(ctx context.Context) (map[string]string, error) {
 	r.mu.Lock()
 	not := r.not
@@ -293,7 +294,7 @@ func (r *readiness) check(ctx context.Context) (map[string]string, error) {
 	}, nil
 }
 
-// database is nil when the database could be used less than checkEvery ago.
+// database returns nil if the database was usable less than checkEvery ago.
 func (r *readiness) database(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -306,7 +307,8 @@ func (r *readiness) database(ctx context.Context, patience time.Duration) error 
 	}
 }
 
-// look is the last look at the database, or a new one. It goes on without who began it.
+// look returns the last probe of the database, or starts a new one. The probe continues
+// even if whoever started it goes away.
 func (r *readiness) look(ctx context.Context) *databaseCheck {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -331,22 +333,22 @@ func (r *readiness) look(ctx context.Context) *databaseCheck {
 	return look
 }
 
-// reloaded is how reading the configuration again went.
+// reloaded is the outcome of rereading the configuration.
 type reloaded struct {
 	at      time.Time
 	err     error    // why it was rejected
 	restart []string // settings that take effect at the next start
 }
 
-// What a configuration cannot be reloaded for, besides its faults.
+// Reasons why a configuration can't be reloaded, besides its faults.
 var (
 	errGone   = errors.New("the file is gone")
 	errEmpty  = errors.New("the file is empty")
 	errNoFile = errors.New("it was not read from a file")
 )
 
-// reason is why a configuration was rejected, as anybody may read it: the first fault
-// and how many there are. Faults name places and repeat no values.
+// reason returns why a configuration was rejected, in a form that anybody may read: the
+// first fault and the number of faults. Faults name settings and never repeat values.
 func reason(err error) string {
 	var faults config.Faults
 	var conflict *billing.ConflictError

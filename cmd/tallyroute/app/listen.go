@@ -20,7 +20,7 @@ import (
 	"tallyroute/router/web"
 )
 
-// listener is an HTTP server and the socket that it serves on.
+// listener is an HTTP server and the socket that it serves.
 type listener struct {
 	name string
 	http *http.Server
@@ -28,8 +28,8 @@ type listener struct {
 	cert *certificate.Keeper // nil speaks plain HTTP
 }
 
-// listen opens the socket at once, so that an address in use is known before
-// anything is started.
+// listen opens the socket at once, so that an address already in use is noticed before
+// anything starts.
 func listen(ctx context.Context, name, address string, h *http.Server) (*listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
@@ -39,8 +39,8 @@ func listen(ctx context.Context, name, address string, h *http.Server) (*listene
 	return &listener{name: name, http: h, net: l}, nil
 }
 
-// adminHosts are the names by which the admin listener may be called: those of the
-// configuration, that of the machine or container, and the one that it listens at.
+// adminHosts returns the host names under which the admin listener may be called: those in
+// the configuration, the name of the machine or container, and the one that it listens on.
 func adminHosts(c *config.Config) []string {
 	hosts := slices.Clone(c.AdminHosts)
 	if name := loginHost(c); name != "" {
@@ -55,7 +55,8 @@ func adminHosts(c *config.Config) []string {
 	return hosts
 }
 
-// loginHost is the name by which browsers call the admin listener; "" is none.
+// loginHost returns the host name by which browsers reach the admin listener; "" if there
+// is none.
 func loginHost(c *config.Config) string {
 	u, err := url.Parse(c.Login.URL)
 	if err != nil {
@@ -66,7 +67,7 @@ func loginHost(c *config.Config) string {
 
 func (l *listener) address() string { return l.net.Addr().String() }
 
-// close has the listener accept no more; what is connected goes on.
+// close makes the listener stop accepting; existing connections stay open.
 func (l *listener) close() { _ = l.net.Close() }
 
 // serve answers until the listener is closed or shut down.
@@ -82,21 +83,22 @@ func (l *listener) serve() error {
 	return nil
 }
 
-// encrypt has the listener speak TLS, where there is a certificate. tell is told of requests
-// in clear.
+// encrypt makes the listener speak TLS if there is a certificate. tell is called for
+// plain-text requests.
 func (l *listener) encrypt(cert *certificate.Keeper, tell func(*http.Request)) {
 	if cert != nil {
 		l.cert, l.net = cert, web.Encrypted(l.net, tell)
 	}
 }
 
-// PublicURL is where the public listener that is configured can be reached.
+// PublicURL returns the URL of the configured public listener.
 func PublicURL(c *config.Config) string { return scheme(c.TLS.CertFile) + Reachable(c.Listen) }
 
-// AdminURL is where the admin listener that is configured can be reached.
+// AdminURL returns the URL of the configured admin listener.
 func AdminURL(c *config.Config) string { return scheme(c.AdminTLS.CertFile) + Reachable(c.AdminListen) }
 
-// scheme begins the address of a listener whose certificate is in a file; "" is none.
+// scheme returns the URL scheme of a listener with the given certificate file ("" for
+// none).
 func scheme(certFile string) string {
 	if certFile == "" {
 		return "http://"
@@ -104,7 +106,8 @@ func scheme(certFile string) string {
 	return "https://"
 }
 
-// OwnTransport calls a listener of this host, whose certificate is in a file; "" is none.
+// OwnTransport returns a transport for calling a listener on this host that has the given
+// certificate file ("" for none).
 func OwnTransport(certFile string) http.RoundTripper {
 	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // the library says so
 	t.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -117,8 +120,8 @@ func OwnTransport(certFile string) http.RoundTripper {
 	return t
 }
 
-// Reachable is an address to connect to for one to listen on: 0.0.0.0 and no
-// host at all are every address, so the loopback.
+// Reachable returns an address to connect to for a listen address: 0.0.0.0 or no host at
+// all means every address, so it becomes the loopback address.
 func Reachable(listen string) string {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
@@ -131,16 +134,16 @@ func Reachable(listen string) string {
 }
 
 const (
-	// nextRequest is how soon after an answer a client sends its next request on the same
-	// connection, if it is to be waited for: most clients keep one for five seconds.
+	// nextRequest is how long we wait after a response for the client's next request on the
+	// same connection: most clients keep a connection for five seconds.
 	nextRequest = 5 * time.Second
-	// settleGrace is how long the ledger may take for what is left at the end, and
-	// endGrace how long all the rest may.
+	// settleGrace is how long the ledger may take at shutdown for what is left, and
+	// endGrace how long everything else may take.
 	settleGrace = 5 * time.Second
 	endGrace    = 8 * time.Second
 )
 
-// Wait sleeps for d and reports whether ctx is still alive then.
+// Wait sleeps for d and reports whether ctx is still alive afterwards.
 func Wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -152,10 +155,10 @@ func Wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// certificates are those of the listeners; nil where one speaks plain HTTP.
+// certificates holds the listeners' certificates; nil where a listener speaks plain HTTP.
 type certificates struct{ public, admin *certificate.Keeper }
 
-// CertificatesOf are the files of the listeners that speak TLS, by the setting that names them.
+// CertificatesOf returns the certificate files of the listeners that speak TLS, by setting.
 func CertificatesOf(c *config.Config) map[string]certificate.Files {
 	all := make(map[string]certificate.Files)
 	if c.TLS.On() {
@@ -184,8 +187,8 @@ func openCertificates(c *config.Config) (all certificates, err error) {
 	return all, nil
 }
 
-// checkCertificates refuses files that openCertificates would. A certificate without a key
-// is for the reader of the configuration to refuse.
+// checkCertificates refuses files that openCertificates would refuse. A certificate without
+// a key is left for the configuration reader to refuse.
 func checkCertificates(c *config.Config) error {
 	if c.TLS.On() && c.TLS.KeyFile == "" || c.AdminTLS.On() && c.AdminTLS.KeyFile == "" {
 		return nil
@@ -194,7 +197,7 @@ func checkCertificates(c *config.Config) error {
 	return err
 }
 
-// each does something for every certificate.
+// each calls do for every certificate.
 func (c certificates) each(do func(listener string, k *certificate.Keeper)) {
 	if c.public != nil {
 		do("public", c.public)
@@ -204,7 +207,7 @@ func (c certificates) each(do func(listener string, k *certificate.Keeper)) {
 	}
 }
 
-// open are the files of keys that everybody on this host may read.
+// open returns the key files that everybody on this host can read.
 func (c certificates) open() (files []string) {
 	c.each(func(_ string, k *certificate.Keeper) {
 		name := k.Files().Key
@@ -215,7 +218,7 @@ func (c certificates) open() (files []string) {
 	return files
 }
 
-// states are what Prometheus is told of them.
+// states returns the certificate states that are exported to Prometheus.
 func (c certificates) states() (all []metrics.Certificate) {
 	c.each(func(listener string, k *certificate.Keeper) {
 		all = append(all, metrics.Certificate{Listener: listener, Until: k.Current().Until, Failing: k.Err() != nil})
@@ -223,7 +226,7 @@ func (c certificates) states() (all []metrics.Certificate) {
 	return all
 }
 
-// stale says of which listeners the files are not what is in use; "" of none.
+// stale says for which listeners the files differ from what is in use; "" if for none.
 func (c certificates) stale() string {
 	var faults []string
 	c.each(func(listener string, k *certificate.Keeper) {
@@ -235,7 +238,7 @@ func (c certificates) stale() string {
 	return strings.Join(faults, "; ")
 }
 
-// root is what an error wraps in the end, which names no file.
+// root returns the text of the innermost wrapped error, which names no file.
 func root(err error) string {
 	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
 		err = next
@@ -243,14 +246,14 @@ func root(err error) string {
 	return err.Error()
 }
 
-// exposure is a key that came in clear.
+// exposure is a key that was sent in plain text.
 type exposure struct {
 	text string
 	from netip.Addr
 }
 
-// exposures are keys that came in clear and are still to be told of. Requests do not wait
-// for that, so what comes too fast is not told.
+// exposures is the queue of keys that were sent in plain text and are still to be reported.
+// Requests don't wait for it, so keys that arrive too fast go unreported.
 type exposures struct{ waiting chan exposure }
 
 const mostExposures = 64

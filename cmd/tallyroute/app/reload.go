@@ -24,35 +24,35 @@ import (
 	"tallyroute/providers/secret/envelope"
 )
 
-// CheckRules refuses a configuration that breaks the rules in its database. Where there is
-// no database yet, or it cannot be asked, there are no rules to check by.
+// CheckRules refuses a configuration that breaks the rules in its database. If there is no
+// database yet, or it can't be reached, there are no rules to check against.
 func CheckRules(ctx context.Context, c *config.Config, s governance.Setup) error {
 	if _, missing := c.Database.Missing(); missing {
 		return nil
 	}
 	store, err := OpenStore(ctx, c)
 	if err != nil {
-		return nil //nolint:nilerr // a database that is away is not a fault of the configuration
+		return nil //nolint:nilerr // an unreachable database is not a fault of the configuration
 	}
 	defer func() { _ = store.Close() }()
 	if store.Ready(ctx) != nil {
-		return nil // its tables are older than the rules, or it does not answer
+		return nil // its schema is older than the rules, or it doesn't answer
 	}
 	found, err := manage.Actions{Store: store}.SetupFindings(ctx, s)
 	return errors.Join(err, governance.Refusal(found))
 }
 
-// lawful refuses what breaks the organisation's rules.
+// lawful refuses a snapshot that breaks the organisation's rules.
 func (s *Service) lawful(ctx context.Context, n *snapshot) error {
 	found, err := manage.Actions{Store: s.store}.SetupFindings(ctx, SetupOf(n.cfg, n.catalogue))
 	return errors.Join(err, governance.Refusal(found))
 }
 
-// reviewEvery is how often it is looked whether access is to be reviewed.
+// reviewEvery is how often we check whether access reviews are due.
 const reviewEvery = time.Minute
 
-// reviewAccess begins reviews of access that are due, and tells of those that are overdue,
-// until ctx ends. Of several routers one begins each.
+// reviewAccess starts access reviews that are due and reports overdue ones, until ctx ends.
+// If there are several routers, each review is started by one.
 func (s *Service) reviewAccess(ctx context.Context) error {
 	for pause := time.Second; Wait(ctx, pause); {
 		if !s.ready.up() {
@@ -70,9 +70,9 @@ func (s *Service) reviewAccess(ctx context.Context) error {
 	return nil
 }
 
-// reload reads the configuration and all that it leads to again, and puts it in
-// force if nothing is wrong with it. Otherwise what is in force stays so. It reports
-// whether trying again may help although no file has changed.
+// reload rereads the configuration and everything that it leads to, and puts it in force if
+// nothing is wrong with it. Otherwise the current one stays in force. It reports whether
+// retrying may help even though no file has changed.
 func (s *Service) reload(ctx context.Context) (again bool) {
 	restart, err := s.swap(ctx)
 	if ctx.Err() != nil {
@@ -92,7 +92,7 @@ func (s *Service) reload(ctx context.Context) (again bool) {
 	return errors.Is(err, billing.ErrUnavailable)
 }
 
-// swap puts what is read now in place of what is in force.
+// swap replaces what is in force with what is read now.
 func (s *Service) swap(ctx context.Context) (restart []string, err error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -107,7 +107,7 @@ func (s *Service) swap(ctx context.Context) (restart []string, err error) {
 		return nil, err
 	}
 	if s.ready.up() {
-		// A database that is away is not a fault of the configuration.
+		// An unreachable database is not a fault of the configuration.
 		if err := s.lawful(ctx, next); err != nil && !errors.Is(err, billing.ErrUnavailable) {
 			return nil, err
 		}
@@ -116,7 +116,7 @@ func (s *Service) swap(ctx context.Context) (restart []string, err error) {
 		return nil, err
 	}
 	if l := s.stored.Load(); l != nil && old.cfg.Secrets != cfg.Secrets {
-		s.stored.Store(l.Stale()) // other keys may open more
+		s.stored.Store(l.Stale()) // other keys may be able to open more
 	}
 	s.force(old, next)
 	if level, err := zapcore.ParseLevel(cfg.Log.Level); err == nil {
@@ -125,7 +125,7 @@ func (s *Service) swap(ctx context.Context) (restart []string, err error) {
 	return restart, nil
 }
 
-// force puts next in the place of old.
+// force replaces old with next.
 func (s *Service) force(old, next *snapshot) {
 	s.current.Store(next)
 	if next.client != old.client {
@@ -134,8 +134,8 @@ func (s *Service) force(old, next *snapshot) {
 	s.health.Keep(next.calls)
 }
 
-// reread reads the configuration again. A file that has vanished or has been emptied
-// is a mishap, and none that says that all shall be as by default.
+// reread reads the configuration again. A file that has vanished or become empty is treated
+// as a mishap, not as a wish to return to the defaults.
 func (s *Service) reread(ctx context.Context, running *config.Config) (*config.Config, error) {
 	if running.File != "" {
 		if info, err := os.Stat(running.File); err == nil && !info.Mode().IsRegular() {
@@ -156,7 +156,7 @@ func (s *Service) reread(ctx context.Context, running *config.Config) (*config.C
 	return cfg, nil
 }
 
-// recordPrices makes the database know the prices before rows refer to them.
+// recordPrices stores the prices in the database before any row refers to them.
 func (s *Service) recordPrices(ctx context.Context, old, next *snapshot) error {
 	known := make(map[string]bool)
 	for _, p := range old.prices.All() {
@@ -168,7 +168,7 @@ func (s *Service) recordPrices(ctx context.Context, old, next *snapshot) error {
 			fresh = append(fresh, p)
 		}
 	}
-	if len(fresh) == 0 || !s.ready.up() { // or all are recorded as soon as the database is
+	if len(fresh) == 0 || !s.ready.up() { // otherwise all are recorded once the database is up
 		return nil
 	}
 	if err := s.store.RecordPrices(ctx, fresh); err != nil {
@@ -177,21 +177,20 @@ func (s *Service) recordPrices(ctx context.Context, old, next *snapshot) error {
 	return nil
 }
 
-// watchEvery is how often it is looked whether a file has changed. What has changed
-// is read when it is the same at the next look, so that no file is read that is
-// half written.
+// watchEvery is how often we check whether a file has changed. A changed file is only read
+// once it looks the same at the next check, so that we never read a half-written file.
 const watchEvery = time.Second
 
-// watch reloads when a file has changed, or at once when it is asked to, until ctx
-// ends. It compares what files hold, whatever they are linked to: editors replace
-// files, and Kubernetes swaps a link to the folder that they are in.
+// watch reloads when a file has changed, or at once on request, until ctx ends. It compares
+// the contents of files, whatever links lead to them: editors replace files, and Kubernetes
+// swaps a link to the directory that contains them.
 func (s *Service) watch(ctx context.Context) error {
 	if s.From == nil {
 		return nil
 	}
 	t := time.NewTicker(watchEvery)
 	defer t.Stop()
-	read := digests(s.now().files) // what is in force, or was rejected, had these
+	read := digests(s.now().files) // those of the configuration in force or of the one rejected
 	seen := read
 	for {
 		select {
@@ -217,25 +216,26 @@ func (s *Service) watch(ctx context.Context) error {
 	}
 }
 
-// only is read for the files of now, with those that are new.
+// only returns the digests in read of the files in now; for files new in now, it returns
+// those in now.
 func only(read, now map[string]digest) map[string]digest {
 	both := maps.Clone(now)
 	for name := range now {
 		if d, ok := read[name]; ok {
-			both[name] = d // if it has changed meanwhile, it is read once more
+			both[name] = d // if it has changed since, it is read again
 		}
 	}
 	return both
 }
 
-// digest tells what is in a file from anything else that may be in it.
+// digest identifies the contents of a file.
 type digest [sha256.Size]byte
 
-// mostDigested is far above the size of any file of a configuration.
+// mostDigested is far above the size of any configuration file.
 const mostDigested = 8 << 20
 
-// digests are those of the files with these names; zero of what is not a file or cannot
-// be read.
+// digests returns the digests of the named files; zero for anything that isn't a file or
+// can't be read.
 func digests(names []string) map[string]digest {
 	all := make(map[string]digest, len(names))
 	for _, name := range names {
@@ -260,11 +260,11 @@ func digestOf(name string) (d digest) {
 	return digest(sum.Sum(nil))
 }
 
-// followEvery is how often it is looked whether providers or credentials were changed by
-// another router, or on the host.
+// followEvery is how often we check whether providers or credentials were changed by
+// another router or on the host.
 const followEvery = 400 * time.Millisecond
 
-// followUpstreams takes up what administrators store, until ctx ends.
+// followUpstreams applies what administrators store, until ctx ends.
 func (s *Service) followUpstreams(ctx context.Context) error {
 	told := ""
 	for Wait(ctx, followEvery) {
@@ -281,7 +281,7 @@ func (s *Service) followUpstreams(ctx context.Context) error {
 	return nil
 }
 
-// takeUp puts what is stored in force, if it is not.
+// takeUp puts what is stored in force, unless it already is.
 func (s *Service) takeUp(ctx context.Context) error {
 	before := s.stored.Load()
 	revision, err := s.store.ProviderRevision(ctx)
@@ -298,8 +298,8 @@ func (s *Service) takeUp(ctx context.Context) error {
 	return s.loadStored(ctx)
 }
 
-// loadStored reads what is stored and puts it in force. A key that cannot be read now opens
-// nothing new.
+// loadStored reads what is stored and puts it in force. A key that can't be read at the
+// moment opens nothing new.
 func (s *Service) loadStored(ctx context.Context) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -335,11 +335,11 @@ func (s *Service) loadStored(ctx context.Context) error {
 	return nil
 }
 
-// flushEvery is how often what has gathered is written down.
+// flushEvery is how often collected entries are written down.
 const flushEvery = 10 * time.Second
 
-// flushing writes down what has gathered, time and again until ctx ends, and once more
-// then.
+// flushing writes down collected entries periodically until ctx ends, and once more at the
+// end.
 func flushing(ctx context.Context, write func(context.Context)) error {
 	for Wait(ctx, flushEvery) {
 		write(ctx)
@@ -350,7 +350,8 @@ func flushing(ctx context.Context, write func(context.Context)) error {
 	return nil
 }
 
-// writeUses writes down when credentials were used, until ctx ends, and once more then.
+// writeUses writes down when credentials were used until ctx ends, and once more at the
+// end.
 func (s *Service) writeUses(ctx context.Context) error {
 	return flushing(ctx, func(ctx context.Context) {
 		list := s.uses.Take()
@@ -364,10 +365,10 @@ func (s *Service) writeUses(ctx context.Context) error {
 	})
 }
 
-// endVersionsEvery is how often it is looked for secrets whose overlap is over.
+// endVersionsEvery is how often we look for secrets whose overlap is over.
 const endVersionsEvery = time.Minute
 
-// endVersions destroys secrets of credentials whose overlap is over, until ctx ends.
+// endVersions destroys credential secrets whose overlap is over, until ctx ends.
 func (s *Service) endVersions(ctx context.Context) error {
 	for Wait(ctx, endVersionsEvery) {
 		if l := s.stored.Load(); !s.ready.up() || l == nil || l.Empty() {

@@ -14,7 +14,7 @@ import (
 	"tallyroute/router/certificate"
 )
 
-// watchCertificates takes up certificates whose files have changed, until ctx ends.
+// watchCertificates reloads certificates whose files have changed, until ctx ends.
 func (s *Service) watchCertificates(ctx context.Context) error {
 	for Wait(ctx, watchEvery) {
 		s.certs.each(func(listener string, k *certificate.Keeper) {
@@ -31,7 +31,7 @@ func (s *Service) watchCertificates(ctx context.Context) error {
 	return nil
 }
 
-// tellExposed does what is to be done about keys that came in clear, until ctx ends.
+// tellExposed deals with keys that were sent in plain text, until ctx ends.
 func (s *Service) tellExposed(ctx context.Context) error {
 	for {
 		select {
@@ -49,8 +49,8 @@ func (s *Service) tellExposed(ctx context.Context) error {
 	}
 }
 
-// takeExposed does what is to be done about a key that came in clear. A temporary key ends
-// by itself, so it is only told of.
+// takeExposed deals with a key that was sent in plain text. A temporary key expires by
+// itself, so it is only reported.
 func (s *Service) takeExposed(ctx context.Context, e exposure) (known bool, err error) {
 	at := "http from " + e.from.String()
 	if temporary, err := s.temporary.Ring.Open(e.text, time.Now()); err == nil {
@@ -75,11 +75,11 @@ func (s *Service) takeExposed(ctx context.Context, e exposure) (known bool, err 
 	return s.Actions().TakeLeak(ctx, manage.Leak{Secret: e.text, URL: at, Found: manage.InClear}, do, by)
 }
 
-// Run serves until ctx ends or something fails that cannot heal. Then it says
-// that it is not ready, lets the load balancer notice, stops accepting, lets
-// what is under way end, and frees everything.
+// Run serves until ctx ends or something fails that can't recover. It then reports that it
+// isn't ready, lets the load balancer notice, stops accepting, lets requests in flight
+// finish, and frees everything.
 func (s *Service) Run(ctx context.Context) error {
-	// The jobs outlive ctx: requests that are still under way need them.
+	// The jobs outlive ctx: requests still in flight need them.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	jobs, life := errgroup.WithContext(life)
@@ -101,8 +101,9 @@ func (s *Service) Run(ctx context.Context) error {
 	return s.inTime(func() error { return errors.Join(jobs.Wait(), s.close()) })
 }
 
-// inTime does what is left to do at the end. A database that does not answer must
-// not keep the process: what it has not taken is in the journal, for the next start.
+// inTime does the last piece of work at shutdown within the time allowed. A database that
+// doesn't answer must not keep the process alive: whatever it hasn't taken is in the
+// journal, for the next start.
 func (s *Service) inTime(last func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- last() }()
@@ -115,7 +116,7 @@ func (s *Service) inTime(last func() error) error {
 	}
 }
 
-// start begins everything that runs beside the requests.
+// start starts everything that runs alongside the requests.
 func (s *Service) start(life context.Context, jobs *errgroup.Group) {
 	jobs.Go(func() error { return s.bringUp(life) })
 	jobs.Go(func() error { return s.ledger.run(life) })
@@ -154,8 +155,9 @@ func (s *Service) start(life context.Context, jobs *errgroup.Group) {
 	}
 }
 
-// drain ends the public listener: it waits, stops accepting, and gives what is
-// under way its time, with or without its client. What is left then is cut off, and still settled.
+// drain shuts down the public listener: it waits, stops accepting, and gives requests in
+// flight time to finish, with or without their clients. Whatever is left then is cut off,
+// and still settled.
 func (s *Service) drain(ctx context.Context) {
 	s.answers.Stop()
 	pause := time.Duration(s.now().cfg.Timeouts.ShutdownWait)
@@ -179,7 +181,7 @@ func (s *Service) drain(ctx context.Context) {
 	}
 }
 
-// close frees what is left once nothing runs any more.
+// close frees what is left once nothing is running any more.
 func (s *Service) close() error {
 	s.cutRequests()
 	s.now().client.Close()
@@ -187,7 +189,7 @@ func (s *Service) close() error {
 	return s.store.Close()
 }
 
-// During runs the service and, once it can answer, do. It ends when do has.
+// During runs the service and calls do once it can answer. It ends when do returns.
 func (s *Service) During(ctx context.Context, do func(context.Context) error) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

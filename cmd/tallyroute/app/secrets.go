@@ -33,7 +33,7 @@ import (
 	"tallyroute/providers/sink"
 )
 
-// once is a keeper for who reads the configuration and goes.
+// once returns a keeper for a single reading of the configuration.
 func once(c *config.Config) (*manager.Keeper, error) {
 	return managers.New(c.Secrets, &identity.Host{}, manager.Options{})
 }
@@ -47,7 +47,7 @@ func ReadSecret(ctx context.Context, c *config.Config, ref string) (secret.Value
 	return from.Resolve(ctx, ref)
 }
 
-// credential reads what ref refers to; ok is false where that is nothing.
+// credential reads what ref refers to; ok is false if ref is empty.
 func credential(ctx context.Context, from *manager.Keeper, ref config.SecretRef) (v secret.Value, ok bool, err error) {
 	if ref == "" {
 		return secret.Value{}, false, nil
@@ -56,8 +56,8 @@ func credential(ctx context.Context, from *manager.Keeper, ref config.SecretRef)
 	return v, err == nil, err
 }
 
-// proxy is the way to providers, nil where it is the direct one, and how it is
-// written, which may hold a password.
+// proxy returns the proxy for calls to providers (nil for a direct connection) and its
+// address as written, which may contain a password.
 func proxy(ctx context.Context, from *manager.Keeper, ref config.ProxyRef) (p *providers.Proxy, at string, err error) {
 	at = string(ref)
 	if secret.IsReference(at) {
@@ -74,7 +74,8 @@ func proxy(ctx context.Context, from *manager.Keeper, ref config.ProxyRef) (p *p
 	return p, at, nil
 }
 
-// ring are the keys under which credentials are stored. Without any nothing can be.
+// ring returns the keys that encrypt stored credentials. Without any, no credential can be
+// stored.
 func ring(ctx context.Context, from *manager.Keeper, c *config.Config) (*envelope.Ring, error) {
 	var keys []envelope.Key
 	for _, at := range []struct {
@@ -97,7 +98,7 @@ func ring(ctx context.Context, from *manager.Keeper, c *config.Config) (*envelop
 	return envelope.NewRing(keys...), nil
 }
 
-// database is the connection string, which may be kept like a credential.
+// database returns the connection string, which may itself be kept as a secret.
 func database(ctx context.Context, from *manager.Keeper, d config.DSN) (config.DSN, error) {
 	if !secret.IsReference(string(d)) {
 		return d, nil
@@ -106,20 +107,20 @@ func database(ctx context.Context, from *manager.Keeper, d config.DSN) (config.D
 	return config.DSN(v.Reveal()), err
 }
 
-// PepperFile is where the pepper is kept when the configuration does not say.
+// PepperFile is where the pepper is kept unless the configuration says otherwise.
 const PepperFile = "tallyroute.pepper"
 
-// pepperSetting is under which name a database remembers its pepper's id.
+// pepperSetting is the name under which a database remembers the id of its pepper.
 const pepperSetting = "pepper_id"
 
 // Pepper is the pepper and where it was found.
 type Pepper struct {
 	billing.Pepper
 	where string
-	fresh bool // made just now, in a file of our own
+	fresh bool // just created, in a file of our own
 }
 
-// ReadPepper reads the pepper, or makes one in a file beside the database on first use.
+// ReadPepper reads the pepper, or creates one in a file beside the database on first use.
 func ReadPepper(ctx context.Context, c *config.Config) (Pepper, error) {
 	from, err := once(c)
 	if err != nil {
@@ -155,7 +156,7 @@ func readPepper(ctx context.Context, from *manager.Keeper, c *config.Config) (Pe
 	return Pepper{Pepper: p, where: path, fresh: fresh}, nil
 }
 
-// pepperFile is where the pepper is that the configuration does not name.
+// pepperFile returns where the pepper is if the configuration doesn't say.
 func pepperFile(c *config.Config) string {
 	if db, err := c.Database.SQLitePath(); err == nil {
 		return filepath.Join(filepath.Dir(db), PepperFile)
@@ -163,7 +164,7 @@ func pepperFile(c *config.Config) string {
 	return PepperFile
 }
 
-// checkPepper is ReadPepper without making one.
+// checkPepper is ReadPepper without creating one.
 func checkPepper(ctx context.Context, from *manager.Keeper, c *config.Config) error {
 	if c.KeyPepper == "" {
 		if _, err := os.Stat(pepperFile(c)); errors.Is(err, fs.ErrNotExist) {
@@ -174,7 +175,7 @@ func checkPepper(ctx context.Context, from *manager.Keeper, c *config.Config) er
 	return err
 }
 
-// adminToken is what opens the admin API; "" where it is switched off.
+// adminToken returns the token that opens the admin API; "" if that is switched off.
 func adminToken(ctx context.Context, from *manager.Keeper, cfg *config.Config) (string, error) {
 	v, ok, err := credential(ctx, from, cfg.AdminToken)
 	if err != nil {
@@ -192,8 +193,8 @@ func adminToken(ctx context.Context, from *manager.Keeper, cfg *config.Config) (
 
 var errAdminToken = errors.New("admin_token: not an admin token; make one with: tallyroute admin token")
 
-// makePepper writes a new pepper to path, unless there is one. The file appears
-// whole or not at all, also when two processes try at once.
+// makePepper writes a new pepper to path, unless there already is one. The file appears
+// whole or not at all, even if two processes try at once.
 func makePepper(path string) (fresh bool, err error) {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return false, err
@@ -219,8 +220,8 @@ func makePepper(path string) (fresh bool, err error) {
 	return err == nil, err
 }
 
-// wrongPepperError is a pepper that is not the one under which the database's
-// keys were hashed: with it, every key would be unknown.
+// wrongPepperError means that the pepper isn't the one with which the database's keys were
+// hashed: with it, every key would be unknown.
 type wrongPepperError struct{ where string }
 
 func (e *wrongPepperError) Error() string {
@@ -245,11 +246,11 @@ func (p Pepper) Confirm(ctx context.Context, s billing.Store) error {
 	return &wrongPepperError{p.where}
 }
 
-// sinks are where secrets of keys may be delivered to, by their names.
+// sinks returns the places that key secrets can be delivered to, by name.
 func sinks(ctx context.Context, from *manager.Keeper, cfg *config.Config) (map[string]manage.Sink, error) {
 	all := make(map[string]manage.Sink, len(cfg.Sinks))
 	for _, text := range cfg.Sinks {
-		s, _ := config.ParseSink(text) // which was checked when it was read
+		s, _ := config.ParseSink(text) // checked when it was read
 		switch s.Kind {
 		case "file":
 			all[s.Name] = sink.File{Dir: s.At}
@@ -276,29 +277,30 @@ func sinks(ctx context.Context, from *manager.Keeper, cfg *config.Config) (map[s
 	return all, nil
 }
 
-// secretHappening is what happened to a secret, and when.
+// secretHappening is an event in the life of a secret, and when it occurred.
 type secretHappening struct {
 	manager.Report
 	at time.Time
 }
 
-// mostHappenings is how many may wait for the database. What comes beyond is in the log.
+// mostHappenings is how many may be queued for the database. Any beyond that are only
+// logged.
 const mostHappenings = 1024
 
-// secrets are what managers keep, with what is told of it.
+// secrets holds the secrets kept by secret managers, with the events to report about them.
 type secrets struct {
 	*manager.Keeper
-	host     *identity.Host // who this process is to managers and providers
+	host     *identity.Host // this process's identity, as managers and providers see it
 	log      *zap.Logger
 	metrics  *metrics.Metrics
-	rotated  chan struct{}        // a secret has, since the configuration was read
+	rotated  chan struct{}        // signals that a secret has changed since the configuration was read
 	happened chan secretHappening // to be written down
 
 	mu     sync.Mutex
-	sealed map[string]manager.State // stored credentials that cannot be opened, by their references
+	sealed map[string]manager.State // stored credentials that can't be opened, by reference
 }
 
-// openSecrets makes the keeper of what managers of secrets have.
+// openSecrets makes the keeper of secrets from secret managers.
 func openSecrets(cfg *config.Config, log *zap.Logger, m *metrics.Metrics) (*secrets, error) {
 	s := &secrets{host: &identity.Host{}, log: log, metrics: m, rotated: make(chan struct{}, 1), happened: make(chan secretHappening, mostHappenings)}
 	k, err := managers.New(cfg.Secrets, s.host, manager.Options{Report: s.changed})
@@ -310,8 +312,8 @@ func openSecrets(cfg *config.Config, log *zap.Logger, m *metrics.Metrics) (*secr
 	return s, nil
 }
 
-// states are how all secrets are: those of managers, and stored credentials that cannot be
-// opened.
+// states returns the state of every secret: those in managers, and stored credentials that
+// can't be opened.
 func (s *secrets) states() []manager.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -322,7 +324,7 @@ func (s *secrets) states() []manager.State {
 	return list
 }
 
-// opened tells which stored credentials cannot be opened any more, and which can again.
+// opened reports which stored credentials can no longer be opened, and which can again.
 func (s *secrets) opened(l *upstream.Loaded) {
 	now := time.Now()
 	sealed := make(map[string]manager.State)
@@ -354,11 +356,11 @@ func (s *secrets) opened(l *upstream.Loaded) {
 	}
 }
 
-// storedRef begins what a stored credential is called among secrets.
+// storedRef is the prefix of a stored credential's name among the secrets.
 const storedRef = secret.Stored + ":"
 
-// changed tells what happened to a secret. It keeps nobody waiting: the first use of a
-// version is told of by the request that uses it.
+// changed reports what happened to a secret. It blocks nobody: the first use of a version
+// is reported by the request that uses it.
 func (s *secrets) changed(r manager.Report) {
 	fields := []zap.Field{zap.String("secret", r.Ref), zap.String("version", r.Version)}
 	switch {
@@ -381,12 +383,12 @@ func (s *secrets) changed(r manager.Report) {
 	if r.What == manager.Rotated || r.What == manager.Recovered {
 		select {
 		case s.rotated <- struct{}{}:
-		default: // it is told already
+		default: // already logged
 		}
 	}
 }
 
-// noteAgain is how soon it is tried again to write down what happened.
+// noteAgain is how soon a failed write of events is retried.
 const noteAgain = 5 * time.Second
 
 // note writes down what happens to secrets, until ctx ends.
@@ -406,7 +408,7 @@ func (s *secrets) note(ctx context.Context, up func() bool, to billing.EventLog)
 	}
 }
 
-// event is what is written down: once for each process and version.
+// event returns the event to write down: one per process and version.
 func (h secretHappening) event(process string) billing.Event {
 	e := billing.Event{
 		Kind: billing.EventSecret, Object: h.Ref, Severity: billing.Info, At: h.at,
@@ -434,8 +436,8 @@ func (h secretHappening) event(process string) billing.Event {
 	return e
 }
 
-// stale is what a probe may read of secrets that cannot be fetched; "" where all
-// can. It names none.
+// stale returns what a probe may read about secrets that can't be fetched; "" if all can
+// be. It names none of them.
 func (s *secrets) stale() string {
 	failing, missing, all := 0, 0, s.states()
 	var since time.Time

@@ -35,8 +35,8 @@ import (
 	"tallyroute/router/web"
 )
 
-// Stored is what administrators have stored, as far as the keys that the configuration
-// names open it.
+// Stored returns what administrators have stored, as far as the keys named in the
+// configuration can open it.
 func Stored(ctx context.Context, c *config.Config, store billing.Store) (*upstream.Loaded, error) {
 	from, err := once(c)
 	if err != nil {
@@ -49,7 +49,7 @@ func Stored(ctx context.Context, c *config.Config, store billing.Store) (*upstre
 	return upstream.Load(ctx, store, keys, nil, time.Now())
 }
 
-// Desk is where administrators work on providers, for who works on the host.
+// Desk returns the desk at which administrators manage providers, for use on the host.
 func Desk(c *config.Config, store billing.Store, demo Local) (*upstream.Desk, error) {
 	from, err := once(c)
 	if err != nil {
@@ -68,17 +68,17 @@ func Desk(c *config.Config, store billing.Store, demo Local) (*upstream.Desk, er
 	}, nil
 }
 
-// Service is a router with everything that it stands on. What a reload changes is
-// in the snapshot; all else stays as it was at the start.
+// Service is a router with everything that it needs. What a reload can change is in the
+// snapshot; everything else stays as it was at the start.
 type Service struct {
 	Options
 	current  atomic.Pointer[snapshot]
-	changing sync.Mutex                      // held by who puts another in its place
-	stored   atomic.Pointer[upstream.Loaded] // nil before it is read
+	changing sync.Mutex                      // held while the snapshot is being replaced
+	stored   atomic.Pointer[upstream.Loaded] // nil until it has been read
 	reloaded atomic.Pointer[reloaded]        // how the last reload went; nil before the first
 	metrics  *metrics.Metrics
 	store    billing.Store
-	ledger   *ledger // before the store
+	ledger   *ledger // sits in front of the store
 	pepper   Pepper
 	secrets  *secrets
 	certs    certificates
@@ -91,10 +91,10 @@ type Service struct {
 	brake    *brake.Brake // shared by all snapshots, so that a reload frees nobody
 	inUse    *billing.KeyWatch
 	access   *access.Recorder
-	bytes    *limit.Bytes // that requests under way hold
-	oneKey   int64        // that those of one key may hold
-	left     *limit.Calls // that are finished without their clients
-	turns    *limit.Turns // of keys, for heavy work
+	bytes    *limit.Bytes // held by requests in flight
+	oneKey   int64        // limit for the requests of one key
+	left     *limit.Calls // calls being finished without their clients
+	turns    *limit.Turns // slots per key for heavy work
 	health   *health.Tracker
 
 	temporary *server.Temporary
@@ -104,25 +104,25 @@ type Service struct {
 	admin       *listener   // nil where it is off
 	leaks       *listener   // likewise
 	local       []*listener // of the demonstration's providers
-	cutRequests func()      // ends what is under way, with router.ErrStopping as the cause
+	cutRequests func()      // ends requests in flight, with router.ErrStopping as the cause
 }
 
-// Options are what a Service is given besides its configuration.
+// Options are given to a Service in addition to its configuration.
 type Options struct {
 	Log     *zap.Logger
 	Level   zap.AtomicLevel // of Log
 	Tokens  *tokens.Counter
 	Demo    Local            // for demo: true
 	Version string           // of the program
-	From    *Source          // what is read again when it changes; nil is nothing
-	Hangup  <-chan os.Signal // when it is read again at once
+	From    *Source          // reread when it changes; nil rereads nothing
+	Hangup  <-chan os.Signal // triggers an immediate reread
 }
 
-// now is what is in force. Whoever does several things with it asks once.
+// now returns what is in force. Whoever does several things with it calls it once.
 func (s *Service) now() *snapshot { return s.current.Load() }
 
-// Address is where the listener with this name can be reached: "public", "admin" or
-// one of the demonstration's providers. It is "" if there is none.
+// Address returns where the listener with this name can be reached: "public", "admin" or
+// one of the demonstration's providers. It is "" if there is no such listener.
 func (s *Service) Address(name string) string {
 	for _, l := range s.listeners() {
 		if l.name == name {
@@ -132,7 +132,7 @@ func (s *Service) Address(name string) string {
 	return ""
 }
 
-// Actions are what operators can do.
+// Actions returns what operators can do.
 func (s *Service) Actions() manage.Actions {
 	actions := manage.Actions{
 		Store: s.store.With(managed{s.store, s.ledger.Balances}), Pepper: s.pepper.Pepper, KnownModel: s.knownModel,
@@ -144,7 +144,7 @@ func (s *Service) Actions() manage.Actions {
 	return actions
 }
 
-// desk is where administrators work on the providers of a router.
+// desk returns the desk at which administrators manage the providers of a running router.
 func (s *Service) desk() *upstream.Desk {
 	return &upstream.Desk{
 		Store: s.store, Clock: time.Now,
@@ -156,14 +156,14 @@ func (s *Service) desk() *upstream.Desk {
 	}
 }
 
-// Reports read the ledger, with all that is settled.
+// Reports returns reports on the ledger that include everything settled.
 func (s *Service) Reports() billing.Reports { return s.ledger }
 
-// Idle reports that nothing is under way: no request, and no call that is finished
-// without its client.
+// Idle reports that nothing is in flight: no request, and no call being finished without
+// its client.
 func (s *Service) Idle() bool { return s.now().router.Held().Holds == 0 && s.left.Running() == 0 }
 
-// Prices are those in force.
+// Prices returns the prices in force.
 func (s *Service) Prices() *billing.PriceBook {
 	return s.now().prices
 }
@@ -174,7 +174,7 @@ func (s *Service) knownModel(name string) (nearest string, known bool) {
 	return s.now().catalogue.known(name)
 }
 
-// managed is the database with the balances that a running router knows of.
+// managed is the database with the balances known to a running router.
 type managed struct {
 	billing.Store
 	balances func(context.Context, *billing.Key, time.Time) ([]billing.Balance, error)
@@ -185,13 +185,13 @@ func (m managed) Balances(ctx context.Context, k *billing.Key, now time.Time) ([
 	return m.balances(ctx, k, now)
 }
 
-// listeners are all that are open.
+// listeners returns all open listeners.
 func (s *Service) listeners() []*listener {
 	return slices.DeleteFunc(append([]*listener{s.public, s.admin, s.leaks}, s.local...), func(l *listener) bool { return l == nil })
 }
 
-// check is what a probe may read: how requests can be answered, and how the last
-// reload went. A reload that was rejected takes no router out of service.
+// check returns what a probe may read: how requests can be answered, and how the last
+// reload went. A rejected reload takes no router out of service.
 func (s *Service) check(ctx context.Context) (map[string]string, error) {
 	state, err := s.ready.check(ctx)
 	if err != nil {
@@ -219,7 +219,8 @@ func (s *Service) check(ctx context.Context) (map[string]string, error) {
 	return state, nil
 }
 
-// WithStored is the catalogue with what administrators have stored, for who asks once.
+// WithStored returns the catalogue including what administrators have stored, for a single
+// use.
 func WithStored(ctx context.Context, c *config.Config, demo Local) (Catalogue, error) {
 	if _, missing := c.Database.Missing(); missing {
 		return Catalogue{}, billing.ErrUnavailable
@@ -241,15 +242,15 @@ func WithStored(ctx context.Context, c *config.Config, demo Local) (Catalogue, e
 	return made, err
 }
 
-// SecretsReport is what a look at all secrets of a configuration found.
+// SecretsReport is the result of checking all the secrets of a configuration.
 type SecretsReport struct {
 	Read    int
 	Missing map[string]error // by setting
-	Wide    []string         // what logins of managers may do beyond what they have to
-	Pepper  error            // nil is that of the database, or none was made yet
+	Wide    []string         // permissions of managers' logins beyond what they need
+	Pepper  error            // nil if it is the database's, or if none has been created yet
 }
 
-// reacher is a manager that can say what its login may do.
+// reacher is a manager that can say what its login is allowed to do.
 type reacher interface {
 	Reach(ctx context.Context, names []string) (wide []string, err error)
 }
@@ -294,7 +295,7 @@ func CheckSecrets(ctx context.Context, c *config.Config, providers Catalogue) (S
 	return report, nil
 }
 
-// pepperFits compares the pepper with the database's, and makes neither.
+// pepperFits compares the pepper with the database's, and creates neither.
 func pepperFits(ctx context.Context, from *manager.Keeper, c *config.Config) error {
 	if _, missing := c.Database.Missing(); missing {
 		return checkPepper(ctx, from, c)
@@ -310,11 +311,11 @@ func pepperFits(ctx context.Context, from *manager.Keeper, c *config.Config) err
 	}
 	store, err := openStore(ctx, from, c, nil)
 	if err != nil {
-		return nil // which is told of the database
+		return nil // the database check reports this
 	}
 	defer func() { _ = store.Close() }()
 	if keys, _, err := (manage.Actions{Store: store}).Keys(ctx, billing.KeyFilter{}); err != nil || len(keys) == 0 {
-		return nil // the database may remember none yet, and shall not by our asking
+		return nil // the database may not remember any pepper yet, and must not start to just because we ask
 	}
 	if id, err := store.Setting(ctx, pepperSetting, p.ID()); err == nil && id != p.ID() {
 		return &wrongPepperError{p.where}

@@ -30,32 +30,32 @@ import (
 	"tallyroute/router/web"
 )
 
-// snapshot is all that can change while the router runs, made from one reading of
-// the configuration. It does not change itself: a reload puts another in its place,
-// and requests that are under way end with the one that they began with.
+// snapshot holds everything that can change while the router runs, made from one reading of
+// the configuration. It is immutable: a reload replaces it, and requests in flight finish
+// with the one that they started with.
 type snapshot struct {
 	cfg       *config.Config
 	catalogue Catalogue
 	broken    map[string]error // stored providers that were left out
 	prices    *billing.PriceBook
 	client    *providers.Client
-	made      clientSettings // of client
+	made      clientSettings // the settings that client was made with
 	router    *router.Router
-	platforms *federation.Exchange // whose tokens are taken in place of keys; nil takes none
+	platforms *federation.Exchange // accepts tokens in place of keys; nil accepts none
 	sinks     map[string]manage.Sink
 	notifiers map[string]manage.Notifier
-	// forwarders are sent the audit log.
+	// forwarders receive the audit log.
 	forwarders map[string]manage.Forwarder
-	auditKey   *audit.SigningKey // that signs checkpoints; nil is none
-	token      string            // of the admin API; "" where it is switched off
-	people     *admin.Login      // who log in; nil is nobody
-	identity   identity.Config   // of the provider in people
+	auditKey   *audit.SigningKey // signs checkpoints; nil signs none
+	token      string            // of the admin API; "" if that is switched off
+	people     *admin.Login      // logs people in; nil lets nobody log in
+	identity   identity.Config   // of the identity provider in people
 	public     http.Handler
 	admin      http.Handler
-	files      []string // that all this was read from
+	files      []string // that all of this was read from
 }
 
-// clientSettings are those of the client that calls providers.
+// clientSettings are the settings of the client that calls providers.
 type clientSettings struct {
 	proxy    string
 	limits   config.Limits
@@ -97,8 +97,8 @@ func (n *snapshot) calls(name string) bool {
 	return slices.ContainsFunc(n.catalogue.Providers(), func(p catalogue.Status) bool { return p.Name == name && p.Configured })
 }
 
-// equip gives actions what the configuration has: where secrets are delivered to, and
-// whom alerts are sent to.
+// equip sets up actions from the configuration: where secrets are delivered and where
+// alerts are sent.
 func (n *snapshot) equip(a *manage.Actions) {
 	a.SinkNames = n.cfg.SinkNames()
 	a.SecretSources = secret.Sources()
@@ -107,24 +107,24 @@ func (n *snapshot) equip(a *manage.Actions) {
 	a.Notifiers = func(context.Context) (map[string]manage.Notifier, error) { return n.notifiers, nil }
 }
 
-// observers tells several.
+// observers passes records on to several observers.
 type observers []router.Observer
 
-// Observe tells each of them.
+// Observe passes the record to each of them.
 func (list observers) Observe(r router.Record) {
 	for _, o := range list {
 		o.Observe(r)
 	}
 }
 
-// refusals counts the requests that were answered with an error of our own.
+// refusals counts the requests that we answered with an error of our own.
 type refusals struct {
 	billing.RefusalCount
 	clock func() time.Time
 }
 
-// Observe counts a request that was refused. One that was tried is in the ledger
-// instead, and one whose client has gone got no answer.
+// Observe counts a refused request. A request that was tried is in the ledger instead, and
+// one whose client went away got no answer.
 func (r *refusals) Observe(rec router.Record) {
 	if rec.Event != router.EventRequest || rec.Refusal == "" || len(rec.Attempts) > 0 || errors.Is(rec.Err, router.ErrClientGone) {
 		return
@@ -132,9 +132,9 @@ func (r *refusals) Observe(rec router.Record) {
 	r.Add(billing.Refused{KeyID: rec.KeyID, Model: rec.RequestedModel, Code: server.ErrorCode(rec.Err)}, r.clock())
 }
 
-// Explain plans a request as the router would at this moment, without sending it.
-// How the targets stand is asked of the router that is running, if one is and the
-// admin token is at hand: live is then true. Otherwise all are taken to be healthy.
+// Explain plans a request as the router would at this moment, without sending it. If a
+// router is running and the admin token is at hand, it is asked for the state of the
+// targets, and live is true. Otherwise all targets are assumed to be healthy.
 func Explain(ctx context.Context, c *config.Config, b Catalogue, r *chat.Request) (list []plan.Candidate, live bool, err error) {
 	now := time.Now()
 	told, live := AskHealth(ctx, c)
@@ -142,7 +142,7 @@ func Explain(ctx context.Context, c *config.Config, b Catalogue, r *chat.Request
 	return list, live, err
 }
 
-// planner is a router that can plan and nothing else.
+// planner returns a router that can only plan.
 func planner(c *config.Config, b Catalogue, t *health.Tracker) *router.Router {
 	return router.New(router.Parts{
 		Prices: billing.NewPriceBook(b.Prices()), Catalogue: b,
@@ -161,8 +161,8 @@ func viewHealth(entries []health.Entry) admin.Health {
 	return h
 }
 
-// AskHealth asks the router that is running with this configuration how its
-// targets stand; ok is false where none is running, or where it does not tell.
+// AskHealth asks the router running with this configuration for the state of its targets;
+// ok is false if none is running or it doesn't answer.
 func AskHealth(ctx context.Context, c *config.Config) (entries []admin.TargetHealth, ok bool) {
 	from, err := once(c)
 	if err != nil || c.AdminOff() {
@@ -191,14 +191,14 @@ func AskHealth(ctx context.Context, c *config.Config) (entries []admin.TargetHea
 	return answer.Data, true
 }
 
-// trackerOf is a tracker to which everything stands as it was told.
+// trackerOf returns a tracker in which every target has the reported state.
 func trackerOf(entries []admin.TargetHealth, now time.Time) *health.Tracker {
 	t := health.New(health.Options{})
 	for _, e := range entries {
 		if e.Status != health.Open.String() {
 			continue
 		}
-		if !strings.Contains(e.Name, "/") { // a provider as a whole
+		if !strings.Contains(e.Name, "/") { // a whole provider
 			t.Report(health.Call{Provider: e.Name}, health.Outcome{Class: health.Refused, Certain: true, Cause: e.Cause}, now)
 			continue
 		}

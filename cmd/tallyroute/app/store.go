@@ -33,7 +33,8 @@ func OpenStore(ctx context.Context, c *config.Config) (billing.Store, error) {
 	return openStore(ctx, from, &patient, nil)
 }
 
-// openStore opens it for a process that sweeps; swept is told of the rows.
+// openStore opens the database for a process that sweeps; swept is called with the swept
+// rows.
 func openStore(ctx context.Context, from *manager.Keeper, c *config.Config, swept func([]billing.Spend)) (billing.Store, error) {
 	where, err := database(ctx, from, c.Database)
 	if err != nil {
@@ -67,8 +68,9 @@ func openStore(ctx context.Context, from *manager.Keeper, c *config.Config, swep
 	return contracts(sqlite.Open(ctx, path, sqlite.Options{Reporting: zone, Overrun: overrunLimit(c.Overrun), Swept: swept}))
 }
 
-// databaseLogin gives the user of each new connection: what database_login leads to, or
-// what stands in a connection string that may be replaced; nil where neither is there.
+// databaseLogin returns a function that supplies the login of each new connection: the one
+// that database_login leads to, or the one in a connection string that may be rotated; nil
+// if there is neither.
 func databaseLogin(from *manager.Keeper, c *config.Config) func(context.Context) (postgres.Login, error) {
 	ref := string(c.DatabaseLogin)
 	_, managed := secret.Managed(string(c.Database))
@@ -96,7 +98,7 @@ func databaseLogin(from *manager.Keeper, c *config.Config) func(context.Context)
 
 var errLogin = errors.New("database_login: want a secret with the fields username and password")
 
-// loginOf reads a user as Vault's database engine and other managers have it.
+// loginOf parses a login as supplied by Vault's database engine and other managers.
 func loginOf(v secret.Value) (l postgres.Login, err error) {
 	var said struct{ Username, Password string }
 	if json.Unmarshal([]byte(v.Reveal()), &said) != nil || said.Username == "" || said.Password == "" {
@@ -105,7 +107,7 @@ func loginOf(v secret.Value) (l postgres.Login, err error) {
 	return postgres.Login{User: said.Username, Password: said.Password}, nil
 }
 
-// checkStore refuses a database and a journal that could not be opened, without opening
+// checkStore refuses a database and a journal that couldn't be opened, without opening
 // either: a router may be using them.
 func checkStore(ctx context.Context, from *manager.Keeper, c *config.Config) error {
 	where, err := database(ctx, from, c.Database)
@@ -115,14 +117,14 @@ func checkStore(ctx context.Context, from *manager.Keeper, c *config.Config) err
 	if path, err := where.SQLitePath(); err == nil {
 		return errors.Join(checkFolder("database", filepath.Dir(path)), checkJournal(c))
 	}
-	s, err := openStore(ctx, from, c, nil) // which connects when it is first used
+	s, err := openStore(ctx, from, c, nil) // connects on first use
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
 	return errors.Join(s.Close(), checkJournal(c))
 }
 
-// journalOff is a journal that is none: holds are rows of the database.
+// journalOff disables the journal: holds are then rows in the database.
 const journalOff = "off"
 
 func checkJournal(c *config.Config) error {
@@ -150,12 +152,12 @@ func contracts[S interface{ Contracts() billing.Store }](store S, err error) (bi
 	return store.Contracts(), nil
 }
 
-// overrunLimit is how far a key may go beyond its holds before it is stopped.
+// overrunLimit returns how far a key may exceed its holds before it is stopped.
 func overrunLimit(o config.Overrun) billing.OverrunLimit {
 	return billing.OverrunLimit{Money: billing.Money(o.StopUSD), Percent: o.StopPercent}
 }
 
-// Zone is that of the days and months in reports.
+// Zone returns the time zone of days and months in reports.
 func Zone(c *config.Config) (*time.Location, error) {
 	zone, err := time.LoadLocation(c.ReportingTimezone)
 	if err != nil {

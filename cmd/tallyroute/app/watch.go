@@ -19,8 +19,8 @@ import (
 	"tallyroute/router/certificate"
 )
 
-// judge looks for what is to be told, until ctx ends. Every router does; the database
-// decides which of them tells.
+// judge looks for conditions to alert on, until ctx ends. Every router does; the database
+// decides which of them sends the alert.
 func (s *Service) judge(ctx context.Context) error {
 	told := &manage.Told{}
 	for pause := lastTry; Wait(ctx, pause); {
@@ -42,7 +42,7 @@ func (s *Service) judge(ctx context.Context) error {
 	return nil
 }
 
-// watchFor is what alerts are judged by now.
+// watchFor returns what alerts are currently judged by.
 func (s *Service) watchFor(told *manage.Told) manage.Watch {
 	n, now := s.now(), time.Now()
 	w := manage.Watch{Router: s.routerName(), Journal: s.ledger.unavailable(), Told: told}
@@ -58,13 +58,13 @@ func (s *Service) watchFor(told *manage.Told) manage.Watch {
 	return w
 }
 
-// routerName tells this router from others.
+// routerName distinguishes this router from others.
 func (s *Service) routerName() string {
-	host, _ := os.Hostname() // a name is worth more than why there is none
+	host, _ := os.Hostname() // a missing host name is harmless
 	return cmp.Or(host, "router") + " " + s.public.address()
 }
 
-// certificateIn is the certificate of a file that expires first.
+// certificateIn returns the certificate in a file that expires first.
 func certificateIn(file string) alert.CertificateFile {
 	c := alert.CertificateFile{File: file}
 	text, err := os.ReadFile(file)
@@ -87,15 +87,15 @@ func certificateIn(file string) alert.CertificateFile {
 	return c
 }
 
-// How often it is looked for notices that are due, and to how many channels they are sent
-// at once.
+// How often we look for notices that are due, and to how many channels they are sent at
+// once.
 const (
 	noticesEvery  = time.Second
 	noticesAtOnce = 32
 )
 
-// notify sends alerts to their channels, until ctx ends. Of several routers one sends each.
-// A channel that does not answer holds up no other.
+// notify sends alerts to their channels, until ctx ends. If there are several routers, each
+// notice is sent by one. A channel that doesn't answer doesn't hold up the others.
 func (s *Service) notify(ctx context.Context) error {
 	busy := sending{done: make(chan struct{}, 1)}
 	defer busy.all.Wait()
@@ -107,15 +107,15 @@ func (s *Service) notify(ctx context.Context) error {
 	return nil
 }
 
-// sending are the channels to which a notice is being sent.
+// sending tracks the channels to which a notice is currently being sent.
 type sending struct {
 	mu   sync.Mutex
 	to   []string
 	all  sync.WaitGroup
-	done chan struct{} // one of them is free again
+	done chan struct{} // signals that one of them has become free
 }
 
-// wait reports whether ctx is still alive when there may be something to send.
+// wait waits until there may be something to send, and reports whether ctx is still alive.
 func (b *sending) wait(ctx context.Context) bool {
 	t := time.NewTimer(noticesEvery)
 	defer t.Stop()
@@ -135,7 +135,7 @@ func (b *sending) channels() []string {
 
 func (b *sending) has(channel string) bool { return slices.Contains(b.channels(), channel) }
 
-// begin marks a channel; end, once it is called, has it looked for its next notice.
+// begin marks a channel as busy; calling end frees it for its next notice.
 func (b *sending) begin(channel string) (end func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -151,7 +151,7 @@ func (b *sending) begin(channel string) (end func()) {
 	}
 }
 
-// notifyNext begins to send the next notice, and reports whether there was one.
+// notifyNext starts sending the next notice, and reports whether there was one.
 func (s *Service) notifyNext(ctx context.Context, busy *sending, to map[string]manage.Notifier) bool {
 	channels := busy.channels()
 	if len(channels) >= noticesAtOnce {
@@ -177,9 +177,9 @@ func (s *Service) notifyNext(ctx context.Context, busy *sending, to map[string]m
 	return true
 }
 
-// watchKeys looks for what is unusual about the use of keys, until ctx ends. Every router
-// does; the database says whose turn it is. Where there is so much that it takes long, it
-// is done for a hundredth of the time at most.
+// watchKeys looks for unusual use of keys, until ctx ends. Every router does; the database
+// says whose turn it is. If there is so much to look at that it is slow, it takes up at
+// most a hundredth of the time.
 func (s *Service) watchKeys(ctx context.Context) error {
 	usual, file, fault := &manage.Usual{}, &countries.File{}, ""
 	for pause := lastTry; Wait(ctx, pause); {
@@ -211,12 +211,13 @@ func (s *Service) watchKeys(ctx context.Context) error {
 	return nil
 }
 
-// tellStops writes down what ran away, until ctx ends, and once more then.
+// tellStops writes down runaway requests until ctx ends, and once more at the end.
 func (s *Service) tellStops(ctx context.Context) error {
 	return flushing(ctx, s.writeStops)
 }
 
-// writeStops writes down what ran away. Where the database is away that is in the log alone.
+// writeStops writes down runaway requests. If the database is unreachable, they are only
+// logged.
 func (s *Service) writeStops(ctx context.Context) {
 	stops := s.brake.Stops()
 	if len(stops) == 0 {
@@ -245,10 +246,10 @@ func (s *Service) writeStops(ctx context.Context) {
 	}
 }
 
-// leaversEvery is how often it is looked for people who have left.
+// leaversEvery is how often we look for people who have left.
 const leaversEvery = 30 * time.Second
 
-// reviewLeavers asks what becomes of the keys of people who have left, until ctx ends.
+// reviewLeavers decides what happens to the keys of people who have left, until ctx ends.
 func (s *Service) reviewLeavers(ctx context.Context) error {
 	for Wait(ctx, leaversEvery) {
 		if !s.ready.up() {
@@ -261,15 +262,15 @@ func (s *Service) reviewLeavers(ctx context.Context) error {
 	return nil
 }
 
-// How often it is looked whether breakdowns are missing, and how often it is told how many
-// are still to be made.
+// How often we check for missing breakdowns, and how often we log how many are still to be
+// made.
 const (
 	breakdownsEvery = time.Minute
 	breakdownsTold  = 30 * time.Second
 )
 
-// makeBreakdowns makes the daily sums that reports by end user, tag and the like read in
-// place of rows, until ctx ends. It rests for as long as it works.
+// makeBreakdowns makes the daily sums that reports by end user, tag and the like read
+// instead of rows, until ctx ends. It rests for as long as it works.
 func (s *Service) makeBreakdowns(ctx context.Context) error {
 	for Wait(ctx, breakdownsEvery) {
 		if !s.ready.up() {
@@ -297,11 +298,12 @@ func (s *Service) makeBreakdowns(ctx context.Context) error {
 	return nil
 }
 
-// forwardEvery is how often it is looked for records to send.
+// forwardEvery is how often we look for records to send.
 const forwardEvery = time.Second
 
-// forwardAudit sends the audit log to its destinations, until ctx ends. Of several routers
-// one sends to each, and one that does not answer holds up no other.
+// forwardAudit sends the audit log to its destinations, until ctx ends. If there are
+// several routers, one sends to each destination, and a destination that doesn't answer
+// doesn't hold up the others.
 func (s *Service) forwardAudit(ctx context.Context) error {
 	var busy sending
 	defer busy.all.Wait()
@@ -333,10 +335,10 @@ func (s *Service) forwardAudit(ctx context.Context) error {
 	return nil
 }
 
-// lagEvery is after how many looks it is told how far destinations are behind.
+// lagEvery is the number of rounds between reports of how far destinations are behind.
 const lagEvery = 10
 
-// tellLag has the metrics say how far destinations are behind, whichever router sends.
+// tellLag exports to the metrics how far destinations are behind, whichever router sends.
 func (s *Service) tellLag(ctx context.Context) {
 	all := s.now().forwarders
 	if len(all) == 0 {
@@ -344,7 +346,7 @@ func (s *Service) tellLag(ctx context.Context) {
 	}
 	list, err := s.Actions().Destinations(ctx)
 	if err != nil {
-		return // the next look says it
+		return // the next round will report it
 	}
 	for _, d := range list {
 		if _, there := all[d.Name]; there {
