@@ -32,7 +32,7 @@ func CheckRules(ctx context.Context, c *config.Config, s governance.Setup) error
 	}
 	store, err := OpenStore(ctx, c)
 	if err != nil {
-		return nil //nolint:nilerr // an unreachable database is not a fault of the configuration
+		return nil //nolint:nilerr // a database that is away is not a fault of the configuration
 	}
 	defer func() { _ = store.Close() }()
 	if store.Ready(ctx) != nil {
