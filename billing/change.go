@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// Change is a record of the audit log: who did what as an administrator, and why.
-// Stores write it in the transaction of what it is about, so that there is no
-// change without it, and chain it to the record before it (billing/audit).
+// Change is a record of the audit log: which administrator did what, and why. Stores
+// write it in the same transaction as the change that it describes, so that no change
+// goes unrecorded, and chain it to the record before it (billing/audit).
 type Change struct {
-	ID      int64 // filled in by the store, as Seq and Hash are
+	ID      int64 // filled in by the store, like Seq and Hash
 	At      time.Time
 	Actor   string
-	Role    string // by which it was allowed; "" where there are none: the static token, or the host itself
+	Role    string // the roles that allowed it; "" for the static token and the host itself, which have none
 	Source  string // the address or host that it came from
-	Action  string // as "key.revoke"
+	Action  string // such as "key.revoke"
 	Object  string // the id of what was changed
 	Outcome Outcome
 	Reason  string
-	Detail  map[string]string // what is different now, by the names of the members
+	Detail  map[string]string // the new values, by the names of the fields
 
-	Seq  int64  // the place in the chain; 0 of records from before there was one
+	Seq  int64  // the place in the chain; 0 for records that predate the chain
 	Hash string // in hexadecimal
 }
 
-// Outcome is how an act ended.
+// Outcome is how an action ended.
 type Outcome string
 
 // The outcomes.
@@ -40,11 +40,11 @@ func (c Change) Tidy() Change {
 	c.Actor, c.Object, c.Reason, c.Detail = CleanText(c.Actor), CleanText(c.Object), CleanText(c.Reason), CleanTags(c.Detail)
 	c.Role, c.Source, c.Action = CleanText(c.Role), CleanText(c.Source), CleanText(c.Action)
 	c.Outcome = cmp.Or(c.Outcome, OutcomeDone)
-	c.At = c.At.UTC().Truncate(time.Microsecond) // as databases keep it: the hash covers it
+	c.At = c.At.UTC().Truncate(time.Microsecond) // the precision that databases keep, since the hash covers it
 	return c
 }
 
-// AuditMark is a record of the audit log by its place and its hash.
+// AuditMark identifies a record of the audit log by its place and its hash.
 type AuditMark struct {
 	Seq  int64
 	Hash string
@@ -58,30 +58,30 @@ type AuditEnds struct {
 
 // Changes is the audit log.
 type Changes interface {
-	// ListChanges lists records, those that were written last first.
+	// ListChanges lists records, most recently written first.
 	ListChanges(ctx context.Context, f ChangeFilter) ([]Change, error)
-	// Record writes records that go with no change, such as logins.
+	// Record writes records that belong to no change, such as logins.
 	Record(ctx context.Context, notes ...*Change) error
-	// ReadAudit reads, in one snapshot, first the ends of the log and then every
-	// record, the oldest first.
+	// ReadAudit reads, in one snapshot, first the ends of the log and then every record,
+	// oldest first.
 	ReadAudit(ctx context.Context, ends func(AuditEnds), each func(Change) error) error
-	// PruneAudit removes the records that were written before an instant, and says how
-	// many. The chain begins after them.
+	// PruneAudit removes the records written before an instant and returns how many
+	// there were. The chain then begins after them.
 	PruneAudit(ctx context.Context, before time.Time, notes ...*Change) (int64, error)
 }
 
-// ChangeFilter chooses records. What is empty chooses all.
+// ChangeFilter selects records. An empty field matches everything.
 type ChangeFilter struct {
 	Object  string
 	Actor   string
-	Action  string // "key." is all that begin so
+	Action  string // "key." matches every action that begins with it
 	Outcome Outcome
 	Since   time.Time
-	Before  int64 // an ID: only those that were written earlier; 0 is all
+	Before  int64 // an ID: only records written earlier; 0 means all
 	Limit   int   // 0 is 100; at most 1000
 }
 
-// Most is how many records are chosen at most.
+// Most returns the maximum number of records to list.
 func (f ChangeFilter) Most() int {
 	if f.Limit <= 0 {
 		return 100

@@ -5,49 +5,49 @@ import (
 	"time"
 )
 
-// Claim is the right to answer a request that its client may send again under
-// the same name.
+// Claim is the right to answer a request that its client may send again under the same
+// name.
 type Claim struct {
 	KeyID       KeyID
-	Name        [32]byte // a hash of what the client calls the request
+	Name        [32]byte // a hash of the client's name for the request
 	Fingerprint [32]byte // a hash of what it asks for
 	RequestID   string   // of the request that claims
 }
 
-// ClaimState is how far a claimed request has come.
+// ClaimState is the state of a claimed request.
 type ClaimState string
 
 // The states.
 const (
 	ClaimRunning  ClaimState = "running"   // it is being answered
-	ClaimAnswered ClaimState = "kept"      // the answer is there
+	ClaimAnswered ClaimState = "kept"      // the answer is stored
 	ClaimTooLarge ClaimState = "too_large" // it was answered, but the answer was not kept
 )
 
-// Claimed is what is known of a request that was claimed before.
+// Claimed is what is known about a request that was claimed before.
 type Claimed struct {
 	RequestID   string
 	Fingerprint [32]byte
 	State       ClaimState
-	Answer      []byte // as it was given to Keep; only where it was kept
+	Answer      []byte // as it was given to Keep; only where it was stored
 }
 
-// Claims keeps answers that may be asked for again, for a time.
+// Claims stores, for a limited time, answers that clients may ask for again.
 type Claims interface {
-	// Claim takes the name for c.RequestID until the given instant, or says what
-	// there is under that name. One that is past its time is taken over. Atomic:
-	// of any number of claims for one name, one is granted. Twice is once.
+	// Claim claims the name for c.RequestID until the given instant, or returns the
+	// existing claim to that name. An expired claim is taken over. The method is atomic:
+	// of any number of concurrent claims to one name, one is granted. It is idempotent.
 	Claim(ctx context.Context, c Claim, now, until time.Time) (found *Claimed, err error)
-	// Keep stores the answer under a claim until the given instant; nil says
-	// that it is too large. It does nothing for a claim that was taken over.
+	// Keep stores the answer under a claim until the given instant; nil means that the
+	// answer is too large. It does nothing for a claim that was taken over.
 	Keep(ctx context.Context, c Claim, answer []byte, until time.Time) error
-	// Forget gives up a claim that is running, so that the name is free.
+	// Forget gives up a running claim, so that the name is free again.
 	Forget(ctx context.Context, c Claim) error
-	// ExpireClaims removes what is past its time and says how much that was.
+	// ExpireClaims removes expired claims and returns how many there were.
 	ExpireClaims(ctx context.Context, now time.Time) (int, error)
 }
 
-// StateOf is the state that an answer leaves behind.
+// StateOf returns the state that an answer leaves a claim in.
 func StateOf(answer []byte) ClaimState {
 	if answer == nil {
 		return ClaimTooLarge

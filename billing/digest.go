@@ -18,10 +18,10 @@ type MonthDigest struct {
 	hash  hash.Hash
 }
 
-// NewMonthDigest is a digest of no rows.
+// NewMonthDigest returns a digest of no rows.
 func NewMonthDigest() *MonthDigest { return &MonthDigest{hash: sha256.New()} }
 
-// Add takes in the next row and returns its line.
+// Add adds the next row to the digest and returns its line.
 func (d *MonthDigest) Add(s Spend) ([]byte, error) {
 	line, err := json.Marshal(newMonthLine(s))
 	if err != nil {
@@ -32,20 +32,19 @@ func (d *MonthDigest) Add(s Spend) ([]byte, error) {
 	return line, nil
 }
 
-// AddLine takes in a line that Add returned once, with its newline, and the
-// cost that it has.
+// AddLine adds a line that Add once returned, including its newline, and its cost.
 func (d *MonthDigest) AddLine(line []byte, cost Money) {
 	d.hash.Write(line)
 	d.Rows++
 	d.Money = d.Money.Add(cost)
 }
 
-// SHA256 is the digest so far, in hexadecimal.
+// SHA256 returns the digest so far, in hexadecimal.
 func (d *MonthDigest) SHA256() string { return hex.EncodeToString(d.hash.Sum(nil)) }
 
-// monthLine is a row as it is digested and archived. Members are only ever
-// added, at the end and left out where they are zero, so that the digests of
-// months that are closed stay what they are.
+// monthLine is a row as it is digested and archived. Fields are only ever added, at the
+// end, and are omitted where they are zero, so that the digests of closed months do not
+// change.
 type monthLine struct {
 	EventID         string            `json:"event_id"`
 	OccurredAt      string            `json:"occurred_at"`

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// What the stores and the verifier refuse with.
+// The errors of the stores and the verifier.
 var (
 	ErrMalformedKey = errors.New("billing: not a key of ours, or mistyped")
 	ErrUnknownKey   = errors.New("billing: unknown key")
@@ -15,32 +15,34 @@ var (
 	ErrDisabled     = errors.New("billing: key is disabled")
 	ErrRotated      = errors.New("billing: key was rotated")
 	ErrNoHandover   = errors.New("billing: no such hand-over, or it is over")
-	// ErrNoFeed says that nobody can listen on the way to the database.
+	// ErrNoFeed means that this connection to the database does not support listening
+	// for notifications.
 	ErrNoFeed    = errors.New("billing: this connection to the database cannot listen")
 	ErrStaleKey  = errors.New("billing: key has changed since it was read")
 	ErrAddress   = errors.New("billing: address not allowed for this key")
 	ErrDuplicate = errors.New("billing: already exists")
 	ErrNoHold    = errors.New("billing: no such hold")
-	// ErrFenced says that a replica is not known to the database, or was
+	// ErrFenced means that the database does not know a replica, or that the replica was
 	// forgotten: it must not use what it leased.
 	ErrFenced = errors.New("billing: replica is not known")
-	// ErrUnavailable wraps every fault of the database itself: no connection,
-	// time-out, shutting down. The work may be tried again.
+	// ErrUnavailable wraps every fault of the database itself: no connection, a timeout,
+	// a shutdown. The operation may be retried.
 	ErrUnavailable = errors.New("billing: database unavailable")
 )
 
-// QuotaError is a refused hold: the balance of the budget that refused it and
-// what was asked of it.
+// QuotaError is a refused hold: the balance of the budget that refused it and the
+// amount asked for.
 type QuotaError struct {
 	Balance     Balance
 	AskedTokens int64
 	AskedMoney  Money
-	// AskedRequests is 0 where a request asks for more that is under way.
+	// AskedRequests is 0 where an in-flight request asks for a larger hold.
 	AskedRequests int64
-	// All are the balances of every budget of the hold, for finding what would fit.
+	// All holds the balances of every budget of the hold, for working out what would
+	// fit.
 	All []Balance
-	// Holder is what the budget binds, by name: team "payments". It is empty where
-	// the key is not known.
+	// Holder is the display name of what the budget applies to, such as team "payments".
+	// It is empty where the key is not known.
 	Holder string
 }
 
@@ -63,19 +65,20 @@ func (e *QuotaError) Error() string {
 		b.Budget.Scope, b.Budget.Period, b.Budget.ID, b.UsedMoney.Short(), limit.Short(), b.HeldMoney.Short(), e.AskedMoney.Short())
 }
 
-// LacksRequests reports that it is requests that there is no room for.
+// LacksRequests reports whether the limit that ran out is the one on requests.
 func (e *QuotaError) LacksRequests() bool {
 	free, limited := e.Balance.FreeRequests()
 	return limited && free < e.AskedRequests
 }
 
-// Passes reports a limit whose room comes back within a minute: of a minute, or of what is
-// under way at once.
+// Passes reports whether the limit frees up room within a minute: a limit per minute,
+// or on what is in flight at once.
 func (e *QuotaError) Passes() bool {
 	return e.Balance.Budget.Period.Passes()
 }
 
-// Lacking is the limit that has no room: its unit, what is used of it, and the limit.
+// Lacking returns the limit that has no room: its unit, what is used of it, and the
+// limit.
 func (e *QuotaError) Lacking() (unit string, used, limit int64) {
 	b := e.Balance
 	free, limited := b.FreeTokens()
@@ -90,7 +93,8 @@ func (e *QuotaError) Lacking() (unit string, used, limit int64) {
 	return "", 0, 0
 }
 
-// Refuse is the refusal of what was asked of balances by the first that has no room.
+// Refuse returns the error for a request that the budget of balance refused does not
+// have room for.
 func Refuse(refused Balance, all []Balance, asked Amount) *QuotaError {
 	return &QuotaError{
 		Balance: refused, All: all, AskedTokens: asked.Tokens, AskedMoney: asked.Money, AskedRequests: asked.Requests,
@@ -103,26 +107,26 @@ type NotFoundError struct{ What, ID string }
 // Error names what is missing.
 func (e *NotFoundError) Error() string { return fmt.Sprintf("billing: no %s %q", e.What, e.ID) }
 
-// ConflictError says why a change does not fit what is there.
+// ConflictError says why a change conflicts with the current state.
 type ConflictError struct{ Detail string }
 
-// Error is the detail.
+// Error returns the detail.
 func (e *ConflictError) Error() string { return "billing: " + e.Detail }
 
-// RowError is a row of a posting that the database refuses for what is in it.
-// Index is -1 where the database does not say which one.
+// RowError is a row of a posting that the database refuses because of its contents.
+// Index is -1 where the database does not say which row it is.
 type RowError struct {
 	Index int
 	Err   error
 }
 
-// Error is the database's.
+// Error returns the database's message.
 func (e *RowError) Error() string { return "billing: row refused: " + e.Err.Error() }
 
-// Unwrap is what the database said.
+// Unwrap returns the database's error.
 func (e *RowError) Unwrap() error { return e.Err }
 
-// FieldError is a member of a request, or of a key, that cannot be.
+// FieldError is an invalid field of a request or a key.
 type FieldError struct {
 	Field  string // as models[0]; "" for the whole
 	Code   string // "invalid_value" or "unknown_model"

@@ -14,25 +14,25 @@ type EventKind string
 
 // The kinds of events.
 const (
-	EventOverrun  EventKind = "overrun"  // more was used than was held, or a key was stopped for that
+	EventOverrun  EventKind = "overrun"  // more was used than was held, or a key was stopped because of that
 	EventDisputed EventKind = "disputed" // a provider reported usage that cannot be right
 	EventRejected EventKind = "rejected" // the ledger refused a row
 	EventBreach   EventKind = "breach"   // a law of the ledger does not hold
-	EventDenied   EventKind = "denied"   // a budget had no room
+	EventDenied   EventKind = "denied"   // a budget had too little room
 	EventPolicy   EventKind = "policy"   // a policy has refused requests of a key
-	// EventThreshold is that so much of a limit is used.
+	// EventThreshold means that usage has reached a threshold of a limit.
 	EventThreshold EventKind = "limit_threshold"
-	EventModel     EventKind = "model" // another model answered, of another price or none
-	EventLeak      EventKind = "leak"  // the secret of a key is exposed: found in public, or sent in clear
-	// EventGovernance is that the organisation's rules have changed, are broken, or that a
-	// review of access is begun or overdue.
+	EventModel     EventKind = "model" // another model answered, at a different price or without one
+	EventLeak      EventKind = "leak"  // the secret of a key was exposed: found in public, or sent in clear text
+	// EventGovernance means that the organisation's rules have changed or are broken, or
+	// that an access review has begun or is overdue.
 	EventGovernance EventKind = "governance"
-	EventSecret     EventKind = "secret"  // a manager of secrets gave a version, it was used, or it could not be had
+	EventSecret     EventKind = "secret"  // a secret manager supplied a version, the version was used, or it could not be obtained
 	EventRunaway    EventKind = "runaway" // a session or key ran away and is stopped for a time
 	EventAnomaly    EventKind = "anomaly" // the use of a key is unusual
 )
 
-// EventKinds are all kinds.
+// EventKinds returns all kinds.
 func EventKinds() []EventKind {
 	return []EventKind{
 		EventOverrun, EventDisputed, EventRejected, EventBreach, EventDenied, EventPolicy, EventThreshold, EventModel, EventLeak,
@@ -50,12 +50,11 @@ const (
 	Critical Severity = "critical"
 )
 
-// Event is what somebody may want to be told of. Stores write it in the
-// transaction of what caused it, and one with a DedupID that is there already
-// not at all.
+// Event is something that people may want to be notified of. Stores write it in the
+// same transaction as its cause, and skip it if its DedupID already exists.
 type Event struct {
 	Kind     EventKind
-	Object   string // the id of what it is about: of a key or a request
+	Object   string // the id of what it is about, such as a key or a request
 	Severity Severity
 	Text     string // in one sentence
 	Data     map[string]string
@@ -65,24 +64,24 @@ type Event struct {
 
 // EventLog reads events.
 type EventLog interface {
-	// ListEvents lists events, those that were written last first.
+	// ListEvents lists events, most recently written first.
 	ListEvents(ctx context.Context, f EventFilter) ([]Event, error)
-	// WriteEvents writes events that nothing else is written with.
+	// WriteEvents writes events on their own, without any other change.
 	WriteEvents(ctx context.Context, events ...Event) error
-	// PruneEvents removes events that were written before an instant, and says how
-	// many. It leaves some for the next time, rather than to take long.
+	// PruneEvents removes events written before an instant and returns how many it
+	// removed. It leaves some for the next call rather than run for long.
 	PruneEvents(ctx context.Context, before time.Time) (int, error)
 }
 
-// EventFilter chooses events. What is empty chooses all.
+// EventFilter selects events. An empty field matches everything.
 type EventFilter struct {
 	Kind   EventKind
 	Object string
-	Since  time.Time // when they happened
+	Since  time.Time // by when they happened
 	Limit  int       // 0 is 100; at most 1000
 }
 
-// Most is how many events are chosen at most.
+// Most returns the maximum number of events to list.
 func (f EventFilter) Most() int {
 	if f.Limit <= 0 {
 		return 100
@@ -90,7 +89,7 @@ func (f EventFilter) Most() int {
 	return min(f.Limit, 1000)
 }
 
-// RowEvents are the events that rows are, in the order of the rows.
+// RowEvents returns the events that derive from rows, in the order of the rows.
 func RowEvents(rows []Spend) (all []Event) {
 	for i := range rows {
 		s := &rows[i]
@@ -107,7 +106,7 @@ func RowEvents(rows []Spend) (all []Event) {
 	return all
 }
 
-// event is one about the row.
+// event returns an event about the row.
 func (s *Spend) event(kind EventKind, text string) Event {
 	return Event{
 		Kind: kind, Object: s.RequestID, Severity: Warning, Text: text, At: s.OccurredAt,
@@ -138,7 +137,8 @@ func (s *Spend) disputedEvent() Event {
 	return e
 }
 
-// modelEvent is told once a day for each model that answers in place of another.
+// modelEvent returns the event that another model answered. It is reported once a day
+// for each such model.
 func (s *Spend) modelEvent() Event {
 	e := s.event(EventModel, fmt.Sprintf("%s answered where %s/%s was asked for. It has another price, or none that is known: "+
 		"what is booked is the dearer of those that are.", s.AnsweredModel, s.Provider, s.Model))
@@ -150,14 +150,15 @@ func (s *Spend) modelEvent() Event {
 	return e
 }
 
-// Event is that a row was refused.
+// Event returns the event that a row was refused.
 func (r Reject) Event() Event {
 	e := r.Row.event(EventRejected, "The ledger refused a row, which counts against the budgets but is in no report.")
 	e.Severity, e.Data["reason"] = Critical, r.Reason
 	return e
 }
 
-// BreachEvent says that an integrity check found a breach. The same one is told once a day.
+// BreachEvent returns the event that an integrity check found a breach. The same breach
+// is reported once a day.
 func (r IntegrityReport) BreachEvent() Event {
 	return Event{
 		Kind: EventBreach, Object: "ledger", Severity: Critical, At: r.RanAt,
@@ -173,24 +174,25 @@ func (e Event) Tidy() Event {
 	return e
 }
 
-// mostDenied is how many denials are remembered, so that the next of the same
-// kind costs nothing.
+// mostDenied is how many denials are remembered, so that repeated denials of the same
+// kind cost nothing.
 const mostDenied = 10_000
 
-// NearlyUsed reports that 95 percent of a limit are used: what a budget refuses then is for
-// its being used up, not for the size of a request.
+// NearlyUsed reports whether at least 95 percent of a limit is used: what a budget
+// refuses then is refused because the budget is used up, not because the request is
+// large.
 func NearlyUsed(used, limit int64) bool { return limit > 0 && limit-used <= limit/20 }
 
-// Denials makes events of refused holds: one for each key, budget and window, and one more
-// once nearly all of a limit is used.
+// Denials turns refused holds into events: one for each key, budget and window, and one
+// more once nearly all of a limit is used.
 type Denials struct {
 	mu   sync.Mutex
 	told map[string]struct{}
 }
 
-// Event is that a hold was refused. It reports false where that was told before, and
-// where the request is judged again: of a provisional hold, and of one with headroom,
-// which was refused for a bound of the prompt.
+// Event returns the event that a hold was refused. It reports false for a repeat, and
+// where the request will be judged again: for a provisional hold, and for one with
+// headroom, which was refused on an upper bound of the prompt.
 func (d *Denials) Event(h Hold, refused *QuotaError, at time.Time) (Event, bool) {
 	if h.Provisional || h.HeadroomTokens > 0 || h.HeadroomMoney > 0 {
 		return Event{}, false

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// expiringSet remembers up to max hashes, each for the same time. What came
-// first expires first, so the oldest make room for the newest.
+// expiringSet remembers up to max hashes, each for the same time. Hashes expire in the
+// order in which they were added, so the oldest make room for the newest.
 type expiringSet struct {
 	life time.Duration
 	max  int
@@ -21,7 +21,7 @@ func newExpiringSet(life time.Duration, limit int) *expiringSet {
 	return &expiringSet{life: life, max: limit, until: make(map[[32]byte]time.Time)}
 }
 
-// has reports whether hash was added less than a life ago.
+// has reports whether hash was added and has not expired yet.
 func (s *expiringSet) has(hash [32]byte, now time.Time) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

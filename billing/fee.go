@@ -11,12 +11,12 @@ type FeeRate struct {
 	Unit  Money  `json:"unit_nano"`
 }
 
-// MeterProviderCost is the meter of what a provider said that an attempt cost beyond
-// what it costs by our prices.
+// MeterProviderCost is the meter for the part of the provider's stated cost of an
+// attempt that exceeds the cost by our prices.
 const MeterProviderCost = "provider_cost"
 
-// fee is the price of a unit of a meter: the listed one, or what is the dearest that
-// any provider lists, so that what nobody has priced here is not free.
+// fee returns the price of a unit of a meter: the listed price, or else the dearest one
+// that any provider lists, so that something we have no price for is not free.
 func (p Price) fee(meter string) (Money, bool) {
 	for _, f := range p.Fees {
 		if f.Meter == meter {
@@ -26,7 +26,7 @@ func (p Price) fee(meter string) (Money, bool) {
 	return dearestFee(meter)
 }
 
-// dearestFee is the most that a provider is known to ask for a unit of a meter.
+// dearestFee returns the highest known provider price for a unit of a meter.
 func dearestFee(meter string) (Money, bool) {
 	const mill = NanoPerUSD / 1000
 	switch meter {
@@ -35,7 +35,7 @@ func dearestFee(meter string) (Money, bool) {
 	case "maps":
 		return 25 * mill, true // Google, the same
 	case "web_fetch":
-		return 10 * mill, true // no provider asks as much
+		return 10 * mill, true // no provider asks for this much
 	case "code_execution", "container":
 		return 50 * mill, true // Anthropic, an hour
 	case "search_medium", "search_high":
@@ -52,13 +52,13 @@ func dearestFee(meter string) (Money, bool) {
 	return 0, false
 }
 
-// Fee is what units of a meter cost. It reports false where that is not known.
+// Fee returns the cost of units of a meter. It reports false where that is not known.
 func (p Price) Fee(meter string, units int64) (Money, bool) {
 	unit, known := p.fee(meter)
 	return min(SatMul(unit, Money(min(max(units, 0), MostTokens))), MostMeter), known
 }
 
-// dearerFees has every meter of both at the higher price.
+// dearerFees returns every meter of both lists at the higher price.
 func dearerFees(a, b []FeeRate) []FeeRate {
 	if len(b) == 0 || len(a) == len(b) && len(a) > 0 && &a[0] == &b[0] {
 		return a
@@ -77,10 +77,10 @@ func dearerFees(a, b []FeeRate) []FeeRate {
 	return all[:n]
 }
 
-// Charge is the cost of an attempt: of t, of what it used of other meters, whose
-// costs in used do not count, and of what the provider stated, where that is more.
-// The fees say what Cost.Fee consists of beside the fee per request. It reports false
-// where it is not known what something cost that was used, and no cost was stated.
+// Charge returns the cost of an attempt: of t, of its use of other meters (the costs in
+// used are ignored), and of the amount that the provider stated, where that is more.
+// The fees are what Cost.Fee consists of in addition to the fee per request. It reports
+// false where the cost of something used is unknown and no cost was stated.
 func (p Price) Charge(t Tokens, used []Fee, stated *Money) (c Cost, fees []Fee, known bool) {
 	c, known = p.Cost(t), true
 	for _, u := range used {

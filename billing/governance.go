@@ -8,14 +8,15 @@ import (
 // RuleSet is one version of the organisation's rules for its keys.
 type RuleSet struct {
 	Version int64
-	Rules   string // JSON, byte for byte what the digest is of
+	Rules   string // JSON, byte for byte what the digest covers
 	SHA256  string
 	Author  string
 	Reason  string
 	MadeAt  time.Time
 }
 
-// Acknowledgement is that somebody who answers for keys has taken note of a version.
+// Acknowledgement records that somebody responsible for keys has taken note of a
+// version.
 type Acknowledgement struct {
 	Version int64
 	Owner   string // an address
@@ -23,28 +24,28 @@ type Acknowledgement struct {
 	At      time.Time
 }
 
-// Governance keeps the organisation's rules. No version is ever changed.
+// Governance stores the organisation's rules. No version is ever changed.
 type Governance interface {
-	// AddRules stores a version and the events that tell of it. One whose number is
-	// taken is ErrDuplicate.
+	// AddRules stores a version and the events that announce it. It returns ErrDuplicate
+	// where the version number is taken.
 	AddRules(ctx context.Context, r RuleSet, events []Event, notes ...*Change) error
-	// ListRules lists versions, the newest first: at most so many, of which 0 is 1000.
+	// ListRules lists up to most versions, newest first; 0 means 1000.
 	ListRules(ctx context.Context, most int) ([]RuleSet, error)
-	// Acknowledge stores an acknowledgement; of two for the same owner the first stays.
-	// *NotFoundError for a version that there is not.
+	// Acknowledge stores an acknowledgement; of two for the same owner, the first stays.
+	// It returns *NotFoundError for an unknown version.
 	Acknowledge(ctx context.Context, a Acknowledgement, notes ...*Change) error
-	// ListAcknowledgements lists those of a version by owner.
+	// ListAcknowledgements lists the acknowledgements of a version, by owner.
 	ListAcknowledgements(ctx context.Context, version int64) ([]Acknowledgement, error)
 }
 
-// Review is a review of access: of keys, and of the grants of those who administer.
+// Review is an access review: of keys, and of the grants of administrators.
 type Review struct {
 	Number    int64
 	StartedAt time.Time
 	DueAt     time.Time
 	StartedBy string
 	Items     int
-	Open      int // of the items, those that nobody has decided about
+	Open      int // the number of items without a decision
 }
 
 // ReviewKind is what an item of a review is about.
@@ -56,7 +57,7 @@ const (
 	ReviewGrant ReviewKind = "grant"
 )
 
-// Decision is what becomes of an item.
+// Decision is the outcome of an item.
 type Decision string
 
 // The decisions.
@@ -68,31 +69,32 @@ const (
 
 // ReviewItem is one key or one grant of a review.
 type ReviewItem struct {
-	Number    int64 // of the review
+	Number    int64 // the number of the review
 	Kind      ReviewKind
 	Object    string // the id of the key or of the grant
 	Holder    string // the id of the key or of the principal
 	Facts     string // JSON
 	Decision  Decision
-	DecidedAt time.Time // zero: nobody has decided
+	DecidedAt time.Time // zero: undecided
 	DecidedBy string
 	Reason    string
 }
 
-// Reviews keeps reviews of access.
+// Reviews stores access reviews.
 type Reviews interface {
-	// AddReview stores a review with its items. One whose number is taken is ErrDuplicate.
+	// AddReview stores a review with its items. It returns ErrDuplicate where the number
+	// is taken.
 	AddReview(ctx context.Context, r Review, items []ReviewItem, notes ...*Change) error
-	// ListReviews lists reviews, the newest first, at most 1000.
+	// ListReviews lists reviews, newest first, at most 1000.
 	ListReviews(ctx context.Context) ([]Review, error)
 	// ListReviewItems lists the items of a review by kind and object.
 	ListReviewItems(ctx context.Context, number int64) ([]ReviewItem, error)
-	// DecideReview stores a decision: *ConflictError where there is one, *NotFoundError
-	// where there is no such item.
+	// DecideReview stores a decision. It returns *ConflictError where there already is
+	// one, and *NotFoundError for an unknown item.
 	DecideReview(ctx context.Context, i ReviewItem, notes ...*Change) error
 }
 
-// ReviewDecided is that an item was decided about before.
+// ReviewDecided returns the error that an item already has a decision.
 func ReviewDecided(object string) error {
 	return &ConflictError{Detail: "the review has a decision about " + object + " already"}
 }

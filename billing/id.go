@@ -6,8 +6,8 @@ import (
 	"github.com/oklog/ulid/v2"
 )
 
-// NewID makes an id such as "key_01JD…": prefix and a ULID, whose first part is
-// the time and whose second part nobody can guess.
+// NewID makes an id such as "key_01JD…": a prefix and a ULID, whose first part is the
+// time and whose second part is random and cannot be guessed.
 func NewID(prefix string) string {
 	var id ulid.ULID
 	_ = id.SetTime(ulid.Now()) // fits until the year 10889

@@ -5,45 +5,45 @@ import (
 	"time"
 )
 
-// IncidentAction is what was done about a key in wrong hands.
+// IncidentAction is what was done about a key that fell into the wrong hands.
 type IncidentAction string
 
-// The actions, the hardest first.
+// The actions, most drastic first.
 const (
 	IncidentRevoke  IncidentAction = "revoke"
 	IncidentDisable IncidentAction = "disable"
-	IncidentNarrow  IncidentAction = "narrow" // to addresses that are known
+	IncidentNarrow  IncidentAction = "narrow" // restrict the key to known addresses
 )
 
-// Incident is a key that got into wrong hands, and the evidence as it was sealed.
+// Incident is a case of a key in the wrong hands, with the sealed evidence.
 type Incident struct {
 	ID        string
 	KeyID     KeyID
 	Action    IncidentAction
 	Reason    string
-	Since     time.Time // from when on its use is in doubt
+	Since     time.Time // when the doubtful use began
 	OpenedAt  time.Time
 	OpenedBy  string
 	Bundle    string // JSON
 	SHA256    string // of the bundle
-	Signature string // of the digest; "" where there was no key
-	PublicKey string // that verifies it
+	Signature string // of the digest; "" where there was no signing key
+	PublicKey string // verifies the signature
 	ClosedAt  time.Time
 	ClosedBy  string
 	Outcome   string
 }
 
-// Incidents keeps incidents. What was sealed does not change.
+// Incidents stores incidents. Sealed evidence does not change.
 type Incidents interface {
 	AddIncident(ctx context.Context, i Incident, notes ...*Change) error
-	// CloseIncident is a *ConflictError where it is closed already.
+	// CloseIncident returns a *ConflictError where the incident is already closed.
 	CloseIncident(ctx context.Context, id string, end Incident, notes ...*Change) error
-	// ListIncidents lists incidents, the newest first: the one with an id, or all where
-	// that is "", at most 1000.
+	// ListIncidents lists incidents, newest first: the one with the given id or, where
+	// id is "", all of them, at most 1000.
 	ListIncidents(ctx context.Context, id string) ([]Incident, error)
 }
 
-// IncidentClosed is that an incident is closed already.
+// IncidentClosed returns the error that an incident is already closed.
 func IncidentClosed(id string) error {
 	return &ConflictError{Detail: "incident " + id + " is closed already"}
 }

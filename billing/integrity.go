@@ -9,18 +9,18 @@ import (
 // IntegrityChecker proves that the ledger adds up.
 type IntegrityChecker interface {
 	// CheckIntegrity checks every law in one consistent snapshot and changes nothing,
-	// but for a note of its result where o.Since is set.
+	// except that it records its result where o.Since is set.
 	CheckIntegrity(ctx context.Context, o IntegrityOptions) (IntegrityReport, error)
 }
 
-// IntegrityOptions say how an integrity check is done. The zero value checks now.
+// IntegrityOptions configure an integrity check. The zero value checks at once.
 type IntegrityOptions struct {
 	Now time.Time
-	// Since is for the job that many processes have: where one of them began an
-	// check after it, its result is returned instead; while one is checking,
-	// the last result.
+	// Since serves the periodic job that many processes run: if one of them began a
+	// check after Since, its result is returned instead; while one is still checking,
+	// the last result is returned.
 	Since time.Time
-	// Digests reads every row again, to compare the digests of closed months and the
+	// Digests also re-reads every row, to compare the digests of closed months and the
 	// values of breakdowns.
 	Digests bool
 }
@@ -29,8 +29,9 @@ type IntegrityOptions struct {
 type IntegrityReport struct {
 	RanAt time.Time
 	Took  time.Duration
-	Laws  []Law // empty where another process checked
-	// Breaches is how many things break a law; First is one of them, in words.
+	Laws  []Law // empty where another process did the check
+	// Breaches is the number of violations of a law; First describes one of them in
+	// words.
 	Breaches int64
 	First    string
 }
@@ -46,7 +47,7 @@ type Law struct {
 // Breach is one place where a law does not hold.
 type Breach struct{ Where, Expected, Found string }
 
-// String is the breach in one line.
+// String returns the breach in one line.
 func (b Breach) String() string {
 	return fmt.Sprintf("%s: expected %s, found %s", b.Where, b.Expected, b.Found)
 }
@@ -59,7 +60,7 @@ func (l *Law) Add(b Breach) {
 	l.Breaches++
 }
 
-// Add takes in a law that was checked.
+// Add adds a checked law to the report.
 func (r *IntegrityReport) Add(l Law) {
 	r.Laws = append(r.Laws, l)
 	if r.Breaches == 0 && l.Breaches > 0 {

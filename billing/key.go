@@ -10,11 +10,11 @@ import (
 	"tallyroute/billing/policy"
 )
 
-// KeyID names a virtual key for life: "key_" and a ULID. Secrets come and go.
+// KeyID identifies a virtual key for life: "key_" and a ULID. Secrets come and go.
 type KeyID string
 
-// Owner is to whom an attempt is charged. It is copied onto every row, so that
-// moving a key later does not move what it spent.
+// Owner is who an attempt is charged to. It is copied onto every row, so that moving a
+// key later does not move what it has spent.
 type Owner struct {
 	KeyID       KeyID  `json:"key_id"`
 	ProjectID   string `json:"project_id"`
@@ -23,17 +23,17 @@ type Owner struct {
 	Environment string `json:"environment"`
 }
 
-// Key is a virtual key as the store holds it. It has no secret.
+// Key is a virtual key as stored, without its secret.
 type Key struct {
 	ID          KeyID
 	Name        string
 	Display     string // "sk-tr-prod-…x7qd", of its newest secret: enough to recognise, too little to use
-	Purpose     string // what it is for, in words
-	Address     string // of whoever answers for it, for messages
-	OwnerID     string // of the principal whose key it is; "" is nobody's in particular
+	Purpose     string // what it is for, in plain words
+	Address     string // where to send messages: the address of the person responsible for it
+	OwnerID     string // the principal that the key belongs to; "" where it belongs to nobody in particular
 	Sensitivity Sensitivity
-	Client      Client        // who sends it
-	RotateEvery time.Duration // 0 is what the sensitivity says
+	Client      Client        // who sends the secret
+	RotateEvery time.Duration // 0 means the default for its sensitivity
 	ProjectID   string
 	Project     string // name
 	TeamID      string
@@ -42,25 +42,26 @@ type Key struct {
 	Environment string // prod, staging or dev
 	DataClass   string // of its project
 
-	Models        []string       // names, "provider/*" or aliases that it may ask for; empty is all
-	AllowedCIDRs  []netip.Prefix // empty is anywhere
+	Models        []string       // names, "provider/*" or aliases that it may ask for; empty means all
+	AllowedCIDRs  []netip.Prefix // empty means any address
 	AllowUnpriced bool           // may use models without a known price, despite a money budget
-	// AllowProviderObjects lets its requests name what is stored at providers, which
-	// all keys share there, and store their answers.
+	// AllowProviderObjects lets its requests refer to objects stored at providers, which
+	// all keys share there, and store their responses there.
 	AllowProviderObjects bool
-	// KeepResponses lets it have its responses kept here, where the router keeps any.
+	// KeepResponses lets its responses be stored by the router, where the router stores
+	// any.
 	KeepResponses bool
 	Tags          map[string]string
 
-	// Policies are what its team, its project and it itself may do besides. Stores fill
-	// them on every read, and keep its own.
+	// Policies are the further rules of its team, its project and the key itself. Stores
+	// fill in all of them on every read, and store only the key's own.
 	Policies policy.Layers
-	// Rights are Policies compiled, of a key that a Verifier has found; nil where there
-	// are none.
+	// Rights is Policies compiled, for a key that a Verifier has found; nil where there
+	// are no policies.
 	Rights *policy.Rights
 
-	// Budgets are all that bind this key: its own and those of its project,
-	// team and organisation, ordered by ID. Stores fill them on every read.
+	// Budgets are all that bind this key: its own and those of its project, team and
+	// organisation, ordered by ID. Stores fill them in on every read.
 	Budgets []Budget
 
 	CreatedBy     string
@@ -69,42 +70,47 @@ type Key struct {
 	RevokedAt     time.Time // zero: in force
 	RevokedReason string
 	LastUsedAt    time.Time // zero: never
-	RotatedAt     time.Time // when its newest secret was made; zero: it has none yet
-	ArchivedAt    time.Time // its secrets are destroyed, what it spent is kept
+	RotatedAt     time.Time // when its newest secret was made; zero: it has no secret yet
+	ArchivedAt    time.Time // its secrets are destroyed, its spend is kept
 
-	DisabledAt     time.Time // zero: it is not
+	DisabledAt     time.Time // zero: not disabled
 	DisabledBy     string
 	DisabledReason string
 
-	// Overrun is what its answers took beyond what was held for them, since it
-	// was made or last enabled. A store stops the key when that passes its limit.
+	// Overrun is what its responses used beyond what was held for them, since the key
+	// was created or last enabled. A store stops the key when the overrun passes its
+	// limit.
 	Overrun       Amount
-	StoppedAt     time.Time // zero: it is not
-	EnabledAt     time.Time // zero: never, as it was not stopped
+	StoppedAt     time.Time // zero: not stopped
+	EnabledAt     time.Time // zero: never, because it was never stopped
 	EnabledBy     string
 	EnabledReason string
 
-	// Version grows with every change of the key, its owners or any budget that
-	// binds it. Reserve refuses a hold made on an older version.
+	// Version grows with every change to the key, its owners or any budget that binds
+	// it. Reserve refuses a hold made on an older version.
 	Version int64
 
-	// Secret is by which of its secrets the key was found, if by one.
+	// Secret is the state of the secret by which the key was found, if it was found by
+	// one.
 	Secret SecretState
 
-	// EndUser is for whom its requests are, whatever they say, and Allotment what they may
-	// use besides its budgets: both of a temporary key only.
+	// EndUser is who its requests are attributed to, whatever the requests say, and
+	// Allotment is what they may use in addition to its budgets. Both are set for
+	// temporary keys only.
 	EndUser   string
 	Allotment *Allotment
 
-	// Once names the request that makes the key. Stores write it and do not read it back.
+	// Once identifies the request that creates the key. Stores write it and do not read
+	// it back.
 	Once Once
 }
 
-// Once names a request that is to be done once: hashes of its name and of what it asks for.
+// Once identifies a request that must take effect only once, by hashes of its name and
+// of its contents.
 type Once struct{ Name, Body string }
 
-// Sensitivity says how much harm a key can do in wrong hands, and so how often its
-// secret should be new.
+// Sensitivity says how much harm a key could do in the wrong hands, and so how often
+// its secret should be rotated.
 type Sensitivity string
 
 // The sensitivities. The zero value is SensitivityNormal.
@@ -115,7 +121,8 @@ const (
 	SensitivityLow      Sensitivity = "low"
 )
 
-// Client says where the secret of a key is: on servers, or in pages that anybody can read.
+// Client says where the secret of a key is kept: on servers, or in pages that anybody
+// can read.
 type Client string
 
 // The clients. The zero value is ClientServer.
@@ -124,12 +131,12 @@ const (
 	ClientBrowser Client = "browser"
 )
 
-// Sensitivities are all sensitivities.
+// Sensitivities returns all sensitivities.
 func Sensitivities() []Sensitivity {
 	return []Sensitivity{SensitivityCritical, SensitivityHigh, SensitivityNormal, SensitivityLow}
 }
 
-// RotateEvery is how often a key of that sensitivity should get a new secret.
+// RotateEvery returns how often a key of this sensitivity should get a new secret.
 func (s Sensitivity) RotateEvery() time.Duration {
 	const day = 24 * time.Hour
 	switch s {
@@ -144,7 +151,7 @@ func (s Sensitivity) RotateEvery() time.Duration {
 	return 90 * day
 }
 
-// RotationDue is when the key should get a new secret; zero where it has none yet.
+// RotationDue returns when the key should get a new secret; zero where it has none yet.
 func (k *Key) RotationDue() time.Time {
 	if k.RotatedAt.IsZero() {
 		return time.Time{}
@@ -152,12 +159,13 @@ func (k *Key) RotationDue() time.Time {
 	return k.RotatedAt.Add(cmp.Or(k.RotateEvery, k.Sensitivity.RotateEvery()))
 }
 
-// Owner is the part of the key that is copied onto its spend.
+// Owner returns the part of the key that is copied onto its spend.
 func (k *Key) Owner() Owner {
 	return Owner{KeyID: k.ID, ProjectID: k.ProjectID, TeamID: k.TeamID, CostCenter: k.CostCenter, Environment: k.Environment}
 }
 
-// Holder names what a budget of the key binds, for people: team "payments".
+// Holder returns the display name of what a budget of the key applies to, such as team
+// "payments".
 func (k *Key) Holder(b Budget) string {
 	switch b.Scope {
 	case ScopeKey:
@@ -174,16 +182,16 @@ func (k *Key) Holder(b Budget) string {
 	return string(b.Scope)
 }
 
-// Facts are what the conditions of policies see of the key.
+// Facts returns what the conditions of policies can see of the key.
 func (k *Key) Facts() policy.KeyFacts {
 	return policy.KeyFacts{
 		ID: string(k.ID), Name: k.Name, Project: k.Project, Team: k.Team, Environment: k.Environment, Tags: k.Tags,
 	}
 }
 
-// InForce says whether the key may be used at an instant: ErrRevoked, ErrRotated,
-// ErrExpired, ErrDisabled or ErrStopped where not. A key that was revoked is so for
-// good, whatever the time: clocks differ.
+// InForce says whether the key may be used at an instant; it returns ErrRevoked,
+// ErrRotated, ErrExpired, ErrDisabled or ErrStopped if not. A revoked key is revoked
+// whatever the time, since clocks differ.
 func (k *Key) InForce(at time.Time) error {
 	if !k.RevokedAt.IsZero() {
 		return fmt.Errorf("%w since %s", ErrRevoked, k.RevokedAt.UTC().Format(time.RFC3339))
@@ -203,8 +211,8 @@ func (k *Key) InForce(at time.Time) error {
 	return nil
 }
 
-// AllowsAddress says whether the key may be used from an address. An IPv4
-// address is the same one however it is written.
+// AllowsAddress reports whether the key may be used from an address. An IPv4 address
+// matches in both its IPv4 and its IPv6-mapped form.
 func (k *Key) AllowsAddress(from netip.Addr) bool {
 	if len(k.AllowedCIDRs) == 0 {
 		return true
@@ -218,31 +226,31 @@ func (k *Key) AllowsAddress(from netip.Addr) bool {
 	})
 }
 
-// AllowsModel says whether the key may ask for a model by that name, which may be in one
-// of the groups that the key names.
+// AllowsModel reports whether the key may ask for a model by that name, which may
+// belong to one of the groups that the key lists.
 func (k *Key) AllowsModel(name string, groups policy.Groups) bool {
 	return len(k.Models) == 0 || groups.In(k.Models, name)
 }
 
-// NeedsPrice says whether the key may only use models whose price is known: a
-// budget in money could not be kept otherwise.
+// NeedsPrice reports whether the key may only use models with a known price, because a
+// money budget could not be enforced otherwise.
 func (k *Key) NeedsPrice() bool {
 	return !k.AllowUnpriced && k.BoundInMoney()
 }
 
-// BoundInMoney says whether a budget in money binds the key.
+// BoundInMoney reports whether a budget in money binds the key.
 func (k *Key) BoundInMoney() bool {
 	return k.Allotment != nil && k.Allotment.Money != nil ||
 		slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Money != nil && b.Binds() })
 }
 
-// Bounded says whether a budget in tokens or money binds the key.
+// Bounded reports whether a budget in tokens or money binds the key.
 func (k *Key) Bounded() bool {
 	return k.Allotment != nil ||
 		slices.ContainsFunc(k.Budgets, func(b Budget) bool { return (b.Money != nil || b.Tokens != nil) && b.Binds() })
 }
 
-// Own is the budget of the key itself for a period; nil is none.
+// Own returns the key's own budget for a period, or nil if there is none.
 func (k *Key) Own(p Period) *Budget {
 	for i := range k.Budgets {
 		if b := &k.Budgets[i]; b.Scope == ScopeKey && b.Period == p && b.Part == "" {
@@ -252,13 +260,14 @@ func (k *Key) Own(p Period) *Budget {
 	return nil
 }
 
-// Downgrades reports that near the limit of a budget the cheapest model is to answer.
+// Downgrades reports whether the cheapest model should answer because the limit of a
+// budget is near.
 func (k *Key) Downgrades() bool {
 	return slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Action == ActionDowngrade })
 }
 
-// Lines are the budgets that bind all that the key uses, in the windows that an instant
-// falls in.
+// Lines returns the budgets that apply to everything that the key uses, each in the
+// window that an instant falls in.
 func (k *Key) Lines(at time.Time) ([]HoldLine, error) {
 	list := make([]HoldLine, 0, len(k.Budgets))
 	for i := range k.Budgets {
@@ -274,17 +283,17 @@ func (k *Key) Lines(at time.Time) ([]HoldLine, error) {
 	return list, nil
 }
 
-// Parted reports that limits of parts bind the key.
+// Parted reports whether the key is bound by limits on parts.
 func (k *Key) Parted() bool {
 	return slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Part != "" })
 }
 
-// KeyStatuses are what a key may be; InForce says more of each.
+// KeyStatuses returns the statuses that a key can have; InForce says more about each.
 func KeyStatuses() []string {
 	return []string{"active", "disabled", "stopped", "expired", "revoked", "archived"}
 }
 
-// Status is one of KeyStatuses.
+// Status returns one of KeyStatuses.
 func (k *Key) Status(now time.Time) string {
 	switch {
 	case !k.ArchivedAt.IsZero():
@@ -301,42 +310,44 @@ func (k *Key) Status(now time.Time) string {
 	return "active"
 }
 
-// KeyFilter narrows ListKeys. Empty members do not narrow.
+// KeyFilter narrows ListKeys. Empty fields match everything.
 type KeyFilter struct {
 	ID      KeyID
 	Team    string    // id or name
 	Project string    // id or name
 	Status  string    // one of KeyStatuses
-	Query   string    // part of the name, the id or what is shown of the secret, taken literally
-	Unused  time.Time // not used since then, nor made
+	Query   string    // part of the name, the id or the displayed part of the secret, taken literally
+	Unused  time.Time // neither used nor created since then
 	After   KeyID     // for paging: keys whose id is greater
-	Limit   int       // 0 is 200, which is also the most
+	Limit   int       // 0 is 200, which is also the maximum
 	Now     time.Time
-	Within  *Within // nil is everywhere
-	// Owner is the id of a principal whose key it is. With an Address, keys that are
-	// nobody's in particular count where it is theirs.
+	Within  *Within // nil means everywhere
+	// Owner is the id of the principal that the key belongs to. With an Address, keys
+	// that belong to no principal also match if the address is theirs.
 	Owner, Address string
 }
 
-// Within are teams and projects by their ids: what is in any of them.
+// Within is a set of teams and projects, by id; it covers everything that belongs to
+// any of them.
 type Within struct{ Teams, Projects []string }
 
 // Team owns projects and has a cost centre.
 type Team struct {
 	ID, Name, CostCenter, OwnerEmail string
 	CreatedAt, ArchivedAt            time.Time
-	Policy                           *policy.Policy // of all keys below; nil is none
+	Policy                           *policy.Policy // applies to all keys below; nil if there is none
 }
 
 // Project belongs to a team, lives in one environment and owns keys.
 type Project struct {
 	ID, Name, TeamID, Team, CostCenter, Environment string
-	DataClass                                       string // such as confidential; "" is that nobody says
+	DataClass                                       string // such as confidential; "" where unspecified
 	CreatedAt, ArchivedAt                           time.Time
-	Policy                                          *policy.Policy // of its keys; nil is none
+	Policy                                          *policy.Policy // applies to its keys; nil if there is none
 }
 
-// RotationOverdue reports a key in force that should have got a new secret by now.
+// RotationOverdue reports whether the key is in force and should have had a new secret
+// by now.
 func (k *Key) RotationOverdue(now time.Time) bool {
 	due := k.RotationDue()
 	return !due.IsZero() && now.After(due) && k.InForce(now) == nil

@@ -6,18 +6,18 @@ import (
 	"io"
 )
 
-// longestSecret is how many bytes a secret has at most.
+// longestSecret is the maximum length of a secret in bytes.
 const longestSecret = len(secretPrefix) + len("staging") + 1 + secretTail
 
-// SecretsIn calls each with every secret in what r reads, and with its line. Only texts
-// whose checksum is right are secrets.
+// SecretsIn calls each with every secret in what r reads, and with the number of its
+// line. Only text with a valid checksum counts as a secret.
 func SecretsIn(r io.Reader, each func(s Secret, line int)) error {
 	buffer := make([]byte, 64<<10)
-	kept, line := 0, 1 // bytes of the buffer that were read before, and the line it begins on
+	kept, line := 0, 1 // bytes in the buffer that were already read, and the line on which they start
 	for {
 		n, err := r.Read(buffer[kept:])
 		text := buffer[:kept+n]
-		whole := len(text) // how far a secret may begin
+		whole := len(text) // a secret must start before this position
 		if err == nil {
 			whole = max(0, len(text)-longestSecret)
 		}
@@ -33,8 +33,8 @@ func SecretsIn(r io.Reader, each func(s Secret, line int)) error {
 	}
 }
 
-// secretsIn looks at text for secrets that begin before whole, and says how far it was
-// read.
+// secretsIn looks in text for secrets that start before whole, and returns how far it
+// has read.
 func secretsIn(text []byte, whole, line int, each func(Secret, int)) int {
 	at, counted := 0, 0
 	for {
@@ -55,7 +55,7 @@ func secretsIn(text []byte, whole, line int, each func(Secret, int)) int {
 	}
 }
 
-// secretAt is the secret that a text begins with.
+// secretAt returns the secret that text begins with.
 func secretAt(text []byte) (Secret, bool) {
 	for _, env := range environments {
 		n := len(secretPrefix) + len(env) + 1 + secretTail

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// ReviewOutcome is what became of the key of somebody who has left.
+// ReviewOutcome is what became of the key of a person who left.
 type ReviewOutcome string
 
 // The outcomes.
@@ -14,42 +14,43 @@ const (
 	ReviewTransferred ReviewOutcome = "transferred" // to somebody else
 	ReviewKept        ReviewOutcome = "kept"        // as it is
 	ReviewDisabled    ReviewOutcome = "disabled"
-	ReviewReturned    ReviewOutcome = "returned" // he has come back
-	ReviewEnded       ReviewOutcome = "ended"    // the key was ended otherwise
+	ReviewReturned    ReviewOutcome = "returned" // the person came back
+	ReviewEnded       ReviewOutcome = "ended"    // the key was ended in some other way
 )
 
-// LeaverReview is the question what becomes of a key whose owner has left.
+// LeaverReview is the question of what happens to a key whose owner has left.
 type LeaverReview struct {
 	ID          string
 	KeyID       KeyID
 	PrincipalID string
 	Cause       string
 	OpenedAt    time.Time
-	DueAt       time.Time // when the key is disabled, unless somebody decides before
+	DueAt       time.Time // when the key is disabled unless somebody decides before
 	Outcome     ReviewOutcome
 	ClosedAt    time.Time
 	ClosedBy    string
 
-	// Of the key and its owner. Stores fill them on every read.
+	// Details of the key and its owner. Stores fill them in on every read.
 	KeyName, Principal, TeamID, Team, ProjectID string
 }
 
-// ReviewFilter narrows ListLeaverReviews. Empty members do not narrow.
+// ReviewFilter narrows ListLeaverReviews. Empty fields match everything.
 type ReviewFilter struct {
 	ID          string
 	PrincipalID string
 	Outcome     ReviewOutcome
-	Within      *Within // nil is everywhere
+	Within      *Within // nil means everywhere
 }
 
-// Leavers keeps the reviews of keys whose owners have left.
+// Leavers stores the reviews of keys whose owners have left.
 type Leavers interface {
-	// OpenLeaverReview stores a review, unless one of its key is open: opened says so.
+	// OpenLeaverReview stores a review unless its key already has an open one; opened
+	// tells which.
 	OpenLeaverReview(ctx context.Context, r LeaverReview, notes ...*Change) (opened bool, err error)
-	// CloseLeaverReview closes a review that is open: closed says so. *NotFoundError for an
-	// unknown id.
+	// CloseLeaverReview closes an open review; closed is false if it was not open. It
+	// returns *NotFoundError for an unknown id.
 	CloseLeaverReview(ctx context.Context, id string, outcome ReviewOutcome, at time.Time, by string,
 		notes ...*Change) (closed bool, err error)
-	// ListLeaverReviews are up to 1000, the newest first.
+	// ListLeaverReviews lists up to 1000 reviews, newest first.
 	ListLeaverReviews(ctx context.Context, f ReviewFilter) ([]LeaverReview, error)
 }
