@@ -17,11 +17,11 @@ type Money int64
 // NanoPerUSD is how many units of Money make one dollar.
 const NanoPerUSD = 1_000_000_000
 
-// ErrMoney says that a text is not an amount of money that fits Money.
+// ErrMoney means that a text is not an amount of money, or does not fit Money.
 var ErrMoney = errors.New("billing: not an amount in dollars with at most nine decimals")
 
-// ParseMoney reads decimal dollars such as "50", "0.075" or "-1.5".
-// More than nine decimals are refused rather than rounded.
+// ParseMoney reads decimal dollars such as "50", "0.075" or "-1.5". More than nine
+// decimals are refused rather than rounded.
 func ParseMoney(s string) (Money, error) {
 	text, negative := strings.CutPrefix(s, "-")
 	whole, frac, dotted := strings.Cut(text, ".")
@@ -49,23 +49,25 @@ func ParseMoney(s string) (Money, error) {
 // moneyText has room for the longest amount.
 type moneyText [len("-9223372036.854775808")]byte
 
-// String is the amount in dollars with exactly nine decimals, so that no digit is lost.
+// String returns the amount in dollars with exactly nine decimals, so that no digit is
+// lost.
 func (m Money) String() string {
 	var text moneyText
 	return string(m.append(text[:0]))
 }
 
-// Short is the amount in dollars without trailing zeros, for people: "0.075", "50".
+// Short returns the amount in dollars without trailing zeros, for people to read:
+// "0.075", "50".
 func (m Money) Short() string {
 	var text moneyText
 	return string(m.AppendShort(text[:0]))
 }
 
-// AppendShort appends what Short is.
+// AppendShort appends the output of Short.
 func (m Money) AppendShort(dst []byte) []byte {
 	dst = m.append(dst)
 	for dst[len(dst)-1] == '0' {
-		dst = dst[:len(dst)-1] // the point stops it
+		dst = dst[:len(dst)-1] // stops at the decimal point
 	}
 	return bytes.TrimSuffix(dst, []byte("."))
 }
@@ -83,7 +85,7 @@ func (m Money) append(dst []byte) []byte {
 	return dst
 }
 
-// Add is m+n, or the nearest end of the range where the sum does not fit.
+// Add returns m+n, or the nearest end of the range where the sum does not fit.
 func (m Money) Add(n Money) Money {
 	return SatAdd(m, n)
 }

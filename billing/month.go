@@ -10,7 +10,7 @@ type Month string
 
 const monthLayout = "2006-01"
 
-// ParseMonth reads "2026-11".
+// ParseMonth parses a month such as "2026-11".
 func ParseMonth(s string) (Month, error) {
 	if _, err := time.Parse(monthLayout, s); err != nil {
 		return "", fmt.Errorf("billing: %q is not a month such as 2026-11", s)
@@ -18,13 +18,13 @@ func ParseMonth(s string) (Month, error) {
 	return Month(s), nil
 }
 
-// MonthOf is the month of a day that is written YYYY-MM-DD.
+// MonthOf returns the month of a day written as YYYY-MM-DD.
 func MonthOf(day string) Month { return Month(day[:min(len(day), len(monthLayout))]) }
 
-// First is the first day of the month, as YYYY-MM-DD.
+// First returns the first day of the month, as YYYY-MM-DD.
 func (m Month) First() string { return string(m) + "-01" }
 
-// Next is the month after it.
+// Next returns the following month.
 func (m Month) Next() Month {
 	first, err := time.Parse(monthLayout, string(m))
 	if err != nil {
@@ -33,7 +33,7 @@ func (m Month) Next() Month {
 	return Month(first.AddDate(0, 1, 0).Format(monthLayout))
 }
 
-// Span is the half-open span of time that the month is in a zone.
+// Span returns the half-open span of time that the month covers in a zone.
 func (m Month) Span(zone *time.Location) (start, end time.Time) {
 	first, err := time.Parse(monthLayout, string(m))
 	if err != nil {

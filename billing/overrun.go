@@ -5,18 +5,19 @@ import (
 	"time"
 )
 
-// OverrunLimit is how far the answers of a key may go beyond what was held for
-// them, since it was made or enabled, before it is stopped. The zero value
-// stops no key.
+// OverrunLimit is how far the responses of a key may exceed what was held for them,
+// since it was created or last enabled, before the key is stopped. The zero value stops
+// no key.
 type OverrunLimit struct {
-	Money   Money // 0: however much
-	Percent int64 // of the tightest budget that binds the key, in tokens and in money; 0: however much
+	Money   Money // 0 means no limit
+	Percent int64 // of the tightest budget that binds the key, in tokens and in money; 0 means no limit
 }
 
-// DefaultOverrunLimit is a dollar, and 5 percent of the tightest budget.
+// DefaultOverrunLimit returns a limit of one dollar, and of 5 percent of the tightest
+// budget.
 func DefaultOverrunLimit() OverrunLimit { return OverrunLimit{Money: NanoPerUSD, Percent: 5} }
 
-// Tightest are the lowest limits among budgets; nil where none limits.
+// Tightest returns the lowest limits among budgets; nil where there is none.
 func Tightest(budgets []Budget) (tokens *int64, money *Money) {
 	for _, b := range budgets {
 		if b.Tokens != nil && (tokens == nil || *b.Tokens < *tokens) {
@@ -29,8 +30,8 @@ func Tightest(budgets []Budget) (tokens *int64, money *Money) {
 	return tokens, money
 }
 
-// Passed reports that an overrun is more than l allows under the tightest
-// limits that there are.
+// Passed reports whether an overrun exceeds what l allows under the given tightest
+// limits.
 func (l OverrunLimit) Passed(over Amount, tokens *int64, money *Money) bool {
 	if l.Money > 0 && over.Money > l.Money {
 		return true
@@ -42,8 +43,9 @@ func (l OverrunLimit) Passed(over Amount, tokens *int64, money *Money) bool {
 		money != nil && SatMul(over.Money, 100) > SatMul(*money, Money(l.Percent))
 }
 
-// StopEvent is that the overrun of a key passed the limit: that it was stopped,
-// or, where no budget binds it, that it goes on. since is when it was enabled.
+// StopEvent returns the event that a key's overrun passed the limit: that the key was
+// stopped or, where no budget binds it, that it carries on. since is when the key was
+// enabled.
 func StopEvent(id KeyID, over Amount, budgets int, since, at time.Time) Event {
 	text := "Key " + string(id) + " is stopped: its answers took "
 	if budgets == 0 {

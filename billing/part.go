@@ -9,35 +9,38 @@ import (
 	"time"
 )
 
-// Part is what a budget limits of all that its scope uses; "" is all of it. A part has
-// names: each has the limit for itself, or those have it together that the budget names.
+// Part is the part of a scope's usage that a budget limits; "" means all of it. A part
+// has names: either each name has the limit to itself, or all the names that the budget
+// specifies share it.
 type Part string
 
-// The parts. Those of persons and tags are limited only where the key, or the token that it
-// was exchanged for, says whose a request is: what a client may call as it likes is no limit.
+// The parts. Persons and tags are limited only where the key, or the token that it was
+// exchanged for, says whose request it is: a limit on a name that clients choose freely
+// would be no limit.
 const (
-	PartModel      Part = "model"      // by its own name, whoever serves it
+	PartModel      Part = "model"      // by its own name, whichever provider serves it
 	PartCredential Part = "credential" // at a provider: "openai", or "openai/main" where it has several
-	PartUser       Part = "user"       // whose identity was exchanged, or else who owns the key
+	PartUser       Part = "user"       // the user whose identity was exchanged, or else the owner of the key
 	PartEndUser    Part = "end_user"   // of a temporary key
 
-	partTag = "tag:" // and the name of a tag of the key
+	partTag = "tag:" // followed by the name of a tag of the key
 )
 
-// MostNames is how many names have a limit of a part for themselves at a time. Those that
-// come later share one.
+// MostNames is the maximum number of names that have a limit of a part to themselves at
+// any time. Later names share one.
 const MostNames = 10_000
 
-// longestName is how many bytes a budget may name a part with.
+// longestName is the maximum length in bytes of a name that a budget may give for a
+// part.
 const longestName = 256
 
-// Tag is the name of the tag by which it parts, if it does.
+// Tag returns the name of the tag that the part goes by, if any.
 func (p Part) Tag() (name string, ok bool) { return strings.CutPrefix(string(p), partTag) }
 
-// OfTarget reports a part that is known only once a target has been chosen.
+// OfTarget reports whether the part is known only once a target has been chosen.
 func (p Part) OfTarget() bool { return p == PartModel || p == PartCredential }
 
-// PartWords say what of it is limited: ` of model "gpt-4o"`, ` of each end user`.
+// PartWords returns the part in words: ` of model "gpt-4o"`, ` of each end user`.
 func (b Budget) PartWords() string {
 	what := strings.ReplaceAll(string(b.Part), "_", " ")
 	if tag, ok := b.Part.Tag(); ok {
@@ -54,11 +57,11 @@ func (b Budget) PartWords() string {
 	return " of each " + what
 }
 
-// each reports a budget of which each name has a part for itself.
+// each reports whether every name has the limit to itself.
 func (b Budget) each() bool { return b.Part != "" && b.Named == "" }
 
-// Below is the budget that counts for one name of a part of b, by which the rows of the ledger
-// know it. A budget that names what it is for has one.
+// Below returns the budget that counts for one name of a part of b; the rows of the
+// ledger refer to it. A budget with Named set also has one.
 func (b Budget) Below(name string) Budget {
 	id := b.ID + "~"
 	if b.each() {
@@ -68,13 +71,13 @@ func (b Budget) Below(name string) Budget {
 	return b.below(id, name)
 }
 
-// rest ends the id of the budget that names share.
+// rest is the suffix of the id of the budget that the surplus names share.
 const rest = "~rest"
 
-// Rest is the budget below b that all names share for which there is no room any more.
+// Rest returns the budget below b that is shared by all names beyond MostNames.
 func (b Budget) Rest() Budget { return b.below(b.ID+rest, "") }
 
-// IsRest reports such a budget.
+// IsRest reports whether b is such a budget.
 func (b Budget) IsRest() bool { return strings.HasSuffix(b.ID, rest) }
 
 func (b Budget) below(id, name string) Budget {
@@ -86,8 +89,8 @@ func (b Budget) below(id, name string) Budget {
 	return below
 }
 
-// StoredName is what the database keeps of the name that a budget below another is for:
-// nothing of a person.
+// StoredName returns the name that the database keeps for a budget below another. It
+// keeps nothing about a person.
 func (b Budget) StoredName() string {
 	if b.Part == PartUser || b.Part == PartEndUser {
 		return ""
@@ -95,8 +98,8 @@ func (b Budget) StoredName() string {
 	return CleanText(b.Named)
 }
 
-// CrowdedError says that as many names have a limit of a part for themselves as may. They
-// share one then.
+// CrowdedError means that the maximum number of names already have a limit of a part to
+// themselves. Further names share one.
 type CrowdedError struct{ BudgetID string } // of the one below
 
 // Error names the budget.
@@ -104,7 +107,7 @@ func (e *CrowdedError) Error() string {
 	return fmt.Sprintf("billing: budget %s: %d names have a limit for themselves, which is the most", e.BudgetID, MostNames)
 }
 
-// checkPart finds the faults of what a budget is for.
+// checkPart finds the faults in the part that a budget applies to.
 func (b Budget) checkPart(fault func(field, format string, args ...any)) {
 	tag, tagged := b.Part.Tag()
 	switch {
@@ -125,7 +128,7 @@ func (b Budget) checkPart(fault func(field, format string, args ...any)) {
 	}
 }
 
-// line is the budget in the window that an instant falls in.
+// line returns the budget in the window that an instant falls in.
 func (b Budget) line(at time.Time) (HoldLine, error) {
 	w, err := b.Window(at)
 	return HoldLine{Budget: b, Window: w}, err

@@ -16,13 +16,13 @@ type Pepper struct {
 	key *string
 }
 
-// pepperBytes is the least that a pepper may have, and what a new one has.
+// pepperBytes is the minimum length of a pepper, and the length of a new one.
 const pepperBytes = 32
 
-// ErrPepper says that a text is too short to be a pepper.
+// ErrPepper means that a text is too short to be a pepper.
 var ErrPepper = errors.New("billing: a pepper needs at least 32 bytes, as base64, as hex or as they are")
 
-// NewPepper draws a pepper from rand, which is crypto/rand.Reader outside of tests.
+// NewPepper draws a pepper from rand, which is crypto/rand.Reader outside tests.
 func NewPepper(rand io.Reader) (Pepper, error) {
 	key := make([]byte, pepperBytes)
 	if _, err := io.ReadFull(rand, key); err != nil {
@@ -31,8 +31,8 @@ func NewPepper(rand io.Reader) (Pepper, error) {
 	return pepper(key), nil
 }
 
-// ParsePepper reads hex or base64 where either gives at least 32 bytes, and
-// takes the text as it is otherwise. Spaces and line ends around it do not count.
+// ParsePepper decodes hex or base64 where either gives at least 32 bytes, and otherwise
+// takes the text as it is. Surrounding spaces and line breaks are ignored.
 func ParsePepper(s string) (Pepper, error) {
 	s = strings.TrimSpace(s)
 	if key, err := hex.DecodeString(s); err == nil && len(key) >= pepperBytes {
@@ -53,8 +53,8 @@ func pepper(key []byte) Pepper {
 	return Pepper{key: &s}
 }
 
-// Reveal is the pepper in base64, as ParsePepper reads it, for writing it to
-// where it is kept.
+// Reveal returns the pepper in base64, as ParsePepper reads it, for writing to wherever
+// it is kept.
 func (p Pepper) Reveal() string {
 	if p.key == nil {
 		return ""
@@ -62,11 +62,11 @@ func (p Pepper) Reveal() string {
 	return base64.StdEncoding.EncodeToString([]byte(*p.key))
 }
 
-// Derive is a secret for another purpose, from which the pepper cannot be found.
+// Derive returns a secret for another purpose. The pepper cannot be worked out from it.
 func (p Pepper) Derive(purpose string) [32]byte { return p.mac(purpose) }
 
-// ID tells peppers apart and may be known to all. A database remembers it, so
-// that a wrong pepper is noticed before it makes every key unknown.
+// ID identifies a pepper and is not secret. A database remembers it, so that a wrong
+// pepper is noticed before every key becomes unknown.
 func (p Pepper) ID() string {
 	sum := p.mac("tallyroute pepper id")
 	return hex.EncodeToString(sum[:6])

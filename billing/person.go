@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// Persons is what the ledger has of end users. Rows that are posted have a random
-// pseudonym in place of the name that a client sent; the pseudonym's name is kept apart
-// until it is erased, and reports show it. Rows from before there were pseudonyms have the
-// name, which reports replace once it is erased.
+// Persons is what the ledger knows about end users. Rows are posted with a random
+// pseudonym in place of the name that a client sent. The name behind the pseudonym is
+// kept separately until it is erased, and reports show it. Rows that predate pseudonyms
+// contain the name, which reports replace once it is erased.
 type Persons interface {
-	// PersonRows calls each with the rows of an end user, named or by pseudonym, in the
-	// order of time and as they are stored.
+	// PersonRows calls each with the rows of an end user, given by name or pseudonym, in
+	// order of time and as stored.
 	PersonRows(ctx context.Context, name string, each func(Spend) error) error
-	// ForgetRequests takes addresses and programs out of the record of access, and removes
-	// kept responses.
+	// ForgetRequests removes addresses and client programs from the access log, and
+	// deletes stored responses.
 	ForgetRequests(ctx context.Context, r ForgottenRequests) (Traces, error)
-	// ErasePerson removes the name of an end user. Rows that are posted after it has
-	// returned, and those that are posted meanwhile, have another pseudonym or one
-	// without a name. The notes get the pseudonym as their object.
+	// ErasePerson removes the name of an end user. Rows posted during or after the call
+	// get a different pseudonym, or one without a name. The notes get the pseudonym as
+	// their object.
 	ErasePerson(ctx context.Context, e PersonErasure) (Erased, error)
 }
 
@@ -29,33 +29,33 @@ type ForgottenRequests struct {
 	From, To time.Time // when they began
 }
 
-// Traces is how much there was of requests beside their rows.
+// Traces counts what requests left behind besides their rows.
 type Traces struct{ Access, Responses int64 }
 
-// PersonErasure is the name of an end user, or the pseudonym, that is to be erased.
+// PersonErasure specifies the name of an end user, or the pseudonym, to erase.
 type PersonErasure struct {
 	Name  string
-	Plain bool // there are rows from before pseudonyms, which have the name
-	// Again is that rows have Name, which is a pseudonym: where nobody knows whose it is,
-	// an erasure that was interrupted is done once more, and noted.
+	Plain bool // there are rows that predate pseudonyms and contain the name
+	// Again means that rows contain Name, which is a pseudonym. If nobody knows whose it
+	// is, an interrupted erasure is completed and recorded.
 	Again bool
 	Now   time.Time
 	Notes []*Change // for the audit log
 }
 
-// Erased is what is left: the pseudonym of the rows.
+// Erased is what remains: the pseudonym in the rows.
 type Erased struct {
 	Pseudonym string
-	Rejects   int64 // rows that wait to be booked, or did, which had the name
+	Rejects   int64 // rows, waiting to be booked or already booked, that contained the name
 }
 
-// A pseudonym is this and at least 74 random bits in hexadecimal.
+// A pseudonym consists of this prefix and at least 74 random bits in hexadecimal.
 const (
 	pseudonymPrefix = "eu_"
 	pseudonymLength = len(pseudonymPrefix) + 20
 )
 
-// IsPseudonym reports whether an end user in a row is a pseudonym.
+// IsPseudonym reports whether a row's end user is a pseudonym.
 func IsPseudonym(endUser string) bool {
 	digits, ok := strings.CutPrefix(endUser, pseudonymPrefix)
 	return ok && len(endUser) == pseudonymLength && strings.Trim(digits, "0123456789abcdef") == ""

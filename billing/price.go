@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Tokens is the usage of one attempt in four disjoint kinds. The others are
-// inside these: they add nothing to a total, but may have a rate of their own.
+// Tokens is the usage of one attempt in four disjoint kinds. The other fields are parts
+// of these: they add nothing to a total, but may have a rate of their own.
 type Tokens struct {
 	Input      int64 `json:"input"`
 	CacheRead  int64 `json:"cache_read"`
@@ -23,12 +23,12 @@ type Tokens struct {
 	AudioOutput  int64 `json:"audio_output,omitempty"`   // in Output, beside Reasoning
 }
 
-// Total is the number of tokens that a token quota is charged with.
+// Total returns the number of tokens that count against a token quota.
 func (t Tokens) Total() int64 {
 	return SatAdd(SatAdd(t.Input, t.CacheRead), SatAdd(t.CacheWrite, t.Output))
 }
 
-// Plus is both together.
+// Plus returns the sum of both.
 func (t Tokens) Plus(u Tokens) Tokens {
 	return Tokens{
 		Input: SatAdd(t.Input, u.Input), CacheRead: SatAdd(t.CacheRead, u.CacheRead), CacheWrite: SatAdd(t.CacheWrite, u.CacheWrite),
@@ -38,26 +38,25 @@ func (t Tokens) Plus(u Tokens) Tokens {
 	}
 }
 
-// Prompt is everything that was sent: plain, read from and written to a cache.
+// Prompt returns everything that was sent: plain input, cache reads and cache writes.
 func (t Tokens) Prompt() int64 {
 	return SatAdd(SatAdd(t.Input, t.CacheRead), t.CacheWrite)
 }
 
-// The service tiers that have prices of their own.
+// The service tiers that are priced separately.
 const (
 	TierStandard = "standard"
 	TierBatch    = "batch"    // answered within hours
-	TierFlex     = "flex"     // answered when there is room
+	TierFlex     = "flex"     // answered when there is spare capacity
 	TierPriority = "priority" // answered first
 	TierFast     = "fast"     // generated faster
 	TierUS       = "us"       // generated in the United States
 	TierFastUS   = "fast-us"  // both
 )
 
-// TierOf is the tier by which prices are kept for what a client or a provider
-// calls a service tier. Those who ask for none in particular get the standard one.
-// A name that is not known keeps its name, and has no price unless one is listed
-// for it: a tier that nobody knows may be dearer.
+// TierOf returns the tier in the price tables for the service tier that a client or a
+// provider names. No tier in particular means the standard one. An unknown name is
+// kept, and has no price unless one is listed for it: an unknown tier may be dearer.
 func TierOf(name string) string {
 	switch name = strings.ToLower(CleanText(name)); name {
 	case "", "auto", "default", "standard_only", "on_demand", "on-demand", "ondemand", "none", "unspecified", "service_tier_unspecified":
@@ -66,9 +65,9 @@ func TierOf(name string) string {
 	return name
 }
 
-// Price is what one provider asks for one model from one instant on. Rates are
-// nano-dollars per million tokens, so price x tokens / 1e6 is integer
-// arithmetic here and in SQL.
+// Price is what one provider charges for one model from a given instant. Rates are in
+// nano-dollars per million tokens, so that price x tokens / 1e6 is integer arithmetic
+// both here and in SQL.
 type Price struct {
 	ID         string    `json:"id"` // stable: the same facts give the same id on every replica
 	Provider   string    `json:"provider"`
@@ -82,18 +81,18 @@ type Price struct {
 	Source     string    `json:"source"`  // "catalog", "contract" or "manual"
 	Fees       []FeeRate `json:"fees,omitempty"`
 
-	// Rates of kinds that are inside another. Zero is the rate of that other
-	// kind and never free: what nobody has priced must not cost nothing.
+	// The rates of kinds that are part of another kind. Zero means the rate of that
+	// other kind, never free: a kind without a price of its own must not cost nothing.
 	CacheWrite1h Money `json:"cache_write_1h,omitempty"`
 	Reasoning    Money `json:"reasoning,omitempty"`
 	AudioInput   Money `json:"audio_input,omitempty"`
 	AudioOutput  Money `json:"audio_output,omitempty"`
 
 	ServiceTier string `json:"service_tier,omitempty"` // TierStandard where empty
-	MinInput    int64  `json:"min_input,omitempty"`    // it holds for prompts of at least so many tokens
+	MinInput    int64  `json:"min_input,omitempty"`    // applies to prompts of at least this many tokens
 }
 
-// Resolved is p with every rate and the tier written out.
+// Resolved returns p with every rate and the tier filled in.
 func (p Price) Resolved() Price {
 	p.CacheWrite1h = cmp.Or(p.CacheWrite1h, p.CacheWrite)
 	p.Reasoning = cmp.Or(p.Reasoning, p.Output)
@@ -103,27 +102,27 @@ func (p Price) Resolved() Price {
 	return p
 }
 
-// Same reports whether p and other ask the same for everything.
+// Same reports whether p and other charge the same for everything.
 func (p Price) Same(other Price) bool {
 	p, other = p.Resolved(), other.Resolved()
 	return p.rates() == other.rates() && slices.Equal(p.Fees, other.Fees)
 }
 
-// Free reports that nothing costs anything.
+// Free reports whether everything is free.
 func (p Price) Free() bool { return p.rates() == [9]Money{} && len(p.Fees) == 0 }
 
 func (p Price) rates() [9]Money {
 	return [9]Money{p.Input, p.CacheRead, p.CacheWrite, p.Output, p.Request, p.CacheWrite1h, p.Reasoning, p.AudioInput, p.AudioOutput}
 }
 
-// Cost is the price of one attempt by meter. Total is the sum of the others.
+// Cost is the price of one attempt by meter. Total is the sum of the other fields.
 type Cost struct {
 	Input, CacheRead, CacheWrite, Output, Fee, Total Money
 }
 
-// Cost prices t. Each kind that has a rate of its own is rounded to the nearest
-// nano-dollar, halves to even, before it is added to the meter of the kind that
-// it is part of, and the meters to the total; what does not fit saturates.
+// Cost prices t. Each kind with a rate of its own is rounded to the nearest
+// nano-dollar, halves to even, before it is added to its meter, and the meters are then
+// added to the total. Sums saturate.
 func (p Price) Cost(t Tokens) Cost {
 	c := Cost{
 		Input:      parts{p.Input, t.Input}.less(p.AudioInput, t.AudioInput),
@@ -136,7 +135,7 @@ func (p Price) Cost(t Tokens) Cost {
 	return c
 }
 
-// output is the meter that has two kinds inside.
+// output prices the output meter, which contains two kinds with rates of their own.
 func (p Price) output(t Tokens) Money {
 	reasoning := min(max(t.Reasoning, 0), max(t.Output, 0))
 	if p.Reasoning == 0 || p.Reasoning == p.Output {
@@ -146,14 +145,14 @@ func (p Price) output(t Tokens) Money {
 	return rest.Add(meter(p.Reasoning, reasoning))
 }
 
-// parts is a quantity of one kind at its rate.
+// parts is a quantity of one kind and its rate.
 type parts struct {
 	rate     Money
 	quantity int64
 }
 
-// less prices the part of it that has another rate at that; there is never more
-// of a part than of the whole.
+// less prices a part of the quantity at a different rate and takes it out of w; a part
+// never exceeds the whole.
 func (w parts) less(rate Money, part int64) Money {
 	if rate == 0 || rate == w.rate || part <= 0 || w.quantity <= 0 {
 		return meter(w.rate, w.quantity)
@@ -162,7 +161,8 @@ func (w parts) less(rate Money, part int64) Money {
 	return meter(w.rate, w.quantity-part).Add(meter(rate, part))
 }
 
-// meter is rate x quantity / 1e6, halves to even. Negative input counts as none.
+// meter returns rate x quantity / 1e6, rounding halves to even. Negative input counts
+// as zero.
 func meter(rate Money, quantity int64) Money {
 	if rate <= 0 || quantity <= 0 {
 		return 0

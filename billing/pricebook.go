@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// PriceBook answers what a model cost at an instant. Old prices are kept. It
-// is built once and then only read.
+// PriceBook says what a model cost at an instant. Old prices are kept. It is built once
+// and is read-only afterwards.
 type PriceBook struct {
 	all    []Price // by ID
 	sheets map[listing][]*PriceSheet
@@ -16,22 +16,22 @@ type PriceBook struct {
 
 type listing struct{ provider, model string }
 
-// PriceSheet is all that one provider asks for one model from one instant until
-// the next change: the prices of every tier and, in each, of every length of
-// prompt. A nil sheet knows no price.
+// PriceSheet is everything that one provider charges for one model from an instant
+// until the next change: the prices of every tier and, within a tier, of every range of
+// prompt length. A nil sheet has no prices.
 type PriceSheet struct {
 	since time.Time
 	tiers []tierPrices
 }
 
-// tierPrices are the prices of one tier, by MinInput ascending. They began
-// together, so a change that drops a step by length leaves no old one.
+// tierPrices are the prices of one tier, by MinInput ascending. They all begin
+// together, so that a change that drops a length step leaves no old one behind.
 type tierPrices struct {
 	tier   string
 	prices []Price
 }
 
-// NewPriceBook builds a book of dated prices, in any order.
+// NewPriceBook builds a book from dated prices, given in any order.
 func NewPriceBook(prices []Price) *PriceBook {
 	b := &PriceBook{all: slices.Clone(prices), sheets: make(map[listing][]*PriceSheet)}
 	slices.SortStableFunc(b.all, func(a, b Price) int {
@@ -53,8 +53,8 @@ func NewPriceBook(prices []Price) *PriceBook {
 	return b
 }
 
-// add takes in a price that begins with the sheet. The first one of a tier takes
-// the place of those that the tier had before.
+// add adds a price that begins with the sheet. The first one of a tier replaces the
+// earlier prices of that tier.
 func (s *PriceSheet) add(p Price) {
 	tier := cmp.Or(p.ServiceTier, TierStandard)
 	i := slices.IndexFunc(s.tiers, func(t tierPrices) bool { return t.tier == tier })
@@ -68,8 +68,8 @@ func (s *PriceSheet) add(p Price) {
 	}
 }
 
-// At is the sheet in force at t: the last that began no later. It is nil where no
-// price is known, which is never the same as free.
+// At returns the sheet in force at t: the last one that began no later. It is nil where
+// no price is known, which is never the same as free.
 func (b *PriceBook) At(provider, model string, t time.Time) *PriceSheet {
 	list := b.sheets[listing{provider, model}]
 	for i := len(list) - 1; i >= 0; i-- {
@@ -80,11 +80,11 @@ func (b *PriceBook) At(provider, model string, t time.Time) *PriceSheet {
 	return nil
 }
 
-// All lists every price in the book, for the prices table. One that went on with
-// other fees is there once, as it began.
+// All lists every price in the book, for the prices table. A price whose fees alone
+// changed is listed once, as it began.
 func (b *PriceBook) All() []Price { return slices.Clone(b.all) }
 
-// ByID is the price with an id.
+// ByID returns the price with an id.
 func (b *PriceBook) ByID(id string) (Price, bool) {
 	i, found := slices.BinarySearchFunc(b.all, id, func(p Price, id string) int { return cmp.Compare(p.ID, id) })
 	if !found {
@@ -93,7 +93,7 @@ func (b *PriceBook) ByID(id string) (Price, bool) {
 	return b.all[i], true
 }
 
-// tier are the prices of a tier, of TierStandard where it has no name.
+// tier returns the prices of a tier; an empty name means TierStandard.
 func (s *PriceSheet) tier(name string) []Price {
 	if s == nil {
 		return nil
@@ -107,8 +107,9 @@ func (s *PriceSheet) tier(name string) []Price {
 	return nil
 }
 
-// Listed is the tier's own price for a prompt of that many tokens, with
-// everything that was sent: the one for the longest prompts that it reaches.
+// Listed returns the tier's own price for a prompt of that many tokens, counting
+// everything that was sent: the price with the highest MinInput that the prompt
+// reaches.
 func (s *PriceSheet) Listed(tier string, prompt int64) (Price, bool) {
 	prices := s.tier(tier)
 	i := sort.Search(len(prices), func(i int) bool { return prices[i].MinInput > max(prompt, 0) })
@@ -118,9 +119,9 @@ func (s *PriceSheet) Listed(tier string, prompt int64) (Price, bool) {
 	return prices[i-1], true
 }
 
-// Charged is the price by which a tier is judged and charged. A tier that is cheaper
-// than the standard one and has no price costs no more than that; another tier
-// without a price has none.
+// Charged returns the price by which a tier is judged and charged. A tier that is
+// cheaper than the standard one and has no price of its own is charged at most the
+// standard price; any other tier without a price has none.
 func (s *PriceSheet) Charged(tier string, prompt int64) (Price, bool) {
 	p, ok := s.Listed(tier, prompt)
 	if !ok && (tier == TierBatch || tier == TierFlex) {
@@ -129,7 +130,8 @@ func (s *PriceSheet) Charged(tier string, prompt int64) (Price, bool) {
 	return p, ok
 }
 
-// DearestTier is the price of the tier in which t costs most, of those that have one.
+// DearestTier returns the price of the tier in which t costs most, among the tiers that
+// have a price.
 func (s *PriceSheet) DearestTier(t Tokens) (most Price, ok bool) {
 	if s == nil {
 		return Price{}, false
@@ -142,10 +144,10 @@ func (s *PriceSheet) DearestTier(t Tokens) (most Price, ok bool) {
 	return most, ok
 }
 
-// Dearest has each rate at the highest that a prompt of up to that many tokens
-// may meet, in the tier that was asked for or in the standard one, since a
-// provider may serve either. In a tier without a price it is the highest of all tiers.
-// Where no price is known it is zero.
+// Dearest returns a price with each rate at the highest that a prompt of up to that
+// many tokens may incur, in the requested tier or the standard one, since a provider
+// may serve either. For a tier without a price it is the highest of all tiers. Where no
+// price is known it is zero.
 func (s *PriceSheet) Dearest(tier string, prompt int64) Price {
 	p, listed := s.Charged(tier, prompt)
 	if !listed && s != nil {
@@ -170,7 +172,7 @@ func (s *PriceSheet) dearer(p Price, tier string, prompt int64) Price {
 	return p
 }
 
-// Max is p with each rate and fee the higher of both.
+// Max returns p with each rate and fee at the higher of the two.
 func (p Price) Max(other Price) Price {
 	p, other = p.Resolved(), other.Resolved()
 	for _, rate := range []struct {

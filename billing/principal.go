@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Principal is somebody who administers: a user or a service account. Its grants say
-// what it may do.
+// Principal is a user or service account that can administer. Its grants say what it
+// may do.
 type Principal struct {
 	ID         string // user_… or svc_…
 	Kind       PrincipalKind
@@ -45,11 +45,11 @@ type Grant struct {
 	Reason     string
 	ExpiresAt  time.Time // zero: never
 	EndedAt    time.Time
-	FromGroup  string // of the identity provider; such a grant comes and goes with the group
-	Must       string // a condition without which the grant counts for nothing; "" is none
+	FromGroup  string // of the identity provider; such a grant is added and removed with the group membership
+	Must       string // a condition without which the grant has no effect; "" if there is none
 }
 
-// InForce reports whether a grant counts at an instant.
+// InForce reports whether a grant is valid at an instant.
 func (g Grant) InForce(now time.Time) bool {
 	return g.EndedAt.IsZero() && (g.ExpiresAt.IsZero() || now.Before(g.ExpiresAt))
 }
@@ -59,7 +59,7 @@ type AdminToken struct {
 	ID         string
 	Name       string
 	Display    string
-	Hash       [32]byte // only of one that is to be stored
+	Hash       [32]byte // only of a token that is to be stored
 	CreatedAt  time.Time
 	CreatedBy  string
 	ExpiresAt  time.Time // zero: never
@@ -67,16 +67,17 @@ type AdminToken struct {
 	LastUsedAt time.Time
 }
 
-// InForce reports whether a token opens anything at an instant.
+// InForce reports whether a token is valid at an instant.
 func (t AdminToken) InForce(now time.Time) bool {
 	return t.EndedAt.IsZero() && (t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt))
 }
 
-// ErrUnknownToken is a token that nobody has.
+// ErrUnknownToken means that a token belongs to nobody.
 var ErrUnknownToken = errors.New("billing: nobody has this token")
 
-// ChangePrincipal makes a change to the one of all with an id, for stores: was is the
-// principal before it. *NotFoundError for an unknown id.
+// ChangePrincipal applies a change to the principal with the given id among all, on
+// behalf of stores; was is the principal before the change. It returns *NotFoundError
+// for an unknown id.
 func ChangePrincipal(all []Principal, id string, change func(p *Principal, all []Principal) error) (was, is Principal, err error) {
 	i := slices.IndexFunc(all, func(p Principal) bool { return p.ID == id })
 	if i < 0 {
@@ -88,20 +89,21 @@ func ChangePrincipal(all []Principal, id string, change func(p *Principal, all [
 	return was, all[i], err
 }
 
-// Principals keeps those who administer.
+// Principals stores the users and service accounts that can administer.
 type Principals interface {
-	// CreatePrincipal stores a principal with its grants and tokens. A name that another
-	// one has is a *ConflictError.
+	// CreatePrincipal stores a principal with its grants and tokens. A name that is
+	// already taken is a *ConflictError.
 	CreatePrincipal(ctx context.Context, p Principal, notes ...*Change) error
-	// UpdatePrincipal changes a principal in one transaction. change is given all of
-	// them, as they are under the lock, and the one that is to be changed among them;
-	// what it adds to grants and tokens is stored, and those that it ends are ended.
+	// UpdatePrincipal changes a principal in one transaction. change gets all principals
+	// as they are under the lock, including the one to change; the grants and tokens
+	// that it adds are stored, and those that it ends are ended. UpdatePrincipal returns
 	// *NotFoundError for an unknown id.
 	UpdatePrincipal(ctx context.Context, id string, change func(p *Principal, all []Principal) error, notes ...*Change) (Principal, error)
-	// ListPrincipals is ordered by id, which is the order of creation.
+	// ListPrincipals lists principals ordered by id, which is the order of creation.
 	ListPrincipals(ctx context.Context) ([]Principal, error)
-	// PrincipalByToken finds the principal that has the token with a hash, and that
-	// token, whether they are in force or not. ErrUnknownToken where there is none.
+	// PrincipalByToken returns the principal that owns the token with a hash, and the
+	// token, whether they are in force or not. It returns ErrUnknownToken where there is
+	// none.
 	PrincipalByToken(ctx context.Context, hash [32]byte) (Principal, AdminToken, error)
 	// TouchToken stores when a token was last used.
 	TouchToken(ctx context.Context, id string, at time.Time) error

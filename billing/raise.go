@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Raise has the limits of a budget be higher for a time. It ends by itself.
+// Raise raises the limits of a budget for a time. It ends by itself.
 type Raise struct {
 	BudgetID    string
 	By          Amount
@@ -15,8 +15,8 @@ type Raise struct {
 	At          time.Time
 }
 
-// Check reports every fault of a raise of b: nothing that is raised or something that is
-// not limited, amounts that cannot be, and a time that is over or none.
+// Check reports every fault of a raise of b: raising nothing or something that is not
+// limited, invalid amounts, and an end that is missing or in the past.
 func (r Raise) Check(b Budget) error {
 	var faults []error
 	fault := func(field, detail string) {

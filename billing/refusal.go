@@ -11,30 +11,30 @@ import (
 	"time"
 )
 
-// Refused says how many requests were answered with an error of our own in an hour.
-// They cost nothing, so they are not rows of the ledger.
+// Refused is the number of requests in an hour that were answered with an error of our
+// own. They cost nothing, so they are not rows of the ledger.
 type Refused struct {
 	Hour   time.Time
-	KeyID  KeyID  // "" where no key was known; stores note its owners
-	Model  string // that was asked for; "" where that is not a name we know
-	Code   string // of the error, as the client got it
+	KeyID  KeyID  // "" where the key was unknown; stores add its owners
+	Model  string // the model asked for; "" where we do not know a model of that name
+	Code   string // of the error, as the client received it
 	Number int64
 }
 
-// Refusals keeps what was refused.
+// Refusals stores the numbers of refused requests.
 type Refusals interface {
 	// AddRefusals adds to what is there.
 	AddRefusals(ctx context.Context, list []Refused) error
 }
 
-// mostRefused is how many kinds of refusals are told apart between two writings.
-// Those beyond count by their code alone.
+// mostRefused is how many kinds of refusals are told apart between two writes. Further
+// ones are counted by their code alone.
 const mostRefused = 10_000
 
 // RefusalCount counts refusals until they are written.
 type RefusalCount struct {
 	mu sync.Mutex
-	n  map[Refused]int64 // without their number
+	n  map[Refused]int64 // keyed without their number
 }
 
 // Add counts one request that was refused at an instant.
@@ -51,8 +51,8 @@ func (c *RefusalCount) Add(r Refused, at time.Time) {
 	c.n[r]++
 }
 
-// Take is what was counted since the last time, in an order that is the same for all
-// who write.
+// Take returns what was counted since the last call, in the same order for every
+// writer.
 func (c *RefusalCount) Take() []Refused {
 	c.mu.Lock()
 	counted := c.n
@@ -69,7 +69,7 @@ func (c *RefusalCount) Take() []Refused {
 	return list
 }
 
-// Return counts again what could not be written.
+// Return adds back the counts that could not be written.
 func (c *RefusalCount) Return(list []Refused) {
 	for _, r := range list {
 		n := r.Number
@@ -85,32 +85,32 @@ func (c *RefusalCount) Return(list []Refused) {
 	}
 }
 
-// mostDenials is how many rules of keys and minutes are told apart between two writings.
-// Those beyond count together, for no key.
+// mostDenials is how many combinations of key, rule and minute are told apart between
+// two writes. Further ones are counted together, under no key.
 const mostDenials = 10_000
 
-// denial is a rule that has refused requests of a key in a minute.
+// denial is a rule that refused requests of a key in a minute.
 type denial struct {
 	minute time.Time
 	key    KeyID
 	rule   string
 }
 
-// DenialCounts are what was counted.
+// DenialCounts holds the number of requests per denial.
 type DenialCounts map[denial]int64
 
-// DenialCount counts what policies have refused until it is written, as one event for
-// each key and minute.
+// DenialCount counts what policies refused until it is written, as one event for each
+// key and minute.
 type DenialCount struct {
 	mu sync.Mutex
 	n  DenialCounts
-	id string // of this process: others count the same keys
+	id string // of this process, because others count the same keys
 }
 
-// NewDenialCount counts for one process.
+// NewDenialCount returns a counter for one process.
 func NewDenialCount() *DenialCount { return &DenialCount{n: make(DenialCounts), id: NewID("")} }
 
-// Add counts one request that a rule has refused at an instant.
+// Add counts one request that a rule refused at an instant.
 func (c *DenialCount) Add(key KeyID, rule string, at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,8 +124,8 @@ func (c *DenialCount) add(d denial, n int64) {
 	c.n[d] += n
 }
 
-// Take is what was counted in the minutes that had ended before an instant; all where
-// that is zero.
+// Take returns what was counted in the minutes that ended before an instant, or
+// everything if that is zero.
 func (c *DenialCount) Take(before time.Time) DenialCounts {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,7 +139,7 @@ func (c *DenialCount) Take(before time.Time) DenialCounts {
 	return taken
 }
 
-// Return counts again what could not be written.
+// Return adds back the counts that could not be written.
 func (c *DenialCount) Return(counts DenialCounts) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,7 +148,7 @@ func (c *DenialCount) Return(counts DenialCounts) {
 	}
 }
 
-// Events are what was counted: one for each key and minute, with its rules.
+// Events returns one event for each key and minute, with the rules that refused.
 func (c *DenialCount) Events(counts DenialCounts) []Event {
 	type keyMinute struct {
 		key    KeyID
