@@ -77,7 +77,7 @@ func (s *Share) Of(key string) {
 // keys that hold next to nothing, so that a few keys that hold much lock nobody out.
 const (
 	kept  = 4  // a quarter is left
-	small = 64 // the fraction that a key may hold and still count as holding little
+	small = 64 // a key with at most this fraction of the total counts as holding little
 )
 
 // Admit takes n more bytes for an incoming body, or returns a *FullError and takes none.

@@ -132,8 +132,8 @@ func (l *Limits) below(b *billing.Budget, name string) billing.Budget {
 	return is
 }
 
-// Share makes a name share a limit with others from now on, and reports whether there is a
-// shared one.
+// Share makes the name whose budget has this id share a limit with others from now on. It
+// returns false if the name has no budget of its own here.
 func (l *Limits) Share(id string) bool {
 	if l == nil {
 		return false

@@ -123,7 +123,7 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 	return c, sure
 }
 
-// members judges the members of the request. A request that cannot be sent as it is, because of
+// members judges the members of the request. A request that must not be sent as it is, because of
 // members without a place in a chat completion, is sent as a chat completion.
 func (in Input) members(c *Candidate) {
 	if in.Native.For(c.Target) {

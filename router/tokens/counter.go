@@ -112,9 +112,9 @@ func (s *session) count(text []byte) tally {
 	return sum
 }
 
-// remembered is what count comes to, from the memo where it is there. A count
-// that ran out of work is remembered only if it had all of it: the next call,
-// which need not count what came before, gets further.
+// remembered returns the result of count, from the memo if it is there. A count that ran out of
+// work is remembered only if it had the whole budget: the next call, which need not count what
+// came before, gets further.
 func (s *session) remembered(member string, raw []byte, count func() tally) tally {
 	d := s.c.memo.digest(member, s.alike, raw)
 	if v, ok := s.c.memo.get(d); ok {
