@@ -13,8 +13,8 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// Another model that answers is charged at the dearer of both prices, and told of where
-// it has another price, or none that is known.
+// If another model answers, the higher of the two prices is charged, and the row names that
+// model if its price differs or is not known.
 func TestAnotherModelThatAnswersIsToldAndChargedAsTheDearer(t *testing.T) {
 	dear, cheap, equal := target("a", "10", "20"), target("a", "0.1", "0.2"), target("a", "1", "2")
 	dear.Model, cheap.Model, equal.Model = "dear", "cheap", "equal"
@@ -71,7 +71,7 @@ func TestAnotherModelThatAnswersIsToldAndChargedAsTheDearer(t *testing.T) {
 	}
 }
 
-// Only the last refusal is one that stands: what a lower bound makes fit was not denied.
+// Only the last refusal is final: a request that fits with a lower bound was not denied.
 func TestRefusalIsFinalOnlyWhereNoLowerBoundFits(t *testing.T) {
 	for _, tt := range []struct {
 		tokens int64
@@ -90,7 +90,7 @@ func TestRefusalIsFinalOnlyWhereNoLowerBoundFits(t *testing.T) {
 	}
 }
 
-// What was sent though nobody knows what it costs stands in the row.
+// Members that were sent although their cost is unknown appear in the row.
 func TestUnpricedMembersStandInTheRow(t *testing.T) {
 	g := newRig(t, keyWith(), target("a", "1", "2"))
 	g.ok(t, `{"model":"m","nobody_knows":1,"plugins":[{"id":"web"}],"messages":[{"role":"user","content":"hi"}],"max_tokens":10}`)
@@ -100,8 +100,8 @@ func TestUnpricedMembersStandInTheRow(t *testing.T) {
 	}
 }
 
-// TestClientsCannotTakeAnotherPersonsLine: an end user who is called as a pseudonym is, or as
-// the line of those without a name, is booked under a name of its own.
+// TestClientsCannotTakeAnotherPersonsLine: an end user whose name looks like a pseudonym, or
+// like the line for requests without a name, is booked under a separate name.
 func TestClientsCannotTakeAnotherPersonsLine(t *testing.T) {
 	const pseudonym = "eu_0123456789abcdef0123"
 	for said, want := range map[string]string{

@@ -14,13 +14,13 @@ import (
 	"tallyroute/router/limit"
 )
 
-// Requests whose output only the model bounds, by 1000 tokens.
+// Requests whose output is only bounded by the model, at 1000 tokens.
 const (
 	unbounded       = `{"model":"m","messages":[{"role":"user","content":"hi"}]}`
 	unboundedStream = `{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}`
 )
 
-// after waits, as a provider does, unless the call is ended before.
+// after waits like a provider, unless the call is ended first.
 func after(d time.Duration, then step) step {
 	return func(ctx context.Context, x providers.Exchange) (*providers.Answer, error) {
 		select {
@@ -32,9 +32,9 @@ func after(d time.Duration, then step) step {
 	}
 }
 
-// What was sent and not refused is charged: the prompt whole, and the output that
-// may have been generated in the time, at most what was held; all of that where it is
-// us who stopped waiting.
+// What was sent and not refused is charged: the whole prompt, and the output that may have been
+// generated in the time, at most what was held; all of that if we were the ones who stopped
+// waiting.
 func TestFailedAttemptIsChargedWithWhatMayBeBilled(t *testing.T) {
 	for name, c := range map[string]struct {
 		fails  step
@@ -86,13 +86,13 @@ func TestFailedAttemptIsChargedWithWhatMayBeBilled(t *testing.T) {
 	}
 }
 
-// An attempt after one that is charged is made only if that is granted besides the
-// hold. Else the client gets the first error, and what was charged stays.
+// An attempt after one that is charged is made only if it can be held in addition. Otherwise
+// the client gets the first error, and the charge stays.
 func TestNextAttemptIsMadeOnlyWhenItIsGranted(t *testing.T) {
 	for _, c := range []struct {
 		budget string
 		calls  int
-	}{{"0.0050", 1}, {"0.0100", 2}} { // held is $0.004 and the prompt, charged for the first $0.002
+	}{{"0.0050", 1}, {"0.0100", 2}} { // $0.004 plus the prompt is held; the first attempt is charged $0.002
 		g := newRig(t, keyWith(moneyBudget(c.budget)), target("a", "1", "2"), target("b", "2", "4"))
 		g.sender.then(sentAndFails(providers.KindTimeout, 0), sentAndFails(providers.KindTimeout, 0))
 		_, err := g.ask(t.Context(), unbounded)
@@ -115,8 +115,8 @@ func TestNextAttemptIsMadeOnlyWhenItIsGranted(t *testing.T) {
 	}
 }
 
-// A plain call whose client leaves is finished, and booked as reported, as far as
-// there is room; others are cancelled and charged by a bound.
+// A plain call whose client leaves is finished, and booked as reported, as long as there is
+// room; other calls are cancelled and charged with a bound.
 func TestPlainCallIsFinishedWithoutItsClient(t *testing.T) {
 	ask := func(t *testing.T, change func(g *rig), body string) billing.Spend {
 		var row billing.Spend
@@ -156,7 +156,7 @@ func TestPlainCallIsFinishedWithoutItsClient(t *testing.T) {
 	}
 }
 
-// At the end calls in the background are cut, and booked by a bound.
+// At shutdown, background calls are cut and booked with a bound.
 func TestCutCallsInTheBackgroundAreBooked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, keyWith(), target("a", "1", "2"))
@@ -185,8 +185,8 @@ func TestCutCallsInTheBackgroundAreBooked(t *testing.T) {
 	})
 }
 
-// Of a stream that is cut, what a model may have thought before its first words is
-// charged as well, where it thinks and its provider does not tell the usage.
+// If a stream is cut, the reasoning that a model may have done before its first words is
+// charged, too, if the model reasons and its provider does not report the usage.
 func TestHiddenReasoningOfACutStreamIsBounded(t *testing.T) {
 	for _, reasoning := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"tallyroute/providers"
 )
 
-// BenchmarkComplete is a plain answer by one and by the cheapest of ten providers,
-// with parts in memory: what the router itself costs.
+// BenchmarkComplete measures a plain answer from one provider and from the cheapest of ten,
+// with in-memory parts: what the router itself costs.
 func BenchmarkComplete(b *testing.B) {
 	for _, n := range []int{1, 10} {
 		b.Run(fmt.Sprintf("%d", n), func(b *testing.B) {

@@ -11,8 +11,8 @@ import (
 	"tallyroute/router/tokens"
 )
 
-// A provider whose tokens are more than we took them for passes the hold
-// once; from then on more is held.
+// A provider that reports more tokens than we estimated exceeds the hold once; from then on
+// more is held.
 func TestHoldsFollowReports(t *testing.T) {
 	g := newRig(t, keyWith(tokenBudget(1_000_000)), target("a", "1", "2"))
 	usage := &chat.Usage{Input: int64(len(hi)) * 3, Output: 5}
@@ -25,7 +25,7 @@ func TestHoldsFollowReports(t *testing.T) {
 	}
 }
 
-// What is not believed teaches nothing.
+// Reports that are not believed do not affect calibration.
 func TestDisputedReportsTeachNothing(t *testing.T) {
 	g := newRig(t, keyWith(tokenBudget(1_000_000)), target("a", "1", "2"))
 	g.sender.then(plain(&chat.Usage{Input: 1e12, Output: 5}))
@@ -41,8 +41,7 @@ func TestDisputedReportsTeachNothing(t *testing.T) {
 	}
 }
 
-// What providers reported for requests that were really sent, in any
-// order, over and over.
+// What providers reported for requests that were really sent, in any order, over and over.
 func TestRecordedPromptsFitTheirHolds(t *testing.T) {
 	dir := os.Getenv("TALLYROUTE_CORPUS")
 	if dir == "" {
@@ -73,7 +72,7 @@ func TestRecordedPromptsFitTheirHolds(t *testing.T) {
 		}
 		r, err := chat.ParseRequest(x.Request.Body)
 		if err != nil {
-			continue // Azure's have no model
+			continue // Azure's recordings have no model
 		}
 		needs := r.Needs()
 		p := tokens.Sample{Provider: x.Provider, Model: x.Model, Media: needs.Vision || needs.Audio || needs.Documents}
@@ -90,7 +89,7 @@ func TestRecordedPromptsFitTheirHolds(t *testing.T) {
 		t.Fatalf("only %d estimates", len(all))
 	}
 	f, random := tokens.NewCalibration(), rand.New(rand.NewPCG(5, 6))
-	const warm, rounds = 1000, 1200 // every length of every model has been seen a thousand times then
+	const warm, rounds = 1000, 1200 // by then, every length has been seen a thousand times for every model
 	type sum struct{ short, requests, held, used int64 }
 	sums := map[tokens.Basis]*sum{tokens.Bounded: {}, tokens.Counted: {}}
 	for round := range rounds {
@@ -106,7 +105,7 @@ func TestRecordedPromptsFitTheirHolds(t *testing.T) {
 			if hold < x.reported {
 				s.short++
 			}
-			if !x.prompt.Media { // pictures are taken for the dearest there are
+			if !x.prompt.Media { // images are assumed to be the most expensive possible
 				s.held, s.used = s.held+hold, s.used+x.reported
 			}
 		}

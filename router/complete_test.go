@@ -32,7 +32,7 @@ func TestCheapestAnswersAndIsBooked(t *testing.T) {
 	if row.Provider != "cheap" || row.RouteReason != billing.RouteCheapest || row.Status != billing.StatusOK {
 		t.Errorf("served by %s (%s, %s)", row.Provider, row.RouteReason, row.Status)
 	}
-	// 5 prompt tokens at $1 and 7 of output at $2 per million are 19,000 nano-dollars.
+	// 5 prompt tokens at $1 and 7 output tokens at $2 per million cost 19,000 nano-dollars.
 	if row.Cost.Total != 19_000 || row.Baseline != 38_000 || row.UsageSource != billing.Reported {
 		t.Errorf("cost %d, baseline %d, source %s", row.Cost.Total, row.Baseline, row.UsageSource)
 	}
@@ -44,8 +44,8 @@ func TestCheapestAnswersAndIsBooked(t *testing.T) {
 	}
 }
 
-// However a request is planned, held, cut down, sent twice and booked, the prices
-// of each target are looked up once.
+// However a request is planned, held, cut down, retried and booked, the prices of each target
+// are looked up once.
 func TestPricesAreLookedUpOnceForEachCandidate(t *testing.T) {
 	g := newRig(t, keyWith(tokenBudget(100), moneyBudget("5")), target("a", "1", "2"), target("b", "2", "1"), target("c", "3", "3"))
 	prices := &counted{Prices: g.prices}
@@ -95,8 +95,8 @@ func TestRefusalOfTheRequestItselfIsFinal(t *testing.T) {
 	}
 }
 
-// A prompt that is too long for one model may not be for another with a longer
-// context. Only if there is none, what the provider said is the client's.
+// A prompt that is too long for one model may not be for another with a longer context. Only if
+// there is none does the client get what the provider said.
 func TestPromptTooLongForOneModelGoesToALongerOne(t *testing.T) {
 	sized := func(name, price string, context int64) providers.Target {
 		t := target(name, price, price)
@@ -106,7 +106,7 @@ func TestPromptTooLongForOneModelGoesToALongerOne(t *testing.T) {
 	for name, c := range map[string]struct {
 		contexts []int64
 		calls    int
-		served   string // "" is the refusal
+		served   string // "" means refused
 	}{
 		"a longer one":          {[]int64{8_000, 8_000, 200_000}, 2, "c"},
 		"two longer ones":       {[]int64{8_000, 16_000, 200_000}, 3, "c"},
@@ -136,9 +136,9 @@ func TestPromptTooLongForOneModelGoesToALongerOne(t *testing.T) {
 	}
 }
 
-// A target that cannot be asked for what the client wants is not an attempt: nothing was
-// sent, its health stays, and the next candidate is asked. Only where nobody can be
-// asked is the first reason the client's.
+// A target that cannot be asked for what the client wants does not count as an attempt: nothing
+// was sent, its health is unaffected, and the next candidate is asked. Only if nobody can be
+// asked does the client get the first reason.
 func TestTargetThatCannotBeAskedIsPassedOver(t *testing.T) {
 	unfit := func(param string) step {
 		return func(_ context.Context, x providers.Exchange) (*providers.Answer, error) {
@@ -149,9 +149,9 @@ func TestTargetThatCannotBeAskedIsPassedOver(t *testing.T) {
 	for name, c := range map[string]struct {
 		steps          []step
 		attempts, rows int
-		param          string         // of the error
-		kind           providers.Kind // of the error; "" is an answer
-		failed         bool           // it is of all attempts
+		param          string         // in the error
+		kind           providers.Kind // of the error; "" means an answer
+		failed         bool           // the error covers all attempts
 	}{
 		"an answer after it":  {[]step{unfit("a"), answered}, 1, 1, "", "", false},
 		"an answer after two": {[]step{unfit("a"), unfit("b"), answered}, 1, 1, "", "", false},
@@ -185,7 +185,7 @@ func TestTargetThatCannotBeAskedIsPassedOver(t *testing.T) {
 				if pe.Kind != c.kind || pe.Detail.Param != c.param || is[*FailedError](err) != c.failed {
 					t.Errorf("%v about %q", err, pe.Detail.Param)
 				}
-				attempts = c.attempts // of one that is refused nobody tells
+				attempts = c.attempts // a refused request reports none
 				if failed := (*FailedError)(nil); errors.As(err, &failed) {
 					attempts = len(failed.Attempts)
 				}
@@ -204,13 +204,13 @@ func TestTargetThatCannotBeAskedIsPassedOver(t *testing.T) {
 	}
 }
 
-// unable is a target that cannot be asked for what the client wants.
+// unable is a step of a target that cannot be asked for what the client wants.
 func unable(_ context.Context, x providers.Exchange) (*providers.Answer, error) {
 	return nil, &providers.Error{Provider: x.Target.Provider, Kind: providers.KindUnfit}
 }
 
-// However many cannot be asked, the one that can is, and is held for though it is dearer
-// than those that the hold was taken for.
+// However many candidates cannot be asked, the one that can is asked, and held for even if it
+// is more expensive than those that the hold was taken for.
 func TestTargetsThatCannotBeAskedHideNoOther(t *testing.T) {
 	g := newRig(t, keyWith(tokenBudget(100_000), moneyBudget("1")),
 		target("a", "1", "1"), target("b", "2", "2"), target("c", "3", "3"), target("d", "4", "4"), target("e", "5000", "5000"))
@@ -245,8 +245,8 @@ func TestTargetBeyondTheHoldIsNotAskedWithoutBudget(t *testing.T) {
 	}
 }
 
-// Who could be asked but for its health perhaps can what the others cannot: the client
-// is told to wait, and not to change its request.
+// A candidate that is only excluded because of its health may be able to do what the others
+// cannot: the client is told to wait, not to change its request.
 func TestTargetThatIsDownMayBeTheOneThatCan(t *testing.T) {
 	g := newRig(t, keyWith(), target("a", "1", "1"), target("b", "2", "2"))
 	g.sender.then(unable)
@@ -290,13 +290,13 @@ func TestAtMostThreeAttempts(t *testing.T) {
 	}
 }
 
-// Without max_tokens the model's own maximum is sent, or what still fits.
+// Without max_tokens, the model's own maximum is sent, or as much as still fits.
 func TestOutputIsBoundedWithoutMaxTokens(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		body    string
 		key     *billing.Key
-		sent    int64 // the bound that goes upstream; 0 leaves the client's
+		sent    int64 // the bound sent upstream; 0 leaves the client's
 		lowered bool
 		refused bool
 	}{
@@ -306,7 +306,8 @@ func TestOutputIsBoundedWithoutMaxTokens(t *testing.T) {
 		{name: "100 tokens left", body: hiOpen, key: keyWith(tokenBudget(100)), sent: 100 - int64(len(hiOpen)/10), lowered: true},
 		{name: "no token left", body: hiOpen, key: keyWith(tokenBudget(int64(len(hiOpen) / 10))), refused: true},
 		{name: "the client's own does not fit", body: hi, key: keyWith(tokenBudget(10)), refused: true},
-		// $2 per million of output: 100 tokens are $0.0002, of which the prompt takes a little.
+		// At $2 per million output tokens, 100 tokens cost $0.0002, part of which goes to the
+		// prompt.
 		{name: "money for a few", body: hiOpen, key: keyWith(moneyBudget("0.0002")), sent: 96, lowered: true},
 		{name: "more than the model can", body: strings.Replace(hi, ":10}", ":5000}", 1), key: keyWith(), sent: 1000},
 	} {
@@ -334,11 +335,11 @@ func TestOutputIsBoundedWithoutMaxTokens(t *testing.T) {
 	}
 }
 
-// The body has 73 bytes, so its bound is 73 tokens and its count 7.
+// The body has 73 bytes, so its bound is 73 tokens; its count is 7.
 func TestNearALimitThePromptIsCounted(t *testing.T) {
 	for limit, counted := range map[int64]bool{
 		17:     true,  // only the count fits
-		1000:   true,  // the bound fits, but not twenty times
+		1000:   true,  // the bound fits, but not twenty times over
 		10_000: false, // far from the limit
 	} {
 		g := newRig(t, keyWith(tokenBudget(limit)), target("a", "1", "2"))
@@ -390,8 +391,8 @@ func TestStaleKeyIsJudgedAnew(t *testing.T) {
 	}
 }
 
-// What the provider reports is taken, a reported zero included;
-// what it does not report is counted.
+// What the provider reports is used, including a reported zero; what it does not report is
+// counted.
 func TestStreamWithoutUsageIsCounted(t *testing.T) {
 	g := newRig(t, keyWith(), target("a", "1", "2"))
 	g.sender.then(streams(io.EOF, words("four", "5five")...))
@@ -428,7 +429,7 @@ func TestCutStreamIsChargedForWhatCame(t *testing.T) {
 	}
 }
 
-// Whenever the client goes, there is exactly one row, and it is not free.
+// Whenever the client leaves, there is exactly one row, and it is not free.
 func TestClientThatHangsUpEndsTheCallAndIsCharged(t *testing.T) {
 	t.Run("before anything came", func(t *testing.T) {
 		g := newRig(t, keyWith(), target("a", "1", "2"), target("b", "2", "4"))
@@ -495,8 +496,8 @@ func TestClientThatHangsUpEndsTheCallAndIsCharged(t *testing.T) {
 	})
 }
 
-// What a provider reports is booked unless it is below what passed through us, or
-// cannot be; what is doubtful about it is disputed.
+// What a provider reports is booked unless it is below what passed through us, or impossible;
+// anything doubtful about it is disputed.
 func TestDoubtfulUsageIsBookedAndDisputed(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -563,7 +564,7 @@ func TestSettlementIsTriedUntilStored(t *testing.T) {
 			g.ledger.set(func(l *ledger) { l.down = true })
 			return plain(&chat.Usage{Input: 5, Output: 7})(ctx, x)
 		})
-		g.ok(t, hi) // the client is not made to pay for our database
+		g.ok(t, hi) // the client does not pay for trouble with our database
 		if rec := g.records.list[0]; rec.Event != EventSettleDelayed {
 			t.Errorf("record %+v", rec)
 		}
@@ -622,7 +623,7 @@ func TestQuotaShowsAsRateLimit(t *testing.T) {
 	}
 }
 
-// A provider that has recovered is found out by one trial, at its price.
+// A provider that has recovered is discovered by one trial, in its turn by price.
 func TestRecoveredProviderComesBack(t *testing.T) {
 	now := epoch
 	g := newRig(t, keyWith(), target("cheap", "1", "2"), target("dear", "2", "4"))
@@ -650,7 +651,7 @@ func TestRecoveredProviderComesBack(t *testing.T) {
 	}
 }
 
-// A usage that a later chunk takes back was used all the same.
+// Usage that a later chunk retracts was used all the same.
 func TestUsageOfAStreamIsNotTakenBack(t *testing.T) {
 	g := newRig(t, keyWith(), target("a", "1", "2"))
 	more := chat.Chunk{Usage: &chat.Usage{Input: 30, Output: 9}, UsageOnly: true}

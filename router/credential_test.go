@@ -11,7 +11,7 @@ import (
 	"tallyroute/providers"
 )
 
-// key is a credential that says in a header which one it is.
+// key is a credential that identifies itself in a header.
 type key string
 
 func (k key) Sign(_ context.Context, r *http.Request) error {
@@ -28,7 +28,7 @@ func withKeys(weights ...int) providers.Target {
 	return t
 }
 
-// used are the credentials of the calls that were made.
+// used returns the credentials of the calls that were made.
 func (g *rig) used() (names string) {
 	for _, x := range g.sender.seen {
 		name := x.Target.Account
@@ -58,7 +58,7 @@ func TestCredentialThatFailsIsCooledAndAnotherTried(t *testing.T) {
 		g := newRig(t, keyWith(), withKeys(1, 1))
 		now := epoch
 		g.o.Clock = func() time.Time { return now }
-		g.o.Random = func(int64) int64 { return 0 } // the first that is left
+		g.o.Random = func(int64) int64 { return 0 } // the first of those left
 		g.sender.then(fails(kind, status))
 		out := g.ok(t, hi)
 		if got := g.used(); got != "1 2" || out.Spend.Attempt != 2 || out.Spend.Status != billing.StatusOK {
@@ -76,7 +76,7 @@ func TestCredentialThatFailsIsCooledAndAnotherTried(t *testing.T) {
 	}
 }
 
-// What is not a fault of a credential is not tried again with another.
+// A failure that is not the credential's fault is not retried with another credential.
 func TestOtherFailuresGoToAnotherProvider(t *testing.T) {
 	b := target("b", "2", "8")
 	g := newRig(t, keyWith(), withKeys(1, 1), b)
@@ -89,7 +89,7 @@ func TestOtherFailuresGoToAnotherProvider(t *testing.T) {
 	if out := g.ok(t, hi); out.Spend.Provider != "b" || out.Spend.Attempt != 3 {
 		t.Errorf("%s by %s, attempt %d", g.used(), out.Spend.Provider, out.Spend.Attempt)
 	}
-	// Both are cooled now, so the provider as a whole is.
+	// Both are cooling down now, so the provider as a whole is.
 	g.sender.seen = nil
 	if out := g.ok(t, hi); out.Spend.Provider != "b" || out.Spend.Attempt != 1 {
 		t.Errorf("%s by %s", g.used(), out.Spend.Provider)
@@ -102,7 +102,7 @@ func TestRequestThatIsAtFaultIsNotTriedAgain(t *testing.T) {
 	if _, err := g.ask(t.Context(), hi); err == nil || len(g.sender.seen) != 1 {
 		t.Errorf("%v after %s", err, g.used())
 	}
-	// Nor is more than a few tried.
+	// Only a few are tried.
 	g = newRig(t, keyWith(), withKeys(1, 1, 1, 1, 1, 1))
 	g.sender.then(fails(providers.KindRate, 429), fails(providers.KindRate, 429), fails(providers.KindRate, 429),
 		fails(providers.KindRate, 429))

@@ -7,9 +7,9 @@ import (
 	"tallyroute/billing"
 )
 
-// nearLimit is a rig whose key has used so much of a budget of 1000 tokens that has the
-// cheapest model answer from half of it on. It may use m and cheap, but not cheapest; cheap
-// knows no tools.
+// nearLimit returns a rig whose key has used this much of a budget of 1000 tokens that
+// downgrades to the cheapest model from half of it on. The key may use m and cheap, but not
+// cheapest; cheap does not support tools.
 func nearLimit(t *testing.T, used int64) *rig {
 	t.Helper()
 	b := tokenBudget(1000)
@@ -40,7 +40,7 @@ func TestNearALimitTheCheapestModelAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := nearLimit(t, tt.used)
-			for range 2 { // the first may be what the router hears of it by
+			for range 2 { // the first may be the one from which the router learns of it
 				a, err := g.ask(t.Context(), tt.body)
 				if err != nil {
 					t.Fatal(err)

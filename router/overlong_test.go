@@ -9,8 +9,8 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// TestEndlessStreamIsCutAndBookedWhole: soon after what was held for it, whatever the
-// provider sends, while answers that keep their bound pass.
+// TestEndlessStreamIsCutAndBookedWhole: a stream is cut soon after it exceeds what was held for
+// it, whatever the provider sends, while answers within their bound pass.
 func TestEndlessStreamIsCutAndBookedWhole(t *testing.T) {
 	words := func(text string, n int) []chat.Chunk {
 		list := make([]chat.Chunk, n)

@@ -20,7 +20,7 @@ import (
 
 var epoch = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
-// rig is a router whose parts are in memory and scripted.
+// rig is a router with scripted in-memory parts.
 type rig struct {
 	*Router
 	ledger  *ledger
@@ -52,11 +52,11 @@ func newRig(t testing.TB, key *billing.Key, targets ...providers.Target) *rig {
 	return g
 }
 
-// linger is how long the rig reads a stream on that nobody listens to.
+// linger is how long the rig continues to read a stream that nobody is listening to.
 const linger = 200 * time.Millisecond
 
-// target makes a target whose prices are in its header, in dollars per million
-// tokens: the tests read them where they are used.
+// target returns a target whose prices are in its header, in dollars per million tokens: the
+// tests read them where they are used.
 func target(name, prompt, completion string) providers.Target {
 	t := providers.Target{
 		Adapter:  openai.New(),
@@ -111,7 +111,7 @@ func (g *rig) ask(ctx context.Context, body string) (*Answer, error) {
 	return result.Answer, err
 }
 
-// ok asks and closes, and returns what came of it.
+// ok asks and closes, and returns the outcome.
 func (g *rig) ok(t *testing.T, body string) Outcome {
 	t.Helper()
 	a, err := g.ask(t.Context(), body)
@@ -129,7 +129,7 @@ func (g *rig) ok(t *testing.T, body string) Outcome {
 	return a.Outcome()
 }
 
-// counted counts how often prices are looked up.
+// counted counts price lookups.
 type counted struct {
 	Prices
 	lookups int
@@ -142,7 +142,7 @@ func (c *counted) At(provider, model string, at time.Time) *billing.PriceSheet {
 
 type verifier struct {
 	key   *billing.Key
-	fresh *billing.Key // what Refresh finds; nil is key
+	fresh *billing.Key // what Refresh finds; nil means key
 }
 
 func (v verifier) Verify(context.Context, billing.Secret, time.Time) (*billing.Key, error) {
@@ -178,7 +178,7 @@ func (c catalogue) Models() []providers.Listing {
 	return list
 }
 
-// counter takes one token for ten bytes where it counts exactly.
+// counter assumes one token per ten bytes when it counts exactly.
 type counter struct {
 	mu      sync.Mutex
 	counted int
@@ -197,7 +197,7 @@ func (c *counter) Text(_ context.Context, text string, _ tokens.Tokenizer) (toke
 	return tokens.Estimate{Tokens: int64(len(text)), Exact: true}, nil
 }
 
-// sender plays one step for each call.
+// sender plays one step per call.
 type sender struct {
 	mu    sync.Mutex
 	steps []step
@@ -234,7 +234,7 @@ func fails(kind providers.Kind, status int) step {
 	}
 }
 
-// sentAndFails is a failure that the provider may bill.
+// sentAndFails returns a failure that the provider may bill.
 func sentAndFails(kind providers.Kind, status int) step {
 	return func(ctx context.Context, x providers.Exchange) (*providers.Answer, error) {
 		_, err := fails(kind, status)(ctx, x)
@@ -250,7 +250,7 @@ func streams(end error, chunks ...chat.Chunk) step {
 	}
 }
 
-// scripted is a stream; end nil means that it never ends by itself.
+// scripted is a stream; if end is nil, it never ends by itself.
 type scripted struct {
 	ctx    context.Context
 	chunks []chat.Chunk
@@ -303,10 +303,10 @@ type ledger struct {
 	holds    map[string]billing.Hold
 	rows     []billing.Spend
 	down     bool
-	stale    int // refuse this many holds as made on an old key
+	stale    int // refuse this many holds as made with an outdated key
 	reserves int
-	denied   bool              // a hold was refused for good
-	retries  [][]billing.Spend // what was said of attempts after the first
+	denied   bool              // a hold was refused with finality
+	retries  [][]billing.Spend // what was declared about attempts after the first
 }
 
 func newLedger() *ledger {

@@ -15,7 +15,7 @@ import (
 	"tallyroute/router/fingerprint"
 )
 
-// braked is a rig with a brake, whose key has a policy.
+// braked returns a rig with a brake, whose key has a policy.
 func braked(t *testing.T, most policy.Runaway, p *policy.Policy) *rig {
 	t.Helper()
 	key := keyWith(moneyBudget("1000"))
@@ -25,7 +25,7 @@ func braked(t *testing.T, most policy.Runaway, p *policy.Policy) *rig {
 	return g
 }
 
-// askIn asks in a session.
+// askIn sends a request in a session.
 func (g *rig) askIn(ctx context.Context, session, body string) error {
 	result, err := g.Complete(ctx, Inbound{
 		Caller:    Caller{From: netip.MustParseAddr("127.0.0.1"), At: epoch},
@@ -64,7 +64,7 @@ func TestTheSameRequestThatComesAgainAndAgainIsNotSent(t *testing.T) {
 func TestASessionIsStoppedAtItsRequestsAndDollars(t *testing.T) {
 	for name, g := range map[string]*rig{
 		"requests": braked(t, policy.Runaway{SessionRequests: 3}, nil),
-		"dollars":  braked(t, policy.Runaway{}, &policy.Policy{MaxSessionCents: 3}), // each costs 1.2 cents
+		"dollars":  braked(t, policy.Runaway{}, &policy.Policy{MaxSessionCents: 3}), // each request costs 1.2 cents
 	} {
 		for i := range 3 {
 			if err := g.askIn(t.Context(), "s", strings.Replace(hi, "hi", fmt.Sprint("hi ", i), 1)); err != nil {
@@ -89,9 +89,9 @@ func TestWithoutLimitsNothingIsCounted(t *testing.T) {
 	}
 }
 
-// TestConversationsThatGrowAreNotStopped has 300 conversations of up to 40 turns, of which
-// every request is sent three times, as clients do whose connection fails, and of which
-// many begin and go on alike: with one key, in a minute.
+// TestConversationsThatGrowAreNotStopped runs 300 conversations of up to 40 turns, with every
+// request sent three times, as by clients whose connection fails, and with many that begin and
+// continue alike: all with one key, within a minute.
 func TestConversationsThatGrowAreNotStopped(t *testing.T) {
 	b, prints := brake.New(), fingerprint.New([32]byte{1})
 	limits := brake.Limits{Repeats: 10, Within: 5 * time.Minute}
@@ -113,14 +113,14 @@ func TestConversationsThatGrowAreNotStopped(t *testing.T) {
 					}
 				}
 			}
-			text += `,{"role":"assistant","content":"yes"},{"role":"user","content":"go on"}` // whatever is said
+			text += `,{"role":"assistant","content":"yes"},{"role":"user","content":"go on"}` // any text will do
 		}
 	}
 	t.Logf("%d requests, none stopped", requests)
 }
 
-// TestEachRouterCountsForItself holds the bound that is promised: of two routers each lets
-// through as many as one may.
+// TestEachRouterCountsForItself checks the documented bound: each of two routers lets the full
+// number through.
 func TestEachRouterCountsForItself(t *testing.T) {
 	sent := 0
 	for range 2 {
@@ -136,12 +136,12 @@ func TestEachRouterCountsForItself(t *testing.T) {
 	}
 }
 
-// TestTriesAfterFailuresAreNotStopped: whoever sends the same request again because it
-// failed, was refused for its budget, or met a key that had just changed, has not run away.
+// TestTriesAfterFailuresAreNotStopped: repeating a request because it failed, was refused by
+// its budget, or met a key that had just changed, is not a runaway.
 func TestTriesAfterFailuresAreNotStopped(t *testing.T) {
 	g := braked(t, policy.Runaway{Repeats: 2, SessionRequests: 2}, nil)
 	for range 9 {
-		g.sender.then(fails(providers.KindRequest, 400)) // which says nothing of the provider's health
+		g.sender.then(fails(providers.KindRequest, 400)) // this says nothing about the provider's health
 		wantError[*providers.Error](t, g.askIn(t.Context(), "s", hi))
 	}
 	g.ledger.set(func(l *ledger) { l.down = true })

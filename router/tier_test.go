@@ -13,7 +13,7 @@ import (
 	"tallyroute/router/plan"
 )
 
-// tiered has a standard price with a step at 1000 tokens, and one for priority.
+// tiered returns a standard price with a step at 1000 tokens, and a price for priority.
 func tiered(provider string) []billing.Price {
 	p := billing.Price{
 		Provider: provider, Model: "m", ID: provider + "_standard", Since: epoch.AddDate(-1, 0, 0),
@@ -27,8 +27,8 @@ func tiered(provider string) []billing.Price {
 	return []billing.Price{p, long, priority}
 }
 
-// What is held is what the dearest kinds of tokens may cost, in the dearest of
-// the tiers that the request may be served in.
+// The hold covers what the most expensive kinds of tokens may cost, in the most expensive of
+// the tiers that may serve the request.
 func TestHoldsCoverEveryKindAndTier(t *testing.T) {
 	money := moneyBudget("100")
 	body := func(more string, length int) string {
@@ -82,7 +82,7 @@ func TestTiers_WhoMayServe(t *testing.T) {
 		"no priority at b":                   {"priority", "priority", "a", "priority", "a_priority"},
 		"priority was not to be had":         {"priority", "default", "a", "standard", "a_long"},
 		"flex has no price, standard bounds": {"flex", "flex", "b", "flex", "b_standard"},
-		// A budget in money is charged all the same, by the dearest price that is known.
+		// A budget in money is charged all the same, at the highest known price.
 		"a tier that nobody knows":      {"", "scale", "b", "scale", "b_standard"},
 		"served dearer without a price": {"auto", "priority", "b", "priority", "b_standard"},
 	} {
@@ -98,7 +98,7 @@ func TestTiers_WhoMayServe(t *testing.T) {
 	if s := ask("", "scale"); s.Price.ID != "a_priority" || !s.Disputed || s.ServiceTier != "scale" {
 		t.Errorf("of a tier that nobody knows the dearest is charged: %s at %s, disputed: %t", s.ServiceTier, s.Price.ID, s.Disputed)
 	}
-	// Without such a budget the row has no price, rather than a wrong one.
+	// Without such a budget the row has no price rather than a wrong one.
 	other := newRig(t, keyWith(), a)
 	other.Prices = g.Prices
 	other.sender.then(plain(&chat.Usage{Input: 2000, Output: 7, ServiceTier: "scale"}))
@@ -111,7 +111,7 @@ func TestTiers_WhoMayServe(t *testing.T) {
 	if e := (*plan.UnpricedError)(nil); !errors.As(err, &e) {
 		t.Errorf("a tier without a price: %v", err)
 	}
-	// One that was not told of the tier serves the standard one.
+	// A provider that was not told the tier serves the standard one.
 	g.targets["m"] = []providers.Target{a}
 	g.sender.then(func(context.Context, providers.Exchange) (*providers.Answer, error) {
 		return &providers.Answer{
@@ -123,7 +123,7 @@ func TestTiers_WhoMayServe(t *testing.T) {
 		`"content":"x"}]}`).Spend; s.Price.ID != "a_standard" || s.ServiceTier != "standard" {
 		t.Errorf("not told of the tier: %s at %s", s.ServiceTier, s.Price.ID)
 	}
-	// A provider that has no tiers is not asked for one.
+	// A provider without tiers is not asked for one.
 	b.Quirks.Drop = []string{"service_tier"}
 	g.targets["m"] = []providers.Target{b}
 	if s := ask("priority", ""); s.Price.ID != "b_standard" || s.ServiceTier != "standard" {

@@ -30,7 +30,7 @@ func TestRatioIsOfMedians(t *testing.T) {
 	}
 }
 
-// The mock's answers are whole, and one that is not is seen.
+// The mock's answers are complete, and an incomplete one is detected.
 func TestMockAnswers(t *testing.T) {
 	for _, l := range loads() {
 		ours, its := net.Pipe()

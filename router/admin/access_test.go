@@ -11,7 +11,7 @@ import (
 	"tallyroute/billing/access"
 )
 
-// calls records requests of a key, a minute apart.
+// calls records requests made with a key, one minute apart.
 func (g *rig) calls(t *testing.T, key, from, agent string, n int) {
 	t.Helper()
 	entries := make([]access.Entry, n)

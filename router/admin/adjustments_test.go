@@ -6,7 +6,8 @@ import (
 	"tallyroute/billing"
 )
 
-// TestAdjustmentIsARowOfItsOwn posts what a bill has shown, and what must not be.
+// TestAdjustmentIsARowOfItsOwn posts corrections that a bill has shown to be needed, and
+// invalid ones.
 func TestAdjustmentIsARowOfItsOwn(t *testing.T) {
 	g := newRig(t)
 	key, _ := g.ask("POST", "/admin/v1/keys", `{"name":"shop","team":"web"}`).v["id"].(string)

@@ -131,7 +131,7 @@ func (g *rig) send(method, path, body string, header ...string) answer {
 	return a
 }
 
-// refused checks for an error in OpenAI's form and returns it.
+// refused checks for an error in OpenAI's format and returns it.
 func (a answer) refused(t *testing.T, status int, code string) map[string]any {
 	t.Helper()
 	e, _ := a.v["error"].(map[string]any)
@@ -188,7 +188,7 @@ func TestKeyLife(t *testing.T) {
 		}
 	}
 
-	// The budget of the same period is changed, not added to.
+	// The budget for the same period is changed, not added to.
 	before := got.v["budgets"].([]any)[0].(map[string]any)["id"]
 	got = g.ask("PATCH", path, `{"budget":{"period":"month","usd":"75.5"},"limits":{"tokens_per_minute":5},`+
 		`"expires_at":null}`)
@@ -220,7 +220,7 @@ func TestKeyLife(t *testing.T) {
 	}
 	if got = g.ask("PATCH", path, `{"models":null,"tags":{},"allowed_cidrs":null,"name":"new","budgets":[]}`); got.v["models"] != nil ||
 		got.v["allowed_cidrs"] != nil ||
-		got.v["name"] != "new" || len(got.v["budgets"].([]any)) != 1 { // that of a minute is limits
+		got.v["name"] != "new" || len(got.v["budgets"].([]any)) != 1 { // the per-minute budget appears under limits
 		t.Errorf("%s", got.text)
 	}
 
@@ -264,7 +264,7 @@ func TestKeyLife(t *testing.T) {
 	}
 }
 
-// TestStandingOfBudgets sees what was used of a key's budgets.
+// TestStandingOfBudgets checks what is reported as used of a key's budgets.
 func TestStandingOfBudgets(t *testing.T) {
 	g := newRig(t)
 	id := g.ask("POST", "/admin/v1/keys", checkout).v["id"].(string)
@@ -412,7 +412,7 @@ func TestListQueriesAreCheckedAndLiteral(t *testing.T) {
 	}
 }
 
-// TestPages walks every list in pages of two, each thing once.
+// TestPages walks every list in pages of two, and sees each item once.
 func TestPages(t *testing.T) {
 	g := newRig(t)
 	for i := range 4 {
@@ -447,13 +447,12 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestEveryRouteWantsTheToken walks the routes that there are, so that a
-// new one is covered.
+// TestEveryRouteWantsTheToken walks the registered routes, so that new ones are covered.
 func TestEveryRouteWantsTheToken(t *testing.T) {
 	g, off := newRig(t, func(o *Options) {
 		var calls atomic.Int64
 		began := time.Now()
-		o.Clock = func() time.Time { return began.Add(time.Duration(calls.Add(1)) * time.Second) } // so that no try is one too many
+		o.Clock = func() time.Time { return began.Add(time.Duration(calls.Add(1)) * time.Second) } // so that no attempt exceeds the limit
 	}), newRig(t, func(o *Options) { o.Token = nil })
 	virtual, err := billing.NewSecret("dev", strings.NewReader(strings.Repeat("some bytes that are no secret at all", 10)))
 	if err != nil {
@@ -470,7 +469,7 @@ func TestEveryRouteWantsTheToken(t *testing.T) {
 			continue
 		}
 		if strings.HasPrefix(strings.TrimPrefix(r.Path, base), "/login") {
-			continue // for who is not known yet
+			continue // needs no authentication
 		}
 		n++
 		for _, authorization := range []string{
@@ -575,7 +574,7 @@ func TestOwnersAndBudgets(t *testing.T) {
 			t.Errorf("%s: %v", body, e)
 		}
 	}
-	// A key of the team is bound by its budget and the organisation's.
+	// A key of the team is subject to its own budget and the organisation's.
 	key := g.ask("POST", "/admin/v1/keys", `{"name":"k","project":"`+project.v["id"].(string)+`"}`)
 	if list, _ := key.v["budgets"].([]any); len(list) != 2 {
 		t.Errorf("budgets of the key: %s", key.text)
@@ -590,7 +589,8 @@ func TestOwnersAndBudgets(t *testing.T) {
 	g.ask("POST", "/admin/v1/budgets", `{"id":"bud_none","scope":"org","tokens":1}`).refused(t, 404, "budget_not_found")
 }
 
-// TestBudgetsSetAtOnceAreOne: all bind, so a second one would be a limit that nobody meant.
+// TestBudgetsSetAtOnceAreOne: all budgets apply, so a second one would be a limit that nobody
+// intended.
 func TestBudgetsSetAtOnceAreOne(t *testing.T) {
 	g := newRig(t)
 	statuses := make([]int, 8)
@@ -623,7 +623,7 @@ func TestMovedProjectIsRecordedWithBothTeams(t *testing.T) {
 	}
 }
 
-// TestPagesOfChanges walks the changes, newest first, each once.
+// TestPagesOfChanges walks the changes, newest first, and sees each once.
 func TestPagesOfChanges(t *testing.T) {
 	g := newRig(t)
 	made := g.ask("POST", "/admin/v1/keys", `{"name":"k","budget":{"usd":"1"}}`)
@@ -720,7 +720,7 @@ func (reports) PricedUsage(context.Context, billing.SpendQuery, string, string) 
 	return nil, nil
 }
 
-// TestFailures sees that the faults of what is below tell nothing.
+// TestFailures checks that internal errors disclose nothing.
 func TestFailures(t *testing.T) {
 	var fail func() error
 	g := newRig(t, func(o *Options) {
@@ -794,7 +794,7 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// TestPeriods closes a month and opens it again.
+// TestPeriods closes a month and reopens it.
 func TestPeriods(t *testing.T) {
 	g := newRig(t)
 	if got := g.ask("GET", "/admin/v1/periods", ""); got.status != 200 || len(got.v["data"].([]any)) != 0 {

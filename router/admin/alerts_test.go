@@ -11,7 +11,7 @@ import (
 	"tallyroute/billing/manage"
 )
 
-// listener is a channel that takes everything, or nothing.
+// listener is a channel that accepts everything or nothing.
 type listener struct{ fault error }
 
 func (l listener) Notify(context.Context, billing.Notice) error { return l.fault }
@@ -20,7 +20,7 @@ func listeners(context.Context) (map[string]manage.Notifier, error) {
 	return map[string]manage.Notifier{"ops": listener{}, "away": listener{billing.ErrUnavailable}}, nil
 }
 
-// alert is one that went nowhere.
+// alert creates an alert that could not be delivered.
 func (g *rig) alert() string {
 	g.t.Helper()
 	a := billing.Alert{

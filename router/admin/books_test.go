@@ -11,7 +11,7 @@ import (
 	"tallyroute/billing"
 )
 
-// used stores a row of what a key used at an instant, for 7 tokens at $0.0000015.
+// used stores a row of what a key used at a given time: 7 tokens at $0.0000015.
 func (g *rig) used(key string, at time.Time) billing.Spend {
 	g.t.Helper()
 	return g.usedBy(billing.Owner{KeyID: billing.KeyID(key)}, at)
@@ -31,8 +31,8 @@ func (g *rig) usedBy(owner billing.Owner, at time.Time) billing.Spend {
 	return row
 }
 
-// TestMonthIsArchivedOnceItsRowsAreRead closes a month, reads its rows as a file
-// would take them, and drops them.
+// TestMonthIsArchivedOnceItsRowsAreRead closes a month, reads its rows as if into a file, and
+// drops them.
 func TestMonthIsArchivedOnceItsRowsAreRead(t *testing.T) {
 	g := newRig(t)
 	key, _ := g.ask("POST", "/admin/v1/keys", `{"name":"shop","team":"web"}`).v["id"].(string)
@@ -61,13 +61,13 @@ func TestMonthIsArchivedOnceItsRowsAreRead(t *testing.T) {
 	g.ask("GET", "/admin/v1/periods/2020-03/rows", "").refused(t, 409, "conflict")
 }
 
-// TestRepricingPostsTheDifference costs a row by a price that is lower than what was paid.
+// TestRepricingPostsTheDifference reprices a row at a lower price than was paid.
 func TestRepricingPostsTheDifference(t *testing.T) {
 	g := newRig(t, func(o *Options) {
 		o.Prices = func() []billing.Price {
 			return []billing.Price{{
 				ID: "p1", Provider: "acme", Model: "large", Since: time.Unix(0, 0), Source: "manual",
-				Input: 100_000, CacheRead: 100_000, CacheWrite: 100_000, Output: 100_000, // of a million tokens
+				Input: 100_000, CacheRead: 100_000, CacheWrite: 100_000, Output: 100_000, // per million tokens
 			}}
 		}
 	})
@@ -92,7 +92,7 @@ func TestRepricingPostsTheDifference(t *testing.T) {
 	}
 }
 
-// TestLedgerIsProvedAndReplicasAreListed asks what the command line can be asked.
+// TestLedgerIsProvedAndReplicasAreListed covers what the command line offers.
 func TestLedgerIsProvedAndReplicasAreListed(t *testing.T) {
 	g := newRig(t)
 	got := g.ask("POST", "/admin/v1/integrity", `{"quick":true}`)
@@ -106,8 +106,8 @@ func TestLedgerIsProvedAndReplicasAreListed(t *testing.T) {
 	g.ask("POST", "/admin/v1/replicas/"+url.PathEscape("rep_none")+"/forget", "").refused(t, 404, "replica_not_found")
 }
 
-// TestOneBudgetForAScopeAndPeriod sets a budget twice, by what it is set on and by
-// its id, and finds one.
+// TestOneBudgetForAScopeAndPeriod sets a budget twice, by its scope and by its id, and finds
+// only one.
 func TestOneBudgetForAScopeAndPeriod(t *testing.T) {
 	g := newRig(t)
 	g.ask("POST", "/admin/v1/teams", `{"name":"web"}`)
@@ -133,8 +133,8 @@ func TestOneBudgetForAScopeAndPeriod(t *testing.T) {
 	g.ask("PATCH", "/admin/v1/keys/"+key, `{"budgets":[{"usd":"1"},{"tokens":5,"zone":"Europe/Berlin"}]}`).refused(t, 422, "invalid_value")
 }
 
-// TestEveryMemberOfABudgetIsChangedByItsID changes one after the other, and finds all
-// others as they were.
+// TestEveryMemberOfABudgetIsChangedByItsID changes one member after another, and finds all the
+// others unchanged.
 func TestEveryMemberOfABudgetIsChangedByItsID(t *testing.T) {
 	g := newRig(t)
 	path := "/admin/v1/budgets/" + g.ask("POST", "/admin/v1/budgets", `{"scope":"org","usd":"5"}`).v["id"].(string)
@@ -169,7 +169,8 @@ func TestEveryMemberOfABudgetIsChangedByItsID(t *testing.T) {
 	}
 }
 
-// TestActionsThatABudgetDoesNotHave are refused wherever one is set, and described nowhere.
+// TestActionsThatABudgetDoesNotHave: they are refused wherever a budget is set, and not in the
+// document.
 func TestActionsThatABudgetDoesNotHave(t *testing.T) {
 	g := newRig(t)
 	budget := g.ask("POST", "/admin/v1/budgets", `{"scope":"org","usd":"5"}`)
@@ -188,8 +189,8 @@ func TestActionsThatABudgetDoesNotHave(t *testing.T) {
 	}
 }
 
-// TestNoBudgetIsWiderThanOneAboveIt tries both ends of each pair, and keys that are made,
-// changed and moved.
+// TestNoBudgetIsWiderThanOneAboveIt tries both directions of each pair, and keys that are
+// created, changed and moved.
 func TestNoBudgetIsWiderThanOneAboveIt(t *testing.T) {
 	g := newRig(t)
 	for _, project := range []string{`{"team":"web","name":"shop"}`, `{"team":"web","name":"rich"}`, `{"team":"ops","name":"all"}`} {
@@ -236,13 +237,14 @@ func TestNoBudgetIsWiderThanOneAboveIt(t *testing.T) {
 	ok(set(`{"scope":"project","scope_id":"web/rich","usd":"1"}`))
 	refused(g.ask("PATCH", "/admin/v1/keys/"+id, `{"project":"rich"}`), "usd", "$15 of key k", "$1 of project web/rich")
 
-	// Other periods, other teams, what only tells, and what does not touch a limit are free.
+	// Other periods, other teams, budgets that only notify, and changes that do not touch a
+	// limit are free.
 	ok(set(`{"scope":"team","scope_id":"ops","usd":"90"}`))
 	ok(set(`{"scope":"project","scope_id":"web/shop","usd":"500","period":"year"}`))
 	ok(set(`{"scope":"project","scope_id":"ops/all","usd":"900","action":"alert"}`))
 	ok(g.ask("PATCH", "/admin/v1/budgets/"+team, `{"zone":"Europe/Berlin"}`))
 	ok(g.ask("PATCH", "/admin/v1/budgets/"+project, `{"usd":"15"}`))
-	// What is over binds nobody.
+	// A key that has ended is subject to nothing.
 	ok(g.ask("POST", "/admin/v1/keys/"+id+"/revoke", `{"reason":"r"}`))
 	ok(g.ask("PATCH", "/admin/v1/budgets/"+project, `{"usd":"1"}`))
 }

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// grants gives a principal a role under a condition, and returns what came of it.
+// grants gives a principal a role under a condition, and returns the answer.
 func (g *rig) grants(id, role, must string) answer {
 	g.t.Helper()
 	return g.ask("POST", base+"/principals/"+id+"/grants", fmt.Sprintf(`{"role":%q,"must":%q}`, role, must))
 }
 
-// TestGrantsCountOnlyUnderTheirConditions asks with a token whose grant has a condition
-// that is true, and one that is not.
+// TestGrantsCountOnlyUnderTheirConditions calls with a token whose grant has a true condition,
+// and one whose condition is false.
 func TestGrantsCountOnlyUnderTheirConditions(t *testing.T) {
 	g := newRig(t)
 	for must, want := range map[string]int{
@@ -52,7 +52,7 @@ func TestGrantsCountOnlyUnderTheirConditions(t *testing.T) {
 	}
 }
 
-// TestConditionsCannotBeCast off by who has a grant under one.
+// TestConditionsCannotBeCastOff by a principal whose grant has one.
 func TestConditionsCannotBeCastOff(t *testing.T) {
 	g := newRig(t)
 	boss := g.ask("POST", base+"/principals", `{"name":"boss"}`).v["id"].(string)
@@ -77,10 +77,10 @@ func TestConditionsCannotBeCastOff(t *testing.T) {
 	if got := ask("POST", "/principals/"+puppet+"/grants", fmt.Sprintf(`{"role":"read-only","must":%q}`, office)); got.status != http.StatusCreated {
 		t.Errorf("under the same condition: %s", got.text)
 	}
-	g.ask("DELETE", base+"/principals/"+boss+"/grants/"+last, "").refused(t, http.StatusConflict, "conflict") // the other one's condition may never be true
+	g.ask("DELETE", base+"/principals/"+boss+"/grants/"+last, "").refused(t, http.StatusConflict, "conflict") // the other's may never hold
 }
 
-// TestAgeOfALoginCanBeACondition of what people may do by their groups.
+// TestAgeOfALoginCanBeACondition on what people may do through their groups.
 func TestAgeOfALoginCanBeACondition(t *testing.T) {
 	g := newLoginRig(t, func(l *Login) { l.Rules.Roles[0].Must = "login.session and login.age_minutes < 30" })
 	g.person("u1", "ann@example.com", "owners")

@@ -9,7 +9,7 @@ import (
 	"tallyroute/billing/governance"
 )
 
-// broken are requests that break one rule each, and the same that keep it.
+// broken are requests that break one rule each, and the same requests made to comply.
 var broken = map[string]struct{ rules, refused, allowed string }{
 	"keys.max_age": {
 		`{"keys":{"max_age":{"high":"90d"}}}`,
@@ -82,7 +82,7 @@ func TestEveryRuleOfKeysRefusesWhatBreaksIt(t *testing.T) {
 	}
 }
 
-// must asks for what is expected to be done.
+// must sends a request that is expected to succeed.
 func (g *rig) must(method, path, body string) answer {
 	g.t.Helper()
 	got := g.ask(method, base+path, body)
@@ -183,7 +183,7 @@ func TestRulesAreVersionedAndAcknowledged(t *testing.T) {
 		t.Errorf("after: %s", got.text)
 	}
 	events := g.must("GET", "/events?kind=governance", "")
-	if len(events.data()) != 4 { // of each version: one to all, and one to the owner
+	if len(events.data()) != 4 { // per version: one to everyone, and one to the owner
 		t.Errorf("told: %s", events.text)
 	}
 	if got := g.must("GET", "/audit?action=governance.", ""); len(got.data()) != 3 {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// absurd are values that no limit can have, by the type of its member in the OpenAPI document.
+// absurd are values that no limit can have, by the type of the member in the OpenAPI document.
 var absurd = map[string][]string{
 	"integer": {
 		`-1`, `1.5`, `"5"`, `true`, `[]`, `{}`, `NaN`, `Infinity`, `1e400`, `9223372036854775807`, `9223372036854775808`,
@@ -22,8 +22,8 @@ var absurd = map[string][]string{
 	"array": {`[0]`, `[-1]`, `[1001]`, `[50,50]`, `["50"]`, `[1.5]`, `50`, `{}`, `[1,2,3,4,5,6,7,8,9,10,11]`},
 }
 
-// TestNoAbsurdLimitIsTaken tries every absurd value on every limit of every body that the
-// OpenAPI document has for one.
+// TestNoAbsurdLimitIsTaken tries every absurd value for every limit in every body of the
+// OpenAPI document.
 func TestNoAbsurdLimitIsTaken(t *testing.T) {
 	g := newRig(t)
 	key := g.ask("POST", "/admin/v1/keys", `{"name":"k","budget":{"usd":"1","period":"once"}}`)
@@ -76,8 +76,8 @@ func TestAFaultOfALimitIsToldBeforeItIsCompared(t *testing.T) {
 	}
 }
 
-// limitsOf are the members of a body that are limits, those inside others as outer.inner,
-// with their types.
+// limitsOf returns the members of a body that are limits, with their types; nested ones as
+// outer.inner.
 func limitsOf(t *testing.T, method, path string) map[string]string {
 	t.Helper()
 	contract, err := theContract()

@@ -14,7 +14,7 @@ import (
 	"tallyroute/router/identity/identitytest"
 )
 
-// loginRig is a rig at which people log in by a provider of its own.
+// loginRig is a rig where people log in through its own identity provider.
 type loginRig struct {
 	*rig
 	idp  *identitytest.Server
@@ -46,7 +46,7 @@ func newLoginRig(t *testing.T, change ...func(*Login)) loginRig {
 	return loginRig{g, idp, skew}
 }
 
-// logIn logs the person of the provider in, as a program does.
+// logIn logs in the provider's person, as a program does.
 func (g loginRig) logIn() answer {
 	g.t.Helper()
 	begun := g.send("POST", base+"/login", `{"redirect_uri":"http://127.0.0.1:1/cb"}`)
@@ -58,12 +58,12 @@ func (g loginRig) logIn() answer {
 		back.Get("state")))
 }
 
-// person is the provider's person from now on.
+// person changes the provider's person from now on.
 func (g loginRig) person(subject, email string, groups ...string) {
 	g.idp.Person = identitytest.Claims{"sub": subject, "email": email, "email_verified": true, "groups": groups}
 }
 
-// as asks with a token.
+// as sends requests with a token.
 func (g loginRig) as(token any) func(method, path, body string) answer {
 	return func(method, path, body string) answer {
 		g.t.Helper()
@@ -88,7 +88,8 @@ func TestPeopleLogInAndMayWhatTheirGroupsMay(t *testing.T) {
 	if me := ann("GET", "/me", ""); !strings.Contains(me.text, `"role":"team-lead"`) || me.v["session"] == nil {
 		t.Error(me.text)
 	}
-	// The same person again is the same user; out of the group he may nothing more.
+	// The same person logging in again is the same user; outside the group, the user loses all
+	// permissions.
 	g.person("u1", "ann@example.com", "web")
 	if again := g.logIn(); again.v["actor"] != in.v["actor"] {
 		t.Errorf("%s after %s", again.text, in.text)
@@ -96,7 +97,7 @@ func TestPeopleLogInAndMayWhatTheirGroupsMay(t *testing.T) {
 	g.person("u1", "ann@example.com")
 	g.logIn().refused(t, http.StatusForbidden, "insufficient_role")
 	ann("GET", "/keys", "").refused(t, http.StatusForbidden, "insufficient_role")
-	// Nobody knows a stranger without a group.
+	// A stranger without a group is unknown.
 	g.person("u2", "eve@example.com", "others")
 	g.logIn().refused(t, http.StatusForbidden, "insufficient_role")
 	if all := g.ask("GET", base+"/principals", ""); strings.Contains(all.text, "eve@example.com") {
@@ -108,8 +109,8 @@ func TestPeopleLogInAndMayWhatTheirGroupsMay(t *testing.T) {
 	}
 }
 
-// TestUsersAreBoundOnceAndByVerifiedAddressesOnly: an address is no proof of who somebody
-// is, unless the provider has verified it and nobody is bound yet.
+// TestUsersAreBoundOnceAndByVerifiedAddressesOnly: an email address proves somebody's identity
+// only if the provider has verified it and nobody is bound to it yet.
 func TestUsersAreBoundOnceAndByVerifiedAddressesOnly(t *testing.T) {
 	g := newLoginRig(t)
 	id := g.ask("POST", base+"/principals", `{"name":"ann","kind":"user","email":"Ann@example.com"}`).v["id"].(string)
@@ -129,11 +130,11 @@ func TestUsersAreBoundOnceAndByVerifiedAddressesOnly(t *testing.T) {
 	if in := g.logIn(); strings.Contains(fmt.Sprint(in.v["actor"]), id) {
 		t.Errorf("bound again: %s", in.text)
 	}
-	g.person("u1", "married@example.com") // whose own address is another one now
+	g.person("u1", "married@example.com") // the person's own address has changed
 	if in := g.logIn(); !strings.Contains(fmt.Sprint(in.v["actor"]), id) {
 		t.Error(in.text)
 	}
-	// A service is nobody who logs in.
+	// A service cannot log in.
 	bot := g.ask("POST", base+"/principals", `{"name":"bot","email":"bot@example.com"}`).v["id"].(string)
 	g.ask("POST", base+"/principals/"+bot+"/grants", `{"role":"owner"}`)
 	g.person("u3", "bot@example.com")
@@ -157,8 +158,8 @@ func TestSeveralFactorsAreNeededWhereConfigured(t *testing.T) {
 	}
 }
 
-// TestSensitiveActsNeedALoginOfTheLastMinutes: a token of a person is none, a service has
-// none.
+// TestSensitiveActsNeedALoginOfTheLastMinutes: a person's token does not count as one, and a
+// service needs none.
 func TestSensitiveActsNeedALoginOfTheLastMinutes(t *testing.T) {
 	g := newLoginRig(t)
 	g.person("u1", "ann@example.com", "owners")
@@ -184,7 +185,8 @@ func TestSensitiveActsNeedALoginOfTheLastMinutes(t *testing.T) {
 	if got := ann("GET", "/keys", ""); got.status != http.StatusOK {
 		t.Error(got.text)
 	}
-	// What the provider says of when the person was there counts, not when he came here.
+	// The time of authentication that the provider states counts, not the time of the login
+	// here.
 	g.idp.Person["auth_time"] = time.Now().Add(-time.Hour).Unix()
 	old := g.as(g.logIn().v["token"])
 	old("GET", "/audit/export", "").refused(t, http.StatusForbidden, "login_too_old")
@@ -211,7 +213,7 @@ func TestLoginsEndByThemselvesAndByOthers(t *testing.T) {
 	ann("GET", "/me", "").refused(t, http.StatusUnauthorized, "invalid_admin_token")
 
 	idle := g.as(g.logIn().v["token"])
-	for range 4 { // used in time it stays
+	for range 4 { // used in time, the session lasts
 		g.skew.Add(int64(50 * time.Minute))
 		if got := idle("GET", "/me", ""); got.status != http.StatusOK {
 			t.Fatal(got.text)
@@ -221,7 +223,7 @@ func TestLoginsEndByThemselvesAndByOthers(t *testing.T) {
 	idle("GET", "/me", "").refused(t, http.StatusUnauthorized, "invalid_admin_token")
 
 	long := g.as(g.logIn().v["token"])
-	for range 14 { // twelve hours are the most
+	for range 14 { // twelve hours is the maximum
 		g.skew.Add(int64(50 * time.Minute))
 		long("GET", "/me", "")
 	}
@@ -237,7 +239,7 @@ func TestLoginsEndByThemselvesAndByOthers(t *testing.T) {
 	g.logIn().refused(t, http.StatusForbidden, "insufficient_role")
 }
 
-// TestLastOwnerIsNotLockedOutByHisGroups: the provider may forget a group.
+// TestLastOwnerIsNotLockedOutByHisGroups: the provider may drop a group.
 func TestLastOwnerIsNotLockedOutByHisGroups(t *testing.T) {
 	g := newLoginRig(t)
 	g.person("u1", "ann@example.com", "owners")
@@ -252,8 +254,8 @@ func TestLastOwnerIsNotLockedOutByHisGroups(t *testing.T) {
 	g.logIn().refused(t, http.StatusForbidden, "insufficient_role")
 }
 
-// TestOnlyWhoBeganALoginFinishesIt: neither another's code nor a sealed attempt that was
-// changed or is old, and codes go to the loopback only.
+// TestOnlyWhoBeganALoginFinishesIt: somebody else's code does not work, nor does a sealed
+// attempt that was altered or has expired, and codes are sent to the loopback only.
 func TestOnlyWhoBeganALoginFinishesIt(t *testing.T) {
 	g := newLoginRig(t)
 	g.person("u1", "ann@example.com", "owners")
@@ -295,7 +297,7 @@ func TestLoginOnAnotherDevice(t *testing.T) {
 	}
 }
 
-// browser asks with cookies as a browser does.
+// browser sends a request with cookies, as a browser does.
 func (g loginRig) browser(method, path string, cookies []*http.Cookie, header ...string) *http.Response {
 	g.t.Helper()
 	req, err := http.NewRequestWithContext(g.t.Context(), method, g.url+path, nil)
@@ -316,8 +318,8 @@ func (g loginRig) browser(method, path string, cookies []*http.Cookie, header ..
 	return resp
 }
 
-// TestPagesLogInByCookie: the cookie is safe, new with every login, and of no use to
-// pages of others.
+// TestPagesLogInByCookie: the cookie is secure, new with every login, and useless to other
+// sites' pages.
 func TestPagesLogInByCookie(t *testing.T) {
 	g := newLoginRig(t)
 	g.person("u1", "ann@example.com", "owners")
@@ -332,7 +334,7 @@ func TestPagesLogInByCookie(t *testing.T) {
 		t.Fatal(back)
 	}
 	callback := "/login/callback?" + back.RawQuery
-	if got := g.browser("GET", callback, nil); got.StatusCode != http.StatusForbidden { // in the browser of somebody else
+	if got := g.browser("GET", callback, nil); got.StatusCode != http.StatusForbidden { // in somebody else's browser
 		t.Errorf("without the cookie: %d", got.StatusCode)
 	}
 	planted := &http.Cookie{Name: sessionCookie, Value: "sk-tr-admin-planted"}
@@ -383,7 +385,7 @@ func TestPagesLogInByCookie(t *testing.T) {
 
 func TestLoginsAreTriedAFewTimesAMinute(t *testing.T) {
 	g := newLoginRig(t)
-	g.skew.Store(int64(-time.Since(time.Now().Truncate(time.Hour)))) // the minute stands still enough
+	g.skew.Store(int64(-time.Since(time.Now().Truncate(time.Hour)))) // far enough from the end of the minute
 	refused := 0
 	for range 2 * loginsPerMinute {
 		if g.send("POST", base+"/login/finish", `{"login":"x"}`).status == http.StatusTooManyRequests {

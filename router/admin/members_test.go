@@ -12,7 +12,7 @@ import (
 	"tallyroute/billing"
 )
 
-// publicly asks the self-service of a listener that anybody reaches.
+// publicly calls self-service on a listener that anyone can reach.
 func (g *rig) publicly(method, path, body string, header ...string) answer {
 	g.t.Helper()
 	r := httptest.NewRequestWithContext(g.t.Context(), method, "/v1/team"+path, strings.NewReader(body))
@@ -33,7 +33,7 @@ func (g *rig) publiclyAs(token any) func(method, path, body string) answer {
 	}
 }
 
-// signIn logs the person of the provider in at the public listener.
+// signIn logs in the provider's person on the public listener.
 func (g loginRig) signIn() answer {
 	g.t.Helper()
 	begun := g.publicly("POST", "/login", `{"redirect_uri":"http://127.0.0.1:1/cb"}`)
@@ -79,7 +79,7 @@ func TestMembersSignInAndServeThemselvesWhereAnybodyReaches(t *testing.T) {
 		{"POST", key + "/raises", `{"usd":"5","until":"` + g.in(time.Hour) + `","reason":"r"}`, http.StatusCreated},
 		{"GET", "/raises", "", http.StatusOK},
 		{"GET", "/me", "", http.StatusOK},
-		{"GET", "/principals", "", http.StatusNotFound}, // is not served here
+		{"GET", "/principals", "", http.StatusNotFound}, // not served here
 		{"POST", "/keys", `{"name":"second"}`, http.StatusCreated},
 		{"POST", "/keys", `{"name":"third"}`, http.StatusConflict},
 	} {
@@ -116,7 +116,7 @@ func TestMembersSignInAndServeThemselvesWhereAnybodyReaches(t *testing.T) {
 	}
 }
 
-// in is an instant from now on, by the clock of the router.
+// in returns a time in the future, by the router's clock.
 func (g loginRig) in(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339) }
 
 func TestSelfServiceTakesNothingThatABrowserSendsByItselfAndNobodysToken(t *testing.T) {
@@ -149,7 +149,8 @@ func TestSelfServiceTakesNothingThatABrowserSendsByItselfAndNobodysToken(t *test
 	}
 }
 
-// TestTransferCanEndTheSecretThatALeaverKnows gives a key to somebody else with a new secret.
+// TestTransferCanEndTheSecretThatALeaverKnows transfers a key to somebody else with a new
+// secret.
 func TestTransferCanEndTheSecretThatALeaverKnows(t *testing.T) {
 	g := newRig(t)
 	gone := g.ask("POST", base+"/principals", `{"name":"gone","kind":"user","email":"gone@example.com"}`).v["id"].(string)

@@ -13,7 +13,7 @@ func (g *rig) with(method, path, body string, header ...string) answer {
 	return g.send(method, base+path, body, append([]string{"Authorization", "Bearer " + token}, header...)...)
 }
 
-// TestOneIdempotencyKeyMakesOneKey sends the same request many times at once.
+// TestOneIdempotencyKeyMakesOneKey sends the same request many times concurrently.
 func TestOneIdempotencyKeyMakesOneKey(t *testing.T) {
 	g := newRig(t)
 	const body = `{"name":"once","expires_in":"24h"}`
@@ -53,7 +53,7 @@ func TestOneIdempotencyKeyMakesOneKey(t *testing.T) {
 	}
 }
 
-// TestChangesAreMadeFromTheStateThatWasSeen, also of what has no numbered versions.
+// TestChangesAreMadeFromTheStateThatWasSeen, even for objects without numbered versions.
 func TestChangesAreMadeFromTheStateThatWasSeen(t *testing.T) {
 	g := newRig(t)
 	project := g.with("POST", "/projects", `{"name":"p","team":"t"}`).v["id"].(string)

@@ -20,15 +20,15 @@ import (
 	"tallyroute/router/admin/wire"
 )
 
-// contract is the OpenAPI document, for checking answers and bodies against it.
+// contract is the OpenAPI document, used to check answers and bodies.
 type contract struct {
 	compiler *jsonschema.Compiler
 	schemas  map[string]*jsonschema.Schema
 	document map[string]any
 }
 
-// theContract reads the document as clients do. Its structs take no member that they do
-// not name, so that answers cannot have more than it says.
+// theContract reads the document as clients do. Its structs accept no unnamed members, so that
+// answers cannot contain more than the document says.
 var theContract = sync.OnceValues(func() (*contract, error) {
 	raw, err := json.Marshal(document(operations(), "test"))
 	if err != nil {
@@ -60,7 +60,7 @@ func closeObjects(v any) {
 	}
 }
 
-// at is the schema at a JSON pointer into the document.
+// at returns the schema at a JSON pointer into the document.
 func (c *contract) at(pointer ...string) (*jsonschema.Schema, error) {
 	for i, p := range pointer {
 		pointer[i] = strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(p)
@@ -78,7 +78,7 @@ func (c *contract) at(pointer ...string) (*jsonschema.Schema, error) {
 
 var contractLock sync.Mutex
 
-// validate checks an answer of a route of the API against the document.
+// validate checks the answer of an API route against the document.
 func validate(t *testing.T, method, path string, a answer) (operation string) {
 	t.Helper()
 	contractLock.Lock()
@@ -155,7 +155,7 @@ func TestDocumentIsServedWithEveryRoute(t *testing.T) {
 	}
 }
 
-// bodies are valid inputs of the operations that have one.
+// bodies are valid inputs for the operations that have a body.
 var bodies = map[string]string{
 	"addProvider":       `{"name":"acme","settings":{"base_url":"https://acme.example/v1"},"reason":"r"}`,
 	"updateProvider":    `{"settings":{"weight":0},"reason":"r"}`,
@@ -243,8 +243,8 @@ const policyBody = `{"policy":{"endpoints":["chat"],"features":["stream"],"max_o
 	`"hours":[{"days":["mon"],"from":"08:00","until":"18:00","zone":"Europe/Berlin"}],` +
 	`"conditions":[{"name":"c","must":"key.team != 'x'"}]},"replaces":"none","reason":"r"}`
 
-// TestBodiesThatViolateTheDocumentAreRefused changes every member of every body to what
-// the document does not allow.
+// TestBodiesThatViolateTheDocumentAreRefused changes every member of every body to something
+// that the document does not allow.
 func TestBodiesThatViolateTheDocumentAreRefused(t *testing.T) {
 	g := newRig(t)
 	c, err := theContract()
@@ -314,8 +314,8 @@ func (g *rig) replica() string {
 	return "rep_1"
 }
 
-// TestEveryOperationAnswersAsDescribed does everything once. Answers are checked against
-// the document wherever a test of this package asks.
+// TestEveryOperationAnswersAsDescribed performs every operation once. All answers that the tests
+// of this package get are checked against the document.
 func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	people := newLoginRig(t)
 	g := people.rig

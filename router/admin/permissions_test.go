@@ -13,7 +13,8 @@ import (
 	"tallyroute/billing/rbac"
 )
 
-// TestEveryOperationNeedsAPermission: one without would be open to whoever has any role.
+// TestEveryOperationNeedsAPermission: without one, an operation would be open to anyone with
+// any role.
 func TestEveryOperationNeedsAPermission(t *testing.T) {
 	declared := rules()
 	for _, o := range operations() {
@@ -31,7 +32,7 @@ func TestEveryOperationNeedsAPermission(t *testing.T) {
 	}
 }
 
-// principal makes a principal with a role, and returns a function that asks as it.
+// principal creates a principal with a role, and returns a function that sends requests as it.
 func (g *rig) principal(name, role, scope, of string) func(method, path, body string) answer {
 	g.t.Helper()
 	id, _ := g.ask("POST", base+"/principals", fmt.Sprintf(`{"name":%q}`, name)).v["id"].(string)
@@ -47,9 +48,9 @@ func (g *rig) principal(name, role, scope, of string) func(method, path, body st
 	}
 }
 
-// TestRolesOpenWhatTheyNameWhereTheyCount asks for every operation with every role in
-// the organisation, in the team of the object and in another team. What is asked for is
-// invalid, so that nothing is changed: who is let in is told so.
+// TestRolesOpenWhatTheyNameWhereTheyCount tries every operation with every role in the
+// organisation, in the object's team and in another team. The requests are invalid, so that
+// nothing is changed: a caller who is admitted gets that error.
 func TestRolesOpenWhatTheyNameWhereTheyCount(t *testing.T) {
 	g := newRig(t)
 	g.ask("POST", base+"/teams", `{"name":"theirs"}`)
@@ -79,7 +80,8 @@ func TestRolesOpenWhatTheyNameWhereTheyCount(t *testing.T) {
 				may := r.permission == rbac.Any || slices.Contains(permissions, r.permission)
 				covers := place == "org" || object != "" && place == "ours"
 				want := "let in"
-				own := strings.HasPrefix(path, "/team/") || strings.HasPrefix(path, "/raises/") || strings.HasPrefix(path, "/leavers/") // whose objects are found first
+				// Operations whose objects are looked up before permissions are checked.
+				own := strings.HasPrefix(path, "/team/") || strings.HasPrefix(path, "/raises/") || strings.HasPrefix(path, "/leavers/")
 				switch {
 				case may && own:
 				case !may && (object == "" || place != "theirs"), may && r.at != nil && object == "" && !covers:
@@ -113,7 +115,8 @@ func codeOf(a answer) string {
 	return code
 }
 
-// TestTeamsSeeAndMakeOnlyTheirOwn uses lists and bodies, in which no path says what is meant.
+// TestTeamsSeeAndMakeOnlyTheirOwn covers lists and bodies, where no path says which team is
+// meant.
 func TestTeamsSeeAndMakeOnlyTheirOwn(t *testing.T) {
 	g := newRig(t)
 	var theirs answer
@@ -186,7 +189,7 @@ func TestTeamsSeeAndMakeOnlyTheirOwn(t *testing.T) {
 	}
 }
 
-// TestNobodyGivesWhatHeDoesNotHave: neither by a grant nor by a token of somebody else.
+// TestNobodyGivesWhatHeDoesNotHave: neither through a grant nor through somebody else's token.
 func TestNobodyGivesWhatHeDoesNotHave(t *testing.T) {
 	g := newRig(t)
 	boss := g.ask("POST", base+"/principals", `{"name":"boss"}`).v["id"].(string)
@@ -195,7 +198,7 @@ func TestNobodyGivesWhatHeDoesNotHave(t *testing.T) {
 	me := admin("POST", "/principals", `{"name":"puppet"}`).v["id"].(string)
 	for path, body := range map[string]string{
 		"/principals/" + me + "/grants":    `{"role":"owner"}`,
-		"/principals/" + me + "/grants?":   `{"role":"finance"}`, // closes periods, which an admin does not
+		"/principals/" + me + "/grants?":   `{"role":"finance"}`, // it can close periods, which an admin cannot
 		"/principals/" + boss + "/tokens":  `{"name":"t"}`,
 		"/principals/" + boss + "/disable": ``,
 	} {
@@ -210,7 +213,7 @@ func TestNobodyGivesWhatHeDoesNotHave(t *testing.T) {
 	g.ask("POST", base+"/principals/"+boss+"/disable", "").refused(t, http.StatusConflict, "conflict")
 }
 
-// TestEndedAndExpiredOpenNothing: tokens, grants and principals that ended.
+// TestEndedAndExpiredOpenNothing: tokens, grants and principals that have ended or expired.
 func TestEndedAndExpiredOpenNothing(t *testing.T) {
 	g := newRig(t)
 	id := g.ask("POST", base+"/principals", `{"name":"ci"}`).v["id"].(string)

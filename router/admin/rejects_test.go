@@ -7,7 +7,7 @@ import (
 	"tallyroute/billing"
 )
 
-// reject keeps a row of a request aside as the ledger does.
+// reject sets aside a row of a request, as the ledger does.
 func (g *rig) reject(request string) {
 	g.t.Helper()
 	row := billing.Spend{
@@ -20,8 +20,7 @@ func (g *rig) reject(request string) {
 	}
 }
 
-// TestRejectedRowsAreListedAndBookedOnce keeps a row aside as the ledger does,
-// and books it.
+// TestRejectedRowsAreListedAndBookedOnce sets a row aside, as the ledger does, and books it.
 func TestRejectedRowsAreListedAndBookedOnce(t *testing.T) {
 	g := newRig(t)
 	g.reject("req_1")
@@ -48,7 +47,7 @@ func TestRejectedRowsAreListedAndBookedOnce(t *testing.T) {
 	}
 }
 
-// TestEventsAreListedByKindObjectAndTime lists what a posting told.
+// TestEventsAreListedByKindObjectAndTime lists the events of a posting.
 func TestEventsAreListedByKindObjectAndTime(t *testing.T) {
 	g := newRig(t)
 	early := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)

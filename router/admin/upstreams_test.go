@@ -11,7 +11,7 @@ import (
 	"tallyroute/billing/manage"
 )
 
-// desk is what stands behind providers: one of the configuration, and whatever is stored.
+// desk manages providers: one from the configuration, and whatever is stored.
 type desk struct{}
 
 func (desk) Seal(_ context.Context, text, about string) ([]byte, error) {
@@ -47,7 +47,7 @@ func (desk) Make(context.Context, string, string) (string, string, error) {
 
 func (desk) Unmake(context.Context, string, string) error { return nil }
 
-// upstreams does everything with providers and credentials once.
+// upstreams performs every operation on providers and credentials once.
 func (g *rig) upstreams(ask func(method, path, body string) answer) {
 	ask("POST", "/providers", `{"name":"acme","settings":{"base_url":"https://acme.example/v1"}}`)
 	ask("PUT", "/providers/acme", `{"settings":{"base_url":"https://acme.example/v1","weight":0}}`)
@@ -78,7 +78,7 @@ func (g *rig) upstreams(ask func(method, path, body string) answer) {
 	ask("DELETE", "/providers/acme", "")
 }
 
-// TestCredentialsGoNowhereElse: what was stored for one address is not sent to another.
+// TestCredentialsGoNowhereElse: a credential stored for one address is not sent to another.
 func TestCredentialsGoNowhereElse(t *testing.T) {
 	g := newRig(t)
 	g.ask("POST", base+"/providers", `{"name":"acme","settings":{"base_url":"https://acme.example/v1"}}`)

@@ -104,7 +104,7 @@ func TestAnOperatorEndsAStopByAChangeOfTheKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	stopped(t, b.Begin(r, l, noon))
-	r.Version = 3 // as a request has it that looked its key up before
+	r.Version = 3 // like a request whose key was looked up earlier
 	stopped(t, b.Begin(r, l, noon))
 	r.Version = 5
 	if err := b.Begin(r, l, noon); err != nil {

@@ -14,7 +14,7 @@ import (
 
 const year = 365 * 24 * time.Hour
 
-// shown is the name of the certificate that a client is shown, if both sides agree.
+// shown returns the name of the certificate that a client is shown, if both sides agree.
 func shown(t *testing.T, k *Keeper, client *tls.Config) (string, error) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -114,7 +114,7 @@ func TestCertificateThatIsNotValidTodayIsRefusedAtTheStart(t *testing.T) {
 	}
 }
 
-// Kubernetes mounts a secret as links to a folder that is a link, and swaps that.
+// Kubernetes mounts a secret as links into a folder that is itself a link, and swaps that link.
 func TestCertificateOfAKubernetesMountIsTakenWhenTheLinkIsSwapped(t *testing.T) {
 	dir, ca := t.TempDir(), certtest.New(t)
 	for _, name := range []string{"one", "two"} {
@@ -197,7 +197,7 @@ func TestClientsNeedACertificateOfTheAuthority(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Whatever the server asks for, so that it is the server that refuses.
+			// Presented whatever the server asks for, so that the server is the one to refuse it.
 			c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 		}
 		_, err := shown(t, k, c)

@@ -21,7 +21,7 @@ import (
 	"tallyroute/billing/policy"
 )
 
-// platform signs tokens as one that runs jobs does.
+// platform signs tokens like a platform that runs jobs.
 type platform struct {
 	*httptest.Server
 	t       *testing.T
@@ -177,7 +177,7 @@ func TestTokenThatIsNotGoodIsRefused(t *testing.T) {
 		"that is too long":          good + strings.Repeat("A", longest),
 		"that is none":              "eyJ..",
 	} {
-		for _, x := range []*Exchange{x, x, p.exchange()} { // the last has fetched no keys yet
+		for _, x := range []*Exchange{x, x, p.exchange()} { // the last one has not fetched any keys yet
 			if k, err := x.Key(t.Context(), token, noon); !errors.Is(err, ErrRefused) {
 				t.Errorf("%s: %+v, %v", name, k, err)
 			}

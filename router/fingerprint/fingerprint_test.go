@@ -25,8 +25,8 @@ func parse(tb testing.TB, body string) *chat.Request {
 
 const hello = `{"model":"m","messages":[{"role":"user","content":"hello"}],"temperature":0,"max_tokens":5}`
 
-// TestFingerprintTellsWhatIsAsked: the same for the same request, whoever sends
-// it and however; another for everything that is asked otherwise.
+// TestFingerprintTellsWhatIsAsked: the fingerprint is the same for the same request, whoever
+// sends it and however, and differs for anything that asks for something else.
 func TestFingerprintTellsWhatIsAsked(t *testing.T) {
 	p := New([32]byte{1})
 	print, prefixes := p.Of("proj_1", march, parse(t, hello))
@@ -58,8 +58,8 @@ func TestFingerprintTellsWhatIsAsked(t *testing.T) {
 	}
 }
 
-// TestFingerprintIsOfOneProjectMonthAndInstallation: elsewhere it has nothing in
-// common with it but the version.
+// TestFingerprintIsOfOneProjectMonthAndInstallation: in another project, month or installation
+// it has nothing in common except the version.
 func TestFingerprintIsOfOneProjectMonthAndInstallation(t *testing.T) {
 	p := New([32]byte{1})
 	print, prefixes := p.Of("proj_1", march, parse(t, hello))
@@ -81,7 +81,7 @@ func TestFingerprintIsOfOneProjectMonthAndInstallation(t *testing.T) {
 	}
 }
 
-// conversation has n messages.
+// conversation returns a conversation with n messages.
 func conversation(n int) string {
 	var b strings.Builder
 	b.WriteString(`{"model":"m","messages":[`)
@@ -93,8 +93,8 @@ func conversation(n int) string {
 
 func prefix(all []byte, i int) []byte { return all[i*billing.PrefixSize : (i+1)*billing.PrefixSize] }
 
-// TestPrefixesTellHowFarRequestsAreAlike: a conversation that goes on has the
-// prefixes of what came before, and a long one its beginning and its end.
+// TestPrefixesTellHowFarRequestsAreAlike: a continued conversation has the prefixes of what
+// came before, and a long one those of its beginning and its end.
 func TestPrefixesTellHowFarRequestsAreAlike(t *testing.T) {
 	p := New([32]byte{1})
 	of := func(body string) []byte {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// from is who asks: a key, or team/key.
+// from is the origin of a request: a key, or team/key.
 func from(key string, body uint64) Origin {
 	team, _, ok := strings.Cut(key, "/")
 	if !ok {
@@ -63,7 +63,7 @@ func TestFailuresOfOneKeyBetweenSuccessesOfOthersTakeATargetFromNobodyElse(t *te
 				if !r.by("other", i%7, Outcome{Class: OK}) {
 					t.Fatalf("refused after %d", i)
 				}
-				if i%50 == 0 { // and one of its own fails now and then
+				if i%50 == 0 { // and one of its own fails occasionally
 					r.by("other", i, Outcome{Class: Failed, Cause: "overload"})
 				}
 			}
@@ -136,7 +136,7 @@ func TestKeysOfOneTeamBetweenSuccessesOfOthersTakeATargetFromNobodyElse(t *testi
 		if !r.by("other/a", i%7, Outcome{Class: OK}) {
 			t.Fatalf("refused after %d", i)
 		}
-		if i%50 == 0 { // and one of its own fails now and then
+		if i%50 == 0 { // and one of its own fails occasionally
 			r.by("other/a", i, Outcome{Class: Failed, Cause: "overload"})
 		}
 	}
@@ -196,8 +196,8 @@ func TestMostCallsOfSeveralKeysFailing(t *testing.T) {
 	r.stands("c", 1, Open)
 }
 
-// Who keeps a target down by failing each of its trials is passed over: the next
-// trial is another's.
+// A key that keeps a target down by failing each of its trials is passed over: the next trial
+// is another key's.
 func TestTrialThatFailedLeavesTheNextToOthers(t *testing.T) {
 	r := newRig(t)
 	failed := Outcome{Class: Failed, Cause: "overload"}
@@ -234,8 +234,8 @@ func TestFailuresOfManyKeysAreKeptInBoundedMemory(t *testing.T) {
 	}
 }
 
-// Operators see a target as down that has answered nobody, and as healthy one that
-// answers everybody else.
+// Operators see a target as down if it has answered nobody, and as healthy if it answers
+// everybody else.
 func TestSnapshotShowsWhatOneKeyMet(t *testing.T) {
 	r := newRig(t)
 	for range 5 {

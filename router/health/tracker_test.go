@@ -20,7 +20,7 @@ func at(d time.Duration) time.Time { return time.Unix(1_800_000_000, 0).Add(d) }
 
 func to(target string) Call { return Call{Target: target, Provider: provider} }
 
-// rig drives a tracker by the clock alone.
+// rig drives a tracker with a simulated clock.
 type rig struct {
 	*testing.T
 	*Tracker
@@ -33,7 +33,7 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) wait(d time.Duration) { r.now = r.now.Add(d) }
 
-// call makes one call to a target and reports whether it was let through.
+// call makes one call to a target and reports whether it was allowed.
 func (r *rig) call(target string, o Outcome) bool {
 	r.Helper()
 	o.Began = r.now
@@ -156,13 +156,13 @@ func TestTrialThatNeverReportsFreesItsPlace(t *testing.T) {
 	}
 	r.wait(time.Second)
 	r.Report(to(target), Outcome{Class: Neutral, Began: lost}, r.now)
-	r.want(target, Open) // the lost one does not free the place of the second
+	r.want(target, Open) // the lost trial does not free the place of the second one
 	r.Report(to(target), Outcome{Class: OK, Began: second}, r.now)
 	r.want(target, Healthy)
 }
 
-// Ten minutes of an outage, with traffic all the time: the target is left
-// alone but for one trial at a time, and back within ten seconds of recovery.
+// A ten-minute outage with constant traffic: the target is left alone except for one trial at a
+// time, and is back within ten seconds of recovering.
 func TestTargetIsBackWithinTenSecondsOfItsRecovery(t *testing.T) {
 	for _, outage := range []time.Duration{2 * time.Second, 17 * time.Second, time.Minute, 10 * time.Minute} {
 		t.Run(outage.String(), func(t *testing.T) {
@@ -218,7 +218,7 @@ func simulate(t *testing.T, outage time.Duration) {
 	if most > 1 {
 		t.Errorf("%d trials at a time", most)
 	}
-	if allowed := 15 + int(outage/(4*time.Second)); failed > allowed { // those under way, and the trials
+	if allowed := 15 + int(outage/(4*time.Second)); failed > allowed { // the calls in progress, and the trials
 		t.Errorf("%d calls failed, want at most %d", failed, allowed)
 	}
 }
@@ -288,7 +288,7 @@ func TestDeadlinesNeverShrink(t *testing.T) {
 	}
 }
 
-// Calls that began before an outage time out long after it is over.
+// Calls that began before an outage may time out long after it is over.
 func TestLateFailuresDoNotCount(t *testing.T) {
 	r := newRig(t)
 	before := r.now
@@ -329,8 +329,8 @@ func TestRefusedCredentialTakesTheWholeProviderOut(t *testing.T) {
 	r.want(sibling, Healthy)
 }
 
-// A provider that answers others with the same credential has not refused that,
-// but the model: it is left alone by itself, and so for each that is refused.
+// A provider that accepts the same credential for other models has refused the model, not the
+// credential: each refused target is left alone separately.
 func TestARefusalBesideSuccessesTakesOneTargetOut(t *testing.T) {
 	r := newRig(t)
 	r.call(sibling, Outcome{Class: OK})
@@ -381,7 +381,7 @@ func TestNeutralNeverCounts(t *testing.T) {
 	r.fail(5)
 	r.wait(5 * time.Second)
 	r.call(target, Outcome{Class: Neutral})
-	r.want(target, Trial) // the trial said nothing: the next call is one
+	r.want(target, Trial) // the trial said nothing: the next call is a trial again
 	r.fail(1)
 	r.want(target, Open)
 }

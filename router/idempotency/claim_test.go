@@ -11,7 +11,7 @@ import (
 	"tallyroute/billing"
 )
 
-// memory is a store of one claim.
+// memory is a store for one claim.
 type memory struct {
 	claim *billing.Claim
 	kept  *billing.Claimed

@@ -21,7 +21,7 @@ func provider(s *identitytest.Server, change ...func(*Config)) *Provider {
 	return New(c)
 }
 
-// logIn goes the whole way of a login.
+// logIn goes through a whole login.
 func logIn(t *testing.T, s *identitytest.Server, p *Provider) (Person, error) {
 	t.Helper()
 	a := Attempt{
@@ -63,7 +63,7 @@ func TestPersonIsWhomTheProviderSigned(t *testing.T) {
 	}
 }
 
-// TestForgeriesAreRefused breaks an id token in every way of which a client has to know.
+// TestForgeriesAreRefused forges an id token in every way that a client must detect.
 func TestForgeriesAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*identitytest.Server){
 		"another's key": func(s *identitytest.Server) { s.Forge = identitytest.Stranger },
@@ -104,8 +104,8 @@ func set(name string, v any) func(identitytest.Claims) {
 	return func(c identitytest.Claims) { c[name] = v }
 }
 
-// TestGroupsAreFoundWhereverTheyAre: in the id token, at a path of it, in what is said of
-// the user, at their own address; as a list, as one text, and not at all.
+// TestGroupsAreFoundWhereverTheyAre: in the id token, at a path in it, in the user info, at
+// their own address; as a list, as a single string, and not at all.
 func TestGroupsAreFoundWhereverTheyAre(t *testing.T) {
 	many := make([]string, 300)
 	for i := range many {
@@ -192,7 +192,7 @@ func TestDeviceFlow(t *testing.T) {
 	}
 }
 
-// TestProviderThatComesLateIsFound: one that was away at first is asked again.
+// TestProviderThatComesLateIsFound: a provider that was unavailable at first is asked again.
 func TestProviderThatComesLateIsFound(t *testing.T) {
 	s := identitytest.New(t)
 	away := true

@@ -19,7 +19,7 @@ import (
 	"tallyroute/billing/manage"
 )
 
-// list is the public keys as they are published.
+// list returns the public keys in the form in which they are published.
 func list(t *testing.T, keys map[string]string) []byte {
 	t.Helper()
 	type one struct {
@@ -52,7 +52,7 @@ func TestTheSampleThatGitHubPublishesIsVerified(t *testing.T) {
 	}
 }
 
-// signer signs as whoever reports.
+// signer signs reports like the sender.
 type signer struct {
 	t   *testing.T
 	key *ecdsa.PrivateKey

@@ -12,8 +12,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// As many are finished as there is room for, of one key and in all; places that are
-// given back are taken again.
+// As many calls are finished as there is room for, per key and in total; places that are given
+// back are used again.
 func TestRoomForEachKeyAndInAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := NewCalls(2, 3)
@@ -54,7 +54,7 @@ func TestRoomForEachKeyAndInAll(t *testing.T) {
 	})
 }
 
-// What is over before its client leaves takes no place, whatever comes first.
+// A call that is over before its client leaves takes no place, whichever happens first.
 func TestNoPlaceIsLost(t *testing.T) {
 	calls := NewCalls(1000, 1000)
 	var wg sync.WaitGroup

@@ -111,8 +111,8 @@ func TestChangedLimitKeepsTheShareThatIsUsed(t *testing.T) {
 	}
 }
 
-// In no span of time more is admitted than the limit at once and what fills up
-// meanwhile; what is given back does not count as admitted.
+// In no period is more admitted than the limit plus what fills up in the meantime; what is
+// given back does not count as admitted.
 func TestNeverMoreThanTheLimitInAnyWindow(t *testing.T) {
 	for seed := range uint64(300) {
 		rnd := rand.New(rand.NewPCG(seed, 1))

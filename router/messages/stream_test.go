@@ -22,7 +22,7 @@ func read(t *testing.T, body string) string {
 	return string(r.Body)
 }
 
-// stream are the events of chunks that all lie in the same memory, and of the end.
+// stream returns the events of chunks that all reuse the same memory, and those of the end.
 func stream(s *messages.Stream, chunks ...string) (events []sse.Event) {
 	memory := make([]byte, 4096)
 	for _, c := range chunks {
@@ -41,7 +41,7 @@ func chunk(delta string) string {
 const finish = `{"id":"chatcmpl-1","choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":9,` +
 	`"completion_tokens":3,"total_tokens":12,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":2}}}`
 
-// block is one of a message as a client puts it together.
+// block is a block of a message as assembled by a client.
 type block struct {
 	Type, Text, Thinking, Signature, Data, Name, ID string
 	Input                                           json.RawMessage
@@ -49,7 +49,7 @@ type block struct {
 	text string
 }
 
-// check holds events to the grammar and returns the blocks, and the last but one event.
+// check verifies the grammar of events and returns the blocks, and the last event but one.
 func check(t *testing.T, events []sse.Event) (blocks []block, ended string) {
 	t.Helper()
 	open := make(map[int]bool)
@@ -136,8 +136,8 @@ func TestStreamThatSaysNothingIsAMessageAllTheSame(t *testing.T) {
 	}
 }
 
-// What one provider's model needs to see again comes back as it was, whosever it is,
-// from a stream as from a whole answer.
+// What a provider's model needs to see again comes back unchanged, whichever provider it is,
+// from a stream as well as from a whole answer.
 func TestReasoningComesBackAsItWas(t *testing.T) {
 	const extra = `"extra_content":{"google":{"thought_signature":"x"}}`
 	for name, details := range map[string]string{
@@ -252,7 +252,7 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-// A list that cannot be within the bounds is not translated to its end.
+// A list that cannot stay within the bounds is not translated to the end.
 func TestListsBeyondTheBoundsAreRefused(t *testing.T) {
 	most := chat.Limits{Messages: 3, Parts: 2}
 	const rest = `"model":"m","max_tokens":9`

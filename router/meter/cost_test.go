@@ -24,7 +24,7 @@ func listed(t *testing.T) *billing.PriceBook {
 		}
 		return m
 	}
-	flat := func(model, prompt, completion string) billing.Price { // caches cost what the prompt does
+	flat := func(model, prompt, completion string) billing.Price { // cached tokens cost the same as the prompt
 		return billing.Price{
 			Provider: "p", Model: model, ID: "price_" + model, Since: epoch.AddDate(-1, 0, 0),
 			Input: usd(prompt), CacheRead: usd(prompt), CacheWrite: usd(prompt), Output: usd(completion),
@@ -70,7 +70,7 @@ func listed(t *testing.T) *billing.PriceBook {
 	})
 }
 
-// What providers report, in their own ways, costs what it costs by hand. A
+// What providers report, each in its own way, costs the same as when calculated by hand. A
 // dollar per million tokens is 1000 nano-dollars per token.
 func TestCostOfRecordedUsage(t *testing.T) {
 	tests := []struct {

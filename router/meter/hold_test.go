@@ -10,7 +10,7 @@ import (
 	"tallyroute/router/plan"
 )
 
-// priced is a candidate at rates in nano-dollars per token.
+// priced returns a candidate with rates in nano-dollars per token.
 func priced(name string, input, output billing.Money) plan.Candidate {
 	sheet := billing.NewPriceBook([]billing.Price{{
 		Provider: name, Model: "m", Since: epoch, Input: input * 1e6,
@@ -44,8 +44,8 @@ func TestHoldCoversTheDearestCandidate(t *testing.T) {
 	}
 }
 
-// What is said to fit does, and one token more for each choice does not, but for
-// the token that is spared for rounding.
+// An output that Fits reports does fit, and one more token per choice does not, except for the
+// token spared for rounding.
 func TestOutputThatFits(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 1))
 	fitted := 0

@@ -9,8 +9,8 @@ import (
 	"tallyroute/router/plan"
 )
 
-// Of a request that took several calls, what was answered is booked as it was reported,
-// and what may be billed besides as it is counted.
+// For a request that took several calls, what was answered is booked as reported, and what else
+// may be billed is booked as counted.
 func TestCallsThatWereAnsweredAreBookedThoughOthersFailed(t *testing.T) {
 	price := billing.Price{ID: "price_1", Input: billing.NanoPerUSD}
 	c := plan.Candidate{Target: &providers.Target{Provider: "p", Model: "m"}, Price: price, Priced: true}

@@ -10,7 +10,7 @@ import (
 	"tallyroute/router/plan"
 )
 
-// A hold is for the request: what attempts before the last have used counts.
+// A hold is for the whole request: what earlier attempts used counts.
 func TestOverrunOverSeveralAttempts(t *testing.T) {
 	row := func(tokens int64, cost billing.Money) billing.Spend {
 		return billing.Spend{Tokens: billing.Tokens{Input: tokens / 2, Output: tokens - tokens/2}, Cost: billing.Cost{Total: cost}}
@@ -41,7 +41,8 @@ func TestOverrunOverSeveralAttempts(t *testing.T) {
 	}
 }
 
-// The baseline is what the dearest of those would have cost that could have served.
+// The baseline is what the request would have cost at the most expensive candidate that could
+// have served it.
 func TestRowsOfOneRequest(t *testing.T) {
 	out := priced("out", 90, 90)
 	out.Why = plan.Unhealthy
@@ -69,7 +70,7 @@ func TestRowsOfOneRequest(t *testing.T) {
 	}
 }
 
-// A plain call that we cancel at a provider that goes on is billed whole.
+// A plain call that we cancel is billed in full if the provider goes on.
 func TestPlainCallThatGoesOnWithoutUsIsChargedAsHeld(t *testing.T) {
 	m := Meter{Request: request(t, twice), Row: billing.Spend{RequestID: "req_1"}}
 	slow := priced("slow", 2, 5)

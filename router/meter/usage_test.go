@@ -13,7 +13,7 @@ import (
 	"tallyroute/router/tokens"
 )
 
-// fixed counts what it is told to.
+// fixed is a counter with fixed results.
 type fixed struct {
 	bound, prompt, text int64
 	least               int64
@@ -44,8 +44,8 @@ func request(t *testing.T, body string) *chat.Request {
 
 var errCount = errors.New("cannot count")
 
-// A prompt of 100 tokens is bounded by 400; 50 tokens of output are asked for and 400
-// held for the prompt. The text that came has 12 words and 20 tokens.
+// A prompt of 100 tokens is bounded by 400; 50 tokens of output are requested, and 400 are held
+// for the prompt. The text that arrived has 12 words and 20 tokens.
 func TestUsageIsNeverBelowTheEvidence(t *testing.T) {
 	const text = "one two three four five six seven eight nine ten eleven twelve"
 	count := fixed{bound: 400, prompt: 100, text: 20}
@@ -59,7 +59,7 @@ func TestUsageIsNeverBelowTheEvidence(t *testing.T) {
 		tokens   billing.Tokens
 	}
 	usage := func(u chat.Usage) *chat.Usage { return &u }
-	invalid := func(u chat.Usage) *chat.Usage { // what is 0 was reported as -1
+	invalid := func(u chat.Usage) *chat.Usage { // 0 stands for a reported -1
 		f := u
 		for _, n := range []*int64{&f.Input, &f.Output} {
 			if *n == 0 {
@@ -76,7 +76,7 @@ func TestUsageIsNeverBelowTheEvidence(t *testing.T) {
 		count Counter
 		want
 	}{
-		// What is believed, or must be since the bill will say so.
+		// What is believed, or must be because the bill will say so.
 		"as expected": {
 			usage(chat.Usage{Input: 100, Output: 20}), text, count,
 			want{billing.Reported, false, in(100, 20)},
@@ -135,7 +135,7 @@ func TestUsageIsNeverBelowTheEvidence(t *testing.T) {
 			want{billing.Reported, false, in(399, 49)},
 		},
 
-		// What passed through us is the least that it can be.
+		// What passed through us is a lower bound.
 		"nothing for a text":            {usage(chat.Usage{Input: 100}), text, count, want{billing.Counted, true, in(100, 20)}},
 		"nothing for a text, like ours": {usage(chat.Usage{Input: 100}), text, inexact, want{billing.Bounded, true, in(100, 20)}},
 		"nothing for a text, no count": {
@@ -188,7 +188,7 @@ func TestUsageIsNeverBelowTheEvidence(t *testing.T) {
 		"nothing at all":             {usage(chat.Usage{}), text, count, want{billing.Counted, true, in(100, 20)}},
 		"no output, too much prompt": {usage(chat.Usage{Input: 60_000}), text, count, want{billing.Counted, true, in(60_000, 20)}},
 
-		// Of what cannot be, the larger of count and hold is taken, and the rest stays.
+		// For an impossible value the larger of count and hold is used, and the rest stays.
 		"negative output": {invalid(chat.Usage{Input: 100}), text, count, want{billing.Bounded, true, in(100, 50)}},
 		"negative prompt": {invalid(chat.Usage{Output: 20}), text, count, want{billing.Bounded, true, in(400, 20)}},
 		"negative part, much else": {
@@ -215,7 +215,7 @@ func TestUsageIsNeverBelowTheEvidence(t *testing.T) {
 			want{billing.Bounded, true, in(400, 50)},
 		},
 
-		// Without a report the count, which the hold does not cut where it is exact.
+		// Without a report the count is used; the hold does not limit an exact count.
 		"none":                       {nil, text, count, want{billing.Counted, false, in(100, 20)}},
 		"none, and no own tokenizer": {nil, text, inexact, want{billing.Bounded, false, in(100, 20)}},
 		"none, and not countable":    {nil, text, failing, want{billing.Bounded, false, in(400, 50)}},
@@ -253,8 +253,8 @@ func TestUsageIsNeverBelowTheEvidence(t *testing.T) {
 	}
 }
 
-// No text tells the tokens of a picture: where its provider does not either, what was held
-// is charged, and no more of it than pictures have.
+// The text does not show the tokens of an image: if its provider does not report them, what was
+// held is charged, but no more of it than images have.
 func TestPicturesAreNotFree(t *testing.T) {
 	count := fixed{bound: 400, prompt: 100, text: 20}
 	type want struct {
@@ -283,7 +283,7 @@ func TestPicturesAreNotFree(t *testing.T) {
 	}
 }
 
-// What a request has a provider do beyond itself explains what it adds.
+// Work that a request makes the provider do explains additional usage.
 func TestWorkAtTheProviderIsNotDisputed(t *testing.T) {
 	count := fixed{bound: 400, prompt: 100, text: 1}
 	for member, disputed := range map[string]bool{

@@ -14,8 +14,8 @@ func limitsOf(k *billing.Key, crowd *Crowd) *Limits {
 	return Of(k, time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC), policy.Groups{"small": {"mini*"}}, crowd)
 }
 
-// Which limits bind a call: those of its model and credential always, those of persons and
-// tags where the key vouches for them.
+// Which limits apply to a call: those of its model and credential always; those of persons and
+// tags only if the key vouches for them.
 func TestCallsCountWithTheLimitsOfTheirParts(t *testing.T) {
 	key := billing.Key{OwnerID: "prin_1", Tags: map[string]string{"customer": "acme"}, EndUser: "alice"}
 	token := billing.Key{OwnerID: "prin_1", Tags: map[string]string{billing.TagIssuer: "https://ci", billing.TagSubject: "job-7"}}
@@ -27,7 +27,7 @@ func TestCallsCountWithTheLimitsOfTheirParts(t *testing.T) {
 		named  string
 		key    billing.Key
 		target *providers.Target
-		counts string // with the budget of this name; "" is none
+		counts string // against the budget of this name; "" for none
 	}{
 		{"each model", billing.PartModel, "", key, mini, "mini-1"},
 		{"a model", billing.PartModel, "mini-1", key, mini, "-"},
@@ -63,7 +63,7 @@ func TestCallsCountWithTheLimitsOfTheirParts(t *testing.T) {
 	}
 }
 
-// A name for which there is no room shares a limit, for all of its request and for a while.
+// A name for which there is no room shares a limit, throughout its request and for a while.
 func TestNamesWithoutRoomShareALimit(t *testing.T) {
 	b := billing.Budget{ID: "bud_1", Period: billing.PeriodDay, Part: billing.PartEndUser}
 	key := &billing.Key{EndUser: "alice", Budgets: []billing.Budget{b}}

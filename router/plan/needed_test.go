@@ -6,8 +6,8 @@ import (
 	"tallyroute/providers"
 )
 
-// The cheapest that would leave out what the answer depends on comes behind all that
-// would not.
+// A cheaper candidate that would leave out something the answer depends on is placed behind all
+// that would not.
 func TestCandidateThatDoesAllOfARequestComesFirst(t *testing.T) {
 	var offers []Offer
 	for _, c := range []struct {

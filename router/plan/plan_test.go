@@ -31,8 +31,8 @@ func request(t *testing.T, body string) *chat.Request {
 	return req
 }
 
-// offer is a healthy target with a prompt of at most 1000 tokens, at prices in
-// dollars per million tokens.
+// offer returns a healthy target with a prompt of at most 1000 tokens, at prices in dollars per
+// million tokens.
 func offer(t *testing.T, name, prompt, completion string) Offer {
 	t.Helper()
 	o := Offer{
@@ -126,8 +126,8 @@ func TestCandidatesAreOrdered(t *testing.T) {
 	})
 }
 
-// The order that the bound gives, when it is certain, is the order that any
-// shorter prompt gives: checked against brute force.
+// The order according to the bound, if it is certain, is the order for any shorter prompt:
+// checked against brute force.
 func TestCertainOrderHoldsForEveryPrompt(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	certainOnes := 0
@@ -257,8 +257,8 @@ func TestOperatorsBoundIsTakenWhereTheClientHasNone(t *testing.T) {
 	}
 }
 
-// What the context leaves follows from what a prompt probably has, where that is not
-// known: a bound above it must not cut answers short, nor refuse what fits.
+// What the context leaves is derived from the likely length of the prompt if the exact length
+// is not known: a bound above it must not cut answers short, nor refuse what fits.
 func TestContextLeavesWhatThePromptProbablyDoesNotTake(t *testing.T) {
 	const own, none = 100, 0
 	for name, tt := range map[string]struct {
@@ -294,7 +294,7 @@ func TestContextLeavesWhatThePromptProbablyDoesNotTake(t *testing.T) {
 	}
 }
 
-// A bound that is ours is not sent to whoever refuses it, and the reason is told as it is.
+// Our own bound is not sent to a provider that refuses it, and the real reason is reported.
 func TestBoundOfOursBelowTheLeastIsRefusedHere(t *testing.T) {
 	const unbounded = `{"model":"m","messages":[{"role":"user","content":"hi"}]}`
 	for name, tt := range map[string]struct {

@@ -23,7 +23,7 @@ func read(t *testing.T, body string) *responses.Request {
 	return r
 }
 
-// stream are the events of chunks that all lie in the same memory, and of the end.
+// stream returns the events of chunks that all reuse the same memory, and those of the end.
 func stream(s *responses.Stream, end func() []sse.Event, chunks ...string) (events []sse.Event) {
 	memory := make([]byte, 4096)
 	for _, c := range chunks {
@@ -44,7 +44,7 @@ func finish(reason string) string {
 		`{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10,"cost":0.5}}`
 }
 
-// told is what a client makes of events, while it holds them to their grammar.
+// told is what a client makes of events, while it checks their grammar.
 type told struct {
 	Type     string
 	Response struct {
@@ -63,8 +63,8 @@ type told struct {
 	Delta  string
 }
 
-// check holds events to the grammar and returns the last of them, and what deltas of each
-// item came to.
+// check verifies the grammar of events and returns the last one, and what the deltas of each
+// item added up to.
 func check(t *testing.T, events []sse.Event) (last told, texts map[int]string) {
 	t.Helper()
 	texts = make(map[int]string)
@@ -151,7 +151,7 @@ func TestAnswerThatIsCutByItsBoundIsIncomplete(t *testing.T) {
 	}
 }
 
-// What one provider's model needs to see again comes back as it was, whosever it is.
+// What a provider's model needs to see again comes back unchanged, whichever provider it is.
 func TestReasoningComesBackAsItWas(t *testing.T) {
 	for name, details := range map[string]string{
 		"Claude": `{"type":"reasoning.text","text":"t","signature":"sig","format":"anthropic-claude-v1","index":0}`,
@@ -278,7 +278,7 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-// A list that cannot be within the bounds is not translated to its end.
+// A list that cannot stay within the bounds is not translated to the end.
 func TestListsBeyondTheBoundsAreRefused(t *testing.T) {
 	most := chat.Limits{Messages: 3, Parts: 2}
 	for param, body := range map[string]string{

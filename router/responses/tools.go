@@ -26,8 +26,8 @@ type toolReader struct {
 }
 
 // tools returns the elements of the member tools nested as in the chat format. Tools that run
-// at the provider are left out of a chat if they are optional; otherwise a chat cannot express
-// the request. Those in forced, which is tool_choice, are passed on unchanged.
+// at the provider are left out of a chat if they are optional; otherwise the request cannot be
+// made as a chat completion. Those in forced, which is tool_choice, are passed on unchanged.
 func (r toolReader) tools(raw, forced []byte) (list [][]byte, err error) {
 	i := 0
 	for t := range jsonraw.Elements(raw) {

@@ -14,7 +14,7 @@ import (
 	"tallyroute/router/federation"
 )
 
-// written is a recorder and the entries that it writes.
+// written returns a recorder and the entries that it writes.
 func written(t *testing.T) (*access.Recorder, chan access.Entry) {
 	t.Helper()
 	r, entries := &access.Recorder{}, make(chan access.Entry, 100)
@@ -42,7 +42,7 @@ func TestEveryRequestIsRecordedTheRefusedOnesIncluded(t *testing.T) {
 	chat()
 	get("/v1/models")
 	get("/v1/key")
-	get("/healthz") // which tells everybody the same
+	get("/healthz") // tells everyone the same
 	get("/v1/nowhere")
 	g.verifier.err = billing.ErrRevoked
 	chat()

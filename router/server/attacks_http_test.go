@@ -178,7 +178,7 @@ func TestLargeBodiesAreRefused(t *testing.T) {
 	endless := &counting{}
 	r := g.request(http.MethodPost, "/v1/chat/completions", "x")
 	r.Body, r.ContentLength = io.NopCloser(io.LimitReader(endless, 100<<20)), -1
-	if resp, err := g.client.Do(r); err == nil { // the refusal may come while we still write
+	if resp, err := g.client.Do(r); err == nil { // the refusal may arrive while we are still writing
 		got, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusRequestEntityTooLarge {
@@ -199,8 +199,8 @@ func (c *counting) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestKeyThatHoldsTooMuchIsRefusedAndOthersAreNot fills the share of one key with a body
-// that is held up, and lets go of it.
+// TestKeyThatHoldsTooMuchIsRefusedAndOthersAreNot fills the share of one key with a body that
+// is stalled, and releases it.
 func TestKeyThatHoldsTooMuchIsRefusedAndOthersAreNot(t *testing.T) {
 	budget := limit.NewBytes(100_000, 1<<20)
 	g := newRig(t, func(o *Options) { o.Bytes = budget })
@@ -209,7 +209,7 @@ func TestKeyThatHoldsTooMuchIsRefusedAndOthersAreNot(t *testing.T) {
 	fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nConnection: close\r\nContent-Length: "+
 		"%d\r\n\r\n%s", g.secret, len(long), long[:80_000])
 	prove.Eventually(t, "what is announced of the body is held", func() bool { return budget.Used() == int64(len(long)) })
-	r := g.chat(hi[:len(hi)-1] + strings.Repeat(" ", 5<<20) + "}") // which is more than a connection takes by itself
+	r := g.chat(hi[:len(hi)-1] + strings.Repeat(" ", 5<<20) + "}") // more than a connection buffers by itself
 	r.refused(t, http.StatusTooManyRequests, "too_many_bytes_in_flight")
 	if r.Header.Get("Retry-After") != "1" {
 		t.Errorf("Retry-After %q", r.Header.Get("Retry-After"))
@@ -270,7 +270,7 @@ func TestSlowClientsAreCut(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
-	t.Run("body without a key", func(t *testing.T) { // refused at once, yet its body is waited for no longer
+	t.Run("body without a key", func(t *testing.T) { // refused at once, without waiting for the rest of its body
 		got := g.raw("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
 		if !strings.HasPrefix(got, "HTTP/1.1 401") {
 			t.Errorf("%q", got)
@@ -289,7 +289,7 @@ func TestSlowClientsAreCut(t *testing.T) {
 	}
 }
 
-// TestBodyDeadlineEnds sees that a request may take longer than its body.
+// TestBodyDeadlineEnds checks that a request may take longer than its body.
 func TestBodyDeadlineEnds(t *testing.T) {
 	g := newRig(t, func(o *Options) { o.Limits.ReadBody = time.Second })
 	g.sender.play = func(ctx context.Context, _ providers.Exchange) (*providers.Answer, error) {
@@ -323,7 +323,7 @@ func TestSpoofedAddressIsIgnored(t *testing.T) {
 		"203.0.113.7":                "203.0.113.7",
 		"10.1.2.3, 203.0.113.7":      "203.0.113.7", // only what the proxy itself has added counts
 		"203.0.113.7, 127.0.0.9":     "203.0.113.7",
-		"10.0.0.1, 203.0.113.7:4711": "203.0.113.7", // as some proxies write it
+		"10.0.0.1, 203.0.113.7:4711": "203.0.113.7", // some proxies write it this way
 		"[2001:db8::7]:4711":         "2001:db8::7",
 		"[2001:db8::7]":              "2001:db8::7",
 		"::ffff:203.0.113.7":         "203.0.113.7",
@@ -416,7 +416,7 @@ func TestOldestIdleConnectionsAreClosed(t *testing.T) {
 	for i := range conns {
 		conns[i] = g.dial()
 	}
-	for _, c := range conns[:2*most] { // the oldest were closed
+	for _, c := range conns[:2*most] { // the oldest have been closed
 		g.rest(c)
 	}
 	g.sender.play = nil

@@ -13,8 +13,8 @@ import (
 	"tallyroute/router/responses"
 )
 
-// BenchmarkEntrances is what it costs to make an answer of 100 pieces of a provider into what
-// the client reads: a chat completion as it is, in the provider's own format, and translated.
+// BenchmarkEntrances measures turning a provider's answer of 100 pieces into what the client
+// reads: a chat completion as it is, in the provider's own format, and translated.
 func BenchmarkEntrances(b *testing.B) {
 	said := func(event string) string { return "data: " + event + "\n\n" }
 	chats := said(`{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant"},`+
@@ -81,7 +81,7 @@ func responding(b *testing.B, native bool) entrance {
 	return &asResponses{Request: r, stream: r.Stream(), native: native}
 }
 
-// relayOnce reads a stream and writes what the client is sent.
+// relayOnce reads a stream and writes what the client gets.
 func relayOnce(b *testing.B, x providers.Exchange, upstream string, speaks entrance, format providers.Format) {
 	s := x.Target.Adapter.Chat.Stream(x, io.NopCloser(strings.NewReader(upstream)))
 	n := newNaming("m")

@@ -155,10 +155,10 @@ func TestLoweredOutputIsTold(t *testing.T) {
 	}
 }
 
-// A name that net/http would spell otherwise would be looked for in vain.
+// A name in another spelling than net/http's would never be found.
 func TestFieldNamesAreCanonical(t *testing.T) {
 	var names []string
-	files, err := filepath.Glob("../*e*/*.go") // of server and web
+	files, err := filepath.Glob("../*e*/*.go") // of the packages server and web
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestFieldNamesAreCanonical(t *testing.T) {
 	}
 }
 
-// What attempts before the answer may be billed is in every place that tells the cost.
+// What earlier attempts may be billed for is included everywhere that the cost is reported.
 func TestCostOfARequestHasItsFailedAttempts(t *testing.T) {
 	g := newRig(t)
 	g.sender.play = func(_ context.Context, x providers.Exchange) (*providers.Answer, error) {

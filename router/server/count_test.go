@@ -14,7 +14,7 @@ func TestPromptsAreCountedByTheirProviders(t *testing.T) {
 	const response = `{"model":"native","input":"hi","metadata":{"a":"b"},"max_output_tokens":50}`
 	for _, c := range []struct {
 		family, upstream, path, body, answer string
-		at                                   string // where the provider is asked
+		at                                   string // where the provider is called
 		sent, not                            []string
 	}{
 		{
@@ -94,7 +94,7 @@ func TestPromptsAreCountedByTheirProviders(t *testing.T) {
 	}
 }
 
-// noting notes where h is asked.
+// noting records which paths of h are called.
 func noting(at *string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		*at = r.URL.Path

@@ -19,10 +19,10 @@ import (
 	"tallyroute/providers/scripted"
 )
 
-// untold is what an answer is given by us, or by its time, and so differs between two.
+// untold matches what we or the clock add to an answer, and so differs between two answers.
 var untold = regexp.MustCompile(`"(created|created_at|completed_at)":\d+|(chatcmpl-|resp_|msg_|rs_|fc_|call_)[0-9A-Za-z-]+`)
 
-// pieces reads text in pieces that end at the cuts.
+// pieces is a reader that returns text in pieces that end at the cuts.
 type pieces struct {
 	text []byte
 	cuts []int // in order
@@ -47,7 +47,7 @@ func (p *pieces) Read(b []byte) (int, error) {
 
 func (p *pieces) Close() error { return nil }
 
-// chunksOf are the chunks of a streamed answer as they can be compared.
+// chunksOf returns the chunks of a streamed answer in a comparable form.
 func chunksOf(x providers.Exchange, body io.ReadCloser) (string, error) {
 	s := x.Target.Adapter.Chat.Stream(x, body)
 	var said bytes.Buffer
@@ -67,7 +67,7 @@ func chunksOf(x providers.Exchange, body io.ReadCloser) (string, error) {
 	}
 }
 
-// streamedBy is what a scripted upstream streams for x, byte for byte.
+// streamedBy returns what a scripted upstream streams for x, byte for byte.
 func streamedBy(t *testing.T, u *scripted.Upstream, format string, x providers.Exchange) []byte {
 	t.Helper()
 	call, err := providers.Encode(x)
@@ -84,8 +84,9 @@ func streamedBy(t *testing.T, u *scripted.Upstream, format string, x providers.E
 	return w.Body.Bytes()
 }
 
-// TestStreamsReadTheSameHoweverTheyAreCut cuts what providers stream at every byte, at one in
-// 48, and at random ones: the chunks, of which the events of every entrance are made, stay the same.
+// TestStreamsReadTheSameHoweverTheyAreCut cuts providers' streams at every byte, at one byte in
+// 48, and at random positions: the chunks, from which the events of every entrance are made,
+// stay the same.
 func TestStreamsReadTheSameHoweverTheyAreCut(t *testing.T) {
 	u := &scripted.Upstream{Script: func(scripted.Turn) scripted.Reply {
 		r := scriptedAnswer
@@ -138,7 +139,7 @@ func TestStreamsReadTheSameHoweverTheyAreCut(t *testing.T) {
 	}
 }
 
-// trickle sends what h answers byte by byte.
+// trickle sends the answers of h byte by byte.
 func trickle(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := httptest.NewRecorder()
@@ -155,7 +156,7 @@ func trickle(h http.Handler) http.Handler {
 	})
 }
 
-// TestEventsAreTheSameHoweverTheirStreamTrickles has each entrance answer from a provider
+// TestEventsAreTheSameHoweverTheirStreamTrickles makes each entrance answer from a provider
 // that sends byte by byte.
 func TestEventsAreTheSameHoweverTheirStreamTrickles(t *testing.T) {
 	script := func(scripted.Turn) scripted.Reply { return scriptedAnswer }
@@ -182,7 +183,7 @@ func TestEventsAreTheSameHoweverTheirStreamTrickles(t *testing.T) {
 	}
 }
 
-// hostOf is the host of an address.
+// hostOf returns the host of an address.
 func hostOf(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -191,11 +192,11 @@ func hostOf(address string) string {
 	return u.Host
 }
 
-// ownCode is the code of an error as we have it, of which OpenAI's schema knows none.
+// ownCode matches our own error codes, which OpenAI's schema does not contain.
 var ownCode = regexp.MustCompile(`"error":\{"code":"[a-z_]+"`)
 
-// TestEventsAreThoseOfThePublishedSchema holds what /v1/responses streams, of every wire
-// format, and of streams that fail, to OpenAI's own schema of its events.
+// TestEventsAreThoseOfThePublishedSchema checks what /v1/responses streams, for every wire
+// format and for failing streams, against OpenAI's own schema of its events.
 func TestEventsAreThoseOfThePublishedSchema(t *testing.T) {
 	events := schema(t, "ResponseStreamEvent")
 	if events == nil {
@@ -207,7 +208,7 @@ func TestEventsAreThoseOfThePublishedSchema(t *testing.T) {
 		r.Fault = fault
 		return r
 	})
-	for _, format := range slices.DeleteFunc(scripted.Formats(), func(f string) bool { return f == "responses" }) { // whose words pass
+	for _, format := range slices.DeleteFunc(scripted.Formats(), func(f string) bool { return f == "responses" }) { // it is passed on
 		for _, f := range []scripted.Fault{{}, {Kind: scripted.Cut, After: 5}} {
 			fault = f
 			r := g.do(g.request(http.MethodPost, responsesPath, entranceCases[1].asking(format, true)))

@@ -13,8 +13,8 @@ import (
 	"tallyroute/router/web"
 )
 
-// TestDocumentedCodesAreCurrent holds the table in docs/errors.md to the codes. With
-// TALLYROUTE_TEST_UPDATE=1 it writes the lines that differ.
+// TestDocumentedCodesAreCurrent compares the table in docs/errors.md with the codes. With
+// TALLYROUTE_TEST_UPDATE=1 it rewrites the lines that differ.
 func TestDocumentedCodesAreCurrent(t *testing.T) {
 	path := filepath.Join("..", "..", "docs", "errors.md")
 	text, err := os.ReadFile(path)
@@ -47,7 +47,7 @@ func TestDocumentedCodesAreCurrent(t *testing.T) {
 }
 
 // TestEveryCodeInTheSourceHasAPage looks for codes that are written out where an error is
-// made, and that clients of the public listener can read.
+// created, and that clients of the public listener can see.
 func TestEveryCodeInTheSourceHasAPage(t *testing.T) {
 	written := regexp.MustCompile(`\b(?:Code:\s*|"code":\s*)"([a-z_]+)"`)
 	found := 0
@@ -57,7 +57,7 @@ func TestEveryCodeInTheSourceHasAPage(t *testing.T) {
 			switch {
 			case err != nil:
 				return err
-			case d.IsDir() && slices.Contains([]string{"admin", "providertest", "testdata"}, name): // admin has codes of its own
+			case d.IsDir() && slices.Contains([]string{"admin", "providertest", "testdata"}, name): // admin has its own codes
 				return fs.SkipDir
 			case !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
 				return nil

@@ -157,7 +157,7 @@ func TestUnknownKeysOfANetworkAreLookedUpAFewTimesASecond(t *testing.T) {
 	if r.Header.Get("Retry-After") == "" {
 		t.Error("does not say when to try again")
 	}
-	g.verifier.err, g.verifier.stranger = nil, false // a key that is known
+	g.verifier.err, g.verifier.stranger = nil, false // a known key
 	if r := g.get("/v1/key"); r.StatusCode != http.StatusOK {
 		t.Errorf("%d %s", r.StatusCode, r.body)
 	}

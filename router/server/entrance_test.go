@@ -10,7 +10,7 @@ import (
 	"tallyroute/providers"
 )
 
-// Requests of the other formats for the rig's model.
+// Requests in the other formats for the rig's model.
 const (
 	hiMessage  = `{"model":"m","max_tokens":50,"messages":[{"role":"user","content":"hi"}]}`
 	hiResponse = `{"model":"m","input":"hi"}`
@@ -22,7 +22,7 @@ func TestEntrancesAnswerInTheirOwnFormat(t *testing.T) {
 	for _, c := range []struct {
 		path, body        string
 		whole             []string
-		first, last, once string // events, and what a stream says of its usage
+		first, last, once string // events, and what a stream says about its usage
 	}{
 		{
 			"/v1/messages", hiMessage,

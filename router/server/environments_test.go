@@ -10,13 +10,13 @@ import (
 	"tallyroute/providers"
 )
 
-// TestKeysReachOnlyProvidersOfTheirEnvironment sends keys of each environment to providers
-// of each, at every entrance that reaches one.
+// TestKeysReachOnlyProvidersOfTheirEnvironment tries keys of each environment with providers of
+// each, at every entrance that calls one.
 func TestKeysReachOnlyProvidersOfTheirEnvironment(t *testing.T) {
 	g := newRig(t)
 	dev, prod, both, everybody := target("acme", "m"), target("other", "m"), target("acme", "m"), target("acme", "m")
 	dev.Environments, prod.Environments, both.Environments = []string{"dev"}, []string{"prod"}, []string{"dev", "prod"}
-	var asked []string // the providers
+	var asked []string // the providers that were called
 	g.sender.play = func(_ context.Context, x providers.Exchange) (*providers.Answer, error) {
 		asked = append(asked, x.Target.Provider)
 		return plainAnswer(), nil
@@ -26,7 +26,7 @@ func TestKeysReachOnlyProvidersOfTheirEnvironment(t *testing.T) {
 	}
 	for _, key := range []struct {
 		environment string
-		reaches     map[string]string // the provider, by model; "" is that none is asked
+		reaches     map[string]string // the provider, by model; "" means that none is called
 	}{
 		{"dev", map[string]string{
 			"for-dev": "acme", "for-prod": "", "for-both": "acme", "for-all": "acme", "mixed": "acme", "dev-first": "acme",

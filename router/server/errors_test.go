@@ -26,7 +26,7 @@ import (
 	"tallyroute/router/web"
 )
 
-// perMinute is the refusal of one more request than a key may make in a minute.
+// perMinute returns the refusal of one request more than a key may make in a minute.
 func perMinute(limit int64, resets time.Duration) *billing.QuotaError {
 	return &billing.QuotaError{AskedRequests: 1, Balance: billing.Balance{
 		Budget: billing.Budget{ID: "bud_1", Scope: billing.ScopeKey, Period: billing.PeriodMinute, Requests: &limit}, UsedRequests: limit,
@@ -34,7 +34,8 @@ func perMinute(limit int64, resets time.Duration) *billing.QuotaError {
 	}}
 }
 
-// tokensPerMinute is a refusal of tokens, of 1000 that a team may use in a minute.
+// tokensPerMinute returns a refusal because of tokens, of which a team may use 1000 in a
+// minute.
 func tokensPerMinute(used, asked int64) *billing.QuotaError {
 	limit := int64(1000)
 	return &billing.QuotaError{AskedTokens: asked, Holder: `team "payments"`, Balance: billing.Balance{
@@ -73,16 +74,16 @@ func failedBy(kinds ...providers.Kind) *router.FailedError {
 	return e
 }
 
-// examples are errors with what a client must read of them. Every row of the
-// table has at least one.
+// examples are errors with what a client must read about them. Every row of the table has at
+// least one.
 var examples = []struct {
-	row    string // of the table; "" for none
+	row    string // in the table; "" for none
 	err    error
 	status int
 	code   string
 	kind   string
 	param  string
-	says   []string // in message or fix
+	says   []string // in the message or fix
 	retry  string   // "no", or the Retry-After header, or "" for neither
 }{
 	{"billing: not a key of ours, or mistyped", billing.ErrMalformedKey, 401, "invalid_api_key", "authentication_error", "", nil, "no"},
@@ -545,7 +546,7 @@ func TestErrorTable(t *testing.T) {
 	}
 }
 
-// rowOf is the name of the row that reads err.
+// rowOf returns the name of the row that matches err.
 func rowOf(err error) string {
 	for _, r := range table {
 		if _, ok := r.Read(err); ok {
@@ -573,8 +574,8 @@ func checkRetry(t *testing.T, h http.Header, want string) {
 	}
 }
 
-// checkForClients reads the error as the client of record and the published
-// schema do.
+// checkForClients parses the error like the client of record, and checks it against the
+// published schema.
 func checkForClients(t *testing.T, r reply) {
 	t.Helper()
 	var resp openai.ErrorResponse
@@ -594,8 +595,8 @@ func TestCodesAreComplete(t *testing.T) {
 		met[tc.code] = true
 	}
 	for _, c := range []string{
-		codeDuplicate, codeUnknownParam, codeMissing, // the scanner's
-		codeUnsupported, codeUnsupportedValue, // of providers
+		codeDuplicate, codeUnknownParam, codeMissing, // from the scanner
+		codeUnsupported, codeUnsupportedValue, // from providers
 	} {
 		met[c] = true
 	}
@@ -612,8 +613,8 @@ func TestCodesAreComplete(t *testing.T) {
 	g.get("/docs/errors/").refused(t, 404, "not_found")
 }
 
-// TestRefusalOfOurCredentialIsNotTheClients answers in general words, and passes on
-// nothing of what the provider sent.
+// TestRefusalOfOurCredentialIsNotTheClients answers in general terms, and passes on nothing
+// that the provider sent.
 func TestRefusalOfOurCredentialIsNotTheClients(t *testing.T) {
 	g := newRig(t)
 	g.refuses(providers.Error{
@@ -640,8 +641,8 @@ func TestRefusalOfOurCredentialIsNotTheClients(t *testing.T) {
 	}
 }
 
-// TestProviderRequestErrorPasses checks that what a provider says about the
-// request itself reaches the client as it is.
+// TestProviderRequestErrorPasses checks that what a provider says about the request itself
+// reaches the client unchanged.
 func TestProviderRequestErrorPasses(t *testing.T) {
 	g := newRig(t)
 	g.refuses(providers.Error{Kind: providers.KindRequest, Status: 422, Detail: chat.Error{

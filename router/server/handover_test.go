@@ -12,8 +12,8 @@ import (
 	"tallyroute/billing"
 )
 
-// TestLinkOfAHandoverIsSpentByTheButtonAlone opens the page as a program that previews
-// links does, and then as a person.
+// TestLinkOfAHandoverIsSpentByTheButtonAlone opens the page like a program that previews links,
+// and then like a person.
 func TestLinkOfAHandoverIsSpentByTheButtonAlone(t *testing.T) {
 	opened := 0
 	g := newRig(t, func(o *Options) {

@@ -64,7 +64,7 @@ func (r *replays) Forget(_ context.Context, c billing.Claim) error {
 	return nil
 }
 
-// kept is all that a database would have.
+// kept returns everything that a database would contain.
 func (r *replays) kept() []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -78,8 +78,8 @@ func (r *replays) kept() []byte {
 
 const orderKey = "order-4711"
 
-// TestRequestSentAgainGetsTheSameAnswer: the same request gets the same answer, whole or streamed,
-// and is charged once.
+// TestRequestSentAgainGetsTheSameAnswer: the same request gets the same answer, whole or
+// streamed, and is charged once.
 func TestRequestSentAgainGetsTheSameAnswer(t *testing.T) {
 	for _, body := range []string{hi, hiStream} {
 		g := newRig(t)
@@ -119,7 +119,8 @@ func TestRequestSentAgainGetsTheSameAnswer(t *testing.T) {
 	}
 }
 
-// TestIdempotencyKeyThatCannotBeUsedIsRefused: another body, another key of ours, one under way.
+// TestIdempotencyKeyThatCannotBeUsedIsRefused: with another body, with another of our keys, and
+// while in use.
 func TestIdempotencyKeyThatCannotBeUsedIsRefused(t *testing.T) {
 	g := newRig(t)
 	first := g.chat(hi, idempotencyHeader, orderKey)
@@ -144,8 +145,8 @@ func TestIdempotencyKeyThatCannotBeUsedIsRefused(t *testing.T) {
 	}
 }
 
-// TestDuplicatesAtOnceAreOneCall: of a hundred at once one is answered; the others are told
-// to wait, and then get its answer.
+// TestDuplicatesAtOnceAreOneCall: of a hundred concurrent requests, one is answered; the others
+// are told to wait, and then get its answer.
 func TestDuplicatesAtOnceAreOneCall(t *testing.T) {
 	g := newRig(t)
 	var calls atomic.Int64
@@ -181,7 +182,8 @@ func TestDuplicatesAtOnceAreOneCall(t *testing.T) {
 	}
 }
 
-// TestAnswerIsKeptForAClientThatHungUp: an answer is finished for whoever will ask again.
+// TestAnswerIsKeptForAClientThatHungUp: an answer is finished for anyone who sends the request
+// again.
 func TestAnswerIsKeptForAClientThatHungUp(t *testing.T) {
 	for _, body := range []string{hi, hiStream} {
 		g := newRig(t)
@@ -221,7 +223,7 @@ func TestAnswerIsKeptForAClientThatHungUp(t *testing.T) {
 	}
 }
 
-// TestFailuresAreNotKept: what was not answered can be asked for again.
+// TestFailuresAreNotKept: a request that was not answered can be sent again.
 func TestFailuresAreNotKept(t *testing.T) {
 	g := newRig(t)
 	g.refuses(providers.Error{Kind: providers.KindOverload, Status: 503})
@@ -244,13 +246,13 @@ func TestFailuresAreNotKept(t *testing.T) {
 	g.chat(hi, idempotencyHeader, "third").refused(t, http.StatusServiceUnavailable, "ledger_unavailable")
 }
 
-// TestLargeStreamIsNotKept: what is too large to keep is still answered once.
+// TestLargeStreamIsNotKept: an answer that is too large to keep is still given once.
 func TestLargeStreamIsNotKept(t *testing.T) {
 	g := newRig(t)
 	var events []event
 	for range 20 {
 		long := text(strings.Repeat("x", mostKept/16))
-		long.chunk.Text = "x" // in few words: a stream that says too much is cut for that
+		long.chunk.Text = "x" // with little text: a stream that says too much is cut off
 		events = append(events, long)
 	}
 	g.streams(append(events, finish(), usageOnly())...)
@@ -260,7 +262,7 @@ func TestLargeStreamIsNotKept(t *testing.T) {
 	g.chat(hiStream, idempotencyHeader, orderKey).refused(t, http.StatusConflict, "idempotency_answer_too_large")
 }
 
-// TestKeptAnswersCannotBeRead: what is kept tells nothing without what was asked.
+// TestKeptAnswersCannotBeRead: what is stored reveals nothing without the original request.
 func TestKeptAnswersCannotBeRead(t *testing.T) {
 	g := newRig(t)
 	g.chat(hi, idempotencyHeader, orderKey)
@@ -275,8 +277,8 @@ func TestKeptAnswersCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestOnlyWhoAsksForItPaysForIdempotency: a request without the header, and a client's own
-// request id, are nothing to be kept.
+// TestOnlyWhoAsksForItPaysForIdempotency: nothing is stored for a request without the header,
+// even if the client sends its own request id.
 func TestOnlyWhoAsksForItPaysForIdempotency(t *testing.T) {
 	g := newRig(t)
 	for range 2 {

@@ -18,7 +18,7 @@ import (
 	"tallyroute/router/kept"
 )
 
-// newShelf keeps responses in a database of its own, by a clock that the test sets.
+// newShelf stores responses in a database of its own, with a clock that the test sets.
 func newShelf(t *testing.T) (shelf *kept.Shelf, now *time.Time) {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "kept.db"), sqlite.Options{})
@@ -40,7 +40,7 @@ func newShelf(t *testing.T) (shelf *kept.Shelf, now *time.Time) {
 	}, &at
 }
 
-// keepingRig serves a key whose responses are kept, and notes what its provider is asked.
+// keepingRig serves a key whose responses are stored, and records what its provider is asked.
 func keepingRig(t *testing.T) (g *rig, shelf *kept.Shelf, now *time.Time, asked *[]string) {
 	t.Helper()
 	shelf, now = newShelf(t)
@@ -54,7 +54,7 @@ func keepingRig(t *testing.T) (g *rig, shelf *kept.Shelf, now *time.Time, asked 
 	return g, shelf, now, asked
 }
 
-// respond asks for a response and returns its id.
+// respond requests a response and returns its id.
 func (g *rig) respond(body string) (id string, response map[string]any) {
 	g.t.Helper()
 	r := g.do(g.request(http.MethodPost, "/v1/responses", body))
@@ -184,7 +184,7 @@ func TestResponseIsNotKeptUnlessItMayBe(t *testing.T) {
 	}
 }
 
-// unasked is a store that must not be asked.
+// unasked is a store that must not be called.
 type unasked struct{ kept.Store }
 
 func TestIDsThatNoResponseHasDoNotReachTheDatabase(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"tallyroute/router/responses"
 )
 
-// nativeVerdict is what the members of a request mean that passes as its client wrote it.
+// nativeVerdict judges the members of a request that is passed on as its client wrote it.
 func nativeVerdict(t *testing.T, path, more string) (*providers.Target, providers.Verdict) {
 	t.Helper()
 	var native *providers.Native
@@ -53,8 +53,8 @@ func nativeVerdict(t *testing.T, path, more string) (*providers.Target, provider
 	return target, target.JudgeNative(r, native)
 }
 
-// What a client of another format writes is sent as it is. So nothing that no table has may
-// pass for a key with a budget, or unnamed for others, wherever it stands.
+// What a client writes in another format is sent as it is. So a member that is in no table must
+// not pass for a key with a budget, nor unnamed for other keys, wherever it is.
 func TestWhatNoTableKnowsIsNamedWhereRequestsPassAsTheyAre(t *testing.T) {
 	for path, list := range map[string][]string{
 		"/v1/messages": {
@@ -88,7 +88,7 @@ func TestWhatNoTableKnowsIsNamedWhereRequestsPassAsTheyAre(t *testing.T) {
 	}
 }
 
-// What clients of these formats ordinarily send is free, and passes for every key.
+// What clients of these formats ordinarily send is free, and is accepted for every key.
 func TestOrdinaryMembersOfNativeRequestsPass(t *testing.T) {
 	for path, list := range map[string][]string{
 		"/v1/messages": {

@@ -23,7 +23,7 @@ import (
 	"tallyroute/providers/vertex"
 )
 
-// wire is an upstream that notes what it is sent and answers what it is told to.
+// wire is an upstream that records what it is sent and answers as scripted.
 type wire struct {
 	*httptest.Server
 	header http.Header
@@ -61,7 +61,7 @@ func (g *rig) calls(w *wire, a providers.Adapter, upstream string) {
 	g.models.more = map[string][]providers.Target{"native": {t}}
 }
 
-// recorded is what is read of a recorded exchange.
+// recorded is the part of a recorded exchange that is read.
 type recorded struct {
 	Model    string
 	Request  struct{ Body json.RawMessage }
@@ -73,11 +73,11 @@ type recorded struct {
 	}
 }
 
-// formats are the upstreams that speak what a client does, and where recordings of them are.
+// formats are the upstreams that share a format with clients, and where recordings of them are.
 var formats = []struct {
 	folders, path, upstream string
 	adapter                 providers.Adapter
-	edited                  []string // members of a request that the envelope of the host changes
+	edited                  []string // request members that the host's envelope changes
 }{
 	{"anthropic-messages", "/v1/messages", "claude-x", anthropic.New(), nil},
 	{"vertex-anthropic", "/v1/messages", "claude-x", vertex.New(), []string{"model", "anthropic_version", "anthropic_beta"}},
@@ -88,7 +88,8 @@ var formats = []struct {
 	{"*-responses", "/v1/responses", "gpt-x", nativeresponses.New(), []string{"store", "include"}},
 }
 
-// keptElsewhere are in the refusals of what would have to be kept here or is kept at a provider.
+// keptElsewhere are words in the refusals of requests that rely on something stored here or at
+// a provider.
 var keptElsewhere = []string{
 	`"previous_response_id"`, `"conversation"`, `"prompt"`, `"background"`, `file_id`, `"provider_object_not_allowed"`,
 }
@@ -140,7 +141,8 @@ func TestRecordedTrafficPassesByteForByteWhereTheProviderSpeaksTheFormat(t *test
 	}
 }
 
-// asClient is the request as a client of the format writes it: without the envelope of a host.
+// asClient returns the request as a client of the format would write it: without the host's
+// envelope.
 func (r *recorded) asClient(path, upstream string) ([]byte, bool) {
 	body := []byte(r.Request.Body)
 	if r.Response.Status != http.StatusOK || !jsonraw.IsObject(body) {
@@ -153,7 +155,7 @@ func (r *recorded) asClient(path, upstream string) ([]byte, bool) {
 		return nil, false
 	}
 	if strings.HasPrefix(upstream, "anthropic.") && !strings.Contains(string(body), "bedrock-2023-05-31") {
-		return nil, false // of a model in another format
+		return nil, false // for a model in another format
 	}
 	if stream {
 		set = append(set, jsonraw.Member{Name: "stream", Value: []byte("true")})
@@ -169,7 +171,7 @@ func (r *recorded) upstream() []byte {
 	return []byte(r.Response.Body)
 }
 
-// differs tells the first member of an object that is not the same in another one.
+// differs returns the first member of an object that differs in another one.
 func differs(want, got []byte, but []string) string {
 	for name, value := range jsonraw.Each(want) {
 		if now := jsonraw.Lookup(got, string(name)); !slices.Contains(but, string(name)) && !bytes.Equal(now, value) {
@@ -189,7 +191,7 @@ func answerDiffers(want, got []byte, kind, path string) string {
 		return eventDiffers(want, got)
 	}
 	list := eventsOf(got)
-	if strings.Contains(kind, "amazon") { // in frames of AWS
+	if strings.Contains(kind, "amazon") { // in AWS frames
 		if n := len(list); n < 3 || !bytes.Contains(list[n-1], []byte("message_stop")) {
 			return "it does not end"
 		}
@@ -210,8 +212,8 @@ func answerDiffers(want, got []byte, kind, path string) string {
 	return ""
 }
 
-// first is the first of the answers that some recordings have one behind the other, and
-// whether it came to its end.
+// first returns the first of the answers that some recordings contain in sequence, and whether
+// it is complete.
 func first(events [][]byte) ([][]byte, bool) {
 	for i, e := range events {
 		switch jsonraw.Text(jsonraw.Lookup(e, "type")) {
@@ -239,8 +241,8 @@ func eventsOf(text []byte) (list [][]byte) {
 	}
 }
 
-// eventDiffers compares an event, or an answer: the name of the model is ours, and the
-// usage may have more members.
+// eventDiffers compares an event, or an answer: the name of the model is ours, and the usage
+// may have additional members.
 func eventDiffers(want, got []byte) string {
 	for _, inner := range []string{"message", "response"} {
 		if was := jsonraw.Lookup(want, inner); jsonraw.IsObject(was) {
@@ -258,8 +260,8 @@ func eventDiffers(want, got []byte) string {
 	return differs(want, got, []string{"message", "response", "usage", "model"})
 }
 
-// TestCountsOfNativeAnswersAreWholeNumbers: a provider may write a count as 8e0, which
-// clients that read whole numbers cannot.
+// TestCountsOfNativeAnswersAreWholeNumbers: a provider may write a count as 8e0, which clients
+// that read integers cannot parse.
 func TestCountsOfNativeAnswersAreWholeNumbers(t *testing.T) {
 	g := newRig(t)
 	w := newWire(t)

@@ -32,7 +32,7 @@ var families = map[string]providers.Adapter{
 	"ollama-native": ollama.New(),
 }
 
-// outcomeRecorded is what a recording says should come of it.
+// outcomeRecorded is the outcome that a recording expects.
 type outcomeRecorded struct {
 	ID, Family string
 	Features   []string
@@ -60,7 +60,7 @@ type clientView struct {
 
 type clientCall struct{ name, arguments string }
 
-// asked are the entrances, with how a client reads their answers.
+// askedAt are the entrances, and how a client reads their answers.
 var askedAt = []struct {
 	path, body string
 	whole      func(v *clientView, body []byte) error
@@ -70,9 +70,9 @@ var askedAt = []struct {
 	{"/v1/responses", `{"model":"native","input":"hi"}`, readResponse, readResponseEvents},
 }
 
-// TestRecordedAnswersAreWhatClientsOfEveryFormatRead plays what providers answered to clients
-// of both formats, checks the grammar of events, and that the client is told the usage that
-// is booked.
+// TestRecordedAnswersAreWhatClientsOfEveryFormatRead replays recorded provider answers to
+// clients of both formats, and checks the grammar of events and that the client is told the
+// booked usage.
 func TestRecordedAnswersAreWhatClientsOfEveryFormatRead(t *testing.T) {
 	dir := os.Getenv("TALLYROUTE_CORPUS")
 	if dir == "" {
@@ -93,7 +93,7 @@ func TestRecordedAnswersAreWhatClientsOfEveryFormatRead(t *testing.T) {
 		}
 		a, ok := families[r.Family]
 		if !ok || r.Expected.Kind != "chat" || r.Response.Status != http.StatusOK || r.Expected.Error != nil ||
-			!r.single() || r.Expected.Finish == "function_call" { // which is only asked for by functions
+			!r.single() || r.Expected.Finish == "function_call" { // only requested with functions
 			continue
 		}
 		for _, e := range askedAt {
@@ -140,7 +140,7 @@ func (r *outcomeRecorded) play(g *rig, w *wire, a providers.Adapter, path, body 
 	return r.compare(&v, row)
 }
 
-// single reports a recording of one answer, in a format that is spoken here.
+// single reports whether a recording has one answer, in a format that is supported here.
 func (r *outcomeRecorded) single() bool {
 	body := string(r.upstream())
 	return strings.Count(body, "event: message_start") < 2 && strings.Count(body, "event: response.created") < 2 &&
@@ -176,7 +176,7 @@ func (r *outcomeRecorded) compare(v *clientView, row billing.Spend) error {
 	return nil
 }
 
-// argumentsOf are arguments as JSON, however they are packed.
+// argumentsOf returns arguments as JSON, however they are wrapped.
 func argumentsOf(text string) any {
 	var v any
 	if text == "" {
@@ -192,7 +192,7 @@ func argumentsOf(text string) any {
 		return argumentsOf(s)
 	}
 	if m, ok := v.(map[string]any); ok && len(m) == 1 {
-		if inner, ok := m["arguments"].(string); ok { // of free text
+		if inner, ok := m["arguments"].(string); ok { // for free text
 			return argumentsOf(inner)
 		}
 	}
@@ -241,8 +241,8 @@ func readMessage(v *clientView, body []byte) error {
 	return nil
 }
 
-// readMessageEvents holds events to the grammar: a message begins once, a block is begun
-// before its deltas and ended, and the message ends with why and what it used.
+// readMessageEvents checks the grammar of events: a message begins once, a block is begun
+// before its deltas and ended, and the message ends with the reason and its usage.
 func readMessageEvents(v *clientView, events [][]byte) error {
 	var blocks []messageBlock
 	open := make(map[int]bool)
@@ -287,7 +287,7 @@ func readMessageEvents(v *clientView, events [][]byte) error {
 				}
 			}
 			u := e.Usage
-			if v.output = u.Output; u.Input+u.Write+u.Read > 0 { // else it stands as it was at the start
+			if v.output = u.Output; u.Input+u.Write+u.Read > 0 { // otherwise it stays as it was at the start
 				v.prompt = u.Input + u.Write + u.Read
 			}
 		case e.Type == "message_stop":
@@ -305,7 +305,7 @@ func readMessageEvents(v *clientView, events [][]byte) error {
 
 type responseItem struct {
 	Type, Name, Input string
-	Arguments         any // an object in calls of tools that run at the provider
+	Arguments         any // an object, in calls of tools that run at the provider
 	Content           []struct{ Type, Text, Refusal string }
 }
 
@@ -338,8 +338,8 @@ func readResponse(v *clientView, body []byte) error {
 	return nil
 }
 
-// readResponseEvents holds events to the grammar: an item is opened before its deltas and
-// closed, numbers rise, and the response ends with all of its items.
+// readResponseEvents checks the grammar of events: an item is opened before its deltas and
+// closed, numbers rise, and the response ends with all its items.
 func readResponseEvents(v *clientView, events [][]byte) error {
 	open := make(map[int]string)
 	last := -1

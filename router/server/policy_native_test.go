@@ -12,7 +12,7 @@ import (
 	nativeresponses "tallyroute/providers/responses"
 )
 
-// nativeFeatures are members by the feature that they use.
+// nativeFeatures are members, by the feature that they use.
 var nativeFeatures = []struct {
 	path     string
 	base     string
@@ -84,9 +84,9 @@ var nativeFeatures = []struct {
 	}},
 }
 
-// TestFeaturesHoldForRequestsThatPassAsTheyAre tries members of /v1/messages and
-// /v1/responses, most of which have no place in a chat completion, at a provider of the same
-// format. Each is refused by a policy with all features but its own.
+// TestFeaturesHoldForRequestsThatPassAsTheyAre tries members of /v1/messages and /v1/responses,
+// most of which have no place in a chat completion, with a provider of the same format. Each is
+// refused by a policy that allows all features but its own.
 func TestFeaturesHoldForRequestsThatPassAsTheyAre(t *testing.T) {
 	g := newRig(t)
 	w := newWire(t)

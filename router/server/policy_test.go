@@ -10,14 +10,14 @@ import (
 	"tallyroute/billing/policy"
 )
 
-// entries are all ways in. Those with a body take members of it, which every format has
-// under the same name or under one of its own.
+// entries are all the entrances. Those with a body accept additional members, which every
+// format has under the same name or under its own.
 var entries = []struct {
 	endpoint     string
 	method, path string
-	body         string // %s are further members
+	body         string // %s stands for additional members
 	bound        string // the member that bounds the output
-	tool, image  string // members; "" where the format has none
+	tool, image  string // members; "" if the format has none
 }{
 	{
 		"chat", "POST", "/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":%s}]%s}`, "max_completion_tokens",
@@ -44,7 +44,7 @@ var entries = []struct {
 	{"key", "GET", "/v1/requests/req_01M8NDNMZ1MQ4P6BAVJGHVRT7M", "", "", "", ""},
 }
 
-// TestEveryRuleHoldsAtEveryEntrance tries each rule at each way in, with a request that it
+// TestEveryRuleHoldsAtEveryEntrance tries each rule at each entrance, with a request that it
 // allows and one that it does not.
 func TestEveryRuleHoldsAtEveryEntrance(t *testing.T) {
 	g := newRig(t)

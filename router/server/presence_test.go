@@ -24,8 +24,8 @@ func (g *rig) asking(body string) *net.TCPConn {
 	return c
 }
 
-// TestHalfClosedClientGetsItsAnswer: one that says that it will send nothing more has
-// not gone. It reads the very answer that others read.
+// TestHalfClosedClientGetsItsAnswer: a client that says it will send nothing more has not gone.
+// It gets exactly the same answer as any other.
 func TestHalfClosedClientGetsItsAnswer(t *testing.T) {
 	for name, tc := range map[string]struct {
 		body, want string
@@ -69,7 +69,8 @@ func TestHalfClosedClientGetsItsAnswer(t *testing.T) {
 	}
 }
 
-// TestHalfClosedClientIsWaitedFor: through all that is written to see whether it is there.
+// TestHalfClosedClientIsWaitedFor: despite everything that is written to see whether it is
+// there.
 func TestHalfClosedClientIsWaitedFor(t *testing.T) {
 	g := newRig(t)
 	release := make(chan struct{})
@@ -96,7 +97,7 @@ func TestHalfClosedClientIsWaitedFor(t *testing.T) {
 	}
 }
 
-// TestClientThatHasGoneIsTold from one that has only closed its side.
+// TestClientThatHasGoneIsTold apart from one that has only closed its side.
 func TestClientThatHasGoneIsTold(t *testing.T) {
 	for _, body := range []string{hi, hiStream} {
 		g := newRig(t)
@@ -115,8 +116,8 @@ func TestClientThatHasGoneIsTold(t *testing.T) {
 	}
 }
 
-// TestClientThatHangsUpAtAnyEntranceIsCharged has clients go at every point of a stream: the
-// call ends, what was used is booked, and nothing stays held.
+// TestClientThatHangsUpAtAnyEntranceIsCharged makes clients leave at every point of a stream:
+// the call ends, what was used is booked, and nothing stays held.
 func TestClientThatHangsUpAtAnyEntranceIsCharged(t *testing.T) {
 	for _, c := range []struct{ path, body string }{{"/v1/messages", hiMessage}, {"/v1/responses", hiResponse}} {
 		for _, deltas := range []int{1, 2, 3} {

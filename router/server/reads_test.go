@@ -119,7 +119,7 @@ func TestSelf(t *testing.T) {
 	}
 }
 
-// TestReceipt reads back what a request with a failed attempt came to.
+// TestReceipt reads back the result of a request with a failed attempt.
 func TestReceipt(t *testing.T) {
 	g := newRig(t)
 	first := true
@@ -153,7 +153,8 @@ func TestReceipt(t *testing.T) {
 	g.get("/v1/requests/"+id).refused(t, http.StatusNotFound, "request_not_found")
 }
 
-// TestReceiptOfARejectedRowSaysSo: what the ledger refused is not a request that never was.
+// TestReceiptOfARejectedRowSaysSo: a request whose row the ledger refused does not look as if
+// it had never been made.
 func TestReceiptOfARejectedRowSaysSo(t *testing.T) {
 	g := newRig(t)
 	r := g.chat(hi)
@@ -206,7 +207,7 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// TestLogCannotBeForged sends texts that would forge or break lines of the log.
+// TestLogCannotBeForged sends texts that would forge or break log lines.
 func TestLogCannotBeForged(t *testing.T) {
 	g := newRig(t)
 	evil := "a\u2028b\u202ec\x1b[31m{\"level\":\"fatal\"}" + strings.Repeat("x", 5000)
@@ -249,8 +250,8 @@ func TestLogHasNoSecretAndNoText(t *testing.T) {
 	}
 }
 
-// TestPublicListenerHasNothingOfTheInside: nothing of the admin's, and labels that nobody can
-// make up.
+// TestPublicListenerHasNothingOfTheInside: nothing from the admin API, and no labels that a
+// client can make up.
 func TestPublicListenerHasNothingOfTheInside(t *testing.T) {
 	g := newRig(t)
 	for _, path := range []string{"/metrics", "/debug/pprof/", "/admin", "/admin/v1/keys", "/version"} {
@@ -293,7 +294,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// A key with a budget in money is refused what has no price, and so is not shown it.
+// A key with a budget in money cannot use models without a price, and so does not see them.
 func TestModelsWithoutAPriceAreNotListedForKeysThatNeedOne(t *testing.T) {
 	g := newRig(t)
 	money := billing.Money(1)

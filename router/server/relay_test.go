@@ -29,7 +29,7 @@ func TestStream(t *testing.T) {
 	if len(got) != 4 || got[3] != "[DONE]" || strings.Contains(r.body, "prompt_tokens") {
 		t.Errorf("%q", got)
 	}
-	// 2 tokens of prompt at $2 and 100 of output, which is all the model can, at $6 per million
+	// 2 prompt tokens at $2 and 100 output tokens, the model's maximum, at $6 per million
 	if h := r.Header; h.Get("X-Tallyroute-Cost-Status") != "estimated" || h.Get("X-Tallyroute-Cost-Estimate-Usd") == "" ||
 		h.Get("X-Tallyroute-Cost-Usd") != "" || h.Get("X-Tallyroute-Provider") != "acme" {
 		t.Errorf("headers %v", h)
@@ -39,7 +39,7 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// running is a chunk of a provider that reports the usage so far with each.
+// running is a chunk from a provider that reports the usage so far with each chunk.
 func running(s string) event {
 	return event{chunk: chat.Chunk{
 		Data:  []byte(chunkJSON(`{"content":"`+s+`"}`, "null", `{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11}`)),
@@ -56,7 +56,7 @@ func TestUsageOnlyForThoseWhoAsked(t *testing.T) {
 	for name, tc := range map[string]struct {
 		body   string
 		events []event
-		want   int // frames with [DONE]
+		want   int // frames including [DONE]
 		usage  int // frames that show usage
 		cost   bool
 	}{
@@ -99,7 +99,7 @@ func TestUsageOnlyForThoseWhoAsked(t *testing.T) {
 	}
 }
 
-// TestEventsAreFlushedAtOnce sees each event before the next is made.
+// TestEventsAreFlushedAtOnce checks that each event arrives before the next one is created.
 func TestEventsAreFlushedAtOnce(t *testing.T) {
 	g := newRig(t)
 	next := make(chan struct{})
@@ -134,8 +134,8 @@ func TestEventsAreFlushedAtOnce(t *testing.T) {
 	}
 }
 
-// TestBrokenStreamEndsWithAnErrorEvent: every broken stream ends with an error event, no
-// [DONE], and a connection that is closed before the answer's end.
+// TestBrokenStreamEndsWithAnErrorEvent: every broken stream ends with an error event, without
+// [DONE], and with a connection that is closed before the end of the answer.
 func TestBrokenStreamEndsWithAnErrorEvent(t *testing.T) {
 	timeout := &providers.Error{Provider: "acme", Kind: providers.KindTimeout, Err: errors.New("secret-host.internal")}
 	for name, tc := range map[string]struct {
@@ -184,7 +184,7 @@ func TestStreamThatFailsAtOnceIsAnOrdinaryError(t *testing.T) {
 	g.chat(hiStream).refused(t, http.StatusBadGateway, "upstream_truncated")
 }
 
-// TestClientThatNeverReadsIsCutAndCharged by the write deadline.
+// TestClientThatNeverReadsIsCutAndCharged because of the write deadline.
 func TestClientThatNeverReadsIsCutAndCharged(t *testing.T) {
 	g := newRig(t, func(o *Options) { o.Limits.Write = 500 * time.Millisecond })
 	big := strings.Repeat("x", 64<<10)
@@ -202,8 +202,8 @@ func TestClientThatNeverReadsIsCutAndCharged(t *testing.T) {
 	}
 }
 
-// endless is more than any buffer between us and a client takes, in few words: a
-// stream that says too much is cut for that.
+// endless is more than any buffer between us and a client holds, with little text: a stream
+// that says too much is cut off.
 func endless(s string) []event {
 	list := make([]event, 500)
 	for i := range list {
@@ -273,7 +273,7 @@ func TestClientThatHangsUpEndsTheCallAndIsCharged(t *testing.T) {
 	}
 }
 
-// TestPanicMidStream closes the answer, tells nothing and does not look whole.
+// TestPanicMidStream: the answer is cut off, discloses nothing and does not look complete.
 func TestPanicMidStream(t *testing.T) {
 	g := newRig(t)
 	g.streams(text("a"), event{do: func(context.Context) { panic("sk-secret in a panic") }})

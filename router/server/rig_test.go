@@ -36,7 +36,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const patience = prove.Patience // for what must happen
 
-// rig is the public listener over a router whose parts are in memory.
+// rig is the public listener in front of a router with in-memory parts.
 type rig struct {
 	t        *testing.T
 	router   Router
@@ -54,7 +54,7 @@ type rig struct {
 	observed chan string // method, route, status
 }
 
-// newRig serves; change may put another router in front or set limits.
+// newRig starts the listener; change may use another router or set limits.
 func newRig(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
 	g := &rig{
@@ -109,7 +109,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	return g
 }
 
-// waitConnectionsGone lets the goroutines of connections end before goleak looks.
+// waitConnectionsGone lets the goroutines of connections end before goleak checks.
 func (g *rig) waitConnectionsGone() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -118,7 +118,7 @@ func (g *rig) waitConnectionsGone() {
 
 func (g *rig) url(path string) string { return "http://" + g.addr + path }
 
-// request is one with the key and, for a POST, a JSON body.
+// request returns a request with the key and, for a POST, a JSON body.
 func (g *rig) request(method, path, body string, header ...string) *http.Request {
 	g.t.Helper()
 	var r io.Reader
@@ -142,11 +142,11 @@ func (g *rig) request(method, path, body string, header ...string) *http.Request
 	return req
 }
 
-// reply is an answer that has been read to its end.
+// reply is an answer that has been read to the end.
 type reply struct {
 	*http.Response
 	body string
-	err  error // of reading the body
+	err  error // from reading the body
 }
 
 func (g *rig) do(req *http.Request) reply {
@@ -180,7 +180,7 @@ func (r reply) object(t *testing.T) map[string]any {
 	return v
 }
 
-// refused checks that the answer is the error and returns its object.
+// refused checks that the answer is this error and returns its object.
 func (r reply) refused(t *testing.T, status int, code string) map[string]any {
 	t.Helper()
 	e, _ := r.object(t)["error"].(map[string]any)
@@ -193,7 +193,7 @@ func (r reply) refused(t *testing.T, status int, code string) map[string]any {
 	return e
 }
 
-// raw sends bytes and returns all that comes back until the connection closes.
+// raw sends bytes and returns everything that comes back until the connection closes.
 func (g *rig) raw(text string) string {
 	g.t.Helper()
 	conn := g.dial()
@@ -225,7 +225,7 @@ func (g *rig) rest(conn net.Conn) string {
 	return string(got)
 }
 
-// waitSettled is the settlement of the next request that ends.
+// waitSettled returns the settlement of the next request that ends.
 func (g *rig) waitSettled() billing.Settlement {
 	g.t.Helper()
 	select {
@@ -252,7 +252,7 @@ type verifier struct {
 	key   *billing.Key
 	err   error
 	calls atomic.Int64
-	// stranger says that no secret is known to be a key's.
+	// stranger says that no secret is known to belong to a key.
 	stranger bool
 }
 
@@ -276,7 +276,7 @@ func (v *verifier) Refresh(ctx context.Context, s billing.Secret, now time.Time)
 	return v.Verify(ctx, s, now)
 }
 
-// allotments are what one temporary key uses, without a limit.
+// allotments records what one temporary key uses, without a limit.
 type allotments struct {
 	mu   sync.Mutex
 	used billing.Amount
@@ -302,7 +302,7 @@ func (a *allotments) GiveAllotted(_ context.Context, _ string, back billing.Amou
 	return a.used, nil
 }
 
-// ledger takes every hold and remembers what was settled.
+// ledger accepts every hold and remembers what was settled.
 type ledger struct {
 	rejects []billing.RejectedRow
 	mu      sync.Mutex
@@ -358,7 +358,7 @@ func (l *ledger) Events(_ context.Context, q billing.EventQuery) ([]billing.Spen
 
 // models knows "m", served by acme, and "openai/gpt-4o-mini".
 type models struct {
-	more map[string][]providers.Target // by the name of a model
+	more map[string][]providers.Target // by model name
 }
 
 func target(provider, model string) providers.Target {
@@ -415,7 +415,7 @@ func (counter) Text(_ context.Context, text string, _ tokens.Tokenizer) (tokens.
 	return tokens.Estimate{Tokens: int64(len(text)), Exact: true}, nil
 }
 
-// counts has providers count that are called by the client; nil has none count.
+// counts makes providers that the client calls count tokens; nil makes none count.
 type counts struct{ client *providers.Client }
 
 func (c *counts) Count(ctx context.Context, x providers.Exchange) (int64, error) {
@@ -429,7 +429,7 @@ type nobody struct{}
 
 func (nobody) Observe(router.Record) {}
 
-// sender answers every call with what play says.
+// sender answers every call as play says.
 type sender struct {
 	play func(ctx context.Context, x providers.Exchange) (*providers.Answer, error)
 }
@@ -452,12 +452,12 @@ func plainAnswer() *providers.Answer {
 	}
 }
 
-// stream plays events; what is not an event is a pause until the call ends.
+// stream plays its events in order, unless the call ends first.
 type stream struct {
 	told   chat.Told
 	ctx    context.Context
 	events []event
-	data   []byte // of the chunk that was returned last
+	data   []byte // of the last chunk returned
 	closed atomic.Int64
 }
 
@@ -490,7 +490,7 @@ func chunkJSON(delta, finish, usage string) string {
 }
 
 func (s *stream) Next() (chat.Chunk, error) {
-	clear(s.data) // it was valid until now
+	clear(s.data) // it was only valid until now
 	if err := s.ctx.Err(); err != nil {
 		return chat.Chunk{}, err
 	}
@@ -532,7 +532,7 @@ func (g *rig) refuses(e providers.Error) {
 	}
 }
 
-// frames are the data of the events in an event stream.
+// frames returns the data of the events in an event stream.
 func frames(t *testing.T, body string) []string {
 	t.Helper()
 	var out []string
@@ -552,7 +552,7 @@ func frames(t *testing.T, body string) []string {
 	return out
 }
 
-// syncBuffer is a log that is read while it is written.
+// syncBuffer is a log that can be read while it is written.
 type syncBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -572,7 +572,7 @@ func (s *syncBuffer) lines() []string {
 	return strings.Split(strings.TrimSuffix(s.b.String(), "\n"), "\n")
 }
 
-// fails is a router that does nothing but fail.
+// fails is a router that always fails.
 type fails struct{ err error }
 
 func (f fails) Count(context.Context, router.Inbound) (*billing.Key, router.Counted, error) {

@@ -8,7 +8,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// schema is a published schema of the OpenAI API, nil if there are none.
+// schema returns a published schema of the OpenAI API, nil if there are none.
 func schema(t *testing.T, name string) *jsonschema.Schema {
 	t.Helper()
 	dir := os.Getenv("TALLYROUTE_SPEC")

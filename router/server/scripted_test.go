@@ -16,7 +16,8 @@ import (
 	"tallyroute/providers/scripted"
 )
 
-// scriptedRig is a rig whose model "on-" and a format's name is at a scripted upstream.
+// scriptedRig returns a rig whose models, named "on-" plus a format, are served by a scripted
+// upstream.
 func scriptedRig(t *testing.T, o providers.Options, script func(scripted.Turn) scripted.Reply) (*rig, *scripted.Upstream) {
 	g, u := newRig(t), &scripted.Upstream{Script: script}
 	server := httptest.NewServer(u)
@@ -45,10 +46,10 @@ func scriptedAdapters() map[string]providers.Adapter {
 	}
 }
 
-// entranceCase is an entrance as its clients ask there.
+// entranceCase is an entrance and the requests of its clients.
 type entranceCase struct {
-	path, body string // of a model that is to be filled in
-	// ended says how a stream ended: "whole", "failed", or "" where it did not say.
+	path, body string // with a placeholder for the model
+	// ended returns how a stream ended: "whole", "failed", or "" if it did not say.
 	ended func(t *testing.T, events [][]byte) string
 	used  func(body []byte, stream bool) (prompt, output int64)
 }
@@ -68,7 +69,7 @@ func chatEnded(t *testing.T, events [][]byte) string {
 	return "whole"
 }
 
-// responseEnded holds events to their grammar: numbers rise, items are closed, and the last
+// responseEnded checks the grammar of events: numbers rise, items are closed, and the last
 // event is one that ends a response.
 func responseEnded(t *testing.T, events [][]byte) string {
 	last := -1
@@ -115,7 +116,7 @@ func messageEnded(t *testing.T, events [][]byte) string {
 	return ""
 }
 
-// lastWith is the last event that has a text.
+// lastWith returns the last event that contains a text.
 func lastWith(body []byte, text string, stream bool) []byte {
 	if !stream {
 		return body
@@ -158,7 +159,7 @@ func messageUsed(body []byte, stream bool) (int64, int64) {
 	return v.Usage.Input + v.Usage.Read + v.Usage.Write, v.Usage.Output
 }
 
-// asking is the body for a format, streamed or not.
+// asking returns the body for a format, streamed or not.
 func (e entranceCase) asking(format string, stream bool) string {
 	body := fmt.Sprintf(e.body, "on-"+format)
 	if stream {
@@ -175,8 +176,8 @@ var scriptedAnswer = scripted.Reply{
 	Calls: []scripted.Call{{ID: "call_a", Name: "f", Arguments: `{"x":1}`}, {ID: "call_b", Name: "g", Arguments: `{"yy":22}`}},
 }
 
-// TestFaultsOfEveryFormatAtEveryEntrance breaks answers in every way: whoever asked is told
-// so in the words of the entrance, and all that was begun is settled.
+// TestFaultsOfEveryFormatAtEveryEntrance breaks answers in every way: the client is told so in
+// the format of the entrance, and everything that was begun is settled.
 func TestFaultsOfEveryFormatAtEveryEntrance(t *testing.T) {
 	var mu sync.Mutex
 	var fault scripted.Fault
@@ -212,7 +213,8 @@ func TestFaultsOfEveryFormatAtEveryEntrance(t *testing.T) {
 	prove.Eventually(t, "nothing is held", func() bool { return g.ledger.held.Load() == 0 })
 }
 
-// checkFault wants an error in the form of the entrance, or a stream that says that it failed.
+// checkFault expects an error in the format of the entrance, or a stream that says that it
+// failed.
 func (e entranceCase) checkFault(t *testing.T, g *rig, name string, got reply) {
 	t.Helper()
 	if got.StatusCode == http.StatusOK && strings.Contains(got.Header.Get("Content-Type"), "event-stream") {
@@ -273,8 +275,8 @@ func TestMixedRequestsAtThreeEntrancesEqualTheUpstreamsBill(t *testing.T) {
 	}
 }
 
-// TestEventsBehindTheUsageDoNotPileUp has a provider go on for ever once it has told what it
-// charges: that is no answer of the format, and it is not kept in memory.
+// TestEventsBehindTheUsageDoNotPileUp has a provider that never stops sending after it has
+// reported its usage: that violates the format, and is not kept in memory.
 func TestEventsBehindTheUsageDoNotPileUp(t *testing.T) {
 	g, w := newRig(t), newWire(t)
 	g.calls(w, families["anthropic-messages"], "claude-x")
@@ -293,8 +295,8 @@ func TestEventsBehindTheUsageDoNotPileUp(t *testing.T) {
 	}
 }
 
-// TestErrorTableInTheOtherFormats has every error of chat at both other entrances: the same
-// status, code, texts and headers, in the form of each.
+// TestErrorTableInTheOtherFormats checks every error of chat at both other entrances: the same
+// status, code, texts and headers, each in its own format.
 func TestErrorTableInTheOtherFormats(t *testing.T) {
 	for _, tc := range examples {
 		g := newRig(t, func(o *Options) { o.Router = fails{tc.err} })
@@ -304,7 +306,7 @@ func TestErrorTableInTheOtherFormats(t *testing.T) {
 			got := g.do(g.request(http.MethodPost, e.path, fmt.Sprintf(e.body, "m")))
 			object := got.object(t)
 			failure, _ := object["error"].(map[string]any)
-			renamed := failure["param"] != chatError["param"] // to what the member is called there, in the texts, too
+			renamed := failure["param"] != chatError["param"] // to the member's name there, in the texts, too
 			if got.StatusCode != want.StatusCode || failure["code"] != chatError["code"] ||
 				!renamed && (failure["message"] != chatError["message"] || failure["fix"] != chatError["fix"]) ||
 				got.Header.Get("Retry-After") != want.Header.Get("Retry-After") {

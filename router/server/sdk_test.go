@@ -85,8 +85,8 @@ func readStream(t *testing.T, c *openai.Client) (string, error) {
 	}
 }
 
-// TestOfficialClient counts how often the official client tries: once where
-// trying again is of no use, and as told where it is.
+// TestOfficialClient counts how often the official client tries: once if retrying is useless,
+// and as told if it is not.
 func TestOfficialClient(t *testing.T) {
 	var calls atomic.Int64
 	var fail error

@@ -14,13 +14,13 @@ import (
 	"tallyroute/providers"
 )
 
-// silent is a rig whose clients soon hear that their streams are being worked on.
+// silent returns a rig whose clients are soon told that their streams are being worked on.
 func silent(t *testing.T) *rig {
 	t.Helper()
 	return newRig(t, func(o *Options) { o.Limits.Silence = 5 * time.Millisecond })
 }
 
-// hearing reads a stream as it comes.
+// hearing reads a stream as it arrives.
 type hearing struct {
 	*http.Response
 	lines *bufio.Scanner
@@ -47,7 +47,7 @@ func (l hearing) comment(t *testing.T) {
 	t.Fatalf("the stream ended without a comment: %v", l.lines.Err())
 }
 
-// rest is what comes after, comments left out.
+// rest returns what follows, without comments.
 func (l hearing) rest() (text string, err error) {
 	for l.lines.Scan() {
 		if line := l.lines.Text(); !strings.HasPrefix(line, ":") {
@@ -57,8 +57,8 @@ func (l hearing) rest() (text string, err error) {
 	return text, l.lines.Err()
 }
 
-// TestSilentProviderIsNotTakenForADeadConnection: the header and comments come before
-// the provider says anything, and the last chunk says what the header could not.
+// TestSilentProviderIsNotTakenForADeadConnection: the header and comments arrive before the
+// provider sends anything, and the last chunk says what the header could not.
 func TestSilentProviderIsNotTakenForADeadConnection(t *testing.T) {
 	for name, tc := range map[string]struct {
 		body   string
@@ -116,8 +116,8 @@ func TestSilentProviderIsNotTakenForADeadConnection(t *testing.T) {
 	}
 }
 
-// TestFailureAfterACommentIsAnEvent: failover goes on until the first content, and a
-// failure of all is told in the stream, which does not end as if it were whole.
+// TestFailureAfterACommentIsAnEvent: failover continues until the first content, and if all
+// attempts fail, the stream reports it and does not end as if it were complete.
 func TestFailureAfterACommentIsAnEvent(t *testing.T) {
 	g := silent(t)
 	heard := make(chan struct{})
@@ -140,8 +140,8 @@ func TestFailureAfterACommentIsAnEvent(t *testing.T) {
 	}
 }
 
-// TestSilenceInTheMiddleOfAnAnswer: comments come between events, never within one,
-// and a whole header goes out where who answers is known.
+// TestSilenceInTheMiddleOfAnAnswer: comments appear between events, never inside one, and a
+// full header is sent if it is known who answers.
 func TestSilenceInTheMiddleOfAnAnswer(t *testing.T) {
 	g := newRig(t, func(o *Options) { o.Limits.Silence = 20 * time.Millisecond })
 	heard := make(chan struct{})
@@ -155,8 +155,8 @@ func TestSilenceInTheMiddleOfAnAnswer(t *testing.T) {
 	}
 }
 
-// TestClientThatLeavesInTheSilenceEndsTheCall: a comment that nobody takes ends the
-// call of a client that has gone.
+// TestClientThatLeavesInTheSilenceEndsTheCall: a comment that cannot be delivered ends the call
+// of a client that has gone.
 func TestClientThatLeavesInTheSilenceEndsTheCall(t *testing.T) {
 	g := silent(t)
 	ended := make(chan struct{})

@@ -21,7 +21,8 @@ import (
 	"tallyroute/router/federation"
 )
 
-// withTemporary has a listener that makes temporary keys, what they may use, and a clock.
+// withTemporary configures a listener that makes temporary keys, what they may use, and a
+// clock.
 func withTemporary(t *testing.T, allotted *[]billing.Allotment, now *time.Time) func(*Options) {
 	t.Helper()
 	p, err := billing.ParsePepper(strings.Repeat("p", 32))
@@ -176,7 +177,7 @@ func TestIdentityTokenIsExchangedForATemporaryKey(t *testing.T) {
 	}
 }
 
-// platform signs tokens as one that runs jobs does.
+// platform signs tokens like a platform that runs jobs.
 type platform struct {
 	*httptest.Server
 	key ed25519.PrivateKey

@@ -21,7 +21,7 @@ import (
 	"tallyroute/router/web"
 )
 
-// encrypt has the rig listen over TLS as well: at the address that its client calls then.
+// encrypt makes the rig listen over TLS, too; its client calls that address from then on.
 func (g *rig) encrypt(protocol string) {
 	g.t.Helper()
 	ca := certtest.New(g.t)
@@ -52,7 +52,7 @@ func (g *rig) encrypt(protocol string) {
 	})
 }
 
-// overTLS is a request as request makes it, over TLS.
+// overTLS is like request, but over TLS.
 func (g *rig) overTLS(method, path, body string) *http.Request {
 	req := g.request(method, path, body)
 	req.URL.Scheme = "https"
@@ -70,7 +70,7 @@ func TestRequestsAreAnsweredOverTLS(t *testing.T) {
 			}
 			g.waitSettled()
 			large := g.overTLS(http.MethodPost, "/v1/chat/completions", `{"model":"m","pad":"`+strings.Repeat("x", 11<<20)+`"}`)
-			if resp, err := g.client.Do(large); err == nil { // or it is told while it still sends
+			if resp, err := g.client.Do(large); err == nil { // or it is told while it is still sending
 				_ = resp.Body.Close()
 				if resp.StatusCode != http.StatusRequestEntityTooLarge {
 					t.Errorf("a body of 11 MiB: status %d", resp.StatusCode)
@@ -130,7 +130,7 @@ func TestKeyThatComesInClearFromAnotherHostIsRefusedAndTold(t *testing.T) {
 	}
 }
 
-// What shows a secret is refused in clear as well, whether a key comes with it or not.
+// Anything that shows a secret is refused in plain text, with or without a key.
 func TestSecretsAreNotShownInClear(t *testing.T) {
 	g := newRig(t, func(o *Options) {
 		o.RequireTLS = true

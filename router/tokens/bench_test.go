@@ -33,7 +33,7 @@ func BenchmarkBound(b *testing.B) {
 	}
 }
 
-// BenchmarkCount is the cost of text that is seen for the first time.
+// BenchmarkCount measures text that is seen for the first time.
 func BenchmarkCount(b *testing.B) {
 	texts := map[string]string{
 		"english-4K": repeat(english, 4096),
@@ -64,7 +64,7 @@ func BenchmarkCount(b *testing.B) {
 	}
 }
 
-// BenchmarkTiktoken is what the library takes for the same.
+// BenchmarkTiktoken measures the library with the same text.
 func BenchmarkTiktoken(b *testing.B) {
 	text := repeat(english, 4096)
 	for b.Loop() {
@@ -72,7 +72,7 @@ func BenchmarkTiktoken(b *testing.B) {
 	}
 }
 
-// BenchmarkConversation is the twentieth turn of a conversation.
+// BenchmarkConversation measures the twentieth turn of a conversation.
 func BenchmarkConversation(b *testing.B) {
 	c := New(Options{Memo: math.MaxInt32})
 	if err := c.Warm(context.Background()); err != nil {

@@ -20,8 +20,8 @@ func TestNothingIsKnownAtFirst(t *testing.T) {
 	}
 }
 
-// One report above the estimate is enough to hold more, and none below it is
-// enough to hold less.
+// One report above the estimate is enough to hold more, but a single one below it is not enough
+// to hold less.
 func TestUpAtOnceDownWithTime(t *testing.T) {
 	f := NewCalibration()
 	f.Observe(text(Counted, 1000), 400)
@@ -56,8 +56,8 @@ func TestAnExactCountIsHeldAsItIs(t *testing.T) {
 	}
 }
 
-// Whatever a provider reports, holds stay within bounds, and one stray report
-// among thousands does not stand.
+// Whatever a provider reports, holds stay within bounds, and one stray report among thousands
+// does not persist.
 func TestCalibrationBearsReportsThatLie(t *testing.T) {
 	f := NewCalibration()
 	for _, n := range []int64{math.MinInt64, -1, 0} {
@@ -91,9 +91,8 @@ func TestCalibrationBearsReportsThatLie(t *testing.T) {
 	}
 }
 
-// TestHoldsAreEnough plays providers whose tokenizers differ from ours, and
-// some of which add to every prompt, and counts how often they report more than
-// was held.
+// TestHoldsAreEnough simulates providers whose tokenizers differ from ours, some of which add
+// to every prompt, and counts how often they report more than was held.
 func TestHoldsAreEnough(t *testing.T) {
 	const warm, requests = 4000, 100_000
 	for _, p := range []struct {
@@ -101,22 +100,22 @@ func TestHoldsAreEnough(t *testing.T) {
 		ratio, noise float64
 		hidden       int64 // tokens that the provider adds
 		basis        Basis
-		more         float64 // held beyond the truth for other reasons than noise, as a part of it
+		more         float64 // held beyond the true count for reasons other than noise, as a fraction of it
 	}{
 		{"a shorter tokenizer", 0.8, 0.05, 0, Counted, 0.05},
 		{"the same tokenizer", 1.0, 0, 0, Exact, 0.001},
 		{"a longer one", 1.2, 0.1, 0, Counted, 0.05},
 		{"a much longer one", 1.6, 0.2, 0, Counted, 0.05},
-		{"a hidden prompt", 1.0, 0.02, 300, Counted, 0.3}, // which weighs more in the shorter of a size
+		{"a hidden prompt", 1.0, 0.02, 300, Counted, 0.3}, // weighs more in the shorter prompts of a size
 		{"a bound in bytes", 0.6, 0.05, 0, Bounded, 0.05},
-		{"a bound in bytes of long words", 0.25, 0.05, 0, Bounded, 1.1}, // half of the bound is held always
+		{"a bound in bytes of long words", 0.25, 0.05, 0, Bounded, 1.1}, // half of the bound is always held
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			f, random := NewCalibration(), rand.New(rand.NewPCG(1, 2))
 			var short int
 			var held, used float64
 			for i := range warm + requests {
-				est := int64(math.Exp(random.Float64()*7) * 8) // 8 to 9000 tokens, each length as likely
+				est := int64(math.Exp(random.Float64()*7) * 8) // 8 to 9000 tokens, log-uniform
 				r := p.ratio * (1 + p.noise*random.NormFloat64())
 				truth := max(1, int64(float64(est)*r)+p.hidden)
 				hold := f.Hold(text(p.basis, est))
@@ -134,7 +133,7 @@ func TestHoldsAreEnough(t *testing.T) {
 			if short > requests/1000 {
 				t.Errorf("%d of %d holds fell short", short, requests)
 			}
-			// No hold that covers 999 of 1000 is less than 3.1 deviations above the mean.
+			// A hold that covers 999 of 1000 is at least 3.1 deviations above the mean.
 			if most := 3.6*p.noise + p.more; over > most {
 				t.Errorf("%.0f %% more was held than used, want at most %.0f %%", 100*over, 100*most)
 			}
@@ -181,7 +180,7 @@ func TestCalibrationByManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestCalibrationCostsNoMemory guards the way of every request.
+// TestCalibrationCostsNoMemory guards the path of every request.
 func TestCalibrationCostsNoMemory(t *testing.T) {
 	f := NewCalibration()
 	f.Observe(text(Bounded, 1000), 2000)

@@ -19,7 +19,7 @@ type recorded struct {
 	Expected                    struct{ Usage *struct{ Prompt int64 } }
 }
 
-// tokenizer is what a catalogue would say of the model.
+// tokenizer returns what a catalogue would say about the model.
 func (r recorded) tokenizer() Tokenizer {
 	model := r.Model[strings.LastIndex(r.Model, "/")+1:]
 	is := func(prefixes ...string) bool {
@@ -38,14 +38,14 @@ func (r recorded) tokenizer() Tokenizer {
 	return Tokenizer{}
 }
 
-// unforeseeable is why a prompt may be longer than any estimate: the provider
-// puts in what it finds on the web, or a long text of its own.
+// unforeseeable reports whether a prompt may be longer than any estimate, because the provider
+// inserts what it finds on the web, or a long text of its own.
 func (r recorded) unforeseeable() bool {
 	return slices.Contains(r.Features, "server_tools") || slices.Contains([]string{"venice", "xai", "zai"}, r.Provider)
 }
 
-// What providers reported for requests that were really sent is never above the
-// estimate, and where that is exact it is met.
+// What providers reported for requests that were really sent is never above the estimate, and
+// equals it if it is exact.
 func TestRecordedPromptsFitTheirEstimates(t *testing.T) {
 	dir := os.Getenv("TALLYROUTE_CORPUS")
 	if dir == "" {
@@ -69,7 +69,7 @@ func TestRecordedPromptsFitTheirEstimates(t *testing.T) {
 		}
 		r, err := chat.ParseRequest(x.Request.Body)
 		if err != nil {
-			continue // Azure's have no model
+			continue // Azure's recordings have no model
 		}
 		tk, reported := x.tokenizer(), x.Expected.Usage.Prompt
 		got := prompt(t, c, r, tk)

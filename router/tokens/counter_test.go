@@ -22,11 +22,11 @@ var (
 	llama = Tokenizer{}
 )
 
-// hangs is far longer than anything takes that is bounded by the budget, even on
-// a machine that does much else. The budget itself is checked by its own measure.
+// hangs is far longer than anything bounded by the budget takes, even on a busy machine. The
+// budget itself is checked by its own measure.
 const hangs = prove.Patience
 
-// shared is the counter of tests that do not look at its memo.
+// shared is the counter for tests that do not examine its memo.
 var shared = sync.OnceValue(func() *Counter { return New(Options{}) })
 
 func parse(t testing.TB, body string) *chat.Request {
@@ -38,7 +38,7 @@ func parse(t testing.TB, body string) *chat.Request {
 	return r
 }
 
-// conversation is a request with messages of the given texts.
+// conversation returns a request with messages of the given texts.
 func conversation(t testing.TB, texts ...string) *chat.Request {
 	t.Helper()
 	type message struct {
@@ -99,7 +99,7 @@ func TestKnownTexts(t *testing.T) {
 	}
 }
 
-// The examples of OpenAI's cookbook, with the counts that it got from the API.
+// The examples of OpenAI's cookbook, with the counts that the API returned.
 func TestCookbook(t *testing.T) {
 	messages := parse(t, `{"model":"m","messages":[
 		{"role":"system","content":"You are a helpful, pattern-following assistant that translates corporate jargon into plain English."},
@@ -157,7 +157,7 @@ func TestOtherTokenizersAreScaled(t *testing.T) {
 	}
 }
 
-// strange is text that makes naive counting slow or wrong.
+// strange returns text that makes naive counting slow or wrong.
 func strange(n int) map[string]string {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	random := make([]byte, n)
@@ -195,7 +195,7 @@ func strange(n int) map[string]string {
 	}
 }
 
-// One piece may exceed the budget by what it costs itself.
+// One piece may exceed the budget by its own cost.
 const overdraft = 20_000
 
 func TestNoTextIsExpensiveToCount(t *testing.T) {
@@ -223,7 +223,7 @@ func TestNoTextIsExpensiveToCount(t *testing.T) {
 }
 
 func TestLongRunsAreCountedOnce(t *testing.T) {
-	// Long runs are cut, so that they cost a little more, but not many times more.
+	// Long runs are cut, so they cost slightly more, but not many times more.
 	for text, want := range map[string]int64{
 		strings.Repeat("a", 1<<20): 1 << 17,
 		strings.Repeat(" ", 1<<14): 128,
@@ -270,8 +270,8 @@ func TestMegabyteOfAnythingIsCountedOrBounded(t *testing.T) {
 	}
 }
 
-// Beyond the budget the rest is a bound. What was counted is remembered, so
-// that a long conversation is exact after a few turns.
+// Beyond the budget the rest is a bound. What was counted is remembered, so a long conversation
+// becomes exact after a few turns.
 func TestLongConversationBecomesExact(t *testing.T) {
 	c := New(Options{Budget: time.Millisecond})
 	var texts []string
@@ -309,7 +309,7 @@ func TestOneLongMessageIsNotCountedAgain(t *testing.T) {
 	}
 }
 
-// spend leaves no work for counting, so that bounds are taken instead.
+// spend leaves no work for counting, so that bounds are used instead.
 func spend(c *Counter) { c.o.Budget = 1 }
 
 func TestMemoOnlyTheNewMessageIsCounted(t *testing.T) {
@@ -354,7 +354,7 @@ func TestMemoIsBounded(t *testing.T) {
 	}
 }
 
-// fuse is a context that ends when it has been looked at often enough.
+// fuse is a context that ends once it has been checked often enough.
 type fuse struct {
 	context.Context
 	left int
@@ -422,7 +422,7 @@ func TestWarm(t *testing.T) {
 	}
 }
 
-// refuse is a network that is not there.
+// refuse is a network that is not available.
 type refuse struct{ t *testing.T }
 
 func (r refuse) RoundTrip(q *http.Request) (*http.Response, error) {
@@ -440,8 +440,8 @@ func TestNothingIsDownloaded(t *testing.T) {
 	}
 }
 
-// What was not counted is a token a byte so that it is not exceeded, and no more than
-// usual for what is likely.
+// What was not counted is estimated at one token per byte for the upper bound, and at the usual
+// rate for what is likely.
 func TestEstimateSaysWhatIsLikelyWhereCountingEndedEarly(t *testing.T) {
 	c := New(Options{Budget: time.Millisecond})
 	text := repeat(english, 4<<20)

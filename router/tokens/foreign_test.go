@@ -12,7 +12,7 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// scripts are what random texts are made of: what vocabularies differ in.
+// scripts are what random texts are made of: characters that vocabularies treat differently.
 var scripts = []string{
 	"the of and to in is that for it as was with be by on not he his but at are this have from or had an they which one you were all her " +
 		"she there would their ",
@@ -23,7 +23,7 @@ var scripts = []string{
 	"func(){if x==nil{return}} ", "=-=-=-=- ________ ",
 }
 
-// mixedText mixes words and letters of some scripts.
+// mixedText mixes words and letters from several scripts.
 func mixedText(r *rand.Rand) string {
 	var b strings.Builder
 	for range 1 + r.IntN(6) {
@@ -40,9 +40,8 @@ func mixedText(r *rand.Rand) string {
 	return b.String()
 }
 
-// Whatever vocabulary a model has, what is counted for it is not below what it makes of
-// the text: shown with the vocabularies that can be had, of which two are older than
-// any model that is still served.
+// Whatever vocabulary a model has, our count for it is not below its own count: shown with the
+// available vocabularies, two of which are older than any model that is still served.
 func TestCountsForAnyVocabularyAreBounds(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	unknown := Tokenizer{}
@@ -72,8 +71,7 @@ func TestCountsForAnyVocabularyAreBounds(t *testing.T) {
 //go:embed testdata/vocabularies.jsonl
 var vocabularies []byte
 
-// What is counted and what is bounded for a model with any of these vocabularies is not
-// below what it makes of the text.
+// Our counts and bounds for a model with any of these vocabularies are not below its own count.
 func TestCountsAreBoundsForRecordedVocabularies(t *testing.T) {
 	seen := make(map[string]int)
 	for line := range bytes.Lines(vocabularies) {
@@ -91,7 +89,7 @@ func TestCountsAreBoundsForRecordedVocabularies(t *testing.T) {
 		}
 		bound, counted := shared().Bound(body, Tokenizer{}), prompt(t, shared(), body, Tokenizer{})
 		exact, err := shared().Text(t.Context(), v.Text, Tokenizer{Encoding: O200k})
-		mark := strings.Contains(v.Text, "\ufeff") // a space in JavaScript alone
+		mark := strings.Contains(v.Text, "\ufeff") // a space only in JavaScript
 		if err != nil || exact.Tokens != v.Tokens["gpt-oss"] && !mark {
 			t.Errorf("gpt-oss makes %d tokens of %q: counted %+v, %v", v.Tokens["gpt-oss"], v.Text, exact, err)
 		}
@@ -116,8 +114,8 @@ func TestCountsAreBoundsForRecordedVocabularies(t *testing.T) {
 	}
 }
 
-// Of the encodings that are known, counts are exact and bounds are not below them,
-// whatever stands in a message.
+// For known encodings, counts are exact and bounds are not below them, whatever a message
+// contains.
 func TestBoundsAreNotBelowCounts(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for range 500 {
@@ -137,8 +135,8 @@ func TestBoundsAreNotBelowCounts(t *testing.T) {
 	}
 }
 
-// The hold for an exact count is never below it, however little a provider reports; and
-// for a bound never below half.
+// The hold for an exact count is never below it, however little a provider reports; the hold
+// for a bound is never below half of it.
 func TestLearnedHoldsKeepToExactCounts(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for range 200 {

@@ -33,7 +33,7 @@ func TestTiles(t *testing.T) {
 		{1920, 1080, "", 100, 1105},
 		{1366, 768, "", 100, 1105},
 		{100_000, 10, "", 100, 765},
-		{0, 0, "", 100, 1445}, // not known: the most that there is
+		{0, 0, "", 100, 1445}, // not known: the maximum
 		{0, 0, "low", 100, 85},
 		{768, 2048, "", 100, 1445},
 		{50, 50, "", 3333, 8501}, // gpt-4o-mini; 8500 on the bill
@@ -79,12 +79,12 @@ func TestPatches(t *testing.T) {
 	}
 }
 
-// dataURL is a picture as clients send it.
+// dataURL returns an image as clients send it.
 func dataURL(kind string, data []byte) string {
 	return "data:image/" + kind + ";base64," + base64.StdEncoding.EncodeToString(data)
 }
 
-// pictures are of 300 by 200 pixels.
+// pictures returns images of 300 by 200 pixels.
 func pictures(t testing.TB) map[string][]byte {
 	t.Helper()
 	img := image.NewPaletted(image.Rect(0, 0, 300, 200), color.Palette{color.Black, color.White})
@@ -103,7 +103,7 @@ func pictures(t testing.TB) map[string][]byte {
 	return out
 }
 
-// webp is the head of a file of 300 by 200 pixels in one of the three forms.
+// webp returns the head of a file of 300 by 200 pixels in one of the three forms.
 func webp(form string) []byte {
 	b := make([]byte, 40)
 	copy(b, "RIFF\x00\x00\x00\x00WEBP"+form)
@@ -129,7 +129,7 @@ func TestSizeOfPictures(t *testing.T) {
 	long := append([]byte("\xff\xd8\xff\xe1\xff\xff"), make([]byte, 0xffff-2)...) // 64 KB of what cameras write
 	all["jpeg with a long head"] = append(long, all["jpeg"][2:]...)
 	for name, data := range all {
-		if got := sizeIn([]byte(dataURL("png", data))); got != (size{300, 200}) { // whatever it is said to be
+		if got := sizeIn([]byte(dataURL("png", data))); got != (size{300, 200}) { // whatever type is declared
 			t.Errorf("%s: got %v", name, got)
 		}
 		for n := range min(len(data), 60) {
@@ -167,12 +167,12 @@ func FuzzSizeOfPictures(f *testing.F) {
 	})
 }
 
-// with is a request whose only message has one content part besides text.
+// with returns a request whose only message has one content part besides text.
 func with(part string) string {
 	return `{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"hi"},` + part + `]}]}`
 }
 
-// Whatever a model may get to see raises the estimate and its bound.
+// Anything that a model may see raises the estimate and its bound.
 func TestNothingIsCountedAsNothing(t *testing.T) {
 	picture := dataURL("png", pictures(t)["png"])
 	large := strings.Repeat("A", 1<<20)
@@ -254,8 +254,8 @@ func TestNothingIsCountedAsNothing(t *testing.T) {
 	}
 }
 
-// A request that is no larger than others must not look far larger because its
-// picture is spelled out.
+// A request that is no larger than others must not look far larger because its image is
+// included as base64.
 func TestPictureIsNotCountedByItsBytes(t *testing.T) {
 	r := parse(t, with(fmt.Sprintf(`{"type":"image_url","image_url":{"url":%q}}`,
 		dataURL("png", append(pictures(t)["png"], make([]byte, 1<<20)...)))))
@@ -264,7 +264,7 @@ func TestPictureIsNotCountedByItsBytes(t *testing.T) {
 	}
 }
 
-// sum is what a prompt adds up to, before it is compared with the bound.
+// sum returns what a prompt adds up to, before it is compared with the bound.
 func sum(t testing.TB, r *chat.Request, tk Tokenizer) int64 {
 	t.Helper()
 	s, err := shared().begin(t.Context(), tk)
@@ -300,7 +300,7 @@ func FuzzBound(f *testing.F) {
 	})
 }
 
-// sizeIn is the size of the picture in a data URL.
+// sizeIn returns the size of the image in a data URL.
 func sizeIn(url []byte) size {
 	_, encoded, ok := bytes.Cut(url, []byte(","))
 	if !ok {

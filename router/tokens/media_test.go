@@ -15,7 +15,7 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// document is a PDF of the given objects, numbered from 1.
+// document returns a PDF with the given objects, numbered from 1.
 func document(objects ...string) []byte {
 	var b strings.Builder
 	b.WriteString("%PDF-1.7\n")
@@ -40,8 +40,8 @@ func deflated(text string) string {
 
 const catalog = "<</Type/Catalog/Pages 2 0 R>>"
 
-// What a PDF costs hangs on its pages and their text, not on its bytes; and no way to
-// pack pages hides them.
+// The cost of a PDF depends on its pages and their text, not on its bytes; and no way of
+// packing pages hides them.
 func TestPDFIsBoundedByItsPages(t *testing.T) {
 	kids := func(n int, ref string) string { return "[" + strings.Repeat(ref+" ", n) + "]" }
 	inside := "3 0 4 44 <</Type/Pages/Kids[4 0 R 4 0 R 4 0 R]/Count 3>> <</Type/Page/Parent 3 0 R>>"
@@ -96,7 +96,7 @@ func TestPDFIsBoundedByItsPages(t *testing.T) {
 	}
 }
 
-// What sound costs hangs on how long it is, whatever its header says.
+// The cost of audio depends on its length, whatever its header says.
 func TestSoundIsBoundedByItsLength(t *testing.T) {
 	wav := func(rate uint32, channels, bits uint16, data int) []byte {
 		b := append([]byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00"), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -140,8 +140,8 @@ func TestSoundIsBoundedByItsLength(t *testing.T) {
 	}
 }
 
-// A picture or a document costs the same in every way that clients send it, and what
-// is inside is never counted as text.
+// An image or a document costs the same however clients send it, and its contents are never
+// counted as text.
 func TestMediaCostTheSameHoweverTheyAreSent(t *testing.T) {
 	png := base64.StdEncoding.EncodeToString(append(pictures(t)["png"], make([]byte, 900_000)...))
 	pdf := base64.StdEncoding.EncodeToString(document(catalog, "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page>>",
@@ -174,8 +174,8 @@ func TestMediaCostTheSameHoweverTheyAreSent(t *testing.T) {
 	}
 }
 
-// What only leads to a picture or a document is bounded as the largest of its kind; where
-// a result of a search comes from is neither.
+// A reference to an image or a document is bounded as the largest of its kind; the source of a
+// search result is neither.
 func TestMediaElsewhereAreBoundedByTheirKind(t *testing.T) {
 	const picture, file = `{"type":"image","source":{"type":"url","url":"https://example.com/a.png"}}`,
 		`{"type":"document","source":{"type":"url","url":"https://example.com/a.pdf"}}`
@@ -199,7 +199,7 @@ func TestMediaElsewhereAreBoundedByTheirKind(t *testing.T) {
 	}
 }
 
-// Files that are made to take long do not.
+// Files that are designed to take long do not.
 func TestHostileFilesTakeLittleTime(t *testing.T) {
 	for name, file := range map[string][]byte{
 		"objects":    []byte("%PDF" + strings.Repeat("1 0 obj", 200_000)),

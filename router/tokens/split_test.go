@@ -12,8 +12,8 @@ import (
 	loader "github.com/pkoukk/tiktoken-go-loader"
 )
 
-// reference is tiktoken as it comes, with its own patterns: what our counts are
-// measured against. Nothing but tests touches its global loader.
+// reference is tiktoken as it is, with its own patterns: what our counts are compared with.
+// Only tests touch its global loader.
 var reference = sync.OnceValue(func() map[string]*tiktoken.Tiktoken {
 	tiktoken.SetBpeLoader(loader.NewOfflineLoader())
 	m := make(map[string]*tiktoken.Tiktoken)
@@ -61,7 +61,7 @@ func shorten(s string) string {
 	return s
 }
 
-// Characters of all kinds where the patterns could treat one in a way of its own.
+// Characters of all kinds that the patterns could treat specially.
 func TestCharacters(t *testing.T) {
 	frames := []string{"%", "a%", "%a", "A%a", "'%", "'l%", " %", "%\n", "%%A", "1%1", "%'s"}
 	var b strings.Builder
@@ -122,7 +122,7 @@ func TestRandomText(t *testing.T) {
 	}
 }
 
-// Where the patterns decide otherwise than one might think.
+// Texts that the patterns split in unexpected ways.
 func TestTextWithPitfalls(t *testing.T) {
 	for _, text := range []string{
 		"I'llama we'REnt they'VErily 'lll x'll' it'Ss I'mm d'd'd 'sa 'ta 're 'r 'v 'l '", "'LLama", "a'lb", "a'rE", "a'Ve!", "L'l",
@@ -136,7 +136,7 @@ func TestTextWithPitfalls(t *testing.T) {
 	}
 }
 
-// Pieces that are too long are cut. What that gives is not exact, but enough.
+// Pieces that are too long are cut. The result is not exact, but it is sufficient.
 func TestLongPieces(t *testing.T) {
 	const syllables = "lo rem ip sum do lor sit a met con sec te tur ad i pis cing e lit sed tempor the ing tion un"
 	rnd := rand.New(rand.NewPCG(5, 6))

@@ -11,8 +11,8 @@ import (
 	"tallyroute/router/limit"
 )
 
-// TestManyLargeBodiesHoldNoMoreThanTheyMay sends many at once, announced or not. Those
-// for which there is no room are refused, and what was held for them is free again.
+// TestManyLargeBodiesHoldNoMoreThanTheyMay sends many at once, with or without an announced
+// size. Those for which there is no room are refused, and what was held for them is free again.
 func TestManyLargeBodiesHoldNoMoreThanTheyMay(t *testing.T) {
 	const most, body = 64 << 20, 10 << 20
 	budget := limit.NewBytes(0, most)
@@ -47,7 +47,7 @@ func TestManyLargeBodiesHoldNoMoreThanTheyMay(t *testing.T) {
 	}
 }
 
-// TestBodyThatDoesNotComeTakesNoMemory announces much and sends little.
+// TestBodyThatDoesNotComeTakesNoMemory announces a large body and sends little.
 func TestBodyThatDoesNotComeTakesNoMemory(t *testing.T) {
 	room := limit.NewBytes(0, 1<<30).Open()
 	var held atomic.Int64

@@ -28,8 +28,8 @@ func TestOldestIdleConnectionGoesFirst(t *testing.T) {
 		{a, http.StateNew, nil},
 		{b, http.StateNew, nil},
 		{a, http.StateActive, nil},
-		{c, http.StateNew, b},    // the only idle one besides it
-		{b, http.StateActive, c}, // had begun before it noticed: it is back, so another goes
+		{c, http.StateNew, b},    // the only other idle one
+		{b, http.StateActive, c}, // was chosen but had already begun a request: it stays, and another goes
 		{b, http.StateClosed, nil},
 		{c, http.StateClosed, nil},
 		{a, http.StateIdle, nil},
@@ -44,7 +44,7 @@ func TestOldestIdleConnectionGoesFirst(t *testing.T) {
 	}
 }
 
-// A connection on which a request has come is not closed for having been idle, though
+// A connection on which a request has arrived is not closed for having been idle, even if
 // nobody has read it yet.
 func TestIdleConnectionsAreDismissedUnlessARequestHasCome(t *testing.T) {
 	var lc net.ListenConfig

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Values share memory; adding to one must not change another.
+// Values share memory; appending to one must not change another.
 func TestFieldValuesAreApart(t *testing.T) {
 	h := http.Header{}
 	f := NewHeader(h)

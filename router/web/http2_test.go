@@ -18,7 +18,7 @@ import (
 	"tallyroute/billing/billingtest/prove"
 )
 
-// frames is a client that writes single frames of HTTP/2.
+// frames is a client that writes individual HTTP/2 frames.
 type frames struct {
 	*http2.Framer
 	conn   net.Conn
@@ -47,7 +47,7 @@ func (s *encryptedServer) frames(t *testing.T) *frames {
 	return f
 }
 
-// ask begins a request.
+// ask starts a request.
 func (f *frames) ask(id uint32, method string) error {
 	f.header.Reset()
 	for _, h := range [][2]string{{":method", method}, {":scheme", "https"}, {":path", "/"}, {":authority", "localhost"}} {
@@ -60,7 +60,7 @@ func (f *frames) ask(id uint32, method string) error {
 	})
 }
 
-// until reads frames until one is as it is looked for, or the connection is over.
+// until reads frames until found returns true for one, or the connection is over.
 func (f *frames) until(found func(http2.Frame) bool) error {
 	for {
 		got, err := f.ReadFrame()
@@ -93,7 +93,7 @@ func TestStreamsThatAreResetAtOnceDoNotPileUp(t *testing.T) {
 			}
 		}
 		<-r.Context().Done()
-		time.Sleep(time.Millisecond) // what a handler does once its client has gone
+		time.Sleep(time.Millisecond) // like a handler once its client has gone
 	}), nil)
 	f := s.frames(t)
 	gone := make(chan struct{})
@@ -170,7 +170,7 @@ func TestBodiesThatNobodyReadsAreNotBuffered(t *testing.T) {
 	s := serveTLS(t, Limits{}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-end }), nil)
 	defer close(end)
 	f := s.frames(t)
-	window, more := int64(0), int64(65_535) // of a stream, and of the connection
+	window, more := int64(0), int64(65_535) // for a stream, and for the connection
 	for id := uint32(1); id <= 3; id += 2 {
 		if err := f.ask(id, http.MethodPost); err != nil {
 			t.Fatal(err)
@@ -210,7 +210,8 @@ func TestBodiesThatNobodyReadsAreNotBuffered(t *testing.T) {
 	}
 }
 
-// A client that asks for much and takes nothing, by its window or by not reading at all.
+// A client that requests much and accepts nothing, either through its window or by not reading
+// at all.
 func TestClientThatReadsNothingIsGivenUp(t *testing.T) {
 	ended := make(chan error, 2)
 	s := serveTLS(t, Limits{Write: 100 * time.Millisecond}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -232,5 +233,5 @@ func TestClientThatReadsNothingIsGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	prove.Receive(t, "the end of the handler", ended)
-	_ = deaf.conn.(*tls.Conn).NetConn().Close() // whose end would wait for it
+	_ = deaf.conn.(*tls.Conn).NetConn().Close() // closing the TLS connection would wait for it
 }

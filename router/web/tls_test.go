@@ -16,7 +16,7 @@ import (
 	"tallyroute/router/certificate/certtest"
 )
 
-// encryptedServer serves h over TLS, and trusts is how clients know it.
+// encryptedServer serves h over TLS, and trusts is how clients verify it.
 type encryptedServer struct {
 	*Server
 	addr   string
@@ -49,7 +49,7 @@ func serveTLS(t *testing.T, l Limits, h http.Handler, tell func(*http.Request)) 
 	return &encryptedServer{s, listening.Addr().String(), &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"}}
 }
 
-// client speaks HTTP/2, or HTTP/1.1 alone.
+// client returns a client that speaks HTTP/2, or HTTP/1.1 only.
 func (s *encryptedServer) client(t *testing.T, protocol string) *http.Client {
 	t.Helper()
 	protocols := new(http.Protocols)
