@@ -23,7 +23,7 @@ type Refused struct {
 
 // Refusals stores the numbers of refused requests.
 type Refusals interface {
-	// AddRefusals adds to what is there.
+	// AddRefusals adds to the stored numbers.
 	AddRefusals(ctx context.Context, list []Refused) error
 }
 

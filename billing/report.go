@@ -8,28 +8,28 @@ import (
 )
 
 // Dimension is what the lines of a report are grouped by: one of Dimensions, or
-// TagDimension with the name of a tag after it.
+// TagDimension followed by the name of a tag.
 type Dimension string
 
-// TagDimension begins a dimension that is a tag: "tag:feature".
+// TagDimension is the prefix of a dimension that is a tag: "tag:feature".
 const TagDimension = "tag:"
 
-// A report has at most two dimensions, and at most MostLines lines; DefaultLines
-// where nobody says.
+// A report has at most two dimensions and at most MostLines lines; the default is
+// DefaultLines.
 const (
 	MostDimensions = 2
 	DefaultLines   = 10_000
 	MostLines      = 100_000
 )
 
-// dimension is one that is known by name.
+// dimension is a dimension with a fixed name.
 type dimension struct {
 	name  Dimension
-	words []string // that name a line
+	words []string // the column names of a line
 	daily bool     // the daily sums are enough to answer it
 }
 
-// dimensions are what can be asked for, tags aside.
+// dimensions are all that can be asked for, apart from tags.
 var dimensions = []dimension{
 	{"team", []string{"team", "cost_center"}, true},
 	{"project", []string{"team", "project"}, true},
@@ -51,7 +51,7 @@ var dimensions = []dimension{
 	{"region", []string{"region"}, false},
 }
 
-// Dimensions are the names of all but tags.
+// Dimensions returns the names of all dimensions except tags.
 func Dimensions() []string {
 	names := make([]string, len(dimensions))
 	for i, d := range dimensions {
@@ -60,8 +60,8 @@ func Dimensions() []string {
 	return names
 }
 
-// Words are the words that name a line in this dimension; none where there is no
-// such dimension.
+// Words returns the column names of a line in this dimension; none for an unknown
+// dimension.
 func (d Dimension) Words() []string {
 	if name, ok := d.Tag(); ok {
 		if name == "" || name != CleanText(name) {
@@ -77,39 +77,41 @@ func (d Dimension) Words() []string {
 	return nil
 }
 
-// Tag is the name of the tag where the dimension is one.
+// Tag returns the name of the tag if the dimension is one.
 func (d Dimension) Tag() (name string, ok bool) { return strings.CutPrefix(string(d), TagDimension) }
 
-// Daily reports whether the daily sums have it. Others, alone and together with any, are
-// added up from the breakdowns of days, and of days without one from their rows.
+// Daily reports whether the daily sums have the dimension. Other dimensions, alone or
+// combined, are added up from the breakdowns of days, or from the rows of days without
+// a breakdown.
 func (d Dimension) Daily() bool {
 	return slices.ContainsFunc(dimensions, func(known dimension) bool { return known.name == d && known.daily })
 }
 
-// InTime reports whether lines in it are in the order of time.
+// InTime reports whether its lines are in order of time.
 func (d Dimension) InTime() bool { return d == "day" || d == "week" || d == "month" }
 
 // SpendQuery asks for what was spent, by days of the reporting zone.
 type SpendQuery struct {
 	GroupBy []Dimension // none: only the total
-	Month   Month       // stands for From and To
-	From    string      // YYYY-MM-DD; empty is from the beginning
-	To      string      // the day after the last; empty is to the end
-	KeyID   KeyID       // empty is all
-	Only    SpendFilter // nothing is everything
-	Within  *Within     // owners at the time; nil is everywhere
-	Top     int         // the dearest lines, so many; 0: DefaultLines, days, weeks and months in their order
+	Month   Month       // an alternative to From and To
+	From    string      // YYYY-MM-DD; empty means from the beginning
+	To      string      // the day after the last; empty means to the end
+	KeyID   KeyID       // empty means all
+	Only    SpendFilter // the zero value means everything
+	Within  *Within     // owners at the time of the spend; nil means everywhere
+	Top     int         // how many of the dearest lines; 0: DefaultLines; days, weeks and months stay in their order
 }
 
-// SpendFilter is what rows must have to be in a report; empty is anything.
+// SpendFilter is what rows must match to be included in a report; an empty field
+// matches anything.
 type SpendFilter struct {
 	TeamID, ProjectID, CostCenter, Environment, Provider, Model string
 }
 
-// SpendColumn is a column of the ledger and the text that it must have.
+// SpendColumn is a column of the ledger and the text it must contain.
 type SpendColumn struct{ Name, Value string }
 
-// Columns are those that the filter asks for.
+// Columns returns the columns that the filter restricts.
 func (f SpendFilter) Columns() []SpendColumn {
 	all := []SpendColumn{
 		{"team_id", f.TeamID},
@@ -122,7 +124,7 @@ func (f SpendFilter) Columns() []SpendColumn {
 	return slices.DeleteFunc(all, func(c SpendColumn) bool { return c.Value == "" })
 }
 
-// Days are the bounds of the query as days that compare as text.
+// Days returns the bounds of the query as days that can be compared as text.
 func (q SpendQuery) Days() (from, to string, err error) {
 	from, to = q.From, q.To
 	if q.Month != "" {
@@ -156,7 +158,7 @@ func (q SpendQuery) Days() (from, to string, err error) {
 	return from, to, nil
 }
 
-// Lines is how many lines the query is answered with at most.
+// Lines returns the maximum number of lines in the answer.
 func (q SpendQuery) Lines() int {
 	if q.Top <= 0 {
 		return DefaultLines
@@ -169,11 +171,11 @@ func (q SpendQuery) Daily() bool {
 	return !slices.ContainsFunc(q.GroupBy, func(d Dimension) bool { return !d.Daily() })
 }
 
-// BreakdownAge is how old a breakdown has to be before it is made again for rows that came
-// since, unless they are as many as there were.
+// BreakdownAge is how old a breakdown must be before it is recomputed because rows have
+// come in since, unless there are as many new rows as there were before.
 const BreakdownAge = time.Hour
 
-// Words are the words that name a line, each once.
+// Words returns the column names of a line, each once.
 func (q SpendQuery) Words() []string {
 	var words []string
 	for _, d := range q.GroupBy {
@@ -186,7 +188,7 @@ func (q SpendQuery) Words() []string {
 	return words
 }
 
-// Check refuses what cannot be asked.
+// Check refuses invalid queries.
 func (q SpendQuery) Check() error {
 	if len(q.GroupBy) > MostDimensions {
 		return &FieldError{Field: "group_by", Code: "invalid_value", Detail: fmt.Sprintf("must be at most %d of them", MostDimensions)}
@@ -206,33 +208,34 @@ func (q SpendQuery) Check() error {
 	return err
 }
 
-// What a line is called where rows have no such end user, tag or session, and where
-// they were archived, so that only their daily sums are left.
+// The names of lines for rows that have no such end user, tag or session, and for
+// archived rows, of which only the daily sums are left.
 const (
 	NoneGroup     = "(none)"
 	ArchivedGroup = "(archived)"
 )
 
-// SpendReport is what was spent: Total is of all lines, Rows are the first of them.
+// SpendReport is what was spent: Total covers all lines, Rows contains the first of
+// them.
 type SpendReport struct {
 	Rows  []SpendRow
 	Total SpendRow
-	Lines int64 // that there are, shown or not
+	Lines int64 // how many lines there are, shown or not
 }
 
 // SpendRow is one line of a report.
 type SpendRow struct {
-	Group    []string // as SpendQuery.Words calls them
+	Group    []string // in the order of SpendQuery.Words
 	Requests int64
 	Attempts int64
 	Errors   int64
-	Tokens   Tokens // in the four kinds that make the total
+	Tokens   Tokens // in the four kinds that add up to the total
 	Cost     Money
-	Meters   Cost  // what Cost consists of, for what has a price
+	Meters   Cost  // what Cost consists of, for attempts with a price
 	Savings  Money // baseline - cost
-	Unpriced int64 // attempts without a price, which the cost does not include
+	Unpriced int64 // attempts without a price, which Cost does not include
 	Overrun  int64 // tokens beyond what was held
 	// OverrunMoney is what requests cost beyond what was held.
 	OverrunMoney Money
-	NotExact     int64 // attempts whose usage was counted or bounded, not reported
+	NotExact     int64 // attempts whose usage was counted or bounded rather than reported
 }

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// Repricing asks for usage rows to be costed again.
+// Repricing asks for usage rows to be priced again.
 type Repricing struct {
 	Provider, Model string    // empty is all
-	From, To        time.Time // of OccurredAt; To is not included
+	From, To        time.Time // of OccurredAt; To is exclusive
 	Reason, Actor   string
 	Now             time.Time
-	// Price is the price that a row should have been costed with.
+	// Price returns the price that a row should have been charged at.
 	Price func(row Spend) (Price, bool)
 	// DryRun posts nothing.
 	DryRun bool
-	Notes  []*Change // for the audit log: they go with the first rows
+	Notes  []*Change // for the audit log: written with the first rows
 }
 
-// Check refuses what nobody answers for and spans that are empty.
+// Check refuses a repricing that names nobody as responsible, and an empty span.
 func (r Repricing) Check() error {
 	switch {
 	case r.Reason == "" || r.Actor == "":
@@ -41,16 +41,16 @@ func (r Repricing) Reachable(months []PeriodStanding, zone *time.Location) error
 	return nil
 }
 
-// Repriced says what a repricing did, or would do.
+// Repriced is what a repricing did, or would do.
 type Repriced struct {
-	Rows       int64 // that were looked at
-	Adjusted   int64 // that got an adjustment
-	Priced     int64 // of them, those that had no price before
-	Unpriced   int64 // that have no price even now
+	Rows       int64 // rows examined
+	Adjusted   int64 // rows that got an adjustment
+	Priced     int64 // those of them that had no price before
+	Unpriced   int64 // rows that still have no price
 	Difference Money // sum of the adjustments
 }
 
-// Charged is a usage row with what its adjustments make of it.
+// Charged is a usage row and its cost after its adjustments.
 type Charged struct {
 	Row      Spend
 	Priced   bool // by itself or by an adjustment
@@ -58,19 +58,19 @@ type Charged struct {
 	Baseline Money
 }
 
-// NewCharged is a row without adjustments.
+// NewCharged returns a row without adjustments.
 func NewCharged(row Spend) Charged {
 	return Charged{Row: row, Priced: row.Pricing != Unpriced, Cost: row.Cost, Baseline: row.Baseline}
 }
 
-// Add takes in an adjustment of the row.
+// Add adds an adjustment of the row.
 func (c *Charged) Add(cost Cost, baseline Money) {
 	c.Priced = true
 	c.Cost = c.Cost.Plus(cost)
 	c.Baseline = c.Baseline.Add(baseline)
 }
 
-// Plus is what both cost.
+// Plus returns the sum of both costs.
 func (c Cost) Plus(d Cost) Cost {
 	return Cost{
 		Input: c.Input.Add(d.Input), CacheRead: c.CacheRead.Add(d.CacheRead), CacheWrite: c.CacheWrite.Add(d.CacheWrite),
@@ -85,8 +85,9 @@ func (c Cost) minus(d Cost) Cost {
 	})
 }
 
-// Adjust is the row that makes c cost what p says, with the differences as its
-// meters; false where c does already, or where p has no price for a meter of c.
+// Adjust returns the row that makes c cost what p says, with the differences as its
+// meters. It reports false where c already does, or where p has no price for a meter of
+// c.
 func (c Charged) Adjust(p Price, r Repricing) (Spend, bool) {
 	want, _, known := p.Charge(c.Row.Tokens, c.Row.Fees, c.Row.ProviderCost)
 	want = want.bounded()
@@ -100,7 +101,7 @@ func (c Charged) Adjust(p Price, r Repricing) (Spend, bool) {
 	row.EventID, row.Kind, row.Final = "", KindAdjustment, false
 	row.AdjustsEvent, row.AdjustsPeriod = c.Row.EventID, ""
 	row.Reason, row.Actor = r.Reason, r.Actor
-	row.Tokens, row.OverrunTokens, row.OverrunMoney = Tokens{}, 0, 0 // they have not changed
+	row.Tokens, row.OverrunTokens, row.OverrunMoney = Tokens{}, 0, 0 // these have not changed
 	row.Fees, row.ProviderCost = nil, nil
 	row.Pricing, row.Price = Priced, p
 	row.Cost = want.minus(c.Cost)
@@ -108,8 +109,9 @@ func (c Charged) Adjust(p Price, r Repricing) (Spend, bool) {
 	return row, true
 }
 
-// baseline is what the dearest candidate would have cost if this one cost
-// total: what was the only one stays so, and none is cheaper than what was taken.
+// baseline returns what the dearest candidate would have cost if this one cost total:
+// if there was only one candidate, that remains so, and no baseline is lower than the
+// actual cost.
 func (c Charged) baseline(total Money) Money {
 	if !c.Priced || c.Baseline == c.Cost.Total {
 		return total
@@ -117,8 +119,8 @@ func (c Charged) baseline(total Money) Money {
 	return max(c.Baseline, total)
 }
 
-// Reprice looks at one row and counts it; it returns the adjustment to post, if
-// there is one.
+// Reprice examines one row and counts it; it returns the adjustment to post, if there
+// is one.
 func (r Repricing) Reprice(c Charged, sum *Repriced) (Spend, bool) {
 	sum.Rows++
 	p, known := r.Price(c.Row)
@@ -145,16 +147,16 @@ func (r Repricing) Reprice(c Charged, sum *Repriced) (Spend, bool) {
 
 // Correction is a row that a person posts by hand.
 type Correction struct {
-	Kind     Kind  // anything but usage
-	Amount   Money // of a credit or refund what is given back; of a fee or adjustment what is charged
+	Kind     Kind  // any kind except usage
+	Amount   Money // for a credit or refund, the amount given back; for a fee or adjustment, the amount charged
 	Owner    Owner
-	Period   Month // that it is for; "" where none is named
+	Period   Month // the month that it is for; "" if none is named
 	Reason   string
 	Actor    string
 	Occurred time.Time
 }
 
-// Spend is the row to book.
+// Spend returns the row to book.
 func (c Correction) Spend() (Spend, error) {
 	amount := c.Amount
 	switch c.Kind {

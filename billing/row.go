@@ -11,18 +11,17 @@ import (
 	"github.com/google/uuid"
 )
 
-// The most tokens of one kind and the most money of one meter that an attempt
-// is booked with: 10^12 tokens and a million dollars. A provider that reports
-// more is lying, and is to lock the budget rather than the ledger: sums of
-// these fit everywhere.
+// The most tokens of one kind, and the most money of one meter, that an attempt is
+// booked with: 10^12 tokens and a million dollars. A provider that reports more is
+// wrong, and should lock the budget rather than break the ledger: sums of these amounts
+// fit everywhere.
 const (
 	MostTokens int64 = 1_000_000_000_000
 	MostMeter  Money = 1_000_000 * NanoPerUSD
 )
 
-// Tidy makes a row fit to be stored, as far as that does not change what it
-// says. Its texts come from clients and providers, and one bad byte must not
-// lose the row.
+// Tidy makes a row fit to be stored, as far as that does not change its meaning. Its
+// texts come from clients and providers, and one bad byte must not lose the row.
 func (s Spend) Tidy() Spend {
 	for _, text := range []*string{
 		&s.EndUser, &s.RequestedModel, &s.Provider, &s.Model, &s.ServiceTier, &s.ErrorKind, &s.ProviderRequestID,
@@ -52,7 +51,7 @@ func (s Spend) Tidy() Spend {
 	return s.tidyFacts()
 }
 
-// The most that a row keeps of what comes in lists.
+// The most that a row keeps of lists.
 const (
 	mostFees     = 16
 	mostMembers  = 16
@@ -61,8 +60,8 @@ const (
 	mostPrint    = 32 // bytes
 )
 
-// tidyFacts does it for what is known beside usage and cost. It changes nothing
-// that s shares with the row it is a copy of.
+// tidyFacts does the same for the facts besides usage and cost. It changes nothing that
+// s shares with the row that it was copied from.
 func (s Spend) tidyFacts() Spend {
 	s.Session = CleanSession(s.Session)
 	if s.ProviderCost != nil && (*s.ProviderCost < 0 || *s.ProviderCost > 5*MostMeter) {
@@ -99,8 +98,8 @@ func orUnknown(n *int64) *int64 {
 	return n
 }
 
-// wholeMillis is d in the milliseconds that rows keep. Less than nothing, or
-// more than 24 days, is unknown.
+// wholeMillis returns d rounded to the milliseconds that rows keep. A negative
+// duration, or one of more than 24 days, counts as unknown.
 func wholeMillis(d *time.Duration) *time.Duration {
 	if d == nil || *d < 0 || *d > math.MaxInt32*time.Millisecond {
 		return nil
@@ -112,7 +111,7 @@ func wholeMillis(d *time.Duration) *time.Duration {
 	return &whole
 }
 
-// Millis is how rows are written with a duration; FromMillis reads it back.
+// Millis returns a duration as rows store it; FromMillis converts it back.
 func Millis(d *time.Duration) *int64 {
 	if d == nil {
 		return nil
@@ -121,7 +120,7 @@ func Millis(d *time.Duration) *int64 {
 	return &n
 }
 
-// FromMillis is the duration of n milliseconds.
+// FromMillis returns the duration of n milliseconds.
 func FromMillis(n *int64) *time.Duration {
 	if n == nil {
 		return nil
@@ -130,7 +129,7 @@ func FromMillis(n *int64) *time.Duration {
 	return &d
 }
 
-// bounded keeps each meter within bounds, and the total their sum.
+// bounded returns c with each meter within bounds, and the total as their sum.
 func (c Cost) bounded() Cost {
 	if max(c.Input, c.CacheRead, c.CacheWrite, c.Output, c.Fee, c.Total/5) <= MostMeter {
 		return c
@@ -144,11 +143,11 @@ func (c Cost) bounded() Cost {
 
 func (c Cost) sum() Money { return c.Input + c.CacheRead + c.CacheWrite + c.Output + c.Fee }
 
-// Check refuses what the ledger would refuse, all faults at once: a hold whose
-// row cannot be written could never be swept.
+// Check refuses what the ledger would refuse, and reports all faults at once: a hold
+// whose row cannot be written could never be swept.
 func (s Spend) Check() error {
 	var faults []string
-	// What a fault is called is not put together unless there is one.
+	// The text of a fault is only put together if there is one.
 	refuse := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	usage := s.Kind == KindUsage
 	t, c := s.Tokens, s.Cost
@@ -213,7 +212,7 @@ var (
 	pricings    = map[Pricing]bool{Priced: true, Unpriced: true, Free: true}
 )
 
-// isUUID takes "" for one that is yet to be made.
+// isUUID accepts "" for a UUID that has yet to be made.
 func isUUID(s string) bool { return s == "" || uuid.Validate(s) == nil }
 
 func isDay(s string) bool {

@@ -15,28 +15,28 @@ import (
 //
 //	sk-tr-<environment>-<43 characters, 256 random bits><6 characters, checksum>
 //
-// Both parts are base62. The checksum is the CRC-32 of all before it, so that a
-// mistyped or invented key is refused before anything is looked up. A Secret
-// never prints; Reveal is the one way to its text.
+// Both parts are base62. The checksum is the CRC-32 of everything before it, so that a
+// mistyped or invented key is refused before anything is looked up. A Secret never
+// prints; Reveal is the only way to get its text.
 type Secret struct {
 	redacted
-	// A pointer, because fmt prints unexported fields of other structs without
-	// asking their methods.
+	// A pointer, because fmt prints unexported fields of other structs without calling
+	// their methods.
 	text *string
-	// stands is what one of which the text is not known stands for.
+	// stands identifies the secret when its text is not known.
 	stands *standIn
 }
 
-// standIn is under what the key of a secret is looked up whose text is not known.
+// standIn is how the key of a secret is looked up when the secret's text is not known.
 type standIn struct {
 	hash [32]byte
-	key  KeyID // looked up by its id; "" by the hash
+	key  KeyID // looked up by its id; "" means by the hash
 }
 
-// HashedSecret stands for a secret of which only the hash is known.
+// HashedSecret returns a stand-in for a secret of which only the hash is known.
 func HashedSecret(hash [32]byte) Secret { return Secret{stands: &standIn{hash: hash}} }
 
-// SecretOfKey stands for a secret of a key, whichever it has.
+// SecretOfKey returns a stand-in for the secret of a key, whichever it currently has.
 func SecretOfKey(id KeyID) Secret {
 	return Secret{stands: &standIn{hash: sha256.Sum256([]byte("tallyroute key " + id)), key: id}}
 }
@@ -50,13 +50,13 @@ const (
 	base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-// EnvironmentAdmin is the environment of admin tokens, which are secrets of
-// the same form but open no model.
+// EnvironmentAdmin is the environment of admin tokens, which are secrets of the same
+// form but give no access to models.
 const EnvironmentAdmin = "admin"
 
 var environments = []string{"prod", "staging", "dev", EnvironmentAdmin}
 
-// NewSecret draws a secret from rand, which is crypto/rand.Reader outside of tests.
+// NewSecret draws a secret from rand, which is crypto/rand.Reader outside tests.
 func NewSecret(env string, rand io.Reader) (Secret, error) {
 	if !slices.Contains(environments, env) {
 		return Secret{}, fmt.Errorf("billing: no environment %q, must be prod, staging or dev", env)
@@ -70,8 +70,8 @@ func NewSecret(env string, rand io.Reader) (Secret, error) {
 			return Secret{}, fmt.Errorf("billing: draw a secret: %w", err)
 		}
 		for _, b := range random {
-			// 248 is the last multiple of 62: beyond it some characters would
-			// come more often than others.
+			// 248 is the last multiple of 62 in a byte: using higher values would make
+			// some characters more frequent than others.
 			if b < 248 && len(text) < full {
 				text = append(text, base62[b%62])
 			}
@@ -82,8 +82,8 @@ func NewSecret(env string, rand io.Reader) (Secret, error) {
 	return Secret{text: &s}, nil
 }
 
-// ParseSecret checks the form and the checksum of s, which may be any bytes,
-// and refuses with ErrMalformedKey.
+// ParseSecret checks the form and the checksum of s, which may be any bytes, and
+// returns ErrMalformedKey for an invalid secret.
 func ParseSecret(s string) (Secret, error) {
 	rest, ok := strings.CutPrefix(s, secretPrefix)
 	if !ok || len(rest) <= secretTail {
@@ -103,7 +103,7 @@ func ParseSecret(s string) (Secret, error) {
 	if s[len(s)-secretChecksum:] != string(sum[:]) {
 		return Secret{}, ErrMalformedKey
 	}
-	text := strings.Clone(s) // s may be a part of something larger
+	text := strings.Clone(s) // s may be part of something larger
 	return Secret{text: &text}, nil
 }
 
@@ -111,8 +111,8 @@ func isBase62(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 }
 
-// checksum is the CRC-32 of s in base62. It goes byte by byte because
-// crc32.ChecksumIEEE would make every wrong key cost an allocation.
+// checksum returns the CRC-32 of s in base62. It is computed byte by byte because
+// crc32.ChecksumIEEE would cost an allocation for every wrong key.
 func checksum(s string) (sum [secretChecksum]byte) {
 	crc := ^uint32(0)
 	for i := range len(s) {
@@ -126,7 +126,8 @@ func checksum(s string) (sum [secretChecksum]byte) {
 	return sum
 }
 
-// Reveal is the text itself. It is shown once, to whom the key was made for.
+// Reveal returns the text itself. It is shown once, to the person the key was created
+// for.
 func (s Secret) Reveal() string {
 	if s.text == nil {
 		return ""
@@ -134,13 +135,13 @@ func (s Secret) Reveal() string {
 	return *s.text
 }
 
-// Environment is prod, staging, dev or admin; "" for no secret at all.
+// Environment returns prod, staging, dev or admin; "" for the zero Secret.
 func (s Secret) Environment() string {
 	env := strings.TrimPrefix(s.Reveal(), secretPrefix)
 	return env[:max(0, len(env)-secretTail-1)]
 }
 
-// Hash is what stores keep in place of the secret: HMAC-SHA256 under p.
+// Hash returns what stores keep in place of the secret: its HMAC-SHA256 under p.
 func (s Secret) Hash(p Pepper) [32]byte {
 	if s.stands != nil {
 		return s.stands.hash
@@ -148,12 +149,12 @@ func (s Secret) Hash(p Pepper) [32]byte {
 	return p.mac(s.Reveal())
 }
 
-// Equal compares in a time that tells nothing about where they differ.
+// Equal compares in constant time.
 func (s Secret) Equal(other Secret) bool {
 	return s.stands == nil && other.stands == nil && subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
 }
 
-// Display is enough to recognise the secret and too little to use it:
+// Display returns enough to recognise the secret and too little to use it:
 // "sk-tr-prod-Ab12…x7qd".
 func (s Secret) Display() string {
 	text := s.Reveal()
@@ -163,13 +164,13 @@ func (s Secret) Display() string {
 	return text[:len(text)-secretTail+4] + "…" + s.Last4()
 }
 
-// Last4 are the last four characters, for messages to the holder.
+// Last4 returns the last four characters, for messages to the holder.
 func (s Secret) Last4() string {
 	text := s.Reveal()
 	return text[max(0, len(text)-4):]
 }
 
-// mac keeps the key of p in one place.
+// mac returns the HMAC of text, so that the key of p is used in one place only.
 func (p Pepper) mac(text string) (sum [32]byte) {
 	var key string
 	if p.key != nil {
@@ -181,23 +182,22 @@ func (p Pepper) mac(text string) (sum [32]byte) {
 	return sum
 }
 
-// redacted is embedded by values that must not be printed, however they are
-// printed.
+// redacted is embedded in values that must not be printed, by whatever means.
 type redacted struct{}
 
 const redactedText = "[redacted]"
 
-// String does not tell.
+// String returns a placeholder.
 func (redacted) String() string { return redactedText }
 
-// GoString does not tell.
+// GoString returns a placeholder.
 func (redacted) GoString() string { return redactedText }
 
-// Format does not tell, whatever the verb.
+// Format writes a placeholder, whatever the verb.
 func (redacted) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redactedText) }
 
-// MarshalText does not tell.
+// MarshalText returns a placeholder.
 func (redacted) MarshalText() ([]byte, error) { return []byte(redactedText), nil }
 
-// MarshalJSON does not tell.
+// MarshalJSON returns a placeholder.
 func (redacted) MarshalJSON() ([]byte, error) { return []byte(`"` + redactedText + `"`), nil }

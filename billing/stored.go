@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// StoredResponse is a response that is kept for its key: what was asked and answered is
+// StoredResponse is a response stored for its key, with the request and the answer
 // sealed.
 type StoredResponse struct {
 	ID        string
 	KeyID     KeyID
-	Temporary string // id of the temporary key that it was asked with; "" for none
-	Previous  string // id of the response that it goes on from; "" for none
+	Temporary string // id of the temporary key that made the request; "" for none
+	Previous  string // id of the response that it continues; "" for none
 	CreatedAt time.Time
 	ExpiresAt time.Time
 	Sealed    []byte
 }
 
-// ResponseBounds are how much is kept, of one key and in all.
+// ResponseBounds limit how much is stored, per key and in total.
 type ResponseBounds struct {
 	Responses int64 // of one key
 	KeyBytes  int64 // of one key
@@ -26,34 +26,37 @@ type ResponseBounds struct {
 }
 
 var (
-	// ErrNoResponse is a response that is not there: it never was, belongs to another key,
-	// was deleted or has expired.
+	// ErrNoResponse means that there is no such response: it never existed, belongs to
+	// another key, was deleted or has expired.
 	ErrNoResponse = errors.New("billing: no such response")
-	// ErrResponsesFull is a response that is not kept, for lack of room.
+	// ErrResponsesFull means that a response was not stored for lack of room.
 	ErrResponsesFull = errors.New("billing: no room to keep a response")
-	// ErrLongConversation is a conversation that is larger than may be read.
+	// ErrLongConversation means that a conversation is larger than the caller allows.
 	ErrLongConversation = errors.New("billing: the conversation is too long")
 )
 
-// StoredResponses keeps responses for their keys, for a time.
+// StoredResponses stores responses for their keys, for a limited time.
 type StoredResponses interface {
-	// StoreResponse keeps a response. The oldest of the key make room for it; where that
-	// of all keys is used up, it is ErrResponsesFull. Twice is once.
+	// StoreResponse stores a response. The key's oldest responses make room for it;
+	// where the limit for all keys is reached, it returns ErrResponsesFull. It is
+	// idempotent.
 	StoreResponse(ctx context.Context, r StoredResponse, within ResponseBounds) error
-	// Response is one of the key's own. ErrNoResponse.
+	// Response returns one of the key's own responses. It returns ErrNoResponse if there
+	// is none.
 	Response(ctx context.Context, key KeyID, id string, now time.Time) (StoredResponse, error)
-	// Conversation is a response and those that it goes on from, the first of them first.
-	// ErrNoResponse where one of them is not there, ErrLongConversation where together
-	// they have more bytes than most.
+	// Conversation returns a response and those that it continues, oldest first. It
+	// returns ErrNoResponse where one of them is missing, and ErrLongConversation where
+	// together they have more than most bytes.
 	Conversation(ctx context.Context, key KeyID, id string, most int64, now time.Time) ([]StoredResponse, error)
-	// DeleteResponse removes one of the key's own. ErrNoResponse.
+	// DeleteResponse deletes one of the key's own responses. It returns ErrNoResponse if
+	// there is none.
 	DeleteResponse(ctx context.Context, key KeyID, id string, now time.Time) error
-	// ExpireResponses removes what is past its time and says how much that was.
+	// ExpireResponses removes expired responses and returns how many there were.
 	ExpireResponses(ctx context.Context, now time.Time) (int, error)
 }
 
-// CheckConversation is why the responses that were found are not the whole of a
-// conversation, the first of them first; nil where they are.
+// CheckConversation returns the reason why the responses found, oldest first, are not a
+// whole conversation, or nil if they are.
 func CheckConversation(list []StoredResponse, most int64) error {
 	var size int64
 	for _, r := range list {

@@ -10,9 +10,9 @@ import (
 // LongestText is how many bytes of a text from outside are kept.
 const LongestText = 256
 
-// CleanText makes a text from outside fit to be kept: NUL and what is not
-// UTF-8, which databases refuse, become U+FFFD, and what is too long is cut at
-// the end of a character.
+// CleanText makes a text from outside fit to be stored: NUL and invalid UTF-8, which
+// databases refuse, become U+FFFD, and a text that is too long is cut at a character
+// boundary.
 func CleanText(s string) string {
 	if len(s) <= LongestText && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
 		return s
@@ -34,9 +34,9 @@ func CleanText(s string) string {
 // LongestSession is how many bytes the name of a session may have.
 const LongestSession = 128
 
-// CleanSession is the name that a client gave a session, or nothing where it is
-// too long or has other than printable ASCII in it: half a name would be that of
-// another session.
+// CleanSession returns the name that a client gave a session, or "" where it is too
+// long or contains anything but printable ASCII: a truncated name would be that of a
+// different session.
 func CleanSession(s string) string {
 	if len(s) > LongestSession || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return ""
@@ -44,7 +44,8 @@ func CleanSession(s string) string {
 	return s
 }
 
-// CleanTexts is empty, not nil, if there is nothing.
+// CleanTexts cleans each text of a list. The result is empty, not nil, if there are
+// none.
 func CleanTexts(list []string) []string {
 	out := make([]string, len(list))
 	for i, s := range list {
@@ -53,24 +54,24 @@ func CleanTexts(list []string) []string {
 	return out
 }
 
-// OwnTags is how the tags begin that the router gives to rows itself. Clients and
+// OwnTags is the prefix of the tags that the router itself adds to rows. Clients and
 // operators cannot set them.
 const OwnTags = "tallyroute."
 
-// Whose identity was exchanged for the token of a request.
+// The tags that say whose identity was exchanged for the token of a request.
 const (
 	TagIssuer  = OwnTags + "issuer"
 	TagSubject = OwnTags + "subject"
 )
 
-// Bounds of the tags of a request.
+// The bounds on the tags of a request.
 const (
 	MostTags        = 16
 	LongestTagName  = 64  // bytes
 	LongestTagValue = 256 // bytes
 )
 
-// CleanTags is empty, not nil, if there is nothing.
+// CleanTags cleans names and values. The result is empty, not nil, if there are none.
 func CleanTags(tags map[string]string) map[string]string {
 	out := make(map[string]string, len(tags))
 	for k, v := range tags {
@@ -79,7 +80,8 @@ func CleanTags(tags map[string]string) map[string]string {
 	return out
 }
 
-// ParseSpan reads a span such as 90d, 36h or 30m; time.Duration knows no days.
+// ParseSpan parses a span such as 90d, 36h or 30m; time.ParseDuration does not support
+// days.
 func ParseSpan(text string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)

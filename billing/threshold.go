@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// part is what is used of one limit of a balance, as it is told.
+// part is the used part of one limit of a balance, as it is reported.
 type part struct {
 	kind, used, limit string
-	share             func(percent int64) bool // that so much of it is used
+	share             func(percent int64) bool // whether that percentage of it is used
 }
 
-// parts are those of the limits that there are.
+// parts returns a part for each limit that is set.
 func (b Balance) parts() (all []part) {
 	reached := func(used, limit int64) func(int64) bool {
 		return func(percent int64) bool { return used > 0 && used >= limit/100*percent+limit%100*percent/100 }
@@ -31,8 +31,8 @@ func (b Balance) parts() (all []part) {
 	return all
 }
 
-// Passed are the thresholds of its limits that a balance has reached, as events: one for
-// each limit, percent and window, whoever writes it first.
+// Passed returns the thresholds that a balance has reached as events: one for each
+// limit, percentage and window, whichever process writes it first.
 func (b Balance) Passed(at time.Time) (all []Event) {
 	for _, part := range b.parts() {
 		for _, percent := range b.Budget.Told() {
@@ -66,7 +66,7 @@ func (b Balance) passed(p part, percent int, at time.Time) Event {
 	}
 }
 
-// instantText is an instant in RFC 3339, "" where there is none.
+// instantText returns an instant in RFC 3339, or "" for the zero time.
 func instantText(t time.Time) string {
 	if t.IsZero() {
 		return ""

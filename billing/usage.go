@@ -6,29 +6,29 @@ import (
 	"time"
 )
 
-// UsageBy is what the hours of a usage report are told apart by.
+// UsageBy is what the hours of a usage report are grouped by.
 type UsageBy string
 
-// usageWords are what can be asked for, with the words that name a line.
+// usageWords maps what can be asked for to the column names of a line.
 var usageWords = map[UsageBy][]string{
 	"key": {"key", "key_id"}, "project": {"team", "project"}, "model": {"provider", "model"}, "provider": {"provider"},
 }
 
-// Words are the words that name a line; none where there is no such report.
+// Words returns the column names of a line; none where there is no such report.
 func (b UsageBy) Words() []string { return usageWords[b] }
 
-// MostUsageSpan is the longest time that one usage report is of.
+// MostUsageSpan is the longest span that one usage report may cover.
 const MostUsageSpan = 93 * 24 * time.Hour
 
-// UsageQuery asks what was requested in each hour of a span of time.
+// UsageQuery asks for the usage in each hour of a span of time.
 type UsageQuery struct {
 	By       UsageBy
-	From, To time.Time // To is not included; both to the hour
-	Within   *Within   // owners at the time; nil is everywhere
-	Lines    int       // at most; 0 is DefaultLines
+	From, To time.Time // To is exclusive; both on the hour
+	Within   *Within   // owners at the time of the request; nil means everywhere
+	Lines    int       // at most; 0 means DefaultLines
 }
 
-// Check refuses what cannot be asked.
+// Check refuses invalid queries.
 func (q UsageQuery) Check() error {
 	switch {
 	case q.By.Words() == nil:
@@ -41,57 +41,56 @@ func (q UsageQuery) Check() error {
 	return nil
 }
 
-// UsageRow is an hour of a key, project, model or provider.
+// UsageRow is one hour of a key, project, model or provider.
 type UsageRow struct {
 	Hour     time.Time
-	Group    []string // as UsageBy.Words calls them
+	Group    []string // in the order of UsageBy.Words
 	Requests int64
 	Attempts int64
-	Errors   int64            // attempts that did not end well
+	Errors   int64            // attempts that did not succeed
 	Refused  map[string]int64 // requests that were refused, by code
-	Took     Quantiles        // of attempts that ended well
-	First    Quantiles        // until their first content
+	Took     Quantiles        // of successful attempts
+	First    Quantiles        // time to their first content
 	BytesIn  int64            // of requests
-	BytesOut int64            // of answers
+	BytesOut int64            // of responses
 
-	// The most in one minute, and what the key may use in one; zero means no limit, and
-	// of all but keys there is none.
+	// The peak in one minute, and the limit per minute; zero means no limit, and only
+	// keys have one.
 	PeakRequests, PeakTokens   int64
 	LimitRequests, LimitTokens int64
 }
 
-// Quantiles are milliseconds; nil where nothing was measured.
+// Quantiles are in milliseconds; nil where nothing was measured.
 type Quantiles struct{ P50, P95 *int64 }
 
-// UsageReports tells how the router was used.
+// UsageReports reports how the router was used.
 type UsageReports interface {
-	// Usage lists the hours in which something was requested, in their order. What was
-	// refused went to no provider: by model and provider it has lines of its own, whose
-	// provider is NoneGroup. Rows that were archived are missing.
+	// Usage lists the hours with any requests, in order of time. Refused requests went
+	// to no provider: in reports by model and by provider they have lines of their own,
+	// with NoneGroup as the provider. Archived rows are missing.
 	Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error)
 }
 
-// ReadUsageBy reads "key" or "keys".
+// ReadUsageBy parses a grouping in the singular or plural: "key" or "keys".
 func ReadUsageBy(s string) UsageBy { return UsageBy(strings.TrimSuffix(strings.ToLower(s), "s")) }
 
-// PricedUsage is what was used of a model at a provider under one price, with the
-// corrections of it.
+// PricedUsage is the usage of a model at a provider under one price, including its
+// corrections.
 type PricedUsage struct {
 	Provider, Model string
 	PriceID         string // "" if there was none
-	ServiceTier     string // of the price, or of the attempts if there was none
+	ServiceTier     string // of the price, or of the attempts if there was no price
 	MinInput        int64
 	Attempts        int64
 	Tokens          Tokens
 	Cost            Money // of tokens
 }
 
-// PriceHistory tells which prices there were, and what was used under them.
+// PriceHistory reports past and present prices, and the usage under each.
 type PriceHistory interface {
-	// ListPrices lists all prices that ever were in force, of one provider or model
-	// where they are named, the oldest first.
+	// ListPrices lists all prices that were ever in force, of one provider or model if
+	// given, oldest first.
 	ListPrices(ctx context.Context, provider, model string) ([]Price, error)
-	// PricedUsage adds up the rows of the days of q by price. Rows that were archived
-	// are missing.
+	// PricedUsage adds up the rows of the days of q by price. Archived rows are missing.
 	PricedUsage(ctx context.Context, q SpendQuery, provider, model string) ([]PricedUsage, error)
 }
