@@ -99,7 +99,7 @@ type SpendQuery struct {
 	KeyID   KeyID       // empty means all
 	Only    SpendFilter // the zero value means everything
 	Within  *Within     // owners at the time of the spend; nil means everywhere
-	Top     int         // how many of the dearest lines; 0: DefaultLines; days, weeks and months stay in their order
+	Top     int         // how many of the dearest lines; 0: DefaultLines, with days, weeks and months in order
 }
 
 // SpendFilter is what rows must match to be included in a report; an empty field

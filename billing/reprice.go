@@ -8,7 +8,7 @@ import (
 
 // Repricing asks for usage rows to be priced again.
 type Repricing struct {
-	Provider, Model string    // empty is all
+	Provider, Model string    // empty means all
 	From, To        time.Time // of OccurredAt; To is exclusive
 	Reason, Actor   string
 	Now             time.Time

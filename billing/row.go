@@ -98,7 +98,7 @@ func orUnknown(n *int64) *int64 {
 	return n
 }
 
-// wholeMillis returns d rounded to the milliseconds that rows keep. A negative
+// wholeMillis returns d truncated to the milliseconds that rows keep. A negative
 // duration, or one of more than 24 days, counts as unknown.
 func wholeMillis(d *time.Duration) *time.Duration {
 	if d == nil || *d < 0 || *d > math.MaxInt32*time.Millisecond {

@@ -125,7 +125,7 @@ type Spend struct {
 	BytesIn    *int64         `json:"bytes_in,omitempty"`   // of the request body, as the client sent it
 	BytesOut   *int64         `json:"bytes_out,omitempty"`  // of the response, without stream framing
 	FirstToken *time.Duration `json:"first_token,omitempty"`
-	Took       *time.Duration `json:"took,omitempty"` // from sending the request to the end of the response; both durations are whole milliseconds
+	Took       *time.Duration `json:"took,omitempty"` // from sending the request to the end of the response; both in whole milliseconds
 
 	// Fingerprint is the same for identical requests of one project; Prefixes, of
 	// PrefixSize bytes each, match for requests that begin alike. See package

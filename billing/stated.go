@@ -4,8 +4,8 @@ package billing
 const coarsest Money = 10_000
 
 // Meets reports whether m agrees with the cost that a provider stated, allowing for
-// rounding: by half of the unit that the sum is rounded to for each of its meters, but
-// no more than a hundredth in all, and by a nano-dollar for ours.
+// rounding: each of five meters may be off by half the unit that the stated sum is rounded
+// to, though by no more than one percent in all, and by a nano-dollar on our side.
 func (m Money) Meets(stated Money) bool {
 	unit := Money(1)
 	for unit < coarsest && stated%(unit*10) == 0 {

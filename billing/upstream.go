@@ -83,7 +83,7 @@ type Credentials interface {
 
 // StoredProviders stores the providers that administrators define.
 type StoredProviders interface {
-	// ListProviders is ordered by name.
+	// ListProviders lists providers ordered by name.
 	ListProviders(ctx context.Context) ([]StoredProvider, error)
 	// PutProvider stores a provider, replacing any with the same name.
 	PutProvider(ctx context.Context, p StoredProvider, notes ...*Change) error
