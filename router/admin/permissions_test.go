@@ -80,7 +80,7 @@ func TestRolesOpenWhatTheyNameWhereTheyCount(t *testing.T) {
 				may := r.permission == rbac.Any || slices.Contains(permissions, r.permission)
 				covers := place == "org" || object != "" && place == "ours"
 				want := "let in"
-				// Operations whose objects are looked up before permissions are checked.
+				// The handlers of these operations look up their objects first.
 				own := strings.HasPrefix(path, "/team/") || strings.HasPrefix(path, "/raises/") || strings.HasPrefix(path, "/leavers/")
 				switch {
 				case may && own:
