@@ -23,7 +23,7 @@ type bill struct {
 	media   int    // images and pieces of audio received
 	model   string // the model that answered, according to the provider
 	id      string // the provider's id for a stream
-	told    int    // how many had come when the usage of a stream that was cut was told
+	told    int    // how many had arrived when the usage of a cut stream was reported
 	outcome Outcome
 }
 

@@ -336,7 +336,7 @@ func (r *Router) draw(p planned, m *meter.Meter) draws {
 	return all
 }
 
-// full are the limits of parts that have no room for a request.
+// full is the set of part budgets that have no room for a request.
 type full map[string]bool // by the ids of budgets
 
 // blocks reports whether a call to a target would count against one of them.

@@ -195,7 +195,7 @@ func (l *live) lingered() bool {
 	return gone != nil && o.Clock().Sub(*gone) > o.Linger/2
 }
 
-// keyEnded ends the stream, because its key may not be used any more.
+// keyEnded ends the stream because its key may no longer be used.
 func (l *live) keyEnded(why error) {
 	l.ended.Store(&why)
 	l.bill.sent.end()

@@ -123,7 +123,7 @@ func (s *settings) serve(ctx context.Context, dir, providers string) (router, er
 	return r, nil
 }
 
-// check is what the player needs to know.
+// check is the information that the player needs.
 type check struct{ player, dir, replay, family string }
 
 // check makes the player ask the router for everything in one format.

@@ -135,7 +135,7 @@ func build(ctx context.Context, dir string) (string, error) {
 func measure(ctx context.Context, s settings, l load, proxy, router target) (pair, error) {
 	p := pair{name: l.name}
 	for i := range s.rounds {
-		// Which of the two goes first alternates, so that drift hits both alike.
+		// The two alternate in going first, so that drift affects both alike.
 		order := []target{proxy, router}
 		if i%2 == 1 {
 			order = []target{router, proxy}

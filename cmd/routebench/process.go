@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// process is a child whose CPU time is read.
+// process is a child process whose CPU time is measured.
 type process struct {
 	cmd *exec.Cmd
 	log string // the file that it writes its output to

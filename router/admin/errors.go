@@ -127,7 +127,7 @@ func rows() []web.Row {
 	)
 }
 
-// wrongField names every fault of a request.
+// wrongField names everything that is wrong with a request.
 func wrongField(err error) (web.Problem, bool) {
 	var field *billing.FieldError
 	if !errors.As(err, &field) {

@@ -290,7 +290,7 @@ func changeBudget(x *exchange, in budgetChange) (manage.BudgetView, error) {
 	}, x.by(in.Reason)))
 }
 
-// Removed is what was removed.
+// Removed names what was removed.
 type Removed struct {
 	ID      string `json:"id"`
 	Removed bool   `json:"removed"`

@@ -131,7 +131,7 @@ func (o operation) urgently() operation {
 // inQuery reports whether the input is in the query rather than in a body.
 func (o operation) inQuery() bool { return o.method == http.MethodGet || o.method == http.MethodDelete }
 
-// read reads the input of the request.
+// read decodes the input of the request.
 func (x *exchange) read(in any) error {
 	v := reflect.ValueOf(in).Elem()
 	if m := x.C.Request.Method; m == http.MethodGet || m == http.MethodDelete || m == http.MethodHead {

@@ -110,7 +110,7 @@ func updateProvider(x *exchange, in updated) (storedProvider, error) {
 	return viewStored(p), err
 }
 
-// storedProvider is what was stored.
+// storedProvider is the provider as it was stored.
 type storedProvider struct {
 	Name      string  `json:"name"`
 	Document  string  `json:"document"`

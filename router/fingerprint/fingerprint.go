@@ -66,7 +66,7 @@ func New(secret [32]byte) *Printer {
 	return &Printer{secret: secret, keys: make(map[string]*keys), work: sync.Pool{New: func() any { return new(work) }}}
 }
 
-// keys are those of one project and month.
+// keys are the keys of one project and month.
 type keys struct {
 	hash cipher.AEAD
 	link cipher.Block

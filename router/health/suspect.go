@@ -42,7 +42,7 @@ func (s *suspect) meet(body uint64, o Outcome, now time.Time, d time.Duration) {
 	}
 }
 
-// blame counts an outcome that is a failure.
+// blame counts a failure.
 func (c *circuit) blame(o Outcome, now time.Time, d time.Duration) {
 	switch o.Class {
 	case Failed:

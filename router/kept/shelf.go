@@ -56,7 +56,7 @@ type Record struct {
 	Response []byte // an object
 }
 
-// about is what a sealed record is bound to.
+// about returns what a sealed record is bound to.
 func about(key billing.KeyID, id string) string { return "response " + id + " of " + string(key) }
 
 // Keep stores a record. It returns billing.ErrResponsesFull if there is no room.

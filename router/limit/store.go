@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Key names one bucket: whose it is, and of what.
+// Key names one bucket: whom it belongs to, and what it limits.
 type Key struct {
 	Scope string // whom the limit applies to: a key's id
 	Kind  string // "requests" or "tokens"

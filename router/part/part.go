@@ -77,7 +77,8 @@ func (l *Limits) Budgets(t *providers.Target) (all []billing.Budget) {
 	return all
 }
 
-// name returns whose part a call of a target belongs to; "" if nobody vouches for the name.
+// name returns the name whose part budget a call of a target counts against; "" if nobody
+// vouches for it.
 func (l *Limits) name(p billing.Part, t *providers.Target) string {
 	if tag, ok := p.Tag(); ok {
 		return l.key.Tags[tag]

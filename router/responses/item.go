@@ -29,7 +29,7 @@ type piece struct {
 	done        bool // according to a provider whose events are passed on
 }
 
-// prefixes are how the ids of items begin.
+// prefix returns the prefix of an item's id.
 func prefix(kind string) string {
 	switch kind {
 	case "message":

@@ -9,7 +9,7 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// passed is what is read from an event, once.
+// passed is what is read from an event.
 type passed struct {
 	data, kind, delta []byte
 	index             int // of the item

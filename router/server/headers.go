@@ -43,7 +43,7 @@ func describe(h *web.Header, way router.Route, out router.Outcome, took time.Dur
 	describeBudgets(h, out.Balances)
 }
 
-// describeKey tells the holder of a replaced secret when it expires (RFC 8594).
+// describeKey tells the holder of a replaced secret when that secret expires (RFC 8594).
 func describeKey(h *web.Header, until time.Time) {
 	if until.IsZero() {
 		return

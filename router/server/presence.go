@@ -18,7 +18,7 @@ import (
 // nobody is there. So we write something: before an answer begins, its very first bytes, one at
 // a time, which are the same for every answer; once a stream has begun, a comment.
 
-// lead is how every answer begins.
+// lead is the beginning of every answer.
 const lead = "HTTP/1."
 
 // The delays between the bytes written to see whether a client is there.

@@ -5,16 +5,16 @@ import (
 	"encoding/binary"
 )
 
-// What sound costs, in tokens a second: 10 (OpenAI) to 32 (Google).
+// The cost of audio, in tokens per second: 10 (OpenAI) to 32 (Google).
 const (
 	perSecond   = 32
-	leastAudio  = 400    // of Voxtral, for half a minute of silence
-	mostSeconds = 34_200 // that a provider takes: Google, nine and a half hours
+	leastAudio  = 400    // for Voxtral, for half a minute of silence
+	mostSeconds = 34_200 // that a provider accepts: Google, nine and a half hours
 )
 
-// audioTokens bounds what sound costs by how long it is: by the samples of a WAV, the
-// frames of FLAC and the packets of Ogg, whatever the header says. Of what has neither
-// it is the lowest rate that the format allows.
+// audioTokens bounds the cost of audio by its length: by the samples of a WAV, the frames of a
+// FLAC and the packets of an Ogg file, whatever the header says. For other formats it assumes
+// the lowest rate that the format allows.
 func audioTokens(sound []byte, declared string) int64 {
 	seconds, known := int64(0), false
 	switch {
@@ -25,11 +25,11 @@ func audioTokens(sound []byte, declared string) int64 {
 	case bytes.HasPrefix(sound, []byte("OggS")):
 		seconds, known = oggSeconds(sound), true
 	case declared == "pcm16":
-		seconds, known = int64(len(sound))/16_000, true // of 8,000 samples, the fewest that are usual
+		seconds, known = int64(len(sound))/16_000, true // 8,000 samples per second, the lowest usual rate
 	default:
-		seconds, known = int64(len(sound))/50, true // silence in AAC or AMR, with the least there is of it
+		seconds, known = int64(len(sound))/50, true // silence in AAC or AMR, at their lowest rate
 		if bytes.HasPrefix(sound, []byte("ID3")) || len(sound) > 1 && sound[0] == 0xff && sound[1]&0xe0 == 0xe0 {
-			seconds = int64(len(sound)) / 1000 // MP3 has 8 kbit/s at least
+			seconds = int64(len(sound)) / 1000 // MP3 has at least 8 kbit/s
 		}
 	}
 	if !known {
@@ -38,8 +38,8 @@ func audioTokens(sound []byte, declared string) int64 {
 	return max(min(seconds+1, mostSeconds)*perSecond, leastAudio)
 }
 
-// wavSeconds goes by the bytes of a sample and the samples of a second. What is packed
-// is not known.
+// wavSeconds computes the length from the bytes per sample and the samples per second. It
+// returns false for compressed data.
 func wavSeconds(b []byte) (int64, bool) {
 	i := bytes.Index(b[:min(len(b), 4096)], []byte("fmt "))
 	if i < 0 || len(b) < i+24 {
@@ -58,8 +58,8 @@ func wavSeconds(b []byte) (int64, bool) {
 	return int64(len(b)) / block / rate, true
 }
 
-// flacSeconds adds up what its frames hold, each by its own header, and takes what the
-// file says where that is more. Where sound happens to look like a frame, it counts as
+// flacSeconds adds up the samples in the frames, each according to its own header, and uses the
+// file's total if that is higher. Audio data that happens to look like a frame is counted as
 // one.
 func flacSeconds(b []byte) (int64, bool) {
 	if len(b) < 42 {
@@ -84,7 +84,7 @@ func flacSeconds(b []byte) (int64, bool) {
 	return max(samples, told) / rate, true
 }
 
-// flacBlock is how many samples a frame has, by its code.
+// flacBlock returns how many samples a frame has, by its code.
 func flacBlock(code byte) int64 {
 	switch {
 	case code == 1:
@@ -97,8 +97,8 @@ func flacBlock(code byte) int64 {
 	return 65_536
 }
 
-// oggSeconds counts packets: one of Opus has 120 ms at most, one of Vorbis or of FLAC
-// 8192 samples. Where the file says that it is longer, that counts.
+// oggSeconds counts packets: a packet of Opus lasts at most 120 ms, one of Vorbis or FLAC has
+// at most 8192 samples. If the file states a greater length, that is used.
 func oggSeconds(b []byte) int64 {
 	opus := bytes.Contains(b[:min(len(b), 512)], []byte("OpusHead"))
 	rate := int64(48_000)

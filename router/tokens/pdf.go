@@ -40,7 +40,7 @@ func pdfTokens(file []byte) int64 {
 // maxText keeps text that is shown repeatedly from growing beyond any context.
 const maxText = 10_000_000
 
-// pdf is what is found in a file.
+// pdf collects what is found in a file.
 type pdf struct {
 	budget int64        // bytes that may still be unpacked
 	nodes  map[int]node // of the page tree, by object number

@@ -29,7 +29,7 @@ func newConnections(most int) *connections {
 	return &connections{most: most, open: make(map[net.Conn]*list.Element)}
 }
 
-// observe is an http.Server's ConnState.
+// observe is the ConnState hook of an http.Server.
 func (cs *connections) observe(c net.Conn, state http.ConnState) {
 	if victim := cs.move(c, state); victim != nil {
 		_ = victim.Close() // its own goroutine reports the end

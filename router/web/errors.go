@@ -26,7 +26,7 @@ type Row struct {
 	Read func(error) (Problem, bool)
 }
 
-// Is returns a row for one sentinel.
+// Is returns a row for one sentinel error.
 func Is(target error, p Problem) Row {
 	return Row{target.Error(), func(err error) (Problem, bool) { return p, errors.Is(err, target) }}
 }
@@ -55,7 +55,7 @@ type Code struct {
 // Retry says whether the same request may succeed later.
 type Retry int
 
-// Whether the same request may succeed later.
+// The values of Retry.
 const (
 	Never    Retry = iota // it would be refused again
 	Sensible              // it may succeed

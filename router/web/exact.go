@@ -21,7 +21,7 @@ type MemberError struct {
 func (e *MemberError) Error() string { return "web: " + e.Param + " " + e.Detail }
 
 // Exactly reads a body into the struct that into points to. Names match exactly, none may
-// come twice, and no other is taken. It returns a *MemberError.
+// appear twice, and no others are accepted. It returns a *MemberError.
 func Exactly(body []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	if err := members(d, reflect.TypeOf(into).Elem(), ""); err != nil {
