@@ -15,11 +15,11 @@ type backupCommand struct {
 	File string `arg:"" help:"The file to write. It must not exist yet." type:"path"`
 }
 
-// errNoBackup says how a database server is backed up.
+// errNoBackup explains how to back up a database server.
 var errNoBackup = errors.New("the database is PostgreSQL: back it up with its own tools, such as pg_dump --format=custom " +
 	"--file=tallyroute.dump")
 
-// Run writes the copy.
+// Run writes the backup.
 func (c backupCommand) Run(a *cli.Context) error {
 	return a.WithStore(func(s billing.Store, _ *config.Config) error {
 		file, ok := s.Database.(*sqlite.Store)

@@ -12,8 +12,8 @@ import (
 	"tallyroute/cmd/tallyroute/client"
 )
 
-// chatCommand is "tallyroute chat": one message through a running router, as
-// any program would send it.
+// chatCommand is "tallyroute chat": it sends one message through a running router, as any
+// program would.
 type chatCommand struct {
 	Message []string `arg:"" help:"What to say."`
 	URL     string   `help:"Base URL. Default: the configured listener." env:"OPENAI_BASE_URL" placeholder:"URL"`
@@ -22,7 +22,7 @@ type chatCommand struct {
 	Plain   bool     `help:"Wait for the whole answer instead of streaming it."`
 }
 
-// Run prints the answer, and on standard error where it came from and its cost.
+// Run prints the answer and, on standard error, where it came from and what it cost.
 func (c chatCommand) Run(a *cli.Context) error {
 	if c.Key == "" {
 		return cli.Usagef("needs a key: set TALLYROUTE_KEY, OPENAI_API_KEY or --key")
@@ -48,7 +48,7 @@ func (c chatCommand) Run(a *cli.Context) error {
 	return nil
 }
 
-// chatError tells what the router said, and refusals from failures.
+// chatError turns an API error into what the router said, and tells refusals from failures.
 func chatError(err error) error {
 	var refused *openai.APIError
 	if !errors.As(err, &refused) {

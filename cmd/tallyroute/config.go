@@ -37,7 +37,7 @@ func (c configCheck) lawful(a *cli.Context, cfg *config.Config, b app.Catalogue)
 	return app.CheckRules(a.Ctx, cfg, setup)
 }
 
-// Run reads the configuration and refuses what serve refuses.
+// Run reads the configuration and refuses whatever serve would refuse.
 func (c configCheck) Run(a *cli.Context) error {
 	read := a.Service
 	if c.WithoutSecrets {
@@ -71,8 +71,8 @@ type configPrint struct {
 	Effective bool `help:"With the defaults and the environment. Without it, only what differs from the defaults."`
 }
 
-// Run prints the configuration as a file that says the same. Passwords are left
-// out; secrets are references and so can be shown.
+// Run prints the configuration as an equivalent file. Passwords are left out; secrets are
+// references, so they can be shown.
 func (c configPrint) Run(a *cli.Context) error {
 	cfg, err := a.Config()
 	if err != nil {

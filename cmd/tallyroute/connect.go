@@ -11,7 +11,7 @@ import (
 	"tallyroute/cmd/tallyroute/connect"
 )
 
-// connectCommand is "tallyroute connect": how a client is pointed at this router.
+// connectCommand is "tallyroute connect": it shows how to point a client at this router.
 type connectCommand struct {
 	Client string `arg:"" help:"One of codex, claude-code, opencode, cursor, aider, continue, open-webui, librechat, n8n."`
 	URL    string `help:"Address of the router. Default: the configured listener." placeholder:"URL"`

@@ -54,8 +54,7 @@ func (c demoCommand) Run(a *cli.Context) error {
 	})
 }
 
-// once sends two requests through a router in a temporary folder and checks what
-// came of them.
+// once sends two requests through a router in a temporary directory and checks the results.
 func (c demoCommand) once(a *cli.Context) error {
 	dir, err := os.MkdirTemp("", "tallyroute-demo-*")
 	if err != nil {
@@ -74,7 +73,7 @@ func (c demoCommand) once(a *cli.Context) error {
 	return chatError(s.During(a.Ctx, r.Run))
 }
 
-// service is the router of the demonstration, and its providers.
+// service returns the demonstration's router and its providers.
 func (c demoCommand) service(a *cli.Context) (*app.Service, *demo.Providers, error) {
 	cfg, counter := c.config(), tokens.New(tokens.Options{})
 	providers := demo.New(counter)
@@ -84,7 +83,8 @@ func (c demoCommand) service(a *cli.Context) (*app.Service, *demo.Providers, err
 	return s, providers, err
 }
 
-// where tells other commands of a database that they would not find by themselves.
+// where returns the environment variable that other commands need to find the database, if
+// they wouldn't find it by themselves.
 func (c demoCommand) where() string {
 	if c.Database == config.Default().Database {
 		return ""
@@ -92,8 +92,8 @@ func (c demoCommand) where() string {
 	return config.EnvName("database") + "=" + string(c.Database) + " "
 }
 
-// self is how this program was called, for commands to paste: they shall run this
-// build and no other.
+// self returns how this program was called, for commands to paste: they are to run this
+// very build.
 func self() string {
 	exe, err := os.Executable()
 	if err != nil {
@@ -114,8 +114,8 @@ func sameFile(a, b string) bool {
 	return errors.Join(errA, errB) == nil && os.SameFile(x, y)
 }
 
-// ofGoRun reports a program that go run has built, in a folder for temporary files or
-// in the build cache, and that will not stay where it is.
+// ofGoRun reports whether a program was built by go run, in a temporary directory or the
+// build cache, and so won't stay where it is.
 func ofGoRun(exe string) bool {
 	cache := os.Getenv("GOCACHE")
 	if dir, err := os.UserCacheDir(); cache == "" && err == nil {
@@ -124,8 +124,8 @@ func ofGoRun(exe string) bool {
 	return strings.Contains(exe, "go-build") || cache != "" && strings.HasPrefix(exe, cache+string(filepath.Separator))
 }
 
-// config is the demonstration's configuration. It reads no file and needs no
-// credential.
+// config returns the demonstration's configuration. It reads no file and needs no
+// credentials.
 func (c demoCommand) config() *config.Config {
 	cfg := config.Default()
 	cfg.Listen, cfg.AdminListen, cfg.Database, cfg.Demo = c.Listen, c.AdminListen, c.Database, true
@@ -137,7 +137,7 @@ func (c demoCommand) config() *config.Config {
 	return &cfg
 }
 
-// ageOf is " (new)" for a database file that does not exist yet.
+// ageOf returns " (new)" for a database file that doesn't exist yet.
 func ageOf(d config.DSN) string {
 	if _, missing := d.Missing(); missing {
 		return " (new)"
@@ -145,7 +145,7 @@ func ageOf(d config.DSN) string {
 	return ""
 }
 
-// greet prints all that one needs to begin with.
+// greet prints everything that one needs to get started.
 func (c demoCommand) greet(w io.Writer, s *app.Service, key *billing.Key, secret billing.Secret, age string) {
 	base, administration := "http://"+s.Address("public"), "off"
 	if at := s.Address("admin"); at != "" {
@@ -162,7 +162,7 @@ func (c demoCommand) greet(w io.Writer, s *app.Service, key *billing.Key, secret
 		"after how many tries\n")
 	fmt.Fprintf(w, "spend     %s%s report models\n", c.where(), self())
 	fmt.Fprintf(w, "next      OPENAI_API_KEY=… %s serve: real models appear; keys: %s keys create --help\n", self(), self())
-	if path != "" { // what it made in another database is for its owner
+	if path != "" { // another database is its owner's to clean up
 		fmt.Fprintf(w, "undo      rm -r %s* %s\n", path, filepath.Join(filepath.Dir(path), app.PepperFile))
 	}
 }

@@ -2,5 +2,5 @@
 
 package main
 
-// hideMemory does nothing where the system has its own way.
+// hideMemory does nothing on systems other than Linux.
 func hideMemory() {}

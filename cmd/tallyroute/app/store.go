@@ -17,12 +17,12 @@ import (
 	"tallyroute/providers/secret/manager"
 )
 
-// commandAcquire is how long a command waits at least for a connection: no request waits
-// behind it, and on a busy host one may take a while.
+// commandAcquire is the minimum time that a command waits for a connection: no request is
+// queued behind it, and on a busy host getting one may take a while.
 const commandAcquire = 5 * time.Second
 
-// OpenStore opens the configured database for a command. PostgreSQL may be away; SQLite is
-// made where it does not exist.
+// OpenStore opens the configured database for a command. PostgreSQL may be unreachable; an
+// SQLite file is created if it doesn't exist.
 func OpenStore(ctx context.Context, c *config.Config) (billing.Store, error) {
 	patient := *c
 	patient.Timeouts.DatabaseAcquire = max(c.Timeouts.DatabaseAcquire, config.Duration(commandAcquire))

@@ -20,19 +20,19 @@ import (
 	"tallyroute/router/admin"
 )
 
-// Fields is the body of a call.
+// Fields is the body of a call, by field name.
 type Fields map[string]any
 
-// Needs is what a verb needs of the host, where it runs on the database itself.
+// Needs says what a verb needs from the host if it works directly on the database.
 type Needs struct {
-	Creates bool                   // makes the database if there is none
+	Creates bool                   // creates the database if there is none
 	Keys    bool                   // hashes secrets
 	Prices  func() []billing.Price // of the catalogue
 }
 
-// Ask has do call operations of the admin API: of the router that --router names, as the
-// person whose token is sent, or else on the database of this host. Either way the same
-// code runs and the audit log says who asked.
+// Ask lets do call operations of the admin API: either on the router that --router names,
+// as the person whose token is sent, or else on this host's database. Either way the same
+// code runs, and the audit log says who asked.
 func (a *Context) Ask(n Needs, do func(adminapi.API) error) error {
 	if a.Router != "" {
 		api, err := a.remote()
@@ -66,8 +66,8 @@ func (a *Context) Ask(n Needs, do func(adminapi.API) error) error {
 	})
 }
 
-// setup is what the organisation's rules ask of the configuration of this host, with the
-// providers that it leads to where these can be read.
+// setup returns what the organisation's rules check about the configuration of this host,
+// including its providers if they can be read.
 func (a *Context) setup(cfg *config.Config) func() governance.Setup {
 	return sync.OnceValue(func() governance.Setup {
 		if read, providers, err := a.Settings(); err == nil {
@@ -77,8 +77,8 @@ func (a *Context) setup(cfg *config.Config) func() governance.Setup {
 	})
 }
 
-// remote is the admin API of the router that --router names, for who has a token or a
-// login there.
+// remote returns the admin API of the router that --router names, for somebody who has a
+// token or a login there.
 func (a *Context) remote() (adminapi.API, error) {
 	api, err := a.Anonymous()
 	if err != nil {
@@ -97,7 +97,7 @@ func (a *Context) remote() (adminapi.API, error) {
 	return api, err
 }
 
-// Anonymous is the admin API of the router that --router names, for nobody yet.
+// Anonymous returns the admin API of the router that --router names, without a login.
 func (a *Context) Anonymous() (adminapi.API, error) {
 	to, err := url.Parse(a.Router)
 	if err != nil || to.Host == "" || to.Scheme != "http" && to.Scheme != "https" {
@@ -111,7 +111,7 @@ func (a *Context) Anonymous() (adminapi.API, error) {
 	return adminapi.API{Transport: transport, Base: a.Router}, nil
 }
 
-// getenv is a variable of the environment.
+// getenv returns the value of an environment variable.
 func (a *Context) getenv(name string) string {
 	for _, v := range a.Env {
 		if value, ok := strings.CutPrefix(v, name+"="); ok {
@@ -121,7 +121,7 @@ func (a *Context) getenv(name string) string {
 	return ""
 }
 
-// Value is a text that may be missing.
+// Value returns the text, or "" for nil.
 func Value(s *string) string {
 	if s == nil {
 		return ""
@@ -129,7 +129,7 @@ func Value(s *string) string {
 	return *s
 }
 
-// InstantOf is an instant of an answer; the zero time where there is none.
+// InstantOf parses an instant in a response; it returns the zero time for nil.
 func InstantOf(s *string) time.Time {
 	t, err := time.Parse(time.RFC3339, Value(s))
 	if err != nil {
@@ -138,10 +138,10 @@ func InstantOf(s *string) time.Time {
 	return t
 }
 
-// DayOf is the day of an instant of an answer.
+// DayOf returns the day of an instant in a response.
 func DayOf(s *string) string { return Day(InstantOf(s)) }
 
-// DollarsOf is money of an answer.
+// DollarsOf returns a cell with an amount of money from a response.
 func DollarsOf(usd string) Cell {
 	m, err := billing.ParseMoney(usd)
 	if err != nil {
@@ -150,7 +150,7 @@ func DollarsOf(usd string) Cell {
 	return Dollars(m)
 }
 
-// Tokens are the logins of this account.
+// Tokens returns the login tokens of this user account.
 func (a *Context) Tokens() (signin.Tokens, error) {
 	dir := a.getenv("XDG_CONFIG_HOME")
 	if dir == "" {

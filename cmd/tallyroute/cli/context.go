@@ -27,46 +27,46 @@ const (
 	ExitDenied   = 4
 )
 
-// Context is what a command may touch besides its own flags.
+// Context is everything that a command may use besides its own flags.
 type Context struct {
 	Ctx            context.Context
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Env            []string
 	ConfigPath     string
-	Router         string // whose admin API is asked; "" is the database of this host
+	Router         string // whose admin API is called; "" works on this host's database
 	Trust          Trust
 }
 
-// Trust is how routers that speak TLS are known, and how this program shows who it is.
+// Trust says how to verify routers that speak TLS, and how this program identifies itself.
 type Trust struct {
 	CAFile     string
 	ClientCert string
 	ClientKey  string
 }
 
-// usageError is a command line that cannot be meant.
+// usageError is a command line that makes no sense.
 type usageError struct{ err error }
 
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
-// Usage makes of err a command line that cannot be meant.
+// Usage marks err as a mistake on the command line.
 func Usage(err error) error { return usageError{err} }
 
-// Usagef is a command line that cannot be meant, and why.
+// Usagef returns a formatted error about a mistake on the command line.
 func Usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// errOnHost is a verb that needs the database itself.
+// errOnHost is returned by verbs that need direct access to the database.
 var errOnHost = usageError{errors.New("this runs on the host of the database: leave --router out, and unset TALLYROUTE_ROUTER")}
 
-// deniedError is an answer of a router that refused.
+// deniedError is a refusal by a router.
 type deniedError struct{ err error }
 
 func (e deniedError) Error() string { return e.err.Error() }
 func (e deniedError) Unwrap() error { return e.err }
 
-// Denied makes of err an answer of a router that refused.
+// Denied marks err as a refusal by a router.
 func Denied(err error) error { return deniedError{err} }
 
 // ExitCode prints err, if there is one, and chooses the exit code.
@@ -74,7 +74,7 @@ func ExitCode(stderr io.Writer, err error) int {
 	if err == nil {
 		return ExitOK
 	}
-	fmt.Fprintln(stderr, "tallyroute:", strings.ReplaceAll(err.Error(), "billing: ", "")) // which a person need not know
+	fmt.Fprintln(stderr, "tallyroute:", strings.ReplaceAll(err.Error(), "billing: ", "")) // the prefix means nothing to users
 	var (
 		misused  usageError
 		refused  deniedError
@@ -91,7 +91,7 @@ func ExitCode(stderr io.Writer, err error) int {
 	}
 	switch {
 	case errors.As(err, new(*governance.BrokenError)):
-		return ExitUsage // as where a router says so
+		return ExitUsage // as if a router had said so
 	case errors.As(err, &misused), errors.As(err, &field):
 		fmt.Fprintln(stderr, "Run tallyroute --help for the commands and their flags.")
 		return ExitUsage
@@ -103,7 +103,7 @@ func ExitCode(stderr io.Writer, err error) int {
 	return ExitError
 }
 
-// IsMissing reports that what was named does not exist.
+// IsMissing reports whether err says that something named doesn't exist.
 func IsMissing(err error) bool {
 	var notFound *billing.NotFoundError
 	var answered *adminapi.Error
@@ -111,7 +111,7 @@ func IsMissing(err error) bool {
 		errors.As(err, &answered) && answered.Status == http.StatusNotFound
 }
 
-// Source is where the configuration comes from.
+// Source returns where the configuration comes from.
 func (a *Context) Source() app.Source {
 	return app.Source{File: a.ConfigPath, Env: a.Env, Demo: demo.New(nil).Local()}
 }
@@ -119,18 +119,19 @@ func (a *Context) Source() app.Source {
 // Config reads the configuration.
 func (a *Context) Config() (*config.Config, error) { return config.Read(a.ConfigPath, a.Env) }
 
-// Settings reads the configuration and the catalogue that it leads to.
+// Settings reads the configuration and the catalogue built from it.
 func (a *Context) Settings() (*config.Config, app.Catalogue, error) {
 	return app.Load(a.Ctx, a.Source())
 }
 
-// Service are the settings of a router that is to run: all that would be refused is.
+// Service returns the settings of a router that is about to run, refusing everything that
+// the router would.
 func (a *Context) Service() (*config.Config, app.Catalogue, error) {
 	return app.LoadService(a.Ctx, a.Source())
 }
 
-// WholeCatalogue is the catalogue with every offer of every provider in it, of the
-// built-in ones and of the configuration, and the configuration that it was made from.
+// WholeCatalogue returns the catalogue with every offer of every provider, built-in or
+// configured, and the configuration that it was made from.
 func (a *Context) WholeCatalogue() (*catalogue.Catalogue, *config.Config, error) {
 	cfg, _, err := a.Settings()
 	if err != nil {
@@ -140,10 +141,10 @@ func (a *Context) WholeCatalogue() (*catalogue.Catalogue, *config.Config, error)
 	return whole, cfg, err
 }
 
-// Closing is for what was only read: there is nothing to do about its error.
+// Closing closes something that was only read, so that an error doesn't matter.
 func Closing(c io.Closer) { _ = c.Close() }
 
-// FileOrStdin opens name, "-" being standard input.
+// FileOrStdin opens the named file; "-" is standard input.
 func (a *Context) FileOrStdin(name string) (io.ReadCloser, error) {
 	if name == "-" {
 		return io.NopCloser(a.Stdin), nil
@@ -151,7 +152,7 @@ func (a *Context) FileOrStdin(name string) (io.ReadCloser, error) {
 	return os.Open(name)
 }
 
-// mostRead is more than any document that a command reads has.
+// mostRead is larger than any document that a command reads, in bytes.
 const mostRead = 2 << 20
 
 // ReadDocument reads a T in YAML or JSON from a file, strictly; "-" is standard input.

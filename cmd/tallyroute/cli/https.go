@@ -7,7 +7,7 @@ import (
 	"tallyroute/router/certificate"
 )
 
-// Transport calls routers that are named by an address.
+// Transport returns a transport for calling routers by address.
 func (a *Context) Transport() (*http.Transport, error) {
 	settings, err := certificate.Trust(a.Trust.CAFile, certificate.Files{Cert: a.Trust.ClientCert, Key: a.Trust.ClientKey})
 	if err != nil {
@@ -18,8 +18,8 @@ func (a *Context) Transport() (*http.Transport, error) {
 	return t, nil
 }
 
-// Reach is the address of a router, and how it is called: the one that is named, or else
-// the public listener of the configuration.
+// Reach returns the address of a router and the transport to call it with: the named
+// router, or else the public listener of the configuration.
 func (a *Context) Reach(named string) (base string, by http.RoundTripper, err error) {
 	if named != "" {
 		by, err = a.Transport()

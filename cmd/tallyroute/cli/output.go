@@ -18,33 +18,33 @@ type Format struct {
 	Output string `short:"o" help:"How to print: ${enum}." enum:"table,json,csv" default:"table" placeholder:"FORMAT"`
 }
 
-// PlainFormat is format for what has no columns.
+// PlainFormat is the flag -o for output that has no columns.
 type PlainFormat struct {
 	Output string `short:"o" help:"How to print: ${enum}." enum:"table,json" default:"table" placeholder:"FORMAT"`
 }
 
-// Cell is one value of a table. A number is never quoted for a spreadsheet.
+// Cell is one value of a table. Numbers are never escaped for spreadsheets.
 type Cell struct {
 	text   string
 	number bool
 }
 
-// Text is a cell of words.
+// Text returns a cell with text.
 func Text(s string) Cell { return Cell{text: s} }
 
-// Number is a cell of a whole number.
+// Number returns a cell with an integer.
 func Number(n int64) Cell { return Cell{strconv.FormatInt(n, 10), true} }
 
-// Figure is a number that is written already.
+// Figure returns a cell with a number that is already formatted.
 func Figure(s string) Cell { return Cell{s, true} }
 
-// Money is an amount to the nano-dollar.
+// Money returns a cell with an exact amount, to the nano-dollar.
 func Money(m billing.Money) Cell { return Cell{m.String(), true} }
 
-// Dollars is an amount as people read it.
+// Dollars returns a cell with an amount in the short form for people.
 func Dollars(m billing.Money) Cell { return Cell{m.Short(), true} }
 
-// Table is a list for people and spreadsheets, with the records behind it for programs.
+// Table is a list for people and spreadsheets, with the underlying records for programs.
 type Table struct {
 	Header  []string
 	rows    [][]Cell
@@ -54,7 +54,7 @@ type Table struct {
 // Add adds a row.
 func (t *Table) Add(cells ...Cell) { t.rows = append(t.rows, cells) }
 
-// Write prints t as the flag -o says.
+// Write prints t in the format that the flag -o selects.
 func (t *Table) Write(w io.Writer, how string) error {
 	switch how {
 	case "json":
@@ -65,7 +65,7 @@ func (t *Table) Write(w io.Writer, how string) error {
 	return t.PrintTable(w)
 }
 
-// PrintJSON prints v in indented lines.
+// PrintJSON prints v as indented JSON.
 func PrintJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
@@ -88,7 +88,8 @@ func (t *Table) PrintTable(w io.Writer) error {
 	return tw.Flush()
 }
 
-// visible is s without characters that move a terminal's cursor or its columns.
+// visible returns s without characters that would move a terminal's cursor or break its
+// columns.
 func visible(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || (r >= 0x7f && r < 0xa0) || r == '\u2028' || r == '\u2029' {
@@ -114,7 +115,7 @@ func (t *Table) printCSV(w io.Writer) error {
 	return cw.WriteAll(rows)
 }
 
-// inert is a text that a spreadsheet will not run as a formula.
+// inert returns a text that a spreadsheet won't run as a formula.
 func inert(s string) string {
 	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
 		return "'" + s
@@ -122,7 +123,7 @@ func inert(s string) string {
 	return s
 }
 
-// Day is a date for people, "-" for a time that is not set.
+// Day formats a date for people; "-" if the time is zero.
 func Day(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -130,7 +131,7 @@ func Day(t time.Time) string {
 	return t.UTC().Format("2006-01-02")
 }
 
-// Ago says how long before now t was.
+// Ago says how long ago t was.
 func Ago(t, now time.Time) string {
 	if t.IsZero() {
 		return "never"
@@ -138,7 +139,7 @@ func Ago(t, now time.Time) string {
 	return Span(now.Sub(t)) + " ago"
 }
 
-// Span is a duration in its largest unit: "6 days", "2 h".
+// Span formats a duration in its largest unit: "6 days", "2 h".
 func Span(d time.Duration) string {
 	switch {
 	case d < time.Minute:
@@ -151,7 +152,7 @@ func Span(d time.Duration) string {
 	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }
 
-// OrElse is s, or otherwise where s is empty.
+// OrElse returns s, or otherwise if s is empty.
 func OrElse(s, otherwise string) string {
 	if s == "" {
 		return otherwise
@@ -159,7 +160,7 @@ func OrElse(s, otherwise string) string {
 	return s
 }
 
-// Timestamp is an instant as programs read it; empty for a time that is not set.
+// Timestamp formats an instant for programs; "" if the time is zero.
 func Timestamp(t time.Time) string {
 	if t.IsZero() {
 		return ""

@@ -18,9 +18,8 @@ import (
 	"tallyroute/providers/catalogue"
 )
 
-// WithStore runs do on a database that is there and whose tables are up to
-// date. SQLite is brought up to date on the way; PostgreSQL, which others may
-// be using, only by "migrate" and "serve".
+// WithStore runs do on an existing database with an up-to-date schema. SQLite is migrated
+// on the way; PostgreSQL, which others may be using, only by "migrate" and "serve".
 func (a *Context) WithStore(do func(billing.Store, *config.Config) error) error {
 	if a.Router != "" {
 		return errOnHost
@@ -35,7 +34,7 @@ func (a *Context) WithStore(do func(billing.Store, *config.Config) error) error 
 	return a.openAnd(cfg, do)
 }
 
-// withNewStore is withStore for what may be the first command of all.
+// withNewStore is WithStore for commands that may be the first one ever run.
 func (a *Context) withNewStore(do func(billing.Store, *config.Config) error) error {
 	if a.Router != "" {
 		return errOnHost
@@ -47,15 +46,15 @@ func (a *Context) withNewStore(do func(billing.Store, *config.Config) error) err
 	return a.openAnd(cfg, do)
 }
 
-// WithActions is withStore for what operators do. A member that cannot be is a
-// mistake on the command line.
+// WithActions is WithStore for what operators do. An invalid field is reported as a mistake
+// on the command line.
 func (a *Context) WithActions(do func(manage.Actions, *config.Config) error) error {
 	return a.WithStore(func(s billing.Store, cfg *config.Config) error {
 		return do(manage.Actions{Store: s}, cfg)
 	})
 }
 
-// WithKeys is withActions for what makes keys or looks at their secrets.
+// WithKeys is WithActions for commands that make keys or look at their secrets.
 func (a *Context) WithKeys(do func(manage.Actions, *config.Config) error) error {
 	return a.WithStore(func(s billing.Store, cfg *config.Config) error {
 		actions, err := a.keyActions(s, cfg)
@@ -82,7 +81,7 @@ func (a *Context) openAnd(cfg *config.Config, do func(billing.Store, *config.Con
 	return errors.Join(Away(err), store.Close())
 }
 
-// Away says what to do where the database could not be asked.
+// Away adds what to do to an error that says that the database couldn't be reached.
 func Away(err error) error {
 	if !errors.Is(err, billing.ErrUnavailable) {
 		return err
@@ -90,8 +89,8 @@ func Away(err error) error {
 	return fmt.Errorf("%w; see whether it runs and this host reaches it, and have commands wait longer by timeouts.database_acquire", err)
 }
 
-// keyActions are what can be done in s, once it is certain that keys are hashed
-// under the pepper that the routers use.
+// keyActions returns what can be done in s, once it is certain that keys are hashed with
+// the same pepper that the routers use.
 func (a *Context) keyActions(s billing.Store, cfg *config.Config) (manage.Actions, error) {
 	pepper, err := app.ReadPepper(a.Ctx, cfg)
 	if err != nil {
@@ -104,13 +103,13 @@ func (a *Context) keyActions(s billing.Store, cfg *config.Config) (manage.Action
 		pepper.Confirm(a.Ctx, s)
 }
 
-// By is who works at the command line.
+// By identifies whoever is working at the command line.
 func By(reason string) manage.By {
-	host, _ := os.Hostname() // the record is worth more than the name
+	host, _ := os.Hostname() // the record matters more than the name
 	return manage.By{Actor: Whoami(), Source: host, Reason: reason, Access: rbac.Everything()}
 }
 
-// Whoami is who works at the command line, for the key's own record.
+// Whoami names whoever is working at the command line, for the key's own record.
 func Whoami() string {
 	u, err := user.Current()
 	if err != nil {
@@ -119,8 +118,8 @@ func Whoami() string {
 	return "cli:" + u.Username
 }
 
-// StoredCatalogue is WholeCatalogue with what administrators have stored, where there is a
-// database. What of it cannot be read is told, and left out.
+// StoredCatalogue is WholeCatalogue with what administrators have stored, if there is a
+// database. Anything in it that can't be read is reported and left out.
 func (a *Context) StoredCatalogue() (*catalogue.Catalogue, *config.Config, error) {
 	cfg, _, err := a.Settings()
 	if err != nil {
@@ -137,7 +136,7 @@ func (a *Context) StoredCatalogue() (*catalogue.Catalogue, *config.Config, error
 	return whole, cfg, err
 }
 
-// stored is what administrators have stored; nil where nothing was ever written.
+// stored returns what administrators have stored; nil if nothing was ever written.
 func (a *Context) stored(cfg *config.Config) (stored *upstream.Loaded, err error) {
 	if _, missing := cfg.Database.Missing(); missing {
 		return nil, nil

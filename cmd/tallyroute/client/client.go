@@ -1,4 +1,4 @@
-// Package client asks a router one thing, as any program would that uses go-openai.
+// Package client sends single requests to a router, as any program using go-openai would.
 package client
 
 import (
@@ -16,7 +16,7 @@ import (
 // Client sends single messages.
 type Client struct{ *openai.Client }
 
-// New is a client of the router at base, which by calls; nil is as all programs do.
+// New returns a client of the router at base, with the transport by; nil uses the default.
 func New(base, key string, by http.RoundTripper) Client {
 	cfg := openai.DefaultConfig(key)
 	cfg.BaseURL = base
@@ -24,7 +24,7 @@ func New(base, key string, by http.RoundTripper) Client {
 	return Client{openai.NewClientWithConfig(cfg)}
 }
 
-// Told is what the router says of an answer besides the answer.
+// Told is what the router says about an answer, in addition to the answer itself.
 type Told struct {
 	Text, Provider, Model, Attempts, Reason string
 	Cost                                    string
@@ -32,7 +32,7 @@ type Told struct {
 	Usage                                   openai.Usage
 }
 
-// String is what a person wants to know of it.
+// String formats it for people.
 func (t Told) String() string {
 	return fmt.Sprintf("%s/%s · %s, attempt %s · %d + %d tokens · $%s · %s",
 		t.Provider, t.Model, t.Reason, t.Attempts, t.Usage.PromptTokens, t.Usage.CompletionTokens, t.Cost, t.RequestID)
@@ -46,7 +46,7 @@ func headersOf(h http.Header) Told {
 	}
 }
 
-// OneMessage asks a model one thing.
+// OneMessage makes a request that sends one message to a model.
 func OneMessage(model, message string) openai.ChatCompletionRequest {
 	return openai.ChatCompletionRequest{
 		Model:    model,
@@ -54,7 +54,7 @@ func OneMessage(model, message string) openai.ChatCompletionRequest {
 	}
 }
 
-// Plain waits for the whole answer.
+// Plain waits for the whole answer and writes it to w.
 func (c Client) Plain(ctx context.Context, model, message string, w io.Writer) (Told, error) {
 	resp, err := c.CreateChatCompletion(ctx, OneMessage(model, message))
 	if err != nil {
@@ -69,7 +69,7 @@ func (c Client) Plain(ctx context.Context, model, message string, w io.Writer) (
 	return t, err
 }
 
-// Stream writes the answer as it comes.
+// Stream writes the answer as it arrives.
 func (c Client) Stream(ctx context.Context, model, message string, w io.Writer) (Told, error) {
 	req := OneMessage(model, message)
 	req.StreamOptions = &openai.StreamOptions{IncludeUsage: true}
@@ -90,7 +90,7 @@ func (c Client) Stream(ctx context.Context, model, message string, w io.Writer) 
 			return t, err
 		}
 		var chunk openai.ChatCompletionStreamResponse
-		var cost struct { // which the client's own type does not have
+		var cost struct { // missing from the library's own type
 			Usage struct{ Cost json.Number }
 		}
 		if err := errors.Join(json.Unmarshal(raw, &chunk), json.Unmarshal(raw, &cost)); err != nil {

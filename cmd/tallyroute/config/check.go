@@ -15,7 +15,7 @@ import (
 	"tallyroute/router/federation"
 )
 
-// check records what cannot work, setting by setting.
+// check records settings that can't work, one by one.
 func (r *reader) check(cfg *Config) {
 	r.checkListeners(cfg)
 	r.checkTLS(cfg)
@@ -92,13 +92,14 @@ func (r *reader) checkListeners(cfg *Config) {
 	}
 }
 
-// isOrigin reports an origin as browsers name it: a scheme and a host, perhaps a port.
+// isOrigin reports whether s is an origin as browsers write it: a scheme and a host,
+// perhaps with a port.
 func isOrigin(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && s == u.Scheme+"://"+u.Host
 }
 
-// AdminOff reports whether there shall be no admin listener.
+// AdminOff reports whether the admin listener is disabled.
 func (c *Config) AdminOff() bool { return c.AdminListen == "off" || c.AdminListen == "" }
 
 func isHostPort(s string) bool {
@@ -132,7 +133,7 @@ func (r *reader) checkDatabase(cfg *Config) {
 	}
 }
 
-// integrityPause keeps checks from following one another without a pause.
+// integrityPause is the minimum interval between integrity checks.
 const integrityPause = Duration(time.Minute)
 
 func (r *reader) checkIntegrity(every Duration) {
@@ -264,8 +265,8 @@ func (r *reader) checkDurations(t Timeouts) {
 	}
 }
 
-// memberPath is the name of a member of a request, with those above it, behind the name
-// of a provider or of one of its models.
+// memberPath matches the path of a request field, prefixed by the name of a provider or of
+// one of its models.
 var memberPath = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*/([^\s]+/)?[A-Za-z0-9_:$-]{1,64}(\.[A-Za-z0-9_:$-]{1,64}){0,8}$`)
 
 func (r *reader) checkMembers(m Members) {
@@ -288,7 +289,7 @@ func (r *reader) checkLeaks(l Leaks) {
 	}
 }
 
-// checkResponses wants that what is kept of responses has an end.
+// checkResponses requires a sensible limit on how long responses are kept.
 func (r *reader) checkResponses(c Responses) {
 	if c.Keep != 0 && (c.Keep < Lifetime(time.Minute) || c.Keep > Lifetime(90*24*time.Hour)) {
 		r.fault("responses.keep", "want 1m to 90d, or off")

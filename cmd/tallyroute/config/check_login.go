@@ -11,7 +11,7 @@ import (
 	"tallyroute/billing/rbac"
 )
 
-// checkLogin records what cannot work of logins and roles.
+// checkLogin records settings of logins and roles that can't work.
 func (r *reader) checkLogin(cfg *Config) {
 	roles, err := rbac.NewRoles(cfg.OwnRoles())
 	if err != nil {
@@ -64,7 +64,7 @@ func (r *reader) checkLogin(cfg *Config) {
 	}
 }
 
-// secureURL reports an address over TLS, or on the loopback.
+// secureURL reports whether s is an address that uses TLS or the loopback interface.
 func secureURL(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -74,7 +74,7 @@ func secureURL(s string) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && (host == "localhost" || host == "127.0.0.1" || host == "::1")
 }
 
-// CertificateFiles are the files of which it is told when what is in them expires.
+// CertificateFiles returns the files that alerts about expiring certificates cover.
 func (c *Config) CertificateFiles() []string {
 	var files []string
 	seen := make(map[string]bool)

@@ -1,5 +1,5 @@
-// Package config reads the configuration: a file, the environment over it, and
-// everything that is wrong with both. A Config is plain data; nothing is opened or
+// Package config reads the configuration: a file, overridden by the environment, together
+// with everything that is wrong with either. A Config is plain data; nothing is opened or
 // built from it here.
 //
 // The files, from the ground up; each uses only those above it:

@@ -13,9 +13,9 @@ import (
 
 const envPrefix = "TALLYROUTE_"
 
-// environment overrides cfg with TALLYROUTE_ variables; one that is empty is
-// as good as none. One that names no setting and that no reference leads to is a fault:
-// a mistyped TALLYROUTE_DATABASE must not end in an empty SQLite file.
+// environment overrides cfg with TALLYROUTE_ variables; an empty one counts as unset. A
+// variable that names no setting and that no reference leads to is a fault: a mistyped
+// TALLYROUTE_DATABASE must not end in an empty SQLite file.
 func (r *reader) environment(env []string, cfg *Config) {
 	for _, entry := range env {
 		if name, value, _ := strings.Cut(entry, "="); strings.HasPrefix(name, envPrefix) {
@@ -54,8 +54,8 @@ func (r *reader) environment(env []string, cfg *Config) {
 	}
 }
 
-// Ours is env without the variables that the arguments of a command line refer to by
-// env:NAME, as far as they are no settings.
+// Ours returns env without the variables to which the arguments of a command line refer as
+// env:NAME, unless they are settings.
 func Ours(env, args []string) []string {
 	r := newReader("")
 	for _, arg := range args {
@@ -72,7 +72,7 @@ func Ours(env, args []string) []string {
 	})
 }
 
-// collectSettings calls found for every member of v that one word can set.
+// collectSettings calls found for every setting in v that takes a single value.
 func collectSettings(path string, v reflect.Value, found func(string, reflect.Value)) {
 	for name, field := range membersOf(v) {
 		at := joinPath(path, name)
@@ -90,8 +90,8 @@ func EnvName(path string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
-// setFromEnv reads a variable into a setting; lists are separated by commas.
-// For a secret the variable is the secret itself, unless it is a reference.
+// setFromEnv sets a setting from a variable; lists are separated by commas. For a secret,
+// the variable is the secret itself unless it is a reference.
 func setFromEnv(v reflect.Value, name, value string) error {
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
@@ -119,13 +119,13 @@ func setFromEnv(v reflect.Value, name, value string) error {
 	return nil
 }
 
-// serviceLink matches the variables that Kubernetes sets for a service that is
-// itself called tallyroute, or tallyroute-something.
+// serviceLink matches the variables that Kubernetes sets for a service that is itself
+// called tallyroute or tallyroute-something.
 var serviceLink = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?$`)
 
-// others are variables with our prefix that are not settings: the name of the file
-// itself, what command lines and clients read, and where tests and tools find
-// recordings and schemas.
+// others are variables with our prefix that aren't settings: the name of the file itself,
+// those that command lines and clients read, and those that tell tests and tools where to
+// find recordings and schemas.
 var others = []string{
 	"TALLYROUTE_CONFIG", "TALLYROUTE_ROUTER", "TALLYROUTE_TOKEN", "TALLYROUTE_CA_FILE", "TALLYROUTE_CLIENT_CERT",
 	"TALLYROUTE_KEY", "TALLYROUTE_KEY_FILE", "TALLYROUTE_BASE_URL",
@@ -133,8 +133,8 @@ var others = []string{
 	"TALLYROUTE_PLAYER",
 }
 
-// foreign reports whether a variable with our prefix is not a setting, but read by
-// others or made up by Kubernetes.
+// foreign reports whether a variable with our prefix isn't a setting but is read elsewhere
+// or set by Kubernetes.
 func foreign(name, value string) bool {
 	if slices.Contains(others, name) || strings.HasPrefix(name, "TALLYROUTE_TEST_") {
 		return true

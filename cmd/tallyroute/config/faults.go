@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Fault is one thing that is wrong with the configuration. It names places and
-// never repeats a value, which may be a secret.
+// Fault is one thing that is wrong with the configuration. It names the place and never
+// repeats a value, which may be a secret.
 type Fault struct {
 	Source  string // the file, or Environment
 	Line    int    // 0 if there is none
@@ -15,7 +15,7 @@ type Fault struct {
 	Problem string
 }
 
-// Environment is the source of what is wrong with a variable.
+// Environment is the source of faults in environment variables.
 const Environment = "environment"
 
 // String says where it is and what is wrong.
@@ -30,10 +30,10 @@ func (f Fault) String() string {
 	return s + ": " + f.Problem
 }
 
-// Faults is everything that is wrong.
+// Faults is everything that is wrong with a configuration.
 type Faults []Fault
 
-// Error lists it, one fault to a line.
+// Error lists the faults, one per line.
 func (e Faults) Error() string {
 	lines := make([]string, len(e))
 	for i, f := range e {
@@ -46,8 +46,8 @@ func (e Faults) Error() string {
 	return fmt.Sprintf("configuration: %d %s%s", len(e), noun, strings.Join(lines, ""))
 }
 
-// Err is the faults in the order of the file, those of the environment last; nil
-// if there are none.
+// Err returns the faults in the order of the file, those of the environment last; nil if
+// there are none.
 func (e Faults) Err() error {
 	if len(e) == 0 {
 		return nil

@@ -14,9 +14,9 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// Read reads the named file, or ./tallyroute.yaml where none is named and that one
-// exists, and lays the environment over it. What it could read is returned beside
-// an error that is Faults: all that is wrong with both.
+// Read reads the named file, or ./tallyroute.yaml if none is named and that one exists, and
+// applies the environment on top. Whatever could be read is returned along with an error of
+// type Faults that lists everything wrong with both.
 func Read(file string, env []string) (*Config, error) {
 	file, text, err := readFile(file)
 	if err != nil {
@@ -38,10 +38,10 @@ func Read(file string, env []string) (*Config, error) {
 	return &cfg, r.faults.Err()
 }
 
-// DefaultFile is read where no file is named.
+// DefaultFile is read if no file is named.
 const DefaultFile = "tallyroute.yaml"
 
-// maxConfigBytes is far above any configuration that a person writes.
+// maxConfigBytes is far larger than any configuration that a person writes.
 const maxConfigBytes = 1 << 20
 
 // readFile finds the file and reads it.
@@ -67,8 +67,8 @@ func readFile(name string) (file string, text []byte, err error) {
 	return file, text, nil
 }
 
-// Decode reads one document in YAML or JSON into v, by its json tags. Members that v
-// does not have, and those that are there twice, are refused.
+// Decode reads one YAML or JSON document into v, by its json tags. Unknown and duplicate
+// fields are refused.
 func Decode(text []byte, v any) error {
 	if len(text) > maxConfigBytes {
 		return fmt.Errorf("it has more than %d bytes", maxConfigBytes)
@@ -88,8 +88,8 @@ func Decode(text []byte, v any) error {
 	return nil
 }
 
-// KeepFixed puts the settings of running that cannot change while a router runs in
-// the place of those of c, and names the ones that were others.
+// KeepFixed replaces the settings of c that can't change while a router runs by those of
+// running, and returns the names of those that differed.
 func (c *Config) KeepFixed(running *Config) []string {
 	return keepFixed("", reflect.ValueOf(c).Elem(), reflect.ValueOf(running).Elem())
 }

@@ -38,7 +38,7 @@ func (r *reader) checkSecrets(s Secrets) {
 	}
 }
 
-// cloudName is part of the name of a host.
+// cloudName matches part of a host name.
 var cloudName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,100}[a-z0-9]$`)
 
 func (r *reader) checkConjur(c Conjur) {
@@ -80,14 +80,14 @@ func (r *reader) checkVault(v Vault) {
 	r.ownSecret("secrets.vault.secret", v.Secret)
 }
 
-// ownSecret refuses a login of a manager that a manager keeps.
+// ownSecret refuses manager logins that are themselves kept in a manager.
 func (r *reader) ownSecret(path string, ref SecretRef) {
 	if _, managed := secret.Managed(string(ref)); managed {
 		r.fault(path, "want env:NAME or file:/path: it is what managers are logged in to with")
 	}
 }
 
-// isService reports the address of a service that secrets may be sent to.
+// isService reports whether s is the address of a service that secrets may be sent to.
 func isService(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" {
@@ -97,7 +97,7 @@ func isService(s string) bool {
 	return u.Scheme == "https" || u.Scheme == "http" && loopback
 }
 
-// managedSink is a sink at a manager of secrets: SCHEME:PREFIX.
+// managedSink returns a sink in a secret manager: SCHEME:PREFIX.
 func managedSink(name, at string) (s Sink, ok bool) {
 	scheme, prefix, found := strings.Cut(at, ":")
 	if !found || scheme == "kubernetes" || !slices.Contains(secret.Managers(), scheme) {
@@ -106,17 +106,17 @@ func managedSink(name, at string) (s Sink, ok bool) {
 	return Sink{name, scheme, strings.Trim(prefix, "/")}, true
 }
 
-// Sink is where secrets of keys are delivered to: a line of sinks.
+// Sink is a place that key secrets are delivered to: one entry of sinks.
 type Sink struct {
-	Name string // by which keys refer to it
-	Kind string // file, webhook, kubernetes or the scheme of another manager of secrets
-	At   string // a directory, an address, a namespace or what places are below
+	Name string // how keys refer to it
+	Kind string // file, webhook, kubernetes or the scheme of another secret manager
+	At   string // a directory, an address, a namespace or the prefix of places
 }
 
 var sinkName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
-// ParseSink reads NAME=file:/dir, NAME=https://host/path, NAME=kubernetes:NAMESPACE or, of
-// other managers, NAME=SCHEME:PREFIX.
+// ParseSink parses NAME=file:/dir, NAME=https://host/path, NAME=kubernetes:NAMESPACE or,
+// for other managers, NAME=SCHEME:PREFIX.
 func ParseSink(text string) (s Sink, ok bool) {
 	name, at, found := strings.Cut(text, "=")
 	if !found || !sinkName.MatchString(name) {
@@ -155,7 +155,7 @@ func (r *reader) checkSinks(cfg *Config) {
 	}
 }
 
-// SinkNames are the names of the sinks.
+// SinkNames returns the names of the sinks.
 func (c *Config) SinkNames() []string {
 	names := make([]string, 0, len(c.Sinks))
 	for _, text := range c.Sinks {

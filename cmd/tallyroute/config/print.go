@@ -10,9 +10,8 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// Print writes cfg as a file that says the same: every setting, or those that
-// differ from base. Passwords are left out; secrets are references and so can be
-// shown.
+// Print writes cfg as an equivalent file: every setting, or only those that differ from
+// base. Passwords are left out; secrets are references, so they can be shown.
 func Print(w io.Writer, cfg, base *Config) error {
 	settings := settingsOf(reflect.ValueOf(cfg).Elem(), reflect.ValueOf(base).Elem())
 	if len(settings) > 0 {
@@ -29,8 +28,8 @@ func Print(w io.Writer, cfg, base *Config) error {
 	return err
 }
 
-// settingsOf lists the members of v that differ from those of base, in the
-// order of the file.
+// settingsOf lists the settings of v that differ from those of base, in the order of the
+// file.
 func settingsOf(v, base reflect.Value) yaml.MapSlice {
 	var list yaml.MapSlice
 	for i := range v.NumField() {
@@ -49,7 +48,7 @@ func settingsOf(v, base reflect.Value) yaml.MapSlice {
 	return list
 }
 
-// sectionsOf are the sections of text, each with its name.
+// sectionsOf returns the sections of text, each with its name.
 func sectionsOf(text string) (sections []ast.Node, err error) {
 	file, err := parser.ParseBytes([]byte(text), parser.ParseComments)
 	if err != nil {

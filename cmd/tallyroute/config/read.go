@@ -18,9 +18,9 @@ import (
 	"tallyroute/providers/secret"
 )
 
-// reader fills a Config from YAML and collects what is wrong with it. The
-// YAML library stops at the first fault and quotes its surroundings, which may
-// hold a secret, so it is used for parsing alone.
+// reader fills a Config from YAML and collects what is wrong with it. The YAML library
+// stops at the first fault and quotes its surroundings, which may contain a secret, so it
+// is only used for parsing.
 type reader struct {
 	source   string
 	lines    map[string]int  // path → line, for faults that are found later
@@ -32,8 +32,8 @@ func newReader(source string) *reader {
 	return &reader{source: source, lines: make(map[string]int), referred: make(map[string]bool)}
 }
 
-// fault records a problem at a path; the line is that of the path or of the
-// nearest one above it that stands in the file.
+// fault records a problem at a path, with the line of that path or of its nearest parent
+// that is in the file.
 func (r *reader) fault(path, format string, args ...any) {
 	f := Fault{Source: r.source, Path: path, Problem: fmt.Sprintf(format, args...)}
 	for p := path; p != "" && f.Line == 0; p = parentPath(p) {
@@ -55,8 +55,8 @@ func parentPath(path string) string {
 	return path[:max(strings.LastIndexByte(path, '.'), strings.LastIndexByte(path, '['), 0)]
 }
 
-// file reads text into cfg. It reports whether text is one document, of which
-// others can read their sections.
+// file reads text into cfg. It reports whether text is well-formed and at most one
+// document, so that the catalogue can read its sections from it.
 func (r *reader) file(text []byte, cfg *Config) bool {
 	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
@@ -76,14 +76,14 @@ func (r *reader) file(text []byte, cfg *Config) bool {
 	return false
 }
 
-// refer takes note of the variable that text leads to, if it is such a reference.
+// refer notes the variable that text refers to, if it is such a reference.
 func (r *reader) refer(text string) {
 	if name, ok := secret.Variable(text); ok {
 		r.referred[name] = true
 	}
 }
 
-// references visits all of a file, the sections that others read among it.
+// references visits the whole file, including the sections that the catalogue reads.
 type references struct{ r *reader }
 
 // Visit takes note of what n refers to.
@@ -94,7 +94,7 @@ func (v references) Visit(n ast.Node) ast.Visitor {
 	return v
 }
 
-// syntax records a text that is not YAML. Only the message and the line are kept.
+// syntax records that a text isn't YAML. Only the message and the line are kept.
 func (r *reader) syntax(err error) {
 	f := Fault{Source: r.source, Problem: "not valid YAML"}
 	var at yaml.Error
@@ -107,7 +107,7 @@ func (r *reader) syntax(err error) {
 	r.faults = append(r.faults, f)
 }
 
-// value reads n, which stands at path, into v.
+// value reads n, found at path, into v.
 func (r *reader) value(path string, n ast.Node, v reflect.Value) {
 	if tk := n.GetToken(); tk != nil && r.lines[path] == 0 {
 		r.lines[path] = tk.Position.Line
@@ -117,14 +117,14 @@ func (r *reader) value(path string, n ast.Node, v reflect.Value) {
 		r.fault(path, "anchors, aliases and tags are not supported")
 		return
 	case *ast.NullNode:
-		return // "key:" with nothing behind it leaves the default
+		return // "key:" without a value leaves the default
 	}
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
 	switch {
-	case v.Type() == reflect.TypeFor[Section](): // which others read
+	case v.Type() == reflect.TypeFor[Section](): // the catalogue reads these
 	case isScalar(v):
 		r.scalar(path, n, v)
 	case v.Kind() == reflect.Struct:
@@ -134,7 +134,7 @@ func (r *reader) value(path string, n ast.Node, v reflect.Value) {
 	}
 }
 
-// isScalar reports whether v is written as one word.
+// isScalar reports whether v is written as a single value.
 func isScalar(v reflect.Value) bool {
 	if _, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		return true
@@ -172,7 +172,7 @@ func (r *reader) object(path string, n ast.Node, v reflect.Value) {
 	}
 }
 
-// currentName is the name of the setting that was called name before.
+// currentName returns the current name of a setting that may be given by a former one.
 func currentName(path, name string) string {
 	if path == "" && name == "audit_every" {
 		return "integrity_every"
@@ -187,7 +187,7 @@ func (r *reader) list(path string, n ast.Node, v reflect.Value) {
 		r.fault(path, "want a list")
 		return
 	}
-	v.Set(reflect.MakeSlice(v.Type(), 0, 0)) // what is empty is not what is left out
+	v.Set(reflect.MakeSlice(v.Type(), 0, 0)) // an empty list differs from a missing one
 	for it := sequence.ArrayRange(); it.Next(); {
 		item := reflect.New(v.Type().Elem()).Elem()
 		r.value(fmt.Sprintf("%s[%d]", path, v.Len()), it.Value(), item)
@@ -210,7 +210,7 @@ func (r *reader) scalar(path string, n ast.Node, v reflect.Value) {
 	}
 }
 
-// setScalar reads one word into v. Its errors do not repeat the word.
+// setScalar parses a single value into v. Its errors don't repeat the value.
 func setScalar(v reflect.Value, text string) error {
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		return u.UnmarshalText([]byte(text))

@@ -2,20 +2,20 @@ package config
 
 import "crypto/tls"
 
-// TLS is that of the public listener, and of the one for leaks. Without files they speak
+// TLS configures TLS on the public listener and the one for leaks. Without files they speak
 // plain HTTP.
 type TLS struct {
-	CertFile   string   `yaml:"cert_file"` // the chain in PEM, its leaf first
+	CertFile   string   `yaml:"cert_file"` // the chain in PEM, leaf first
 	KeyFile    string   `yaml:"key_file"`
-	MinVersion string   `yaml:"min_version"` // 1.2 or 1.3, at all listeners
-	HSTS       Lifetime `yaml:"hsts"`        // for how long browsers come over TLS alone; off does not say
+	MinVersion string   `yaml:"min_version"` // 1.2 or 1.3, on all listeners
+	HSTS       Lifetime `yaml:"hsts"`        // for how long browsers must only use TLS; off sends no header
 }
 
-// AdminTLS is that of the admin listener.
+// AdminTLS configures TLS on the admin listener.
 type AdminTLS struct {
 	CertFile     string `yaml:"cert_file"`
 	KeyFile      string `yaml:"key_file"`
-	ClientCAFile string `yaml:"client_ca_file"` // authorities by which clients must have a certificate; "" asks for none
+	ClientCAFile string `yaml:"client_ca_file"` // CA certificates that client certificates must chain to; "" requires none
 }
 
 // On reports whether the public listener speaks TLS.
@@ -24,7 +24,7 @@ func (t TLS) On() bool { return t.CertFile != "" }
 // On reports whether the admin listener speaks TLS.
 func (t AdminTLS) On() bool { return t.CertFile != "" }
 
-// Oldest is the oldest version of TLS that is spoken.
+// Oldest returns the oldest TLS version that is accepted.
 func (t TLS) Oldest() uint16 {
 	if t.MinVersion == "1.3" {
 		return tls.VersionTLS13

@@ -16,13 +16,13 @@ import (
 	"tallyroute/providers/secret"
 )
 
-// Duration is a time.Duration that is also written in days and weeks: "90d",
-// "1w", "24h", "1d12h".
+// Duration is a time.Duration that can also be written in days and weeks: "90d", "1w",
+// "24h", "1d12h".
 type Duration time.Duration
 
 func seconds(n int) Duration { return Duration(time.Duration(n) * time.Second) }
 
-// UnmarshalText reads a duration.
+// UnmarshalText parses a duration.
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := parseDuration(string(text))
 	if err == nil {
@@ -64,10 +64,10 @@ func parseDuration(s string) (time.Duration, error) {
 	return sum + v, nil
 }
 
-// Lifetime is how long something is kept; 0, written "off", is not at all.
+// Lifetime is how long something is kept; 0, written "off", means not at all.
 type Lifetime time.Duration
 
-// UnmarshalText reads a duration or "off".
+// UnmarshalText parses a duration or "off".
 func (l *Lifetime) UnmarshalText(text []byte) error {
 	if string(text) == "off" {
 		*l = 0
@@ -81,7 +81,7 @@ func (l *Lifetime) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// MarshalText writes what UnmarshalText reads.
+// MarshalText writes what UnmarshalText parses.
 func (l Lifetime) MarshalText() ([]byte, error) {
 	if l == 0 {
 		return []byte("off"), nil
@@ -92,7 +92,7 @@ func (l Lifetime) MarshalText() ([]byte, error) {
 // USD is an amount of money in decimal dollars.
 type USD billing.Money
 
-// UnmarshalText reads decimal dollars.
+// UnmarshalText parses decimal dollars.
 func (u *USD) UnmarshalText(text []byte) error {
 	m, err := billing.ParseMoney(string(text))
 	if err != nil || m < 0 {
@@ -108,7 +108,7 @@ func (u USD) MarshalText() ([]byte, error) { return []byte(billing.Money(u).Shor
 // SignedUSD is an amount in decimal dollars that may be negative.
 type SignedUSD billing.Money
 
-// UnmarshalText reads decimal dollars such as -1.50.
+// UnmarshalText parses decimal dollars such as -1.50.
 func (u *SignedUSD) UnmarshalText(text []byte) error {
 	m, err := billing.ParseMoney(string(text))
 	if err != nil {
@@ -118,13 +118,13 @@ func (u *SignedUSD) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Money is the amount, nil where none was given.
+// Money returns the amount; nil if none was given.
 func (u *USD) Money() *billing.Money { return (*billing.Money)(u) }
 
-// Prefix is an address range; a lone address is a range of one.
+// Prefix is an address range; a single address is a range of one.
 type Prefix netip.Prefix
 
-// UnmarshalText reads 10.0.0.0/8 or 10.1.2.3.
+// UnmarshalText parses 10.0.0.0/8 or 10.1.2.3.
 func (p *Prefix) UnmarshalText(text []byte) error {
 	if addr, err := netip.ParseAddr(string(text)); err == nil && addr.Zone() == "" {
 		*p = Prefix(netip.PrefixFrom(addr, addr.BitLen()))
@@ -141,7 +141,7 @@ func (p *Prefix) UnmarshalText(text []byte) error {
 // MarshalText writes the range.
 func (p Prefix) MarshalText() ([]byte, error) { return netip.Prefix(p).MarshalText() }
 
-// Prefixes are the ranges of a list.
+// Prefixes converts a list of ranges.
 func Prefixes(list []Prefix) []netip.Prefix {
 	if list == nil {
 		return nil
@@ -153,10 +153,11 @@ func Prefixes(list []Prefix) []netip.Prefix {
 	return out
 }
 
-// DSN says where the database is. It may hold a password, so it prints without.
+// DSN says where the database is. It may contain a password, which is left out when it is
+// printed.
 type DSN string
 
-// String is the place without its password and parameters.
+// String returns the DSN without its password and parameters.
 func (d DSN) String() string {
 	scheme, _, _ := strings.Cut(string(d), ":")
 	if secret.IsReference(string(d)) {
@@ -179,10 +180,10 @@ func (d DSN) String() string {
 	return "…"
 }
 
-// GoString is String, so that %#v does not tell more.
+// GoString is String, so that %#v doesn't reveal more.
 func (d DSN) GoString() string { return d.String() }
 
-// MarshalText is String: what is printed is masked.
+// MarshalText is String: the printed form is masked.
 func (d DSN) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // IsPostgres reports whether the database is a PostgreSQL server.
@@ -190,7 +191,7 @@ func (d DSN) IsPostgres() bool {
 	return strings.HasPrefix(string(d), "postgres://") || strings.HasPrefix(string(d), "postgresql://")
 }
 
-// SQLitePath is the file of a SQLite database.
+// SQLitePath returns the file of an SQLite database.
 func (d DSN) SQLitePath() (string, error) {
 	path, ok := strings.CutPrefix(string(d), "sqlite:")
 	if !ok || path == "" {
@@ -199,7 +200,7 @@ func (d DSN) SQLitePath() (string, error) {
 	return strings.TrimPrefix(path, "//"), nil
 }
 
-// Missing reports a file of SQLite that does not exist, and where it would be.
+// Missing reports whether the SQLite file doesn't exist, and where it would be.
 func (d DSN) Missing() (path string, missing bool) {
 	path, err := d.SQLitePath()
 	if err != nil {
@@ -209,11 +210,11 @@ func (d DSN) Missing() (path string, missing bool) {
 	return path, errors.Is(err, fs.ErrNotExist)
 }
 
-// SecretRef says where a credential is; the credential itself is never part of
-// the configuration.
+// SecretRef says where a credential is; the credential itself is never part of the
+// configuration.
 type SecretRef string
 
-// UnmarshalText refuses what is not a reference, without repeating it.
+// UnmarshalText refuses anything that isn't a reference, without repeating it.
 func (s *SecretRef) UnmarshalText(text []byte) error {
 	if len(text) > 0 && !secret.IsReference(string(text)) {
 		return errors.New("want a reference such as env:NAME, file:/path or vault:kv/data/path#field, not the secret itself")
@@ -222,11 +223,11 @@ func (s *SecretRef) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// ProxyRef is the way to providers: an address without a password, the word
+// ProxyRef is the proxy to use for providers: an address without a password, the word
 // "environment", or a reference to an address.
 type ProxyRef string
 
-// UnmarshalText refuses what is none of these, without repeating it.
+// UnmarshalText refuses anything else, without repeating it.
 func (p *ProxyRef) UnmarshalText(text []byte) error {
 	*p = ProxyRef(text)
 	if secret.IsReference(string(text)) {

@@ -11,14 +11,14 @@ import (
 	"tallyroute/providers/secret"
 )
 
-// SecretUse is a setting whose value is a secret, and where that comes from.
+// SecretUse is a setting whose value is a secret, and the source of that secret.
 type SecretUse struct{ Setting, Source string }
 
-// Inline is the source of a secret that stands in the configuration itself.
+// Inline is the source of a secret written in the configuration itself.
 const Inline = "inline"
 
-// SecretUses are the settings whose values are secrets, in their order. A pepper that is
-// not set is in a file.
+// SecretUses returns the settings whose values are secrets, in order. A pepper that isn't
+// set is in a file.
 func (c *Config) SecretUses() []SecretUse {
 	list := secretsIn("", reflect.ValueOf(c).Elem())
 	if c.KeyPepper == "" {
@@ -45,7 +45,7 @@ func secretsIn(at string, v reflect.Value) (list []SecretUse) {
 	return list
 }
 
-// passwordSource is where the password of a database comes from; "" where it has none.
+// passwordSource returns the source of a database password; "" if there is no password.
 func (d DSN) passwordSource() string {
 	if source := secret.SourceOf(string(d)); source != "" {
 		return source
@@ -60,8 +60,8 @@ func (d DSN) passwordSource() string {
 	return ""
 }
 
-// Literals are the secrets that the file itself has, and the git work tree that it is in;
-// "" where it is in none.
+// Literals returns the settings whose secrets are written in the file itself, and the git
+// work tree that contains the file; "" if none does.
 func (c *Config) Literals() (settings []string, workTree string) {
 	for _, use := range c.SecretUses() {
 		if use.Source == Inline && c.File != "" && !c.fromEnvironment(use.Setting) {
@@ -74,10 +74,10 @@ func (c *Config) Literals() (settings []string, workTree string) {
 	return settings, workTreeOf(c.File)
 }
 
-// fromEnvironment reports a setting that a variable has set over the file.
+// fromEnvironment reports whether a variable overrides the setting.
 func (c *Config) fromEnvironment(setting string) bool { return os.Getenv(EnvName(setting)) != "" }
 
-// workTreeOf is the git work tree that a file is in.
+// workTreeOf returns the git work tree that contains a file.
 func workTreeOf(file string) string {
 	at, err := filepath.Abs(file)
 	if err != nil {
@@ -92,7 +92,8 @@ func workTreeOf(file string) string {
 	return ""
 }
 
-// checkLiterals refuses a file with secrets that others can read.
+// checkLiterals refuses a file that contains secrets if other users can read it or, in
+// production, if it is in a git work tree.
 func (r *reader) checkLiterals(cfg *Config) {
 	settings, tree := cfg.Literals()
 	if len(settings) == 0 {
@@ -112,7 +113,7 @@ func (r *reader) checkLiterals(cfg *Config) {
 	}
 }
 
-// References are the settings that refer to a secret, and to which.
+// References returns the references to secrets, by setting.
 func (c *Config) References() map[string]string {
 	all := make(map[string]string)
 	visit("", reflect.ValueOf(c).Elem(), func(at string, v reflect.Value) {
@@ -140,6 +141,6 @@ func visit(at string, v reflect.Value, each func(at string, v reflect.Value)) {
 		for i := range v.Len() {
 			visit(at+"["+strconv.Itoa(i)+"]", v.Index(i), each)
 		}
-	default: // holds no others
+	default: // has no nested settings
 	}
 }

@@ -1,10 +1,10 @@
 package connect
 
-// clients are all that can be connected. In their texts {url}, {key} and {model} stand for
-// what is set.
+// clients returns all supported clients. In their texts, {url}, {key} and {model} are
+// placeholders for the settings.
 func clients() []client { return append(writable(), others()...) }
 
-// writable are those whose files can be merged into.
+// writable returns the clients whose files we can merge settings into.
 func writable() []client {
 	return []client{
 		{
@@ -51,7 +51,7 @@ claude
 	}
 }
 
-// others are those that are set up by hand.
+// others returns the clients that have to be set up by hand.
 func others() []client {
 	return []client{
 		{

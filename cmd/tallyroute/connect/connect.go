@@ -11,27 +11,27 @@ import (
 	"time"
 )
 
-// keyVariable is the environment variable from which clients take the virtual key, where
-// they can.
+// keyVariable is the environment variable from which clients take the virtual key, if they
+// support that.
 const keyVariable = "TALLYROUTE_KEY"
 
-// Settings are what a client has to know.
+// Settings are what a client needs to know.
 type Settings struct {
 	URL   string // of the public listener, without /v1
 	Key   string // virtual key; "" is whatever TALLYROUTE_KEY holds
 	Model string
 }
 
-// client is one that can be connected.
+// client is a client that can be connected.
 type client struct {
 	name, text string
-	// file is where its configuration lies, from the home folder; nil where it is not a
-	// file that could be merged into.
+	// file is the path of its configuration, relative to the home directory; nil if that
+	// isn't a file that we can merge settings into.
 	file  []string
 	merge func(old []byte, s Settings) ([]byte, error)
 }
 
-// Names are the clients that are known.
+// Names returns the names of the supported clients.
 func Names() []string {
 	var list []string
 	for _, c := range clients() {
@@ -40,7 +40,7 @@ func Names() []string {
 	return list
 }
 
-// Writable are those whose files can be written.
+// Writable returns the names of the clients whose files can be written.
 func Writable() (list []string) {
 	for _, c := range clients() {
 		if c.merge != nil {
@@ -59,7 +59,7 @@ func find(name string) (client, error) {
 	return client{}, fmt.Errorf("no such client: %s; known are %s", name, strings.Join(Names(), ", "))
 }
 
-// Text is what is to be done to connect a client.
+// Text returns the instructions for connecting a client.
 func Text(name string, s Settings) (string, error) {
 	c, err := find(name)
 	if err != nil {
@@ -72,14 +72,14 @@ func Text(name string, s Settings) (string, error) {
 	return strings.NewReplacer("{url}", s.URL, "{key}", key, "{model}", s.Model).Replace(c.text), nil
 }
 
-// Written is what Write has done.
+// Written is what Write did.
 type Written struct {
 	File   string
-	Backup string // of what was there; "" if there was nothing
+	Backup string // the backup of the previous file; "" if there was none
 }
 
-// Write merges the configuration of a client into its file below home. What was there
-// before is kept beside it.
+// Write merges the settings into a client's configuration file below home. A backup of the
+// previous file is kept beside it.
 func Write(name string, s Settings, home string, now time.Time) (Written, error) {
 	c, err := find(name)
 	if err != nil {
@@ -112,13 +112,13 @@ func Write(name string, s Settings, home string, now time.Time) (Written, error)
 	return w, replace(w.File, merged)
 }
 
-// replace writes a file in one step: whoever reads it sees the old or the new one.
+// replace replaces a file atomically: readers see either the old or the new contents.
 func replace(file string, data []byte) error {
 	next, err := os.CreateTemp(filepath.Dir(file), ".tallyroute-*")
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(next.Name()) }() // is gone where all went well
+	defer func() { _ = os.Remove(next.Name()) }() // already gone if all went well
 	_, err = next.Write(data)
 	if err = errors.Join(err, next.Close()); err != nil {
 		return err

@@ -1,3 +1,3 @@
-// Package connect has the configurations by which clients of other makers are pointed at a
-// router. It prints them, and merges some into the files where they belong.
+// Package connect knows how third-party clients are pointed at a router. It prints the
+// configuration for them, and merges it into the files of some.
 package connect

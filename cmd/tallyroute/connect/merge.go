@@ -10,7 +10,7 @@ import (
 // object is a table of settings.
 type object = map[string]any
 
-// within is the table of that name, which is made if there is none.
+// within returns the table of that name, creating it if there is none.
 func within(o object, name string) object {
 	inner, ok := o[name].(object)
 	if !ok {
@@ -20,7 +20,7 @@ func within(o object, name string) object {
 	return inner
 }
 
-// mergeJSON changes a file of JSON.
+// mergeJSON returns a function that changes a JSON file.
 func mergeJSON(change func(o object, s Settings)) func([]byte, Settings) ([]byte, error) {
 	return func(old []byte, s Settings) ([]byte, error) {
 		all := object{}
@@ -39,7 +39,8 @@ func mergeJSON(change func(o object, s Settings)) func([]byte, Settings) ([]byte
 	}
 }
 
-// mergeTOML changes a file of TOML. Its comments are lost, but for the copy that is kept.
+// mergeTOML returns a function that changes a TOML file. Comments in it are lost, except in
+// the backup.
 func mergeTOML(change func(o object, s Settings)) func([]byte, Settings) ([]byte, error) {
 	return func(old []byte, s Settings) ([]byte, error) {
 		all := object{}
@@ -57,7 +58,7 @@ func codex(o object, s Settings) {
 	p["name"], p["base_url"], p["env_key"], p["wire_api"] = "Tallyroute", s.URL+"/v1", keyVariable, "responses"
 }
 
-// claudeCode has the key read from the environment, unless one is given.
+// claudeCode makes the client read the key from the environment, unless one is given.
 func claudeCode(o object, s Settings) {
 	env := within(o, "env")
 	env["ANTHROPIC_BASE_URL"] = s.URL
@@ -76,7 +77,7 @@ func openCode(o object, s Settings) {
 	}
 	o["model"] = "tallyroute/" + s.Model
 	p := within(within(o, "provider"), "tallyroute")
-	// The client that gives back what any model needs to see again of its reasoning.
+	// This SDK returns the reasoning that any model needs to see again.
 	p["npm"], p["name"] = "@ai-sdk/anthropic", "Tallyroute"
 	options := within(p, "options")
 	options["baseURL"], options["apiKey"] = s.URL+"/v1", "{env:"+keyVariable+"}"
@@ -85,7 +86,7 @@ func openCode(o object, s Settings) {
 	}
 	m := within(within(p, "models"), s.Model)
 	m["name"] = s.Model
-	if _, ok := m["modalities"]; !ok { // without them it sends no pictures
+	if _, ok := m["modalities"]; !ok { // without them it sends no images
 		m["attachment"], m["modalities"] = true, object{"input": []string{"text", "image"}, "output": []string{"text"}}
 	}
 }

@@ -1,5 +1,5 @@
-// Package countries says in which country an address is, by a file in MaxMind's format
-// that an administrator brings. Nobody else is asked.
+// Package countries looks up the country of an address in a file in MaxMind's format that
+// the administrator provides. It queries no external service.
 package countries
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/oschwald/maxminddb-golang/v2"
 )
 
-// File is such a file. It is read again when it has changed. Its zero value knows nothing.
+// File is such a file. It is reread when it has changed. The zero value knows no countries.
 type File struct {
 	mu      sync.Mutex
 	path    string
@@ -20,8 +20,8 @@ type File struct {
 	reader  *maxminddb.Reader
 }
 
-// Use has the file at a path be used; "" is none. What was read before stays in use where
-// the file cannot be read.
+// Use makes f use the file at path; "" uses none. If the file can't be read, the previous
+// contents stay in use.
 func (f *File) Use(path string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -36,7 +36,7 @@ func (f *File) Use(path string) error {
 	if f.reader != nil && f.path == path && f.size == info.Size() && f.changed.Equal(info.ModTime()) {
 		return nil
 	}
-	// In memory, and not mapped: whoever replaces the file may write into it.
+	// Read into memory rather than mapped: whoever replaces the file may write into it.
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func (f *File) Use(path string) error {
 	return nil
 }
 
-// Country is the ISO code of the country that an address is in, "" where it is not known.
+// Country returns the ISO code of the country of an address; "" if it is unknown.
 func (f *File) Country(a netip.Addr) string {
 	f.mu.Lock()
 	reader := f.reader

@@ -8,7 +8,7 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// piece is one chunk of an answer: its delta, and what of it is text.
+// piece is one chunk of an answer: its delta, and the text in it.
 type piece struct {
 	delta delta
 	text  string
@@ -16,7 +16,7 @@ type piece struct {
 
 type delta map[string]any
 
-// call is one request and the answer that was made up for it.
+// call is one request and the answer made up for it.
 type call struct {
 	id      string
 	request *chat.Request
@@ -28,8 +28,8 @@ type call struct {
 	finish  string
 }
 
-// compose makes up the answer: a tool call if one is asked for, else words, no
-// more than the request allows.
+// compose makes up the answer: a tool call if one is asked for, otherwise words, within the
+// limit of the request.
 func (x *call) compose(tokens func(string) int64) {
 	if x.tool = x.said.tool(); x.tool != nil {
 		x.finish = "tool_calls"
@@ -46,7 +46,7 @@ func (x *call) compose(tokens func(string) int64) {
 	}
 }
 
-// fit is as many of the words as limit tokens allow; a limit of 0 means none.
+// fit returns as many of the words as limit tokens allow; a limit of 0 is no limit.
 func fit(words []string, limit int64, tokens func(string) int64) []string {
 	words = words[:min(len(words), maxWords)]
 	text := strings.Join(words, "")
@@ -59,7 +59,7 @@ func fit(words []string, limit int64, tokens func(string) int64) []string {
 	return words[:fitting]
 }
 
-// words is the whole answer, cut before each word's leading space.
+// words returns the whole answer, split before the space that precedes each word.
 func (x *call) words() []string {
 	text := Story
 	switch {
@@ -102,10 +102,10 @@ func (x *call) pace(usual time.Duration) time.Duration {
 	return usual
 }
 
-// choices is how many answers are written: n, all alike.
+// choices returns the number of choices: n, all identical.
 func (x *call) choices() int { return int(x.request.N()) }
 
-// text is what one choice says.
+// text returns the text of one choice.
 func (x *call) text() string {
 	var b strings.Builder
 	for _, p := range x.pieces {
@@ -114,7 +114,7 @@ func (x *call) text() string {
 	return b.String()
 }
 
-// Story is about 60 words, so that a stream of it takes about a second.
+// Story has about 60 words, so that streaming it takes about a second.
 const Story = "Once there was a clerk who wrote down every coin before it was spent. " +
 	"People laughed, until the day the bill arrived and nobody but the clerk could say what it was for. " +
 	"From then on they asked first, took the cheaper road when it was open, " +

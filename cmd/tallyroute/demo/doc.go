@@ -1,3 +1,3 @@
-// Package demo is the demonstration: two providers that answer in this process, and
-// a rehearsal that holds what everybody says against each other.
+// Package demo is the demonstration: two providers that answer within this process, and a
+// rehearsal that checks that the client, the ledger, the quota and the bills agree.
 package demo

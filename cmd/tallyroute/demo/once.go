@@ -14,7 +14,7 @@ import (
 	"tallyroute/cmd/tallyroute/client"
 )
 
-// Key makes a fresh key in the demonstration's project.
+// Key creates a new key in the demonstration's project.
 func Key(ctx context.Context, s *app.Service) (billing.Key, billing.Secret, error) {
 	tokens, money := int64(1_000_000), billing.Money(1*billing.NanoPerUSD)
 	return s.Actions().CreateKey(ctx, manage.KeyRequest{
@@ -23,9 +23,8 @@ func Key(ctx context.Context, s *app.Service) (billing.Key, billing.Secret, erro
 	}, manage.By{Actor: "demo"})
 }
 
-// Rehearsal is the demonstration in two requests. They are sent through a running
-// router, and what the answers, the ledger, the quota and the providers' bills say
-// is held against each other.
+// Rehearsal is the demonstration in two requests. They are sent through a running router;
+// then the answers, the ledger, the quota and the providers' bills are compared.
 type Rehearsal struct {
 	Service   *app.Service
 	Providers *Providers
@@ -33,13 +32,13 @@ type Rehearsal struct {
 	Print     func([]billing.Spend) error // rows of the ledger, to Out
 }
 
-// act is one request of the demonstration: what was answered and what was booked.
+// act is one request of the demonstration: its answer and what was booked for it.
 type act struct {
 	client.Told
 	rows []billing.Spend // of its attempts, in order
 }
 
-// Run plays both requests and checks them.
+// Run sends both requests and checks the results.
 func (r Rehearsal) Run(ctx context.Context) error {
 	key, secret, err := Key(ctx, r.Service)
 	if err != nil {
@@ -105,7 +104,7 @@ func (r Rehearsal) play(ctx context.Context, send func() (client.Told, error)) (
 	return act{t, ordered}, nil
 }
 
-// checks collects sentences about what differs from what it should be.
+// checks collects descriptions of what differs from what was expected.
 type checks struct{ wrong []error }
 
 func (c *checks) err() error { return errors.Join(c.wrong...) }
@@ -114,15 +113,14 @@ func (c *checks) failf(format string, args ...any) {
 	c.wrong = append(c.wrong, fmt.Errorf("demo: "+format, args...))
 }
 
-// same wants two things to be equal.
+// same requires two values to be equal.
 func same[T comparable](c *checks, what string, got, want T) {
 	if got != want {
 		c.failf("%s is %v; it should be %v", what, got, want)
 	}
 }
 
-// answer compares what the client was client.Told with what it should be client.Told and
-// with what was booked.
+// answer compares what the client was told with what was expected and with what was booked.
 func (c *checks) answer(name string, got act, want client.Told) {
 	same(c, name+": the provider in the header", got.Provider, want.Provider)
 	same(c, name+": the attempts in the header", got.Attempts, want.Attempts)

@@ -12,7 +12,8 @@ import (
 // Providers are the two upstreams of the demonstration.
 type Providers struct{ upstreams []*upstream }
 
-// New makes them. They count as c does, so that both agree to the token.
+// New makes the providers. They count tokens with c, so that they and the router agree to
+// the token.
 func New(c *tokens.Counter) *Providers {
 	return &Providers{[]*upstream{
 		{name: "demo-a", count: sharedCounter{c}, pace: pace, fails: flaky},
@@ -20,7 +21,7 @@ func New(c *tokens.Counter) *Providers {
 	}}
 }
 
-// Local is what a Service needs to run them.
+// Local returns what a Service needs to run them.
 func (p *Providers) Local() app.Local {
 	l := app.Local{Auto: "echo"}
 	for _, u := range p.upstreams {
@@ -29,7 +30,7 @@ func (p *Providers) Local() app.Local {
 	return l
 }
 
-// Bills are what they are owed, by name.
+// Bills returns what each provider is owed, by name.
 func (p *Providers) Bills() map[string]Bill {
 	all := make(map[string]Bill)
 	for _, u := range p.upstreams {
@@ -38,7 +39,7 @@ func (p *Providers) Bills() map[string]Bill {
 	return all
 }
 
-// prices are dollars per million tokens, prompt and completion.
+// prices returns dollars per million tokens, for prompt and completion.
 func (u *upstream) prices() (prompt, completion string) {
 	if u.name == "demo-a" {
 		return "0.10", "0.40"
@@ -46,11 +47,11 @@ func (u *upstream) prices() (prompt, completion string) {
 	return "0.50", "1.50"
 }
 
-// contextTokens is below what the alias auto asks for, so that beside real
-// providers the demonstration answers only who asks for it.
+// contextTokens is less than the alias auto asks for, so that alongside real providers the
+// demonstration only answers those who ask for it.
 const contextTokens = 15_000
 
-// document describes u to the catalogue.
+// document returns u's catalogue entry.
 func (u *upstream) document(address string) string {
 	prompt, completion := u.prices()
 	text := fmt.Sprintf("name: %s\ndisplay: Demonstration\nadapter: openai\nbase_url: http://%s/v1\nprivate: true\n"+
@@ -62,7 +63,7 @@ func (u *upstream) document(address string) string {
 	return text
 }
 
-// tokenizer is what the documents declare.
+// tokenizer returns the tokenizer that the documents declare.
 func tokenizer() tokens.Tokenizer { return tokens.Tokenizer{Encoding: tokens.O200k} }
 
 // sharedCounter counts as the router does.
@@ -72,7 +73,7 @@ type sharedCounter struct{ *tokens.Counter }
 func (c sharedCounter) Prompt(ctx context.Context, r *chat.Request) int64 {
 	e, err := c.Counter.Prompt(ctx, r, tokenizer())
 	if err != nil {
-		return 0 // only where the caller has gone, and then nothing is billed
+		return 0 // only if the caller has gone, and then nothing is billed
 	}
 	return e.Tokens
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// asked is what the demonstration reads of a request.
+// asked holds the parts of a request that the demonstration reads.
 type asked struct {
 	Model    string `json:"model"`
 	Messages []struct {
@@ -32,7 +32,7 @@ type function struct {
 	} `json:"parameters"`
 }
 
-// lastText is the text of the last message.
+// lastText returns the text of the last message.
 func (r asked) lastText() string {
 	if len(r.Messages) == 0 {
 		return ""
@@ -60,14 +60,14 @@ func (r asked) lastRole() string {
 	return r.Messages[len(r.Messages)-1].Role
 }
 
-// tool is the function that the user asks for, nil where none is.
+// tool returns the function to call; nil if there is none.
 func (r asked) tool() *function {
 	choice := strings.Trim(string(r.ToolChoice), `"`)
 	if len(r.Tools) == 0 || r.lastRole() != "user" || choice == "none" {
 		return nil
 	}
 	var named struct{ Function struct{ Name string } }
-	_ = json.Unmarshal(r.ToolChoice, &named) // it may be a word instead
+	_ = json.Unmarshal(r.ToolChoice, &named) // it may be a plain string
 	said := strings.ToLower(r.lastText())
 	for i := range r.Tools {
 		f := &r.Tools[i].Function
@@ -81,8 +81,8 @@ func (r asked) tool() *function {
 	return nil
 }
 
-// wanted reports whether a word of the function's name, or one of the
-// parameters that it needs, occurs in what was said.
+// wanted reports whether a word of the function's name, or one of its required parameters,
+// occurs in what was said.
 func (f *function) wanted(said string) bool {
 	words := strings.FieldsFunc(strings.ToLower(f.Name), func(r rune) bool { return r == '_' || r == '-' })
 	for _, word := range append(words, f.Parameters.Required...) {
@@ -134,8 +134,8 @@ type order struct {
 
 var orders = regexp.MustCompile(`\[\[demo ([^\]]*)\]\]`)
 
-// parseOrder reads the order for the upstream with this name. What cannot be
-// read is taken as no order.
+// parseOrder parses the order for the upstream with this name. Anything that can't be
+// parsed counts as no order.
 func parseOrder(text, name string) order {
 	var o order
 	for _, found := range orders.FindAllStringSubmatch(text, -1) {

@@ -15,24 +15,23 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// upstream is a provider to try things with: a real HTTP server that
-// speaks the OpenAI wire format, has two models, fails on a schedule and keeps
-// a bill that the router's ledger can be held against.
+// upstream is a provider for experiments: a real HTTP server that speaks the OpenAI wire
+// format, has two models, fails on a schedule and keeps a bill that the router's ledger can
+// be compared with.
 type upstream struct {
 	name  string
 	count counter
 	// pace is the time from one word of a stream to the next.
 	pace time.Duration
-	// fails says of the n-th request, counted from 1, whether it is refused.
+	// fails reports whether the n-th request, counted from 1, is refused.
 	fails func(n int64) bool
 
 	mu   sync.Mutex
 	bill Bill
 }
 
-// Bill is what a upstream says it is owed. Prompt tokens are owed from
-// the moment a request is accepted, completion tokens by the text that was
-// written before the caller went away.
+// Bill is what an upstream says it is owed. Prompt tokens are owed from the moment a
+// request is accepted, completion tokens for the text written before the caller went away.
 type Bill struct {
 	Requests         int64 `json:"requests"`
 	Failures         int64 `json:"failures"`
@@ -47,7 +46,7 @@ type counter interface {
 	Text(ctx context.Context, text string) int64
 }
 
-// every third request, beginning with the second
+// flaky refuses every third request, beginning with the second.
 func flaky(n int64) bool { return n%3 == 2 }
 
 func steady(int64) bool { return false }
@@ -58,7 +57,7 @@ const (
 	maxWords = 2000
 )
 
-// handler is the upstream's routes.
+// handler returns the upstream's routes.
 func (u *upstream) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/chat/completions", u.complete)
@@ -67,7 +66,7 @@ func (u *upstream) handler() http.Handler {
 	return mux
 }
 
-// owed is the bill so far.
+// owed returns the bill so far.
 func (u *upstream) owed() Bill {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -94,7 +93,7 @@ func (u *upstream) models(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-// demoCreated is when the models are said to have been made: 2026-01-01.
+// created is when the models claim to have been created: 2026-01-01.
 const created = 1767225600
 
 // complete answers one chat completion.
@@ -117,7 +116,7 @@ func (u *upstream) complete(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.id = fmt.Sprintf("chatcmpl-%s-%d", u.name, number)
-	// Counted even when the caller has gone: it was accepted.
+	// Counted even if the caller has gone: the request was accepted.
 	x.prompt = u.count.Prompt(context.WithoutCancel(r.Context()), x.request)
 	u.charge(func(b *Bill) { b.PromptTokens += x.prompt })
 	if x.order.hang {
@@ -130,7 +129,7 @@ func (u *upstream) complete(w http.ResponseWriter, r *http.Request) {
 	u.plain(w, r, x)
 }
 
-// read takes a request apart. A body that is not JSON is refused as a provider would.
+// read parses a request. A body that isn't JSON is refused as a provider would.
 func (u *upstream) read(r *http.Request) (*call, *refusal) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBytes))
 	if err != nil {
@@ -152,8 +151,7 @@ func (u *upstream) read(r *http.Request) (*call, *refusal) {
 	return x, nil
 }
 
-// plain writes the whole answer at once, after about the time that a quick
-// model would take.
+// plain writes the whole answer at once, after about the time that a fast model would take.
 func (u *upstream) plain(w http.ResponseWriter, r *http.Request, x *call) {
 	if !app.Wait(r.Context(), x.pace(u.pace)) {
 		u.charge(func(b *Bill) { b.Aborted++ })
@@ -182,7 +180,7 @@ func (u *upstream) stream(w http.ResponseWriter, r *http.Request, x *call) {
 		}
 		return http.NewResponseController(w).Flush() == nil
 	}
-	// The text is counted even when the caller has gone: it was written.
+	// The text is counted even if the caller has gone: it was written.
 	ctx := context.WithoutCancel(r.Context())
 	whole := u.words(r.Context(), x, &written, send)
 	completion := u.count.Text(ctx, written.String())
@@ -193,7 +191,7 @@ func (u *upstream) stream(w http.ResponseWriter, r *http.Request, x *call) {
 		}
 	})
 	if !whole {
-		panic(http.ErrAbortHandler) // the connection ends in the middle of the answer
+		panic(http.ErrAbortHandler) // cuts the connection in the middle of the answer
 	}
 	for i := range x.choices() {
 		send(x.chunk(i, delta{}, x.finish))
@@ -204,8 +202,8 @@ func (u *upstream) stream(w http.ResponseWriter, r *http.Request, x *call) {
 	fmt.Fprint(w, "data: [DONE]\n\n")
 }
 
-// words sends the role and then the words, and notes what was sent. It reports
-// whether all of them were.
+// words sends the role and then the words, and records what was sent. It reports whether
+// all were sent.
 func (u *upstream) words(ctx context.Context, x *call, written *strings.Builder, send func(any) bool) bool {
 	for i := range x.choices() {
 		if !send(x.chunk(i, delta{"role": "assistant", "content": ""}, "")) {
@@ -217,7 +215,7 @@ func (u *upstream) words(ctx context.Context, x *call, written *strings.Builder,
 		if x.order.cut != 0 && k == x.order.cut {
 			return false
 		}
-		// The pace is kept from the beginning, so that delays do not add up.
+		// Paced from the beginning of the stream, so that delays don't add up.
 		if !app.Wait(ctx, time.Until(began.Add(time.Duration(k+1)*x.pace(u.pace)))) {
 			return false
 		}
@@ -231,7 +229,7 @@ func (u *upstream) words(ctx context.Context, x *call, written *strings.Builder,
 	return true
 }
 
-// refusal is one in the OpenAI format.
+// refusal is an error response in the OpenAI format.
 type refusal struct {
 	status        int
 	message, code string

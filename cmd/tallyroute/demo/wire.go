@@ -2,7 +2,7 @@ package demo
 
 import "strings"
 
-// The answers, in the order in which OpenAI writes their members.
+// Response types, with their fields in the order in which OpenAI writes them.
 type (
 	body struct {
 		ID      string `json:"id"`
@@ -37,7 +37,7 @@ type (
 	}
 )
 
-// response is the whole answer.
+// response returns the whole answer.
 func (x *call) response(completion int64) body {
 	text := x.text()
 	message := answer{Role: "assistant", Content: &text}
@@ -52,7 +52,7 @@ func (x *call) response(completion int64) body {
 	return body
 }
 
-// chunk is one event of a stream; finish is "" but on the last.
+// chunk returns one event of a stream; finish is "" except on the last.
 func (x *call) chunk(index int, delta any, finish string) body {
 	choice := choice{Index: index, Delta: delta}
 	if finish != "" {

@@ -20,7 +20,7 @@ import (
 	"tallyroute/router/certificate"
 )
 
-// files are those that others must not read.
+// files checks the files that other users must not read.
 func files(_ context.Context, p *patient) (all []Finding) {
 	names := map[string]string{"tls.key_file": p.cfg.TLS.KeyFile, "admin_tls.key_file": p.cfg.AdminTLS.KeyFile}
 	settings, tree := p.cfg.Literals()
@@ -53,7 +53,7 @@ func files(_ context.Context, p *patient) (all []Finding) {
 	return all
 }
 
-// listeners are the addresses: free, or a router of ours answers there.
+// listeners checks the addresses: each must be free, or be that of a router of ours.
 func listeners(ctx context.Context, p *patient) (all []Finding) {
 	all = append(all, at(ctx, "listen", p.cfg.Listen, app.PublicURL(p.cfg), p.cfg.TLS.CertFile))
 	if !p.cfg.AdminOff() {
@@ -97,17 +97,17 @@ func at(ctx context.Context, setting, address, base, certFile string) Finding {
 	}
 }
 
-// local reports an address that other hosts do not reach.
+// local reports whether an address can't be reached from other hosts.
 func local(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	ip := net.ParseIP(host)
 	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }
 
-// soon is how long before its end a certificate is told of.
+// soon is how long before a certificate expires that we report it.
 const soon = 14 * 24 * time.Hour
 
-// encryption is the certificates of the listeners.
+// encryption checks the certificates of the listeners.
 func encryption(_ context.Context, p *patient) (all []Finding) {
 	for setting, from := range app.CertificatesOf(p.cfg) {
 		pair, err := certificate.Read(from)
@@ -139,7 +139,8 @@ func encryption(_ context.Context, p *patient) (all []Finding) {
 	return all
 }
 
-// database is whether it answers and has the tables of this version. None is made.
+// database checks that the database answers and has this version's schema. It doesn't
+// create one.
 func database(ctx context.Context, p *patient) []Finding {
 	if path, missing := p.cfg.Database.Missing(); missing {
 		return []Finding{{Severity: Info, Found: "there is none at " + path, Do: "tallyroute serve makes it."}}
@@ -165,10 +166,10 @@ func database(ctx context.Context, p *patient) []Finding {
 	return all
 }
 
-// skew is how far the clocks of two hosts may be apart.
+// skew is how far apart the clocks of two hosts may be.
 const skew = 2 * time.Second
 
-// inspected is what a server says: rights, TLS and the clock.
+// inspected checks what the server reports: privileges, TLS and the clock.
 func inspected(ctx context.Context, server billing.Inspector) (all []Finding) {
 	st, err := server.Inspect(ctx)
 	if err != nil {
@@ -208,10 +209,11 @@ func inspected(ctx context.Context, server billing.Inspector) (all []Finding) {
 	return append(all, ok("its clock agrees with this host's"))
 }
 
-// least is what should be free on a disk that is written to.
+// least is the minimum free space on a disk that is written to, in bytes.
 const least = 1 << 30
 
-// disk is the folders that are written to: whether they can be, and for how long.
+// disk checks the directories that are written to: whether they are writable, and how much
+// space is left.
 func disk(_ context.Context, p *patient) (all []Finding) {
 	seen := make(map[string]bool)
 	for _, dir := range []string{p.cfg.Journal, folder(p)} {
@@ -239,7 +241,8 @@ func disk(_ context.Context, p *patient) (all []Finding) {
 	return all
 }
 
-// folder is that of the database, or else the working folder, where a journal goes that has no name.
+// folder returns the database's directory, or else the working directory, where an unnamed
+// journal goes.
 func folder(p *patient) string {
 	if path, err := p.cfg.Database.SQLitePath(); err == nil {
 		return filepath.Dir(path)
@@ -250,7 +253,7 @@ func folder(p *patient) string {
 	return ""
 }
 
-// written writes a file and syncs it, and leaves nothing.
+// written tests that a file can be written and synced in a directory, and removes it.
 func written(dir string) error {
 	f, err := os.CreateTemp(dir, ".tallyroute-doctor-*")
 	if err != nil {
@@ -260,10 +263,10 @@ func written(dir string) error {
 	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
 }
 
-// stale is how old the newest price may be.
+// stale is the maximum age of the newest price.
 const stale = 90 * 24 * time.Hour
 
-// prices are those of the catalogue.
+// prices checks the prices in the catalogue.
 func prices(_ context.Context, p *patient) []Finding {
 	var newest time.Time
 	for _, one := range p.catalogue.Prices() {
@@ -282,14 +285,14 @@ func prices(_ context.Context, p *patient) []Finding {
 	return []Finding{ok("the newest price is of %s", newest.Format(time.DateOnly))}
 }
 
-// keysOf counts keys that go on for ever, or without a limit.
+// keysOf counts keys that never expire or that have no budget.
 func keysOf(ctx context.Context, p *patient) []Finding {
 	if _, missing := p.cfg.Database.Missing(); missing {
 		return nil
 	}
 	store, err := app.OpenStore(ctx, p.cfg)
 	if err != nil {
-		return nil // which the check of the database tells
+		return nil // the database check reports this
 	}
 	defer func() { _ = store.Close() }()
 	all, _, err := manage.Actions{Store: store}.Keys(ctx, billing.KeyFilter{})
@@ -318,8 +321,8 @@ func keysOf(ctx context.Context, p *patient) []Finding {
 	}}
 }
 
-// secretsOf are the references of the configuration: whether each leads somewhere, the
-// pepper above all, and whether the login of a manager may do more than it has to.
+// secretsOf checks the references in the configuration: whether each can be resolved, above
+// all the pepper, and whether the managers' logins have more permissions than they need.
 func secretsOf(ctx context.Context, p *patient) (all []Finding) {
 	report, err := app.CheckSecrets(ctx, p.cfg, p.catalogue)
 	if err != nil {

@@ -4,5 +4,5 @@ package doctor
 
 import "errors"
 
-// free is how many bytes may still be written to a folder, and of how many.
+// free returns how many bytes can still be written to a directory, and the disk's size.
 func free(string) (left, all uint64, err error) { return 0, 0, errors.ErrUnsupported }

@@ -4,7 +4,7 @@ package doctor
 
 import "syscall"
 
-// free is how many bytes may still be written to a folder, and of how many.
+// free returns how many bytes can still be written to a directory, and the disk's size.
 func free(dir string) (left, all uint64, err error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {

@@ -1,4 +1,4 @@
-// Package doctor looks for what is wrong with the set-up of a router, and says what to do.
+// Package doctor looks for problems in the set-up of a router, and says how to solve them.
 package doctor
 
 import (
@@ -15,8 +15,8 @@ import (
 // Severity is how bad a finding is.
 type Severity string
 
-// The severities. What is critical keeps requests from being answered, or secrets from
-// being kept.
+// The severities. Something critical prevents requests from being answered, or secrets from
+// staying secret.
 const (
 	OK       Severity = "ok"
 	Info     Severity = "info"
@@ -24,12 +24,12 @@ const (
 	Critical Severity = "critical"
 )
 
-// Finding is what one check has found. It holds no secret.
+// Finding is the result of one check. It contains no secret.
 type Finding struct {
 	Check    string   `json:"check"`
 	Severity Severity `json:"severity"`
 	Found    string   `json:"found"`
-	Do       string   `json:"do"` // "" where there is nothing to do
+	Do       string   `json:"do"` // "" if there is nothing to do
 }
 
 // Command is "tallyroute doctor".
@@ -40,18 +40,18 @@ type Command struct {
 // patience is how long one check may take.
 const patience = 5 * time.Second
 
-// check is one of them.
+// check is one of the checks.
 type check struct {
 	name string
 	run  func(context.Context, *patient) []Finding
 }
 
-// patient is the set-up that is looked at.
+// patient is the set-up being examined.
 type patient struct {
 	cfg       *config.Config
 	catalogue app.Catalogue
 	fault     error // why serve refuses the configuration
-	unread    error // why it cannot be read at all; then only it is looked at
+	unread    error // why it can't be read at all; then this is all that is reported
 }
 
 func checks() []check {
@@ -68,11 +68,11 @@ func checks() []check {
 	}
 }
 
-// Run looks at everything. It ends with an error where something is critical.
+// Run runs all the checks. It returns an error if anything is critical.
 func (c Command) Run(a *cli.Context) error {
 	p := &patient{}
 	if p.cfg, p.catalogue, p.fault = a.Service(); p.fault != nil {
-		p.cfg, p.catalogue, p.unread = a.Settings() // what a fault leaves standing is looked at all the same
+		p.cfg, p.catalogue, p.unread = a.Settings() // whatever the fault leaves readable is examined all the same
 	}
 	t, critical := cli.Table{Header: []string{"CHECK", "SEVERITY", "FOUND", "WHAT TO DO"}}, 0
 	var all []Finding
@@ -99,7 +99,7 @@ func (c Command) Run(a *cli.Context) error {
 	return nil
 }
 
-// within runs a check for as long as it may take.
+// within runs a check with a time limit.
 func within(ctx context.Context, one check, p *patient) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -120,7 +120,7 @@ func ok(format string, args ...any) Finding {
 	return Finding{Severity: OK, Found: fmt.Sprintf(format, args...)}
 }
 
-// configuration is what serve would refuse.
+// configuration reports what serve would refuse.
 func configuration(_ context.Context, p *patient) (all []Finding) {
 	var faults config.Faults
 	switch {
