@@ -28,7 +28,7 @@ type Config struct {
 	DatabaseConnections int           `yaml:"database_connections" reload:"no"`
 	ReportingTimezone   string        `yaml:"reporting_timezone" reload:"no"`
 	IntegrityEvery      Duration      `yaml:"integrity_every"`               // 0 never checks
-	Journal             string        `yaml:"journal" reload:"no"`           // a directory; "" puts it beside the database, "off" disables it
+	Journal             string        `yaml:"journal" reload:"no"`           // a directory; "" is beside the database, "off" disables it
 	JournalSync         string        `yaml:"journal_sync" reload:"no"`      // always, interval or off
 	JournalMaxBytes     int64         `yaml:"journal_max_bytes" reload:"no"` // all segments together
 	OfflineTTL          Duration      `yaml:"offline_ttl" reload:"no"`       // how long keys and allowances last without the database
