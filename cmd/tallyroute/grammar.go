@@ -16,7 +16,7 @@ import (
 	"tallyroute/cmd/tallyroute/watch"
 )
 
-// grammar is the command line: one member for each noun.
+// grammar is the command line: one field per noun.
 type grammar struct {
 	Config string `help:"Configuration file. Without it ./tallyroute.yaml is read if it exists." env:"TALLYROUTE_CONFIG" placeholder:"FILE"`
 	Router string `help:"Admin listener to call, or the public one with /v1/team behind it, by your login or the token in TALLYROUTE_TOKEN, in place of the database of this host." env:"TALLYROUTE_ROUTER" placeholder:"URL"`
@@ -72,16 +72,16 @@ type grammar struct {
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 
-// policyCommand is "tallyroute policy": what keys may do, and, by the words that are the
-// same as those of governance, whether they are kept as the organisation wants.
+// policyCommand is "tallyroute policy": what keys may do and, with the same verbs as
+// governance, whether they are managed as the organisation requires.
 type policyCommand struct {
 	keys.Policy
 	Report   people.GovernanceReport   `cmd:"" help:"The same as governance report."`
 	Document people.GovernanceDocument `cmd:"" help:"The same as governance document."`
 }
 
-// parserOf reads command lines into g. It calls stop after --help, which has then printed
-// all there is to say.
+// parserOf returns a parser that reads command lines into g. It calls stop after --help,
+// when the help text has been printed.
 func parserOf(a *cli.Context, g *grammar, stop func(int)) (*kong.Kong, error) {
 	kinds := make([]string, 0, len(billing.EventKinds()))
 	for _, k := range billing.EventKinds() {
@@ -100,7 +100,7 @@ func parserOf(a *cli.Context, g *grammar, stop func(int)) (*kong.Kong, error) {
 	)
 }
 
-// execute parses args and runs what they name.
+// execute parses args and runs the command that they name.
 func execute(a *cli.Context, args []string) error {
 	var g grammar
 	stopped := false

@@ -9,7 +9,7 @@ import (
 	"tallyroute/cmd/tallyroute/cli"
 )
 
-// healthCommand is "tallyroute health": what a container asks itself.
+// healthCommand is "tallyroute health": a container's health check of itself.
 type healthCommand struct {
 	URL string `help:"Address of the router. Default: the configured listener." placeholder:"URL"`
 }

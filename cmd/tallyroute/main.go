@@ -1,7 +1,6 @@
-// Command tallyroute is the router, its command line and its demonstration.
-// Everything is put together here and nothing is decided here: the packages
-// below know nothing of each other beyond the layer table, and this one hands
-// them to one another.
+// Command tallyroute is the router, its command line and its demonstration. Everything is
+// assembled here and nothing is decided here: the packages below know nothing of each other
+// beyond what the layer table allows, and this one connects them.
 package main
 
 import (
@@ -10,7 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	_ "time/tzdata" // budgets have zones, and images have no files of them
+	_ "time/tzdata" // budgets have time zones, and images contain no zone files
 
 	"tallyroute/cmd/tallyroute/cli"
 )
@@ -22,8 +21,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the whole program: it parses args, runs one command and says how the
-// process ends. It is what tests call.
+// run is the whole program: it parses args, runs one command and returns the exit code.
+// Tests call it.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &cli.Context{Ctx: ctx, Stdin: stdin, Stdout: stdout, Stderr: stderr, Env: os.Environ()}
 	return cli.ExitCode(stderr, execute(a, args))

@@ -11,7 +11,7 @@ import (
 // migrateCommand is "tallyroute migrate".
 type migrateCommand struct{}
 
-// Run applies what is missing, under a lock, and lists it.
+// Run applies the missing migrations under a lock, and lists them.
 func (migrateCommand) Run(a *cli.Context) error {
 	cfg, err := a.Config()
 	if err != nil {

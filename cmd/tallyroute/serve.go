@@ -15,7 +15,7 @@ import (
 // serveCommand is "tallyroute serve".
 type serveCommand struct{}
 
-// Run serves until it is told to stop. SIGHUP has the configuration read again.
+// Run serves until it is told to stop. SIGHUP reloads the configuration.
 func (serveCommand) Run(a *cli.Context) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)

@@ -11,7 +11,7 @@ import (
 // version is set by the linker: -X main.version=1.2.3.
 var version string
 
-// versionString is the version, or what the build says of itself.
+// versionString returns the version, or else what the build info says.
 func versionString() string {
 	if version != "" {
 		return version

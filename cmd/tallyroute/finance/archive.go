@@ -21,8 +21,8 @@ type spendArchive struct {
 	Out   string `required:"" help:"Folder for the file and its manifest." type:"existingdir" placeholder:"DIR"`
 }
 
-// manifest says what is in an archive. The digest is that of the lines, not of
-// the compressed file, and the one that the month was closed with.
+// manifest describes the contents of an archive. The digest is that of the lines, not of
+// the compressed file, and must be the one that the month was closed with.
 type manifest struct {
 	Month   billing.Month `json:"month"`
 	File    string        `json:"file"`
@@ -73,7 +73,7 @@ func (c spendArchive) Run(a *cli.Context) error {
 	})
 }
 
-// writeRows writes to a file that appears whole or not at all, and never over
+// writeRows writes to a file that appears whole or not at all, and never overwrites
 // another.
 func writeRows(name string, rows io.Reader) error {
 	if _, err := os.Stat(name); err == nil {
@@ -94,7 +94,7 @@ func writeRows(name string, rows io.Reader) error {
 	return os.Link(f.Name(), name)
 }
 
-// readRows digests what is in the file.
+// readRows computes the digest of what is in the file.
 func readRows(name string) (*billing.MonthDigest, error) {
 	f, err := os.Open(name)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"tallyroute/cmd/tallyroute/cli"
 )
 
-// Budgets is "tallyroute budgets": limits above the single key.
+// Budgets is "tallyroute budgets": limits at any level, from a key up to the organisation.
 type Budgets struct {
 	List   budgetsList   `cmd:"" help:"List the budgets with what is used, held and left."`
 	Set    budgetsSet    `cmd:"" help:"Set the budget of a team, a project, a key or the whole organisation."`
@@ -35,7 +35,7 @@ func (c budgetsList) Run(a *cli.Context) error {
 			"LEFT TOKENS", "REQUESTS", "USED REQUESTS", "HELD REQUESTS", "LEFT REQUESTS", "ACTION", "RESETS",
 		}}
 		for _, b := range budgets {
-			s, resets := b.Standing, "-" // one for a part has no standing of its own
+			s, resets := b.Standing, "-" // a budget for a part has no standing of its own
 			if s == nil {
 				s = &manage.Standing{}
 			} else {
@@ -52,7 +52,8 @@ func (c budgetsList) Run(a *cli.Context) error {
 	})
 }
 
-// partOf is what of it a budget limits: "all", "model gpt-4o", "each end_user".
+// partOf says which part of its scope a budget limits: "all", "model gpt-4o", "each
+// end_user".
 func partOf(b manage.BudgetView) string {
 	switch {
 	case b.Part == "":
@@ -87,8 +88,8 @@ type budgetsSet struct {
 	limitFlags
 }
 
-// Run sets the budget. One that is there for the same scope and period is
-// changed, and what was used of it stays used.
+// Run sets the budget. If there already is one for the same scope and period, it is changed
+// and keeps what has been used of it.
 func (c budgetsSet) Run(a *cli.Context) error {
 	said := cli.Fields{}
 	if c.add(said); len(said) == 0 && c.Zone == "" {
@@ -109,7 +110,8 @@ func (c budgetsSet) Run(a *cli.Context) error {
 	})
 }
 
-// BudgetLine is a budget in words: "key, per month (UTC): $3.2 of $50, resets 2026-12-01T00:00:00Z".
+// BudgetLine describes a budget: "key, per month (UTC): $3.2 of $50, resets
+// 2026-12-01T00:00:00Z".
 func BudgetLine(b manage.BudgetView) string {
 	var usedUSD, usedTokens, usedRequests, resets string
 	if s := b.Standing; s != nil && b.Period == string(billing.PeriodConcurrent) {

@@ -20,7 +20,7 @@ type budgetsUpdate struct {
 	Reason     string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
-// Run changes the budget. What was used of it stays used.
+// Run changes the budget. What has been used of it still counts.
 func (c budgetsUpdate) Run(a *cli.Context) error {
 	change := cli.Fields{"reason": c.Reason}
 	if c.Period != "" {
@@ -53,7 +53,7 @@ type budgetsRemove struct {
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
-// Run ends the budget.
+// Run removes the budget.
 func (c budgetsRemove) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		if err := r.Do(a.Ctx, adminapi.Delete("/budgets"+adminapi.Path(c.ID), adminapi.Query("reason", c.Reason)), nil); err != nil {
@@ -69,7 +69,7 @@ type budgetsReset struct {
 	Reason string `help:"Why, for the record." required:"" placeholder:"TEXT"`
 }
 
-// Run has what was used count no more.
+// Run resets what has been used of the budget.
 func (c budgetsReset) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		b, err := adminapi.Do[manage.BudgetView](a.Ctx, r, adminapi.Post("/budgets"+adminapi.Path(c.ID, "reset"),
@@ -82,7 +82,7 @@ func (c budgetsReset) Run(a *cli.Context) error {
 	})
 }
 
-// limitFlags are what a budget limits, and what it does near its limits.
+// limitFlags say what a budget limits, and what it does near its limits.
 type limitFlags struct {
 	USD       *config.USD `help:"Limit in dollars." placeholder:"AMOUNT"`
 	Tokens    *int64      `help:"Limit in tokens." placeholder:"N"`
@@ -92,7 +92,7 @@ type limitFlags struct {
 	Threshold []int       `help:"Percent of the limits of which an event is written; several are possible. Default: 50, 80 and 100." placeholder:"PERCENT"`
 }
 
-// add adds what was given to a budget.
+// add adds the given flags to the body of a budget request.
 func (c limitFlags) add(budget cli.Fields) {
 	Limit(budget, c.USD, c.Tokens, c.Requests)
 	if c.Starts != "" {
@@ -106,7 +106,7 @@ func (c limitFlags) add(budget cli.Fields) {
 	}
 }
 
-// Limit adds the limits of a budget that were given.
+// Limit adds the given limits to the body of a budget request.
 func Limit(budget cli.Fields, usd *config.USD, tokens, requests *int64) {
 	if usd != nil {
 		budget["usd"] = usd.Money().String()

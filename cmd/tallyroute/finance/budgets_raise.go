@@ -20,7 +20,7 @@ type budgetsRaise struct {
 	Reason   string      `help:"Why, for the record." required:"" placeholder:"TEXT"`
 }
 
-// Run raises the limits for a time.
+// Run raises the limits temporarily.
 func (c budgetsRaise) Run(a *cli.Context) error {
 	raise := cli.Fields{"until": c.Until.Format(time.RFC3339), "reason": c.Reason}
 	Limit(raise, c.USD, c.Tokens, c.Requests)

@@ -18,7 +18,7 @@ type Integrity struct {
 
 var errBreached = errors.New("the ledger breaks its laws")
 
-// Run prints one line for each law. It fails where one does not hold.
+// Run prints one line per law, and fails if any law is broken.
 func (c Integrity) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.IntegrityView](a.Ctx, r, adminapi.Post("/integrity", cli.Fields{"quick": c.Quick}))

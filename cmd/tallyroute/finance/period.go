@@ -65,7 +65,7 @@ type periodReopen struct {
 	Reason string `required:"" help:"Why. It is recorded." placeholder:"TEXT"`
 }
 
-// Run opens the month again.
+// Run reopens the month.
 func (c periodReopen) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		p, err := adminapi.Do[manage.PeriodView](a.Ctx, r, adminapi.Post("/periods"+adminapi.Path(c.Month, "reopen"), cli.Fields{

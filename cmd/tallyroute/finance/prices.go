@@ -23,7 +23,7 @@ type pricesReprice struct {
 	DryRun   bool   `help:"Only say what would be posted."`
 }
 
-// Run posts an adjustment for every row that costs something else now.
+// Run posts an adjustment for every row whose cost is different at today's prices.
 func (c pricesReprice) Run(a *cli.Context) error {
 	n := cli.Needs{}
 	if a.Router == "" {

@@ -10,8 +10,8 @@ import (
 	"tallyroute/cmd/tallyroute/cli"
 )
 
-// spendRejects is "tallyroute spend rejects": rows that the ledger refused for
-// what is in them. They count against the budgets, and are in no report.
+// spendRejects is "tallyroute spend rejects": rows that the ledger refused because of their
+// content. They count against the budgets, but appear in no report.
 type spendRejects struct {
 	List rejectsList `cmd:"" help:"List the rows that wait to be booked, the oldest first."`
 	Book rejectsBook `cmd:"" help:"Book the rows of requests, once whatever refused them is fixed."`
@@ -39,7 +39,7 @@ type rejectsBook struct {
 	Requests []string `arg:"" optional:"" name:"request" help:"Ids of the requests; without any, all that wait."`
 }
 
-// Run books the rows. One request that is still refused keeps no other from it.
+// Run books the rows. A request that is still refused doesn't hold up the others.
 func (c rejectsBook) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		requests := c.Requests

@@ -27,7 +27,7 @@ type reportSpend struct {
 	Top int      `help:"Only the dearest lines, so many." placeholder:"N"`
 }
 
-// partFlags are what a report is only of.
+// partFlags restrict a report to part of the spend.
 type partFlags struct {
 	Team        string `help:"Only of this team." placeholder:"NAME"`
 	Project     string `help:"Only of this project." placeholder:"TEAM/NAME"`
@@ -45,7 +45,7 @@ type spanFlags struct {
 	To    string `help:"The day after the last." placeholder:"YYYY-MM-DD"`
 }
 
-// query is a query of these days.
+// query returns a query for these days.
 func (s spanFlags) query() (q billing.SpendQuery, err error) {
 	if s.Month != "" {
 		if _, err := billing.ParseMonth(s.Month); err != nil {
@@ -80,7 +80,7 @@ func (c reportSpend) Run(a *cli.Context) error {
 	})
 }
 
-// count is how many lines, as a parameter; "" is all.
+// count formats a number of lines as a query parameter; "" is all.
 func count(lines int) string {
 	if lines == 0 {
 		return ""
@@ -88,8 +88,8 @@ func count(lines int) string {
 	return strconv.Itoa(lines)
 }
 
-// table lays out a report. Its total is not a line of a CSV file, where it would be
-// added up with the others.
+// table lays out a report. The total isn't a line of a CSV file, where it would be added to
+// the others.
 func (c reportSpend) table(words []string, v manage.SpendReport) *cli.Table {
 	t := &cli.Table{Records: v, Header: make([]string, 0, len(words)+len(spendHeader))}
 	for _, w := range words {
@@ -125,11 +125,12 @@ func spendCells(l manage.SpendLine) []cli.Cell {
 	}
 }
 
-// amount is money that is text already, with all its decimals, so that they align.
+// amount returns a cell with an amount that is already text, with all its decimals so that
+// amounts align.
 func amount(usd string) cli.Cell {
 	m, err := billing.ParseMoney(usd)
 	if err != nil {
-		return cli.Text(usd) // what nobody has written
+		return cli.Text(usd) // not a number, so plain text
 	}
 	return cli.Money(m)
 }

@@ -58,7 +58,7 @@ func usageTable(words []string, v manage.UsageReport) *cli.Table {
 	return t
 }
 
-// refusalsText is "insufficient_quota 3, rate_limit_exceeded 1".
+// refusalsText formats refusals by code: "insufficient_quota 3, rate_limit_exceeded 1".
 func refusalsText(byCode map[string]int64) string {
 	var words []string
 	for _, code := range slices.SortedFunc(maps.Keys(byCode), func(a, b string) int {
@@ -83,7 +83,7 @@ func ofLimit(peak int64, limit *int64) cli.Cell {
 	return cli.Text(strconv.FormatInt(peak, 10) + " of " + strconv.FormatInt(*limit, 10))
 }
 
-// reportPrices is "tallyroute report prices": which prices changed.
+// reportPrices is "tallyroute report prices": which prices have changed.
 type reportPrices struct {
 	cli.Format
 	spanFlags
@@ -120,7 +120,7 @@ func (c reportPrices) Run(a *cli.Context) error {
 	})
 }
 
-// known is an amount, or nothing if there is none.
+// known returns a cell with an amount, or an empty cell for nil.
 func known(usd *string) cli.Cell {
 	if usd == nil {
 		return cli.Text("")

@@ -18,7 +18,7 @@ type Access struct {
 	Erase accessErase `cmd:"" help:"Remove entries for good, such as those of one address."`
 }
 
-// accessFlags say of which requests.
+// accessFlags select requests.
 type accessFlags struct {
 	Key      string `help:"Of this key." placeholder:"ID"`
 	Address  string `help:"From this address." placeholder:"ADDRESS"`
@@ -80,7 +80,7 @@ type keysShared struct {
 	Since config.Duration `help:"How far back." default:"7d" placeholder:"DURATION"`
 }
 
-// Run lists keys that are shared, with the commands that would split them.
+// Run lists keys that are shared, with the commands that would split them up.
 func (c keysShared) Run(a *cli.Context) error {
 	q := adminapi.Query("key_id", c.ID, "since", cli.Timestamp(time.Now().Add(-time.Duration(c.Since))))
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
@@ -101,7 +101,7 @@ func (c keysShared) Run(a *cli.Context) error {
 	})
 }
 
-// splitOff is the command that makes a key for a workload.
+// splitOff returns the command that makes a separate key for a workload.
 func splitOff(k manage.SharedKey, w manage.WorkloadView) string {
 	if w.Proposal == nil {
 		return "keeps the key"

@@ -72,7 +72,7 @@ func (c keysUpdate) Run(a *cli.Context) error {
 	})
 }
 
-// check refuses flags that contradict each other, or would have no effect.
+// check refuses flags that contradict each other or would have no effect.
 func (c keysUpdate) check() error {
 	budget := c.BudgetUSD != nil || c.BudgetTokens != nil || c.BudgetRequests != nil
 	switch {
@@ -86,7 +86,7 @@ func (c keysUpdate) check() error {
 	return nil
 }
 
-// body is what flags were given for, but for budgets.
+// body returns the request body for the given flags, without budgets.
 func (c keysUpdate) body() cli.Fields {
 	change, limits := cli.Fields{}, limitsOf(c.RPM, c.TPM, c.Concurrent)
 	for name, to := range map[string]*string{"name": c.Name, "purpose": c.Purpose, "owner": c.Owner} {
@@ -108,7 +108,7 @@ func (c keysUpdate) body() cli.Fields {
 			change[name] = *to
 		}
 	}
-	if c.NoBudgets { // those of a minute and at once are budgets, too
+	if c.NoBudgets { // the per-minute and concurrency limits are budgets too
 		none := int64(0)
 		limits = limitsOf(cmp.Or(c.RPM, &none), cmp.Or(c.TPM, &none), cmp.Or(c.Concurrent, &none))
 	}
@@ -142,8 +142,8 @@ func (c keysUpdate) body() cli.Fields {
 	return change
 }
 
-// budgets adds what the key's own budgets are to be. One that is given takes the place of
-// the one for its period; the others stay, so the change is to the key as it was read.
+// budgets adds the key's new set of own budgets. A given one replaces the one for its
+// period; the others stay, so the change depends on the version of the key that was read.
 func (c keysUpdate) budgets(a *cli.Context, r adminapi.API, call *adminapi.Call, change cli.Fields) error {
 	if c.NoBudgets {
 		change["budgets"] = []cli.Fields{}
@@ -169,7 +169,7 @@ func (c keysUpdate) budgets(a *cli.Context, r adminapi.API, call *adminapi.Call,
 
 type keysFind struct{ cli.PlainFormat }
 
-// Run says whose key the secret on standard input is.
+// Run says which key the secret on standard input belongs to.
 func (c keysFind) Run(a *cli.Context) error {
 	secret, err := readSecret(a)
 	if err != nil {
@@ -187,7 +187,7 @@ func (c keysFind) Run(a *cli.Context) error {
 	})
 }
 
-// readSecret is the secret on standard input. It is not repeated.
+// readSecret reads the secret from standard input. It never repeats it in an error.
 func readSecret(a *cli.Context) (string, error) {
 	line, err := bufio.NewReader(io.LimitReader(a.Stdin, 4096)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -201,7 +201,7 @@ type keysDisable struct {
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
-// Run has the key refused.
+// Run disables the key.
 func (c keysDisable) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		key, err := adminapi.Do[manage.KeyView](a.Ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "disable"),
@@ -220,7 +220,7 @@ type keysArchive struct {
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
-// Run ends the key and destroys its secrets.
+// Run archives the key and destroys its secrets.
 func (c keysArchive) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		key, err := adminapi.Do[manage.KeyView](a.Ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "archive"),

@@ -1,3 +1,3 @@
-// Package keys holds the commands about virtual keys: what they are, what they may do,
-// who used them, and their life from the first secret to the last.
+// Package keys holds the commands about virtual keys: what they are, what they may do, who
+// used them, and their life cycle.
 package keys

@@ -21,7 +21,7 @@ type keysDrill struct {
 	Public []string `help:"Address of a router, such as http://router-1:8080; more than once for several. Default: the one of this configuration." placeholder:"URL"`
 }
 
-// drillStep is a step of a drill: how long it took until the last router did as it should.
+// drillStep is a step of a drill, with the time until the last router behaved as expected.
 type drillStep struct {
 	Step string  `json:"step"`
 	MS   float64 `json:"ms"`
@@ -49,7 +49,7 @@ func (c keysDrill) Run(a *cli.Context) error {
 	})
 }
 
-// drill is one that is under way.
+// drill is a drill in progress.
 type drill struct {
 	*cli.Context
 	manage  manage.Actions
@@ -92,14 +92,14 @@ func (d *drill) run() (err error) {
 	return d.until("the old secret is refused as well", first, http.StatusUnauthorized)
 }
 
-// Bounds of a step.
+// Time limits of a step.
 const (
 	drillPatience = 15 * time.Second
 	drillPause    = 5 * time.Millisecond
 )
 
-// until asks all routers at once until each answers with a status, and notes how long
-// that took.
+// until keeps asking all routers at once until each answers with the given status, and
+// records how long that took.
 func (d *drill) until(step string, secret billing.Secret, status int) error {
 	began := time.Now()
 	all, ctx := errgroup.WithContext(d.Ctx)

@@ -91,7 +91,7 @@ func (c keysCreate) Run(a *cli.Context) error {
 	})
 }
 
-// body is the key that is asked for. On the host, the defaults of its configuration hold.
+// body returns the requested key. On the host, the defaults of its configuration apply.
 func (c keysCreate) body(a *cli.Context) (cli.Fields, error) {
 	key := cli.Fields{
 		"name": c.Name, "team": c.Team, "project": c.Project, "cost_center": c.CostCenter,
@@ -226,7 +226,7 @@ type keysShow struct {
 	ID string `arg:"" help:"Id of the key: key_…"`
 }
 
-// shownKey is a key with its budgets as they stand and the versions of its secret.
+// shownKey is a key with the state of its budgets and the versions of its secret.
 type shownKey struct {
 	manage.KeyView
 	Versions  []manage.VersionView `json:"versions"`
@@ -255,7 +255,7 @@ func (c keysShow) Run(a *cli.Context) error {
 	})
 }
 
-// printKey writes a key for people, with how its budgets stand where that is known.
+// printKey prints a key for people, including the state of its budgets if it is known.
 func printKey(a *cli.Context, v manage.KeyView) error {
 	var t cli.Table
 	line := func(name, value string) {
@@ -296,7 +296,7 @@ func printKey(a *cli.Context, v manage.KeyView) error {
 	return t.PrintTable(a.Stdout)
 }
 
-// mayLine is what the key may do that others may not.
+// mayLine describes what the key may do that others can't by default.
 func mayLine(v manage.KeyView) string {
 	var may []string
 	for _, one := range []struct {
@@ -314,12 +314,12 @@ func mayLine(v manage.KeyView) string {
 	return strings.Join(may, ", ")
 }
 
-// overdue reports a key in force that should have got a new secret by now.
+// overdue reports whether a key in force should have got a new secret by now.
 func overdue(v manage.KeyView, now time.Time) bool {
 	return v.RotationDueAt != nil && v.Status == "active" && now.After(cli.InstantOf(v.RotationDueAt))
 }
 
-// limitsOf are the limits of a key in a minute and at once that were given.
+// limitsOf returns the given per-minute and concurrency limits of a key.
 func limitsOf(rpm, tpm, concurrent *int64) cli.Fields {
 	limits := cli.Fields{}
 	for name, to := range map[string]*int64{"requests_per_minute": rpm, "tokens_per_minute": tpm, "concurrent_requests": concurrent} {
@@ -330,7 +330,7 @@ func limitsOf(rpm, tpm, concurrent *int64) cli.Fields {
 	return limits
 }
 
-// tagText is tags in one line: "feature=checkout, step=2".
+// tagText formats tags on one line: "feature=checkout, step=2".
 func tagText(tags map[string]string) string {
 	parts := make([]string, 0, len(tags))
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
@@ -373,7 +373,7 @@ type keysEnable struct {
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
-// Run lets the key go on.
+// Run enables the key again.
 func (c keysEnable) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		key, err := adminapi.Do[manage.KeyView](a.Ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "enable"),

@@ -10,7 +10,7 @@ import (
 	"tallyroute/cmd/tallyroute/cli"
 )
 
-// Policy is "tallyroute policy": what keys may do, and under which conditions grants count.
+// Policy is "tallyroute policy": what keys may do, and under which conditions grants apply.
 type Policy struct {
 	Show  policyShow  `cmd:"" help:"Show the policy of a team, a project or a key, and those above it."`
 	Set   policySet   `cmd:"" help:"Replace a policy by one from a file."`
@@ -19,20 +19,20 @@ type Policy struct {
 	Act   policyAct   `cmd:"" help:"Say whether a principal may do something, and which condition of his grants is not true."`
 }
 
-// holder is whose policy is meant.
+// holder says whose policy is meant.
 type holder struct {
 	Level string `arg:"" enum:"team,project,key" help:"Whose: team, project or key."`
 	ID    string `arg:"" help:"Its id; of a team also the name, of a project TEAM/NAME."`
 }
 
-// path is that of the policy in the API.
+// path returns the path of the policy in the API.
 func (h holder) path() string { return "/" + h.Level + "s" + adminapi.Path(h.ID, "policy") }
 
 type policyShow struct {
 	holder
 }
 
-// Run shows the policy as a file that policy set reads.
+// Run prints the policy as a file that policy set can read.
 func (c policyShow) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.PolicyView](a.Ctx, r, adminapi.Get(c.path(), nil))
@@ -65,7 +65,7 @@ type policyClear struct {
 	Reason   string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
-// Run ends the policy.
+// Run removes the policy.
 func (c policyClear) Run(a *cli.Context) error {
 	return setPolicy(a, c.holder, manage.PolicyChange{Replaces: c.Replaces}, c.Reason)
 }
@@ -103,10 +103,10 @@ type policyTry struct {
 	Draft    string            `help:"A file with a policy to try in place of the key's own; - is standard input." placeholder:"FILE"`
 }
 
-// errDenied is the end of a trial that was refused.
+// errDenied is the result of a trial that was refused.
 var errDenied = errors.New("the request would be refused")
 
-// Run judges the request.
+// Run evaluates the request.
 func (c policyTry) Run(a *cli.Context) error {
 	trial := cli.Fields{
 		"endpoint": c.Endpoint, "model": c.Model, "provider": c.Provider, "features": c.Features, "max_output_tokens": c.MaxOut,
@@ -157,7 +157,7 @@ type policyAct struct {
 	Must       string   `help:"A condition to try in the place of those of all grants." placeholder:"EXPR"`
 }
 
-// Run judges the act.
+// Run evaluates the act.
 func (c policyAct) Run(a *cli.Context) error {
 	trial := cli.Fields{
 		"operation": c.Operation, "from": c.From, "session": c.Session, "age_minutes": c.AgeMinutes, "strength": c.Strength, "must": c.Must,

@@ -29,7 +29,7 @@ type keysRotate struct {
 type rotatedKey struct {
 	manage.KeyView
 	SecretVersion int    `json:"secret_version"`
-	Secret        string `json:"secret"` // "" where it was made too long ago to be shown again
+	Secret        string `json:"secret"` // "" if it was made too long ago to be shown again
 }
 
 // Run rotates the key.
@@ -81,7 +81,7 @@ func (c keysRotate) Run(a *cli.Context) error {
 	})
 }
 
-// endOfOld says when the old secret ends.
+// endOfOld says when the old secret expires.
 func (c keysRotate) endOfOld(now time.Time) string {
 	overlap := manage.DefaultOverlap
 	if c.Overlap != nil {
@@ -109,7 +109,7 @@ func (c keysHandOver) Run(a *cli.Context) error {
 	return handOver(a, c.Output, c.ID, cli.Fields{"for": c.For, "overlap": c.Overlap, "reason": c.Reason})
 }
 
-// linkLife is how long a link is good, as it is said or by default.
+// linkLife returns how long a link is valid: as given, or the default.
 func linkLife(said *config.Duration) config.Duration {
 	if said == nil {
 		return config.Duration(24 * time.Hour)
@@ -130,8 +130,8 @@ func handOver(a *cli.Context, output, id string, body cli.Fields) error {
 	})
 }
 
-// printHandover writes the link of a hand-over. The host knows where its router listens,
-// not by which name others reach it.
+// printHandover prints the link of a hand-over. The host knows where its router listens,
+// but not the name by which others reach it.
 func printHandover(a *cli.Context, output string, key *manage.KeyView, h admin.Handover) error {
 	link := h.Path
 	if a.Router == "" {
@@ -157,7 +157,7 @@ func printHandover(a *cli.Context, output string, key *manage.KeyView, h admin.H
 	return printKey(a, *key)
 }
 
-// rotationLine says when the key should get a new secret.
+// rotationLine says when the key is due for a new secret.
 func rotationLine(v manage.KeyView) string {
 	if v.RotatedAt == nil {
 		return "has no secret yet"
@@ -169,7 +169,7 @@ func rotationLine(v manage.KeyView) string {
 	return fmt.Sprintf("every %s (%s), %s", v.RotateEvery, v.Sensitivity, due)
 }
 
-// printVersions writes the versions of a key's secret, where there is more than one.
+// printVersions prints the versions of a key's secret if there is more than one.
 func printVersions(a *cli.Context, v shownKey) error {
 	if v.Handovers > 0 {
 		fmt.Fprintf(a.Stdout, "\nA hand-over waits to be opened.\n")
@@ -215,7 +215,7 @@ type keysDeliver struct {
 	Reason  string          `help:"Why, for the record." placeholder:"TEXT"`
 }
 
-// Run sets where the secrets go. A router writes them.
+// Run sets where the secrets are delivered. A router delivers them.
 func (c keysDeliver) Run(a *cli.Context) error {
 	at := "/keys" + adminapi.Path(c.ID, "sink")
 	return a.Ask(cli.Needs{Keys: true}, func(r adminapi.API) error {

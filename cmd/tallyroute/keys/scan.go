@@ -25,7 +25,7 @@ type keysScan struct {
 	Whose bool     `help:"Say whose keys they are and whether they live, by the database; --router does, too."`
 }
 
-// leak is a secret that was found. It is not repeated.
+// leak is a secret that was found. The secret itself is never printed.
 type leak struct {
 	Where   string `json:"where"`
 	Display string `json:"display"`
@@ -36,7 +36,7 @@ type leak struct {
 	secret billing.Secret
 }
 
-// Run looks for keys. That some were found is an error, so that a job which runs it fails.
+// Run looks for keys. Finding any is an error, so that a CI job that runs it fails.
 func (c keysScan) Run(a *cli.Context) error {
 	s := scan{Context: a}
 	for _, path := range c.Paths {
@@ -66,7 +66,7 @@ func (c keysScan) Run(a *cli.Context) error {
 	return nil
 }
 
-// scan is what was found so far.
+// scan is the result so far.
 type scan struct {
 	*cli.Context
 	found []leak
@@ -78,7 +78,8 @@ func (s *scan) in(r io.Reader, where string) error {
 	})
 }
 
-// walk reads a file, or all below a folder. What is not a regular file is left out.
+// walk reads a file, or everything below a directory. Anything other than regular files is
+// skipped.
 func (s *scan) walk(path string) error {
 	return filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -100,8 +101,8 @@ func (s *scan) walk(path string) error {
 	})
 }
 
-// isRepository reports the folder in which git keeps its objects: .git, or one without
-// a working tree.
+// isRepository reports whether path is a directory in which git keeps its objects: .git, or
+// a bare repository.
 func isRepository(path string, d fs.DirEntry) bool {
 	if !d.IsDir() {
 		return false
@@ -111,7 +112,8 @@ func isRepository(path string, d fs.DirEntry) bool {
 	return err == nil && missing == nil
 }
 
-// history reads every object of a repository, also those that no branch has any more.
+// history reads every object of a repository, including those that no branch refers to any
+// more.
 func (s *scan) history(dir string) (err error) {
 	git := exec.CommandContext(s.Ctx, //nolint:gosec // a folder that the operator named
 		"git", "--git-dir", dir, "cat-file", "--batch-all-objects", "--batch", "--unordered")
@@ -136,7 +138,7 @@ func (s *scan) history(dir string) (err error) {
 	return nil
 }
 
-// objects reads what cat-file writes: "<id> <type> <size>", the object, a line feed.
+// objects reads the output of git cat-file: "<id> <type> <size>", the object, a line feed.
 func (s *scan) objects(r *bufio.Reader, dir string) error {
 	for {
 		head, err := r.ReadString('\n')
@@ -161,7 +163,7 @@ func (s *scan) objects(r *bufio.Reader, dir string) error {
 	}
 }
 
-// name adds the paths that objects had. Where git cannot say, their ids must do.
+// name adds the paths of objects. If git doesn't know them, their ids have to do.
 func (s *scan) name(dir string, found []leak) {
 	out, err := exec.CommandContext(s.Ctx, "git", "--git-dir", dir, "rev-list", "--all", "--objects").Output() //nolint:gosec // as above
 	if err != nil {
@@ -181,7 +183,7 @@ func (s *scan) name(dir string, found []leak) {
 	}
 }
 
-// ask says whose keys they are.
+// ask finds out whose keys they are.
 func (s *scan) ask(r adminapi.API) error {
 	for i := range s.found {
 		l := &s.found[i]

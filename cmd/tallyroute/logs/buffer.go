@@ -8,21 +8,21 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// A line of the log waits no longer than logDelay, in no more than logCollect
-// bytes, for others to be written with.
+// A log line waits at most logDelay, among at most logCollect bytes, to be written together
+// with others.
 const (
 	logDelay   = 100 * time.Millisecond
 	logCollect = 32 << 10
 )
 
-// lineBuffer collects lines, so that a busy router does not pay a system call
-// for each. A process that is killed loses those of the last logDelay; nothing
-// that has to be kept is in the log alone.
+// lineBuffer collects lines, so that a busy router doesn't need a system call for each. A
+// process that is killed loses the lines of the last logDelay; nothing that must be kept is
+// only in the log.
 type lineBuffer struct {
 	mu    sync.Mutex
 	w     io.Writer
 	lines []byte
-	timer *time.Timer // runs while there are lines
+	timer *time.Timer // runs while lines are buffered
 }
 
 var _ zapcore.WriteSyncer = (*lineBuffer)(nil)
@@ -34,7 +34,7 @@ func newLineBuffer(w io.Writer) *lineBuffer {
 	return b
 }
 
-// Write takes a line. Its error is that of an earlier one, which was lost.
+// Write buffers a line. The error that it returns concerns an earlier line, which was lost.
 func (b *lineBuffer) Write(line []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -48,7 +48,7 @@ func (b *lineBuffer) Write(line []byte) (int, error) {
 	return len(line), b.flush()
 }
 
-// Sync writes what there is. It does not wait for a disk.
+// Sync writes the buffered lines. It doesn't wait for the disk.
 func (b *lineBuffer) Sync() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,22 +9,22 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// cleanCore keeps the words of others from breaking out of a line of the log or
-// filling it: texts are bounded, and what would steer a terminal is replaced.
+// cleanCore keeps foreign text from breaking out of a log line or flooding the log: texts
+// are truncated, and terminal control characters are replaced.
 type cleanCore struct{ zapcore.Core }
 
-// Bounds of a text in the log, in bytes.
+// Limits on the length of a text in the log, in bytes.
 const (
 	maxLogText  = 256
 	maxLogError = 1024
 )
 
-// With adds fields to all lines that follow.
+// With adds fields to all subsequent lines.
 func (c cleanCore) With(fields []zapcore.Field) zapcore.Core {
 	return cleanCore{c.Core.With(cleanFields(fields))}
 }
 
-// Check asks for the lines that are wanted.
+// Check decides whether a line is wanted.
 func (c cleanCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	if c.Enabled(e.Level) {
 		return ce.AddCore(e, c)
@@ -38,7 +38,8 @@ func (c cleanCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	return c.Core.Write(e, cleanFields(fields))
 }
 
-// cleanFields are the fields as they may be written: most of the time as they are.
+// cleanFields returns the fields in a form that is safe to write; most of the time they are
+// unchanged.
 func cleanFields(fields []zapcore.Field) []zapcore.Field {
 	for i, f := range fields {
 		if c := cleanField(f); c.Type != f.Type || c.String != f.String {
@@ -58,14 +59,14 @@ func cleanField(f zapcore.Field) zapcore.Field {
 		return zap.String(f.Key, cleanText(err.Error(), maxLogError))
 	case f.Type == zapcore.StringType && f.Key == "error":
 		f.String = cleanText(f.String, maxLogError)
-	case f.Type == zapcore.StringType && f.Key != "stack": // which is ours, and long
+	case f.Type == zapcore.StringType && f.Key != "stack": // our own stack traces, which are long
 		f.String = cleanText(f.String, maxLogText)
 	}
 	return f
 }
 
-// cleanText is s as one line of at most most bytes. Most texts are returned as
-// they are.
+// cleanText returns s as one line of at most `most` bytes. Most texts are returned
+// unchanged.
 func cleanText(s string, most int) string {
 	const dot = "·"
 	plain := len(s) <= most

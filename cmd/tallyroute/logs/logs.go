@@ -1,5 +1,5 @@
-// Package logs writes the log: lines of JSON or for people, one for each request, none of
-// which a stranger can break or fill.
+// Package logs writes the log, as JSON lines or text for people, with one line per request.
+// No outsider can break a line or flood the log.
 package logs
 
 import (
@@ -15,15 +15,15 @@ import (
 	"tallyroute/router"
 )
 
-// New writes to w: one JSON object a line, or text for people where w is
-// a terminal.
+// New returns a logger that writes to w: one JSON object per line, or text for people if w
+// is a terminal.
 func New(w io.Writer, o config.Logging) *zap.Logger {
 	return loggerTo(zapcore.Lock(zapcore.AddSync(w)), levelOf(o), encoding(w, o.Format))
 }
 
-// NewBusy is New for many lines a second, which it collects for a
-// moment. What is more than information is written at once, with all before it.
-// Sync writes what is left. Its level can be changed.
+// NewBusy is New for many lines per second, which are buffered briefly. Anything above the
+// info level is written at once, together with everything before it. Sync writes what is
+// left. The level can be changed at run time.
 func NewBusy(w io.Writer, o config.Logging) (*zap.Logger, zap.AtomicLevel) {
 	lines := newLineBuffer(w)
 	hurry := func(e zapcore.Entry) error {
@@ -36,7 +36,7 @@ func NewBusy(w io.Writer, o config.Logging) (*zap.Logger, zap.AtomicLevel) {
 	return loggerTo(lines, level, encoding(w, o.Format)).WithOptions(zap.Hooks(hurry)), level
 }
 
-// encoding is how lines to w are written: json or text.
+// encoding returns how lines are written to w: json or text.
 func encoding(w io.Writer, format string) string {
 	switch {
 	case format != "auto":
@@ -47,7 +47,7 @@ func encoding(w io.Writer, format string) string {
 	return "json"
 }
 
-// levelOf is the level that is configured.
+// levelOf returns the configured level.
 func levelOf(o config.Logging) zap.AtomicLevel {
 	level, err := zap.ParseAtomicLevel(o.Level)
 	if err != nil {
@@ -78,8 +78,8 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// Requests writes one line for each request. A Record has no secret and no
-// text, and what a client chose is cut and escaped by the encoder.
+// Requests writes one line per request. A Record contains no secret and no text, and
+// whatever a client chose is truncated and escaped by the encoder.
 type Requests struct{ Log *zap.Logger }
 
 var _ router.Observer = Requests{}
@@ -102,7 +102,7 @@ func (l Requests) Observe(r router.Record) {
 		return
 	}
 	if r.Refusal == "key" && r.KeyID == "" {
-		return // the server tells of those that are nobody's, as many as it likes
+		return // unknown keys, of which there may be any number, are reported by the server
 	}
 	message := "answered"
 	if r.Refusal != "" {
@@ -140,8 +140,8 @@ func (l Requests) Observe(r router.Record) {
 	)...)
 }
 
-// doubts writes a line about a row that went beyond its hold, or of which the provider
-// says something else than what is booked.
+// doubts writes a line about a row that exceeded its hold, or for which the provider's
+// figures disagree with what was booked.
 func (l Requests) doubts(row billing.Spend) {
 	message := ""
 	switch {

@@ -1,5 +1,4 @@
-// Package managers makes the clients of the services that keep secrets, as the
-// configuration describes them.
+// Package managers makes clients for the secret managers that the configuration describes.
 package managers
 
 import (
@@ -22,7 +21,8 @@ import (
 	"tallyroute/providers/secret/vault"
 )
 
-// New is a keeper of what the managers of the configuration have. It calls nobody yet.
+// New returns a keeper of the secrets in the configured managers. It doesn't call any of
+// them yet.
 func New(c config.Secrets, host *identity.Host, o manager.Options) (*manager.Keeper, error) {
 	all, err := All(c, host)
 	if err != nil {
@@ -37,7 +37,7 @@ func New(c config.Secrets, host *identity.Host, o manager.Options) (*manager.Kee
 	return manager.NewKeeper(all, o), nil
 }
 
-// open opens what was encrypted with age.
+// open decrypts what was encrypted with age.
 func open(ctx context.Context, identity config.SecretRef, text string) (string, error) {
 	v, err := secret.Resolve(ctx, string(identity))
 	if err != nil {
@@ -50,11 +50,11 @@ func open(ctx context.Context, identity config.SecretRef, text string) (string, 
 	return by.Open(text)
 }
 
-// All are the managers, by the schemes of references to what they keep.
+// All returns the managers by the scheme of references to their secrets.
 func All(c config.Secrets, host *identity.Host) (map[string]manager.Manager, error) {
 	all := map[string]manager.Manager{}
 	if os.Getenv("KUBERNETES_SERVICE_HOST") != "" {
-		if cluster, err := kubernetes.InCluster(""); err == nil { // or this pod has no service account
+		if cluster, err := kubernetes.InCluster(""); err == nil { // otherwise this pod has no service account
 			all["kubernetes"] = cluster
 		}
 	}
@@ -78,8 +78,8 @@ func All(c config.Secrets, host *identity.Host) (map[string]manager.Manager, err
 	return clouds(c, host, all)
 }
 
-// clouds adds the managers of clouds, which need no settings: who we are is found out
-// when one of them is first asked.
+// clouds adds the managers of cloud providers, which need no settings: our identity is
+// determined when one of them is first called.
 func clouds(c config.Secrets, host *identity.Host, all map[string]manager.Manager) (map[string]manager.Manager, error) {
 	client, err := manager.NewClient("")
 	if err != nil {
@@ -109,7 +109,7 @@ func openVault(c config.Vault) (*vault.Vault, error) {
 	}), nil
 }
 
-// login reads what we log in with, each time: it may have been replaced.
+// login reads the login secret every time, because it may have been rotated.
 func login(ref config.SecretRef) vault.Source {
 	return func(ctx context.Context) (secret.Value, error) {
 		if ref != "" {
@@ -123,13 +123,13 @@ func login(ref config.SecretRef) vault.Source {
 	}
 }
 
-// Below is a manager all of whose places are below one.
+// Below restricts a manager to places below a prefix.
 type Below struct {
 	Manager manager.Manager
 	At      string
 }
 
-// Write writes at a place below.
+// Write writes to a place below the prefix.
 func (b Below) Write(ctx context.Context, place, text string, about map[string]string) error {
 	at, err := b.place(place)
 	if err != nil {
@@ -138,7 +138,7 @@ func (b Below) Write(ctx context.Context, place, text string, about map[string]s
 	return b.Manager.Write(ctx, at, text, about)
 }
 
-// Delete deletes what is at a place below.
+// Delete deletes a place below the prefix.
 func (b Below) Delete(ctx context.Context, place string) error {
 	at, err := b.place(place)
 	if err != nil {
@@ -147,7 +147,7 @@ func (b Below) Delete(ctx context.Context, place string) error {
 	return b.Manager.Delete(ctx, at)
 }
 
-// place refuses to lead out of what it is below.
+// place refuses names that would lead outside the prefix.
 func (b Below) place(place string) (string, error) {
 	for part := range strings.SplitSeq(place, "/") {
 		if part == "" || part == "." || part == ".." {

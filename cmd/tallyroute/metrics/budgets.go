@@ -8,18 +8,18 @@ import (
 	"tallyroute/billing"
 )
 
-// MostBudgets is how many budgets are told of: administrators make budgets, and a key
-// may have some, so that there is no other bound.
+// MostBudgets is how many budgets are exported: administrators make budgets, and a key may
+// have several, so nothing else limits their number.
 const MostBudgets = 1000
 
-// Budget is how a budget stood when it was last looked at, and what it limits by name.
+// Budget is the state of a budget when it was last read, with the name of what it limits.
 type Budget struct {
 	billing.Balance
 	Of string
 }
 
-// budgets tells how budgets stood. Prometheus reads what a job has read, however often
-// it asks.
+// budgets exports the state of budgets. Prometheus gets what a job has read, however often
+// it scrapes.
 type budgets struct {
 	seen              atomic.Pointer[seenBudgets]
 	limit, used, held *prometheus.Desc
@@ -44,17 +44,17 @@ func newBudgets() *budgets {
 	}
 }
 
-// Budgets tells of the budgets as they stood: those that are shown of all that there are.
+// Budgets sets the state of the budgets: those shown, out of the total number.
 func (m *Metrics) Budgets(all int, shown []Budget) { m.budgets.seen.Store(&seenBudgets{all, shown}) }
 
-// Describe names the metrics.
+// Describe implements prometheus.Collector.
 func (b *budgets) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{b.limit, b.used, b.held, b.all} {
 		ch <- d
 	}
 }
 
-// Collect tells what was last seen; nothing before that.
+// Collect exports what was read last; nothing before the first time.
 func (b *budgets) Collect(ch chan<- prometheus.Metric) {
 	seen := b.seen.Load()
 	if seen == nil {

@@ -6,14 +6,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Certificate is that of a listener.
+// Certificate is the certificate of a listener.
 type Certificate struct {
 	Listener string
 	Until    time.Time
-	Failing  bool // what its files have now was rejected
+	Failing  bool // the current files were rejected
 }
 
-// certificates tell how those of listeners are when Prometheus asks.
+// certificates exports the state of the listeners' certificates when Prometheus scrapes.
 type certificates struct {
 	states         func() []Certificate
 	until, failing *prometheus.Desc
@@ -21,7 +21,7 @@ type certificates struct {
 
 var _ prometheus.Collector = certificates{}
 
-// WatchCertificates adds the certificates of listeners.
+// WatchCertificates adds the listeners' certificates to the metrics.
 func (m *Metrics) WatchCertificates(states func() []Certificate) {
 	m.registry.MustRegister(certificates{
 		states,

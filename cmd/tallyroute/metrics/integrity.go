@@ -6,7 +6,7 @@ import (
 	"tallyroute/billing"
 )
 
-// integrityGauges tell what the last integrity check found.
+// integrityGauges export the result of the last integrity check.
 type integrityGauges struct{ breaches, ran, took prometheus.Gauge }
 
 func newIntegrityGauges() integrityGauges {
@@ -21,7 +21,7 @@ func newIntegrityGauges() integrityGauges {
 	}
 }
 
-// Checked tells what an integrity check found.
+// Checked records the result of an integrity check.
 func (g integrityGauges) Checked(r billing.IntegrityReport) {
 	if r.RanAt.IsZero() {
 		return

@@ -2,26 +2,27 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Ledger is what is under way between a request and the database.
+// Ledger knows what is on its way from requests to the database.
 type Ledger interface {
 	Backlog() (settlements, open int)
 	Rejected() int64
 	Restored() int64
 }
 
-// Journal is where it is written down.
+// Journal is the log in which it is written down.
 type Journal interface {
 	Size() int64
 	Err() error
 }
 
-// AccessRecorder gathers the record of access.
+// AccessRecorder collects the access record.
 type AccessRecorder interface {
 	Waiting() int
 	Dropped() int64
 }
 
-// WatchAccess adds what waits to be written, and what was dropped.
+// WatchAccess adds the number of access entries waiting to be written, and of those
+// dropped.
 func (m *Metrics) WatchAccess(r AccessRecorder) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "tallyroute_access_waiting", Help: "Entries of the record of access that are not yet in the database.",
@@ -31,7 +32,7 @@ func (m *Metrics) WatchAccess(r AccessRecorder) {
 	}, func() float64 { return float64(r.Dropped()) }))
 }
 
-// WatchLedger adds what is under way between a request and the database.
+// WatchLedger adds what is on its way from requests to the database.
 func (m *Metrics) WatchLedger(l Ledger, j Journal) {
 	gauge := func(name, help string, value func() float64) {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))

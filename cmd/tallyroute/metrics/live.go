@@ -10,7 +10,7 @@ import (
 	"tallyroute/router/limit"
 )
 
-// liveHolds tells what is held when Prometheus asks.
+// liveHolds exports what is currently held when Prometheus scrapes.
 type liveHolds struct {
 	router *router.Router
 	bytes  *limit.Bytes
@@ -19,7 +19,7 @@ type liveHolds struct {
 
 var _ prometheus.Collector = liveHolds{}
 
-// WatchHolds adds what is held to the metrics.
+// WatchHolds adds the current holds to the metrics.
 func (m *Metrics) WatchHolds(r *router.Router, b *limit.Bytes) {
 	m.registry.MustRegister(liveHolds{r, b, prometheus.NewDesc("tallyroute_held",
 		"What this process holds for requests under way: how many holds, tokens and nano-dollars, and bytes of memory.",
@@ -38,7 +38,7 @@ func (h liveHolds) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(h.desc, prometheus.GaugeValue, float64(h.bytes.Used()), "bytes")
 }
 
-// targetHealth tells how every target stands when Prometheus asks.
+// targetHealth exports the state of every target when Prometheus scrapes.
 type targetHealth struct {
 	tracker *health.Tracker
 	desc    *prometheus.Desc

@@ -1,4 +1,4 @@
-// Package metrics is what Prometheus is told.
+// Package metrics exports the router's metrics to Prometheus.
 package metrics
 
 import (
@@ -15,9 +15,9 @@ import (
 	"tallyroute/router"
 )
 
-// Metrics are all that there are. Every label takes its values from the
-// configuration or from a fixed list, so that no client can make new series:
-// a model that is not known is "unknown".
+// Metrics holds all the metrics. Every label takes its values from the configuration or
+// from a fixed list, so that no client can create new series: an unknown model becomes
+// "unknown".
 type Metrics struct {
 	registry *prometheus.Registry
 
@@ -116,8 +116,8 @@ func New(version string) *Metrics {
 	return m
 }
 
-// overheadBuckets reach from 50 µs, which an uncontended request takes, to the
-// seconds that a struggling database takes.
+// overheadBuckets range from 50 µs, which an uncontended request takes, to the seconds that
+// a struggling database takes.
 func overheadBuckets() []float64 {
 	return []float64{50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 2.5}
 }
@@ -140,7 +140,7 @@ func (m *Metrics) ObserveHTTP(method, route string, status int, took time.Durati
 	m.http.WithLabelValues(method, route, strconv.Itoa(status)).Observe(took.Seconds())
 }
 
-// InFlight counts what is under way in h.
+// InFlight counts the requests in flight in h.
 func (m *Metrics) InFlight(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m.flying.Inc()
@@ -149,7 +149,7 @@ func (m *Metrics) InFlight(h http.Handler) http.Handler {
 	})
 }
 
-// Handler is GET /metrics.
+// Handler returns the handler of GET /metrics.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
@@ -157,7 +157,7 @@ func (m *Metrics) Handler() http.Handler {
 // Swept counts holds of processes that never reported back.
 func (m *Metrics) Swept(holds int) { m.swept.Add(float64(holds)) }
 
-// KeyLag notes how long it took until a change of a key was known here.
+// KeyLag records how long a change to a key took to become known here.
 func (m *Metrics) KeyLag(d time.Duration) { m.keyLag.Observe(max(d, 0).Seconds()) }
 
 // Observe counts one record.
@@ -187,7 +187,7 @@ func (m *Metrics) Observe(r router.Record) {
 	}
 }
 
-// happened counts what is not a request of its own.
+// happened counts events other than the request itself.
 func (m *Metrics) happened(e router.Event) {
 	switch e {
 	case router.EventRepeated:
@@ -199,8 +199,8 @@ func (m *Metrics) happened(e router.Event) {
 	}
 }
 
-// Booked counts rows: those of requests that have ended, and of processes that died
-// before they could book them.
+// Booked counts rows: those of completed requests, and of processes that died before they
+// could book them.
 func (m *Metrics) Booked(rows []billing.Spend) {
 	for _, row := range rows {
 		m.book(row)
@@ -233,8 +233,8 @@ func (m *Metrics) book(row billing.Spend) {
 	m.doubts.count(row)
 }
 
-// doubtMetrics tell of attempts that took a request beyond its hold, and of what
-// providers say that is not what is booked.
+// doubtMetrics count attempts that took a request beyond its hold, and cases in which a
+// provider's figures disagree with what was booked.
 type doubtMetrics struct{ overruns, tokens, cost, disputed, differs *prometheus.CounterVec }
 
 func (m doubtMetrics) count(row billing.Spend) {

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// reloadMetrics tell how readings of the configuration went.
+// reloadMetrics export the outcome of reading the configuration.
 type reloadMetrics struct {
 	reloads    *prometheus.CounterVec
 	successful prometheus.Gauge
@@ -33,7 +33,7 @@ func newReloadMetrics() reloadMetrics {
 	return m
 }
 
-// forwarding tells how far those who are sent the audit log are behind.
+// forwarding exports how far the destinations of the audit log are behind.
 type forwarding struct{ waiting, lag *prometheus.GaugeVec }
 
 func newForwarding() forwarding {
@@ -46,7 +46,7 @@ func newForwarding() forwarding {
 	}
 }
 
-// Forwarded says how many records wait for a destination, and since when.
+// Forwarded records how many records are waiting for a destination, and since when.
 func (f forwarding) Forwarded(destination string, waiting int64, oldest, now time.Time) {
 	lag := 0.0
 	if waiting > 0 && !oldest.IsZero() {
@@ -56,7 +56,7 @@ func (f forwarding) Forwarded(destination string, waiting int64, oldest, now tim
 	f.lag.WithLabelValues(destination).Set(lag)
 }
 
-// Reloaded counts a reading of the configuration; err is why it was rejected.
+// Reloaded counts a reading of the configuration; err says why it was rejected, if it was.
 func (m reloadMetrics) Reloaded(at time.Time, err error) {
 	if err != nil {
 		m.reloads.WithLabelValues("rejected").Inc()

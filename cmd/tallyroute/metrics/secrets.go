@@ -6,7 +6,7 @@ import (
 	"tallyroute/providers/secret/manager"
 )
 
-// secretStates tell how the secrets of managers are when Prometheus asks. Their
+// secretStates exports the state of secrets in managers when Prometheus scrapes. Their
 // references come from the configuration.
 type secretStates struct {
 	states           func() []manager.State
@@ -15,7 +15,7 @@ type secretStates struct {
 
 var _ prometheus.Collector = secretStates{}
 
-// WatchSecrets adds the secrets that managers keep.
+// WatchSecrets adds the secrets kept in managers.
 func (m *Metrics) WatchSecrets(states func() []manager.State) {
 	m.registry.MustRegister(secretStates{
 		states,
@@ -27,7 +27,7 @@ func (m *Metrics) WatchSecrets(states func() []manager.State) {
 	})
 }
 
-// SecretChanged counts what happened to a secret.
+// SecretChanged counts an event in the life of a secret.
 func (m *Metrics) SecretChanged(what string) { m.secrets.WithLabelValues(what).Inc() }
 
 // Describe names the metrics.

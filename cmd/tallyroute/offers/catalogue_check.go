@@ -25,8 +25,7 @@ type catalogueCheck struct {
 	Files []string `arg:"" optional:"" help:"Further providers to check, one YAML document each." type:"existingfile"`
 }
 
-// Run reads every document to its end. What is wrong is an error; what is only
-// odd is said.
+// Run reads every document completely. Problems are errors; oddities are only reported.
 func (c catalogueCheck) Run(a *cli.Context) error {
 	whole, _, err := a.WholeCatalogue()
 	if err != nil {
@@ -61,7 +60,7 @@ func (c catalogueCheck) Run(a *cli.Context) error {
 	return err
 }
 
-// checkFiles checks documents that are not part of the catalogue yet.
+// checkFiles checks documents that aren't part of the catalogue yet.
 func checkFiles(names []string) error {
 	var all catalogue.Faults
 	for _, name := range names {
@@ -81,7 +80,7 @@ func checkFiles(names []string) error {
 	return nil
 }
 
-// ofProvider are the offers of one provider, or all where none is named.
+// ofProvider returns the offers of one provider, or all of them if none is named.
 func ofProvider(offers []catalogue.Offer, provider string) ([]catalogue.Offer, error) {
 	if provider == "" {
 		return offers, nil

@@ -15,16 +15,16 @@ import (
 	"tallyroute/providers/catalogue/published"
 )
 
-// priceList is a published list and the file that it stands in.
+// priceList is a published price list and the file that it came from.
 type priceList struct {
 	*published.List
 	file string
 }
 
-// maxList is far above any list that is published.
+// maxList is far larger than any published list, in bytes.
 const maxList = 64 << 20
 
-// readLists reads published lists; what is wrong with one names its file.
+// readLists reads published lists; an error names the file.
 func readLists(a *cli.Context, files []string) ([]priceList, error) {
 	lists := make([]priceList, len(files))
 	for i, name := range files {
@@ -56,8 +56,7 @@ type catalogueCompare struct {
 	Provider string   `help:"Only the models of this provider."`
 }
 
-// compareView is one rate that is not the same everywhere. Null stands for a
-// source that does not have it.
+// compareView is one rate that differs between sources. Null means that a source lacks it.
 type compareView struct {
 	Target    string             `json:"target"`
 	Kind      string             `json:"kind"`
@@ -65,8 +64,8 @@ type compareView struct {
 	Lists     map[string]*string `json:"lists"` // by file
 }
 
-// Run prints what is not the same in the catalogue and the lists, beyond what
-// rounding explains.
+// Run prints the differences between the catalogue and the lists, beyond what rounding
+// explains.
 func (c catalogueCompare) Run(a *cli.Context) error {
 	whole, _, err := a.WholeCatalogue()
 	if err != nil {
@@ -117,8 +116,8 @@ func rateCell(rate *string) cli.Cell {
 	return cli.Figure(*rate)
 }
 
-// disagreements are the rates of o that two sources have otherwise. A kind that
-// a source does not have is not a disagreement, and an unpriced model has none.
+// disagreements returns the rates of o on which two sources differ. A kind that a source
+// lacks isn't a disagreement, and an unpriced model has none.
 func disagreements(o catalogue.Offer, lists []priceList, now time.Time) (views []compareView, known bool) {
 	sources := []map[string]billing.Money{ratesAndFees(o.Price(now))}
 	for _, l := range lists {
@@ -153,8 +152,8 @@ func ratesOf(prices []billing.Price) map[string]billing.Money {
 	return rates
 }
 
-// ratesAndFees are the rates with what units of meters cost. Lists have no other fees
-// than those of searches, and so no fee changes a price.
+// ratesAndFees returns the rates along with the cost per unit of each meter. Published
+// lists have no fees other than those for searches, so no other fee can disagree.
 func ratesAndFees(prices []billing.Price) map[string]billing.Money {
 	rates := ratesOf(prices)
 	for _, f := range catalogue.FeesOf(prices) {
@@ -170,8 +169,8 @@ func rateText(rates map[string]billing.Money, kind string) *string {
 	return nil
 }
 
-// alike reports that the sources that have a kind have it within one hundredth,
-// as prices differ that were rounded at different places.
+// alike reports whether the sources that have a kind agree within one per cent, which
+// allows for prices rounded at different places.
 func alike(sources []map[string]billing.Money, kind string) bool {
 	var all []billing.Money
 	for _, rates := range sources {

@@ -40,7 +40,7 @@ type changeView struct {
 
 var errFar = errors.New("prices that are more than twenty times off the ones before are not taken; if they are right, add --force")
 
-// Run shows what the lists would change, and with --apply writes it.
+// Run shows what the lists would change and, with --apply, writes it.
 func (c catalogueUpdate) Run(a *cli.Context) error {
 	cfg, _, err := a.Settings()
 	if err != nil {
@@ -84,23 +84,23 @@ func (c catalogueUpdate) Run(a *cli.Context) error {
 	return nil
 }
 
-// listChange is a change and the list that it comes from.
+// listChange is a change and the list that it came from.
 type listChange struct {
 	catalogue.Change
 	list string
 }
 
-// pricesBook is what there is to update: built-in models with the prices of the
-// file of newer prices.
+// pricesBook is what can be updated: the built-in models, with the prices from the file of
+// newer prices.
 type pricesBook struct {
 	file   string
 	offers []catalogue.Offer
 	plain  map[string]catalogue.Offer // without that file, by name
-	own    map[string]bool            // names whose prices the configuration says
+	own    map[string]bool            // names whose prices the configuration sets
 }
 
-// readPricesBook reads what there is to update. The configuration's own prices are
-// not: they are contracts.
+// readPricesBook reads what can be updated. Prices set in the configuration can't be: they
+// are contracts.
 func readPricesBook(ctx context.Context, c *config.Config) (*pricesBook, error) {
 	in, err := app.CatalogueInput(c)
 	if err != nil {
@@ -129,8 +129,8 @@ func readPricesBook(ctx context.Context, c *config.Config) (*pricesBook, error) 
 	return p, err
 }
 
-// renew finds what the lists say otherwise. left counts what they have besides,
-// by its name in them.
+// renew finds where the lists differ. left counts what else they contain, by its name
+// there.
 func (p *pricesBook) renew(offers []catalogue.Offer, lists []priceList, now time.Time) (changes []listChange, left map[string]int) {
 	left = make(map[string]int)
 	today := now.UTC().Truncate(24 * time.Hour)
@@ -160,7 +160,7 @@ func (p *pricesBook) renew(offers []catalogue.Offer, lists []priceList, now time
 
 func samePrice(a, b billing.Price) bool { return a.ID == b.ID }
 
-// write adds the changes to the file, in one step.
+// write adds the changes to the file atomically.
 func (p *pricesBook) write(changes []listChange) error {
 	fresh := make(map[string][]billing.Price)
 	for _, c := range changes {
@@ -190,8 +190,7 @@ func (p *pricesBook) write(changes []listChange) error {
 	return os.Rename(temp.Name(), p.file)
 }
 
-// changesTable has a line for each rate that changes, and counts the models
-// that are refused.
+// changesTable has a line for each rate that changes. It also counts the refused models.
 func changesTable(changes []listChange) (t *cli.Table, refused int) {
 	t = &cli.Table{Header: []string{"TARGET", "KIND", "USD/M NOW", "USD/M NEW", "CHANGE", "LIST", "SINCE", "REFUSED"}}
 	views := []changeView{}
@@ -227,7 +226,7 @@ func changesTable(changes []listChange) (t *cli.Table, refused int) {
 	return t, refused
 }
 
-// percent is how far a rate goes up or down.
+// percent returns by how much a rate goes up or down.
 func percent(was, is billing.Money) string {
 	if was <= 0 || is < 0 {
 		return "-"

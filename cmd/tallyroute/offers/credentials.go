@@ -14,7 +14,7 @@ import (
 	"tallyroute/providers/secret/envelope"
 )
 
-// Credentials is "tallyroute credentials": ours at providers.
+// Credentials is "tallyroute credentials": our credentials at providers.
 type Credentials struct {
 	List    credentialsList    `cmd:"" help:"List credentials, stored ones and those of the configuration: age, expiry, use, failures, health."`
 	Add     credentialsAdd     `cmd:"" help:"Store a credential, sealed under secrets.encryption_key."`
@@ -59,7 +59,7 @@ func (c credentialsList) Run(a *cli.Context) error {
 	})
 }
 
-// spanSince is how long the secret that is in use has been.
+// spanSince returns how long the current secret has been in use.
 func spanSince(v manage.CredentialView, now time.Time) string {
 	if len(v.Versions) == 0 {
 		return "-"
@@ -74,15 +74,15 @@ func ago(at *string, now time.Time) string {
 	return cli.Ago(cli.InstantOf(at), now)
 }
 
-// given is where a new secret comes from. It is never an argument: those can be read by
-// every user of the machine.
+// given says where a new secret comes from. It is never an argument, because every user of
+// the machine can read those.
 type given struct {
 	From  string `help:"Where the secret is: env:NAME, file:/path, or - for standard input." placeholder:"REFERENCE" xor:"given" required:""`
 	Made  bool   `name:"made-by-provider" help:"Have the provider make it, where the configuration names its admin API." xor:"given" required:""`
 	Until string `name:"expires" help:"When the secret ends, such as 2027-01-31T00:00:00Z." placeholder:"TIME"`
 }
 
-// fields are the members of a body that say it.
+// fields returns the corresponding fields of a request body.
 func (g given) fields(a *cli.Context) (cli.Fields, error) {
 	body := cli.Fields{}
 	if g.Until != "" {
@@ -129,7 +129,7 @@ func (c credentialsAdd) Run(a *cli.Context) error {
 	})
 }
 
-// one is which credential is meant.
+// one says which credential is meant.
 type one struct {
 	Credential string `arg:"" help:"PROVIDER/NAME, or its id."`
 	Reason     string `help:"Why." placeholder:"TEXT"`
@@ -170,10 +170,10 @@ type credentialsTest struct {
 	cli.PlainFormat
 }
 
-// errRefused is a trial that failed.
+// errRefused is the result of a failed trial.
 var errRefused = fmt.Errorf("the provider did not answer as it should")
 
-// Run tries a credential.
+// Run tests a credential.
 func (c credentialsTest) Run(a *cli.Context) error {
 	fmt.Fprintln(a.Stderr, "Asking the provider's cheapest model for one token, which it may bill; it is not in the ledger.")
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
@@ -247,7 +247,7 @@ func (c credentialsRemove) Run(a *cli.Context) error {
 	})
 }
 
-// Secrets is "tallyroute secrets": the key under which the database keeps secrets.
+// Secrets is "tallyroute secrets": the key that encrypts secrets in the database.
 type Secrets struct {
 	Key     secretsKey     `cmd:"" help:"Make a key for secrets.encryption_key."`
 	AgeKey  secretsAgeKey  `cmd:"" help:"Make an identity for secrets.age_identity."`
@@ -270,7 +270,7 @@ func (secretsKey) Run(a *cli.Context) error {
 
 type secretsAgeKey struct{}
 
-// Run prints a new identity, and to whom to encrypt for it.
+// Run prints a new identity and the recipient to encrypt for.
 func (secretsAgeKey) Run(a *cli.Context) error {
 	identity, recipient, err := age.NewIdentity()
 	if err != nil {
@@ -284,7 +284,7 @@ type secretsEncrypt struct {
 	To string `required:"" placeholder:"RECIPIENT" help:"The public key of the identity that opens it: age1…"`
 }
 
-// Run encrypts what it reads.
+// Run encrypts its input.
 func (c secretsEncrypt) Run(a *cli.Context) error {
 	text, err := io.ReadAll(io.LimitReader(a.Stdin, 64<<10))
 	if err != nil {
@@ -302,7 +302,7 @@ type secretsRekey struct {
 	Reason string `help:"Why." placeholder:"TEXT"`
 }
 
-// Run seals everything anew.
+// Run re-encrypts everything with the current key.
 func (c secretsRekey) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.Rekeyed](a.Ctx, r, adminapi.Post("/secrets/rekey", cli.Fields{"reason": c.Reason}))

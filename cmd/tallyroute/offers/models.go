@@ -14,15 +14,15 @@ import (
 	"tallyroute/providers/catalogue"
 )
 
-// Models is "tallyroute models": who serves a model at what price.
+// Models is "tallyroute models": who serves a model, and at what price.
 type Models struct {
 	cli.Format
 	Name       string `arg:"" optional:"" help:"A model, a provider's model or a part of a name. Default: all models, each on one line."`
 	Configured bool   `help:"Only providers whose credential is there."`
 }
 
-// offerView is one model at one provider as JSON shows it. Money is text, so
-// that no reader rounds it.
+// offerView is one model at one provider in JSON. Money is text, so that no parser rounds
+// it.
 type offerView struct {
 	Model      string   `json:"model"`
 	Target     string   `json:"target"`
@@ -32,15 +32,15 @@ type offerView struct {
 	MaxOutput  int64    `json:"max_output"`
 	Can        []string `json:"can"`
 	Configured bool     `json:"configured"`
-	// Rates are dollars per million tokens by kind and tier; null where no price
-	// is known, which is not free.
+	// Rates are dollars per million tokens by kind and tier; null if the price is unknown,
+	// which doesn't mean free.
 	Rates map[string]string `json:"usd_per_million_tokens"`
-	// Fees are dollars for each unit of what is charged besides tokens.
+	// Fees are dollars per unit of whatever is charged besides tokens.
 	Fees  map[string]string `json:"usd_per_unit,omitempty"`
 	Since *string           `json:"since"`
 }
 
-// Run lists the offers of one model, the cheapest first, or all models.
+// Run lists the offers of one model, cheapest first, or all models.
 func (c Models) Run(a *cli.Context) error {
 	whole, _, err := a.StoredCatalogue()
 	if err != nil {
@@ -65,8 +65,8 @@ func hint(c *catalogue.Catalogue, name string) string {
 	return ""
 }
 
-// called are the offers of the model that name is, or else those whose names
-// have it in them.
+// called returns the offers of the model called name or, if there is none, of those whose
+// names contain it.
 func called(offers []catalogue.Offer, name string) []catalogue.Offer {
 	var exact, near []catalogue.Offer
 	for _, o := range offers {
@@ -83,11 +83,11 @@ func called(offers []catalogue.Offer, name string) []catalogue.Offer {
 	return near
 }
 
-// sample is the usage by which offers are compared, as the router compares them
-// when it knows no better.
+// sample is the usage for which offers are compared, the same that the router assumes if it
+// knows no better.
 var sample = billing.Tokens{Input: 1000, Output: 500}
 
-// compareOffers puts the cheaper first and those without a price last.
+// compareOffers puts cheaper offers first and those without a price last.
 func compareOffers(now time.Time) func(a, b catalogue.Offer) int {
 	rank := func(o catalogue.Offer) (int, billing.Money) {
 		if p := o.Price(now); len(p) > 0 {
@@ -130,7 +130,7 @@ func offersTable(offers []catalogue.Offer, now time.Time) *cli.Table {
 	return t
 }
 
-// otherRates are those that have no column, on one line.
+// otherRates lists the rates that have no column of their own, on one line.
 func otherRates(prices []billing.Price) string {
 	var words []string
 	for _, r := range catalogue.Rates(prices) {
@@ -166,7 +166,7 @@ func viewOffer(o catalogue.Offer, prices []billing.Price, now time.Time) offerVi
 	return v
 }
 
-// abilities are what a model can, by the words of the catalogue.
+// abilities returns what a model can do, in the catalogue's terms.
 func abilities(can providers.Abilities) []string {
 	list := []string{}
 	for _, x := range []struct {
@@ -188,16 +188,16 @@ func abilities(can providers.Abilities) []string {
 	return list
 }
 
-// modelView is a model and all who serve it.
+// modelView is a model and everyone who serves it.
 type modelView struct {
 	Model     string   `json:"model"`
-	Providers []string `json:"providers"` // the cheapest first
+	Providers []string `json:"providers"` // cheapest first
 	InputUSD  *string  `json:"usd_per_million_input_tokens"`
 	OutputUSD *string  `json:"usd_per_million_output_tokens"`
 	Context   int64    `json:"context"`
 }
 
-// summary has one line for each model, with the cheapest who serves it.
+// summary has one line per model, with the cheapest provider that serves it.
 func summary(offers []catalogue.Offer, now time.Time) *cli.Table {
 	byModel := make(map[string][]catalogue.Offer)
 	for _, o := range offers {

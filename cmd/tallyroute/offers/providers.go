@@ -30,11 +30,11 @@ type providerView struct {
 	Name       string `json:"name"`
 	Configured bool   `json:"configured"` // has its credential
 	Models     int    `json:"models"`
-	// Status is healthy, open (left out for now), trial, or unknown where no router that
-	// is running says so.
+	// Status is healthy, open (left out for now), trial, or unknown if no running router
+	// reports it.
 	Status string   `json:"status"`
 	Cause  string   `json:"cause,omitempty"`
-	Down   []string `json:"down"` // targets of it that are left out for now
+	Down   []string `json:"down"` // its targets that are left out for now
 }
 
 // Run lists the providers.
@@ -64,8 +64,8 @@ func (c providersList) Run(a *cli.Context) error {
 	return t.Write(a.Stdout, c.Output)
 }
 
-// known are the providers that a router knows, or the host of the database, and how they
-// stand; nil where no router says so.
+// known returns the providers known to a router, or to the host of the database, with their
+// health; entries is nil if no router reports any.
 func (c providersList) known(a *cli.Context) (views []providerView, entries []admin.TargetHealth, err error) {
 	views = []providerView{}
 	if a.Router != "" {
@@ -105,7 +105,7 @@ func (c providersList) known(a *cli.Context) (views []providerView, entries []ad
 	return views, entries, nil
 }
 
-// stand fills in how a router says that the provider stands.
+// stand fills in the provider's health as reported by a router.
 func (v *providerView) stand(entries []admin.TargetHealth) {
 	v.Status = "healthy"
 	for _, e := range entries {

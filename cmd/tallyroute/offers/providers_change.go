@@ -11,7 +11,8 @@ import (
 	"tallyroute/providers/catalogue"
 )
 
-// described is a provider on the command line: a file, or what is needed most.
+// described is a provider described on the command line: by a file, or by the most
+// important settings.
 type described struct {
 	Name    string   `arg:"" help:"The name of the provider."`
 	File    string   `help:"Its settings in YAML or JSON, as below providers: NAME: of the configuration, without secrets; - is standard input." placeholder:"FILE" xor:"described" required:""`
@@ -23,7 +24,7 @@ type described struct {
 	Reason  string   `help:"Why." placeholder:"TEXT"`
 }
 
-// settings are those of the provider, as JSON.
+// settings returns the provider's settings as JSON.
 func (d described) settings(a *cli.Context) (json.RawMessage, error) {
 	if d.File == "" {
 		return json.Marshal(d.plain())
@@ -97,7 +98,7 @@ type providersRemove struct {
 	Reason string `help:"Why." placeholder:"TEXT"`
 }
 
-// Run ends a stored provider.
+// Run removes a stored provider.
 func (c providersRemove) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		return r.Do(a.Ctx, adminapi.Delete("/providers"+adminapi.Path(c.Name), adminapi.Query("reason", c.Reason)), nil)

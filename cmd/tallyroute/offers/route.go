@@ -27,14 +27,14 @@ type routeExplain struct {
 	PromptFile string `help:"A chat completion body in JSON, or plain text; - is standard input." required:"" placeholder:"FILE"`
 }
 
-// candidateView is a candidate as JSON shows it.
+// candidateView is a candidate in JSON.
 type candidateView struct {
 	Target       string  `json:"target"`
 	Chosen       bool    `json:"chosen"`
 	PromptTokens int64   `json:"prompt_tokens"`
 	Exact        bool    `json:"prompt_tokens_exact"`
 	OutputTokens int64   `json:"assumed_completion_tokens"`
-	CostUSD      *string `json:"cost_usd"` // null: no price is known
+	CostUSD      *string `json:"cost_usd"` // null: the price is unknown
 	InputUSD     *string `json:"usd_per_million_input_tokens"`
 	OutputUSD    *string `json:"usd_per_million_output_tokens"`
 	Health       string  `json:"health"`
@@ -52,7 +52,7 @@ func (c routeExplain) Run(a *cli.Context) error {
 		return err
 	}
 	if with, err := app.WithStored(a.Ctx, cfg, a.Source().Demo); err == nil {
-		b = with // or else, while the database is away, without what is stored there
+		b = with // if the database is unreachable, go without what is stored there
 	}
 	candidates, live, err := app.Explain(a.Ctx, cfg, b, req)
 	var unknown *router.ModelError
@@ -74,7 +74,7 @@ func (c routeExplain) Run(a *cli.Context) error {
 	return explain(candidates).Write(a.Stdout, c.Output)
 }
 
-// request reads the prompt. What is not a JSON object is one message of the user.
+// request reads the prompt. Anything but a JSON object becomes a single user message.
 func (c routeExplain) request(a *cli.Context) (*chat.Request, error) {
 	f, err := a.FileOrStdin(c.PromptFile)
 	if err != nil {
@@ -112,7 +112,7 @@ func usdText(m billing.Money) *string {
 	return &s
 }
 
-// explain lays the candidates out, in the order in which they would be tried.
+// explain lays out the candidates in the order in which they would be tried.
 func explain(candidates []plan.Candidate) *cli.Table {
 	t := &cli.Table{Header: []string{"", "TARGET", "USD", "PROMPT", "OUTPUT", "USD/M IN", "USD/M OUT", "HEALTH", "WHY NOT"}}
 	views := []candidateView{}

@@ -63,7 +63,7 @@ type auditVerify struct {
 
 var errTampered = errors.New("the audit log is not what was written")
 
-// Run says what the log is, and fails where it is not what was written.
+// Run describes the log, and fails if it isn't what was originally written.
 func (c auditVerify) Run(a *cli.Context) error {
 	var marks []billing.AuditMark
 	if c.Checkpoint != "" {
@@ -175,7 +175,7 @@ func exportTo(a *cli.Context, w io.Writer, r adminapi.API) (n int, err error) {
 		switch {
 		case errors.Is(err, io.EOF) && len(line) == 0:
 			return n, out.Flush()
-		case err != nil: // a line without its end, too
+		case err != nil: // including a truncated line
 			return n, fmt.Errorf("the export is not whole: %w", err)
 		}
 		n++
@@ -210,7 +210,7 @@ func (c auditCheckpoint) Run(a *cli.Context) error {
 	})
 }
 
-// signingKey is the key that a reference leads to.
+// signingKey returns the key that a reference leads to.
 func signingKey(a *cli.Context, ref string) (audit.SigningKey, error) {
 	cfg, err := a.Config()
 	if err != nil {
@@ -225,7 +225,7 @@ func signingKey(a *cli.Context, ref string) (audit.SigningKey, error) {
 
 type auditSigningKey struct{}
 
-// Run prints a fresh key.
+// Run prints a new key.
 func (auditSigningKey) Run(a *cli.Context) error {
 	seed := make([]byte, ed25519.SeedSize)
 	if _, err := rand.Read(seed); err != nil {
@@ -280,8 +280,8 @@ func (c auditDestinations) Run(a *cli.Context) error {
 	})
 }
 
-// Audit is "tallyroute audit": the log of who did what. Without another word it
-// does what it did before the integrity check had a name of its own.
+// Audit is "tallyroute audit": the log of who did what. Without a subcommand it runs the
+// integrity check, as it did before that had a command of its own.
 type Audit struct {
 	List         auditList         `cmd:"" help:"Who did what, the newest first."`
 	Verify       auditVerify       `cmd:"" help:"Follow the chain: name the first record that is altered or missing."`
@@ -295,7 +295,7 @@ type Audit struct {
 
 type auditLedger struct{ finance.Integrity }
 
-// Run checks the ledger as integrityCommand does.
+// Run checks the ledger, as "tallyroute integrity" does.
 func (c auditLedger) Run(a *cli.Context) error {
 	fmt.Fprintln(a.Stderr, `tallyroute: the check of the ledger is called "tallyroute integrity" now; running it.`)
 	return c.Integrity.Run(a)

@@ -26,7 +26,7 @@ type teamsCeiling struct {
 	Reason   string        `help:"Why." placeholder:"TEXT"`
 }
 
-// Run shows the ceiling, or sets or removes it.
+// Run shows, sets or removes the ceiling.
 func (c teamsCeiling) Run(a *cli.Context) error {
 	at := "/teams" + adminapi.Path(c.Team, "ceiling")
 	call := adminapi.Get(at, nil)

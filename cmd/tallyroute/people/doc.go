@@ -1,3 +1,3 @@
-// Package people holds the commands about who administers and for whom: principals,
-// logins, teams, projects, and the audit log.
+// Package people holds the commands about who administers what: principals, logins, teams,
+// projects, and the audit log.
 package people

@@ -47,7 +47,7 @@ type governanceSet struct {
 	Reason   string `required:"" help:"Why, for the record and for those who are told." placeholder:"TEXT"`
 }
 
-// Run puts the rules in force, and lists what breaks them already.
+// Run puts the rules in force, and lists what already breaks them.
 func (c governanceSet) Run(a *cli.Context) error {
 	rules, err := cli.ReadDocument[governance.Rules](a, c.File)
 	if err != nil {
@@ -102,7 +102,7 @@ type GovernanceReport struct {
 	Sign string `help:"Print the report as evidence that is signed by a key: a reference such as env:NAME or file:/path." placeholder:"REF"`
 }
 
-// errFindings is the end of a report that found something.
+// errFindings is the result of a report that found something.
 var errFindings = errors.New("something breaks the rules")
 
 // Run prints the report.
@@ -135,7 +135,7 @@ func printReport(a *cli.Context, v manage.GovernanceReport) error {
 	return printFindings(a, "table", v.Findings)
 }
 
-// evidenceOfReport is what signed reports are called.
+// evidenceOfReport is the kind of evidence that signed reports are.
 const evidenceOfReport = "governance report"
 
 func (c GovernanceReport) printSigned(a *cli.Context, v manage.GovernanceReport) error {
@@ -213,7 +213,7 @@ func (c governanceAcknowledge) Run(a *cli.Context) error {
 
 type governanceAcknowledged struct{ cli.Format }
 
-// Run lists who has acknowledged the rules, and who has not.
+// Run lists who has acknowledged the rules, and who hasn't.
 func (c governanceAcknowledged) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.AcknowledgementsView](a.Ctx, r, adminapi.Get("/governance/acknowledgements", nil))

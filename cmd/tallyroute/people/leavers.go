@@ -39,7 +39,7 @@ func (c leaversList) Run(a *cli.Context) error {
 	})
 }
 
-// leaver is the review that is decided, and why.
+// leaver says which review is decided, and why.
 type leaver struct {
 	ID     string `arg:"" help:"Id of the review: review_…"`
 	Reason string `help:"Why." placeholder:"TEXT"`

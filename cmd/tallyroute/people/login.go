@@ -57,7 +57,8 @@ func (c Login) Run(a *cli.Context) error {
 	return err
 }
 
-// openPage shows a page in a browser, where there is one: the address was printed.
+// openPage opens a page in a browser if there is one; otherwise the printed address has to
+// do.
 func openPage(ctx context.Context, page string) {
 	command := map[string][]string{"darwin": {"open"}, "windows": {"rundll32", "url.dll,FileProtocolHandler"}}[runtime.GOOS]
 	if command == nil {
@@ -68,7 +69,7 @@ func openPage(ctx context.Context, page string) {
 
 type Logout struct{}
 
-// Run ends the login and forgets its token.
+// Run ends the login and deletes its token.
 func (Logout) Run(a *cli.Context) error {
 	kept, err := a.Tokens()
 	if err != nil {
@@ -90,7 +91,7 @@ func (Logout) Run(a *cli.Context) error {
 
 type Whoami struct{ cli.PlainFormat }
 
-// Run says who the router takes the person for.
+// Run says who the router thinks the person is.
 func (c Whoami) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		me, err := adminapi.Do[admin.Self](a.Ctx, r, adminapi.Get("/me", nil))

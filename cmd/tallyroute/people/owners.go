@@ -46,7 +46,7 @@ type teamsArchive struct {
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
-// Run ends the team.
+// Run archives the team.
 func (c teamsArchive) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		t, err := adminapi.Do[manage.TeamView](a.Ctx, r, adminapi.Post("/teams"+adminapi.Path(c.Team, "archive"),
@@ -90,7 +90,7 @@ type projectsArchive struct {
 	Reason  string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
-// Run ends the project.
+// Run archives the project.
 func (c projectsArchive) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		p, err := adminapi.Do[manage.ProjectView](a.Ctx, r,
@@ -104,7 +104,7 @@ func (c projectsArchive) Run(a *cli.Context) error {
 	})
 }
 
-// detailText is what became different, in one line.
+// detailText describes on one line what has changed.
 func detailText(detail map[string]string) string {
 	parts := make([]string, 0, len(detail))
 	for _, name := range slices.Sorted(maps.Keys(detail)) {

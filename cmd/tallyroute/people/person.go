@@ -9,7 +9,7 @@ import (
 	"tallyroute/cmd/tallyroute/cli"
 )
 
-// Person is "tallyroute person": what is held of one person.
+// Person is "tallyroute person": what is stored about one person.
 type Person struct {
 	Export personExport `cmd:"" help:"All that is held of an end user or an address, as JSON."`
 	Erase  personErase  `cmd:"" help:"Take the name of an end user, or an address, out of what is held, for good."`
@@ -38,7 +38,7 @@ type personErase struct {
 	DryRun bool   `help:"Only say what would be erased."`
 }
 
-// Run erases, and says what.
+// Run erases the data and says what was erased.
 func (c personErase) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.PersonErased](a.Ctx, r, adminapi.Post("/persons/erase", cli.Fields{

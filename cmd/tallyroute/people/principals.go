@@ -12,7 +12,7 @@ import (
 	"tallyroute/router/admin"
 )
 
-// Principals is "tallyroute principals": who may administer by REST.
+// Principals is "tallyroute principals": who may administer the router over REST.
 type Principals struct {
 	List    principalsList    `cmd:"" help:"List those who administer, with their roles and tokens."`
 	Create  principalsCreate  `cmd:"" help:"Make a user or a service account. It may do nothing until a role is granted."`
@@ -63,7 +63,7 @@ type principalsCreate struct {
 	Email string `help:"Its address." placeholder:"ADDRESS"`
 }
 
-// Run makes one.
+// Run creates a principal.
 func (c principalsCreate) Run(a *cli.Context) error {
 	kind := billing.PrincipalService
 	if c.User {
@@ -118,7 +118,7 @@ type principalsRevoke struct {
 	Reason string `help:"Why." placeholder:"TEXT"`
 }
 
-// Run takes a role away.
+// Run revokes a role.
 func (c principalsRevoke) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		at := "/principals" + adminapi.Path(c.ID, "grants", c.Grant)
@@ -132,7 +132,7 @@ type principalsToken struct {
 	For  time.Duration `help:"How long it is good; at most 8784h." default:"2160h" placeholder:"SPAN"`
 }
 
-// Run makes a token.
+// Run creates a token.
 func (c principalsToken) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{Keys: true}, func(r adminapi.API) error {
 		t, err := adminapi.Do[admin.CreatedToken](a.Ctx, r, adminapi.Post("/principals"+adminapi.Path(c.ID, "tokens"), cli.Fields{
@@ -166,7 +166,7 @@ type principalsDisable struct {
 	Reason string `help:"Why." placeholder:"TEXT"`
 }
 
-// Run disables one.
+// Run disables a principal.
 func (c principalsDisable) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		return r.Do(a.Ctx, adminapi.Post("/principals"+adminapi.Path(c.ID, "disable"), cli.Fields{"reason": c.Reason}), nil)
@@ -178,7 +178,7 @@ type principalsEnable struct {
 	Reason string `help:"Why." placeholder:"TEXT"`
 }
 
-// Run enables one.
+// Run enables a principal.
 func (c principalsEnable) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		return r.Do(a.Ctx, adminapi.Post("/principals"+adminapi.Path(c.ID, "enable"), cli.Fields{"reason": c.Reason}), nil)

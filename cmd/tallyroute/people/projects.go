@@ -44,7 +44,7 @@ type projectsCreate struct {
 	DataClass  string `help:"Of what its requests carry, such as confidential." placeholder:"NAME"`
 }
 
-// Run creates the project, or finds it.
+// Run creates the project, or finds an existing one.
 func (c projectsCreate) Run(a *cli.Context) error {
 	return ensureProject(a, c.Output, cli.Fields{
 		"team": c.Team, "cost_center": c.CostCenter, "name": c.Name, "environment": c.Env,
@@ -52,7 +52,8 @@ func (c projectsCreate) Run(a *cli.Context) error {
 	})
 }
 
-// ensureProject creates what is missing of a project and its team, and prints it.
+// ensureProject creates a project and its team as far as they are missing, and prints the
+// project.
 func ensureProject(a *cli.Context, output string, want cli.Fields) error {
 	return a.Ask(cli.Needs{Creates: true}, func(r adminapi.API) error {
 		p, err := adminapi.Do[manage.ProjectView](a.Ctx, r, adminapi.Post("/projects", want))
@@ -68,7 +69,7 @@ func ensureProject(a *cli.Context, output string, want cli.Fields) error {
 	})
 }
 
-// ownerStatus is that of a team or a project.
+// ownerStatus returns the status of a team or a project.
 func ownerStatus(archived *string) string {
 	if archived == nil {
 		return "active"

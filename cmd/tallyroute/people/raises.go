@@ -20,7 +20,7 @@ type teamAsk struct {
 	Reason   string        `help:"Why." required:"" placeholder:"TEXT"`
 }
 
-// Run asks for a raise.
+// Run requests a raise.
 func (c teamAsk) Run(a *cli.Context) error {
 	body := cli.Fields{"until": time.Now().Add(c.For).UTC().Format(time.RFC3339), "reason": c.Reason}
 	finance.Limit(body, c.USD, c.Tokens, c.Requests)
@@ -35,10 +35,10 @@ func (c teamAsk) Run(a *cli.Context) error {
 
 type teamAsked struct{ cli.Format }
 
-// Run lists what was asked for.
+// Run lists the member's own requests.
 func (c teamAsked) Run(a *cli.Context) error { return listRaises(a, "/team/raises", "", c.Output) }
 
-// Raises is "tallyroute raises": what members ask for.
+// Raises is "tallyroute raises": requests by members.
 type Raises struct {
 	List    raisesList    `cmd:"" help:"List what members ask for, newest first."`
 	Approve raisesApprove `cmd:"" help:"Raise the budget that a member asks for."`
@@ -68,7 +68,7 @@ func listRaises(a *cli.Context, path, outcome, output string) error {
 	})
 }
 
-// decision is what is decided, and why.
+// decision says which request is decided, and why.
 type decision struct {
 	ID     string `arg:"" help:"Id of the request: ask_…"`
 	Reason string `help:"Why." placeholder:"TEXT"`
@@ -82,10 +82,10 @@ func (c decision) decide(a *cli.Context, how string) error {
 
 type raisesApprove struct{ decision }
 
-// Run approves.
+// Run approves the request.
 func (c raisesApprove) Run(a *cli.Context) error { return c.decide(a, "approve") }
 
 type raisesDecline struct{ decision }
 
-// Run declines.
+// Run declines the request.
 func (c raisesDecline) Run(a *cli.Context) error { return c.decide(a, "decline") }

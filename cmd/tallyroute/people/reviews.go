@@ -11,7 +11,7 @@ import (
 	"tallyroute/cmd/tallyroute/config"
 )
 
-// Reviews is "tallyroute reviews": reviews of who may do what.
+// Reviews is "tallyroute reviews": reviews of who has access to what.
 type Reviews struct {
 	List   reviewsList   `cmd:"" help:"List reviews of access, the newest first."`
 	Show   reviewsShow   `cmd:"" help:"Show what a review has to decide about, and how each was used."`
@@ -68,7 +68,7 @@ func printItems(a *cli.Context, how string, items []manage.ReviewItemView) error
 	return t.Write(a.Stdout, how)
 }
 
-// few are the first three of some texts, for a table; all are in JSON.
+// few joins the first three texts, for a table; JSON has all of them.
 func few(texts []string) string {
 	if len(texts) <= 3 {
 		return strings.Join(texts, ", ")
@@ -81,7 +81,7 @@ type reviewsBegin struct {
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
-// Run begins the review.
+// Run starts the review.
 func (c reviewsBegin) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.ReviewWithItems](a.Ctx, r, adminapi.Post("/reviews", cli.Fields{"reason": c.Reason}))
@@ -105,7 +105,7 @@ type reviewsDecide struct {
 	Reason  string          `required:"" help:"Why, for the record." placeholder:"TEXT"`
 }
 
-// Run decides about the item.
+// Run decides on the item.
 func (c reviewsDecide) Run(a *cli.Context) error {
 	kind := "key"
 	if strings.HasPrefix(c.Object, "grant_") {

@@ -13,7 +13,7 @@ import (
 	"tallyroute/router/admin"
 )
 
-// Team is "tallyroute team": what a member of a team does for himself.
+// Team is "tallyroute team": what team members do for themselves.
 type Team struct {
 	Show   teamShow   `cmd:"" help:"Your teams, and what is left of their ceilings for you."`
 	Keys   teamKeys   `cmd:"" help:"List your own keys."`
@@ -97,7 +97,7 @@ func (c teamKeys) Run(a *cli.Context) error {
 	})
 }
 
-// ownLimits are what a key may use, be used for and be used from.
+// ownLimits say how much a key may use, for what, and from where.
 type ownLimits struct {
 	USD      *config.USD   `help:"At most so many dollars per period of the ceiling." placeholder:"AMOUNT"`
 	Tokens   *int64        `help:"Likewise in tokens." placeholder:"N"`
@@ -128,7 +128,7 @@ type teamCreate struct {
 	Purpose string `help:"What it is for." placeholder:"TEXT"`
 }
 
-// Run makes a key.
+// Run creates a key.
 func (c teamCreate) Run(a *cli.Context) error {
 	body := cli.Fields{"name": c.Name, "team": c.Team, "project": c.Project, "purpose": c.Purpose}
 	c.into(body)

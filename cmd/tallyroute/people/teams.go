@@ -23,7 +23,7 @@ type teamsCreate struct {
 	Env        string `help:"Environment of that project: ${enum}." enum:"prod,staging,dev" default:"prod"`
 }
 
-// Run creates the team, or finds it.
+// Run creates the team, or finds an existing one.
 func (c teamsCreate) Run(a *cli.Context) error {
 	return ensureProject(a, c.Output, cli.Fields{"team": c.Name, "cost_center": c.CostCenter, "name": c.Project, "environment": c.Env})
 }

@@ -1,5 +1,5 @@
-// Package signin logs a person in at a router, by a browser on this machine or on another
-// device, and keeps the tokens of logins.
+// Package signin logs a person in to a router, with a browser on this machine or on another
+// device, and keeps the login tokens.
 package signin
 
 import (
@@ -17,7 +17,7 @@ import (
 	"tallyroute/cmd/tallyroute/adminapi"
 )
 
-// Login is a login that was finished.
+// Login is a completed login.
 type Login struct {
 	Pending   bool   `json:"pending"`
 	Token     string `json:"token"`
@@ -25,7 +25,7 @@ type Login struct {
 	ExpiresAt string `json:"expires_at"`
 }
 
-// Page is what a person has to open, and the code that he enters there on another device.
+// Page is what the person has to open, and the code to enter there on another device.
 type Page struct {
 	URL      string `json:"url"`
 	UserCode string `json:"user_code"`
@@ -34,11 +34,11 @@ type Page struct {
 	Login    string `json:"login"`
 }
 
-// errState is an answer to somebody else's login.
+// errState means that the browser returned with the answer to a different login.
 var errState = errors.New("the browser came back from another login: begin again")
 
-// ByBrowser waits on the loopback for the browser to come back from the page that show
-// opens. Fresh has the person prove again who he is.
+// ByBrowser waits on the loopback interface for the browser to return from the page that
+// show opens. With "fresh" in ask, the person has to authenticate again.
 func ByBrowser(ctx context.Context, api adminapi.API, ask map[string]any, show func(Page)) (Login, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -92,7 +92,7 @@ func ByBrowser(ctx context.Context, api adminapi.API, ask map[string]any, show f
 	}))
 }
 
-// ByDevice asks until the person has finished on the device that show sends him to.
+// ByDevice polls until the person has finished on the device to which show directs them.
 func ByDevice(ctx context.Context, api adminapi.API, show func(Page)) (Login, error) {
 	page, err := adminapi.Do[Page](ctx, api, adminapi.Post("/login/device", nil))
 	if err != nil {
@@ -116,11 +116,10 @@ func ByDevice(ctx context.Context, api adminapi.API, show func(Page)) (Login, er
 	}
 }
 
-// Tokens are those of logins, by the address of their router, in a file that only its
-// owner reads.
+// Tokens is a file of login tokens by router address. Only its owner can read it.
 type Tokens struct{ File string }
 
-// Of is the token for a router; "" is none.
+// Of returns the token for a router; "" if there is none.
 func (t Tokens) Of(router string) (string, error) {
 	all, err := t.read()
 	return all[router], err

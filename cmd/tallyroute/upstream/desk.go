@@ -14,12 +14,12 @@ import (
 	"tallyroute/providers/secret/envelope"
 )
 
-// Desk is where administrators work on providers.
+// Desk is where administrators manage providers.
 type Desk struct {
 	Store Store
-	// Ring are the keys under which secrets are sealed.
+	// Ring returns the keys that encrypt secrets.
 	Ring func(ctx context.Context) (*envelope.Ring, error)
-	// Input and Options are what the catalogue is built of besides what is stored.
+	// Input and Options return what the catalogue is built from, apart from what is stored.
 	Input  func(ctx context.Context) (catalogue.Input, catalogue.Options, error)
 	Client func(ctx context.Context) (*providers.Client, error)
 	Clock  func() time.Time
@@ -45,7 +45,7 @@ func (d *Desk) Rekey(ctx context.Context, sealed []byte, about string) (under []
 	return ring.Rekey(sealed, about)
 }
 
-// load is what is stored now.
+// load returns what is currently stored.
 func (d *Desk) load(ctx context.Context) (*Loaded, error) {
 	ring, err := d.Ring(ctx)
 	if err != nil {
@@ -54,7 +54,7 @@ func (d *Desk) load(ctx context.Context) (*Loaded, error) {
 	return Load(ctx, d.Store, ring, nil, d.Clock())
 }
 
-// build is the catalogue with what is stored, and with that changed.
+// build returns the catalogue with what is stored, after applying change to it.
 func (d *Desk) build(ctx context.Context, change func(*Loaded)) (*catalogue.Catalogue, map[string]error, error) {
 	l, err := d.load(ctx)
 	if err != nil {

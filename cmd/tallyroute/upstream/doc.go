@@ -1,4 +1,4 @@
-// Package upstream takes up the providers and credentials that administrators have stored:
-// it opens what is sealed, puts it beside what the configuration says, and calls providers
-// to try a credential, to make one or to end one.
+// Package upstream applies the providers and credentials that administrators have stored:
+// it decrypts them, merges them with the configuration, and calls providers to test, create
+// or revoke a credential.
 package upstream

@@ -16,28 +16,28 @@ import (
 	"tallyroute/providers/secret/envelope"
 )
 
-// Store is what is read of the database.
+// Store is the part of the database that is read.
 type Store interface {
 	ListCredentials(ctx context.Context) ([]billing.Credential, error)
 	ListProviders(ctx context.Context) ([]billing.StoredProvider, error)
 	ProviderRevision(ctx context.Context) (int64, error)
 }
 
-// Loaded is what is stored, opened. It does not change.
+// Loaded is what is stored, decrypted. It is immutable.
 type Loaded struct {
 	Revision    int64
-	Next        time.Time        // when it has to be loaded again, for what begins or ends by itself; zero is never
-	Unreadable  map[string]error // why credentials cannot be opened, by PROVIDER/NAME
-	Held        map[string]error // the same of those that were opened before, and go on
+	Next        time.Time        // when to reload because something starts or ends by itself; zero is never
+	Unreadable  map[string]error // why credentials can't be decrypted, by PROVIDER/NAME
+	Held        map[string]error // likewise for those that were decrypted earlier and stay in use
 	providers   []catalogue.Stored
 	credentials map[string][]catalogue.Credential
 	secrets     map[string]secret.Value // by reference
 }
 
-// Load reads what is stored. What cannot be opened now, but was in before, stays as it was:
-// a key may be away for a while.
+// Load reads what is stored. Whatever can't be decrypted now, but could be before, stays as
+// it was: a key may be temporarily unavailable.
 func Load(ctx context.Context, from Store, ring *envelope.Ring, before *Loaded, now time.Time) (*Loaded, error) {
-	revision, err := from.ProviderRevision(ctx) // first: what changes meanwhile is found by another
+	revision, err := from.ProviderRevision(ctx) // first, so that later changes show up as a newer revision
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func Load(ctx context.Context, from Store, ring *envelope.Ring, before *Loaded, 
 	return l, nil
 }
 
-// opened are those credentials that calls may be made with.
+// opened returns the credentials that calls can be made with.
 func opened(credentials []billing.Credential, ring *envelope.Ring, before *Loaded, now time.Time) *Loaded {
 	l := &Loaded{
 		Unreadable: map[string]error{}, Held: map[string]error{}, credentials: map[string][]catalogue.Credential{},
@@ -92,23 +92,23 @@ func opened(credentials []billing.Credential, ring *envelope.Ring, before *Loade
 	return l
 }
 
-// Empty reports that nothing is in force.
+// Empty reports whether nothing is in force.
 func (l *Loaded) Empty() bool { return len(l.providers)+len(l.credentials)+len(l.Unreadable) == 0 }
 
-// Opened reports whether the credential PROVIDER/NAME is in force, and opened.
+// Opened reports whether the credential PROVIDER/NAME is in force and decrypted.
 func (l *Loaded) Opened(name string) bool {
 	provider, name, _ := strings.Cut(name, "/")
 	return slices.ContainsFunc(l.credentials[provider], func(c catalogue.Credential) bool { return c.Name == name })
 }
 
-// Stale is l, to be loaded again.
+// Stale returns a copy of l that is due for a reload.
 func (l *Loaded) Stale() *Loaded {
 	stale := *l
 	stale.Revision = -1
 	return &stale
 }
 
-// until has l loaded again at an instant, unless that is none.
+// until schedules a reload of l at an instant, unless that is zero.
 func (l *Loaded) until(t time.Time) {
 	if !t.IsZero() && (l.Next.IsZero() || t.Before(l.Next)) {
 		l.Next = t
@@ -123,10 +123,10 @@ func (l *Loaded) kept(ref string) (v secret.Value, ok bool) {
 	return v, ok
 }
 
-// errUnstored is a reference to what is not stored.
+// errUnstored means that a reference names a credential that isn't stored.
 var errUnstored = errors.New("secret: no credential is stored for it: tallyroute credentials add")
 
-// Resolve reads stored credentials, and others by next.
+// Resolve resolves stored credentials, and passes other references to next.
 func (l *Loaded) Resolve(next Resolver) Resolver {
 	return func(ctx context.Context, ref string) (secret.Value, error) {
 		if !strings.HasPrefix(ref, catalogue.StoredPrefix) {
@@ -139,11 +139,11 @@ func (l *Loaded) Resolve(next Resolver) Resolver {
 	}
 }
 
-// Resolver reads what a reference leads to.
+// Resolver resolves a reference to a secret.
 type Resolver func(ctx context.Context, ref string) (secret.Value, error)
 
-// Build is catalogue.Build with what is stored; l may be nil. A stored provider with a fault
-// is left out, and told in broken by its name.
+// Build is catalogue.Build with what is stored; l may be nil. A stored provider that has a
+// fault is left out and reported in broken, by name.
 func (l *Loaded) Build(ctx context.Context, in catalogue.Input, o catalogue.Options) (c *catalogue.Catalogue, broken map[string]error,
 	err error,
 ) {
@@ -170,7 +170,7 @@ func (l *Loaded) Build(ctx context.Context, in catalogue.Input, o catalogue.Opti
 			}
 			return len(own) > 0
 		})
-		if len(broken) == len(found) { // it is not said whose fault it is
+		if len(broken) == len(found) { // the fault can't be attributed to any of them
 			for _, s := range in.Stored {
 				broken[s.Name] = err
 			}

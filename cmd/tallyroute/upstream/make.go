@@ -20,7 +20,7 @@ import (
 // does: a key for a service account of a project. Anthropic's lists and ends keys, but makes
 // none.
 
-// maxMade is far above an answer with a key in it.
+// maxMade is far larger than a response with a key in it, in bytes.
 const maxMade = 64 << 10
 
 // Make implements manage.Upstreams.
@@ -41,7 +41,7 @@ func (d *Desk) Make(ctx context.Context, provider, name string) (text, remoteID 
 	return made.Value, made.ID, err
 }
 
-// Unmake implements manage.Upstreams. What is gone already has ended.
+// Unmake implements manage.Upstreams. A key that is already gone counts as ended.
 func (d *Desk) Unmake(ctx context.Context, provider, remoteID string) error {
 	a, err := d.admin(ctx, provider)
 	if err != nil {
@@ -56,7 +56,7 @@ func (d *Desk) Unmake(ctx context.Context, provider, remoteID string) error {
 	return err
 }
 
-// admin is the admin API of a provider.
+// admin is a client of a provider's admin API.
 type admin struct {
 	catalogue.KeyAdmin
 	base  string
@@ -92,7 +92,7 @@ func (d *Desk) admin(ctx context.Context, provider string) (a admin, err error) 
 	return admin{made.KeyAdmin, made.BaseURL, v.Reveal(), client.Beside(&providers.Target{Private: made.Private})}, nil
 }
 
-// errAdminAPI does not repeat what could not be sent or read: a key may be in it.
+// errAdminAPI doesn't repeat what couldn't be sent or read, because it may contain a key.
 var errAdminAPI = errors.New("the admin API of the provider cannot be reached")
 
 func (a admin) call(ctx context.Context, method, path string, body, into any) (status int, err error) {
@@ -118,7 +118,7 @@ func (a admin) call(ctx context.Context, method, path string, body, into any) (s
 		return 0, &billing.ConflictError{Detail: errAdminAPI.Error()}
 	}
 	if into != nil {
-		_ = json.Unmarshal(answer, into) // what is no answer has nothing in it
+		_ = json.Unmarshal(answer, into) // an invalid response leaves it empty
 	}
 	return resp.StatusCode, nil
 }

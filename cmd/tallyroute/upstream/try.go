@@ -15,14 +15,14 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// tryTimeout is how long a provider has to answer a trial.
+// tryTimeout is how long a provider may take to answer a trial.
 const tryTimeout = 12 * time.Second
 
-// trialRequest asks for as little as can be asked for.
+// trialRequest asks for as little as possible.
 const trialRequest = `{"model":"trial","messages":[{"role":"user","content":"1"}],"max_tokens":1}`
 
-// Try implements manage.Upstreams: one token of the provider's cheapest model. A credential
-// that is disabled is tried all the same.
+// Try implements manage.Upstreams by requesting one token from the provider's cheapest
+// model. Even a disabled credential is tried.
 func (d *Desk) Try(ctx context.Context, provider, name string) (manage.Trial, error) {
 	target, err := d.target(ctx, provider, name)
 	if err != nil {
@@ -56,7 +56,7 @@ func (d *Desk) Try(ctx context.Context, provider, name string) (manage.Trial, er
 	return t.Trial, answer.Close()
 }
 
-// target is what a credential is tried with.
+// target returns the target to try a credential with.
 func (d *Desk) target(ctx context.Context, provider, name string) (providers.Target, error) {
 	all, err := d.Store.ListCredentials(ctx)
 	if err != nil {
@@ -98,8 +98,8 @@ func whyNot(c *catalogue.Catalogue, provider string) string {
 	return "there is none to try it with"
 }
 
-// with is t called with the credential that has a name. One that stands alone is "1" while
-// there are others.
+// with returns t using the credential with the given name. A credential without a name is
+// called "1" if there are others.
 func with(t providers.Target, name string) (providers.Target, error) {
 	for _, c := range t.Credentials {
 		if c.Name == name || name == "" && c.Name == "1" {
@@ -112,13 +112,13 @@ func with(t providers.Target, name string) (providers.Target, error) {
 	return t, &billing.NotFoundError{What: "credential", ID: t.Provider + "/" + name}
 }
 
-// trial is one that is filled in.
+// trial is a trial being filled in.
 type trial struct{ manage.Trial }
 
-// masked are credentials of which a provider repeats a part.
+// masked matches credentials that a provider partly repeats.
 var masked = regexp.MustCompile(`\S*(\*{3,}|\.{3}|…)\S*|\b(sk|pk|key|AKIA|ASIA|Bearer)[-_A-Za-z0-9]{12,}`)
 
-// mostMessage is how much of what a provider says is passed on.
+// mostMessage is how much of a provider's message is passed on.
 const mostMessage = 500
 
 func (t *trial) failed(err error) {

@@ -9,17 +9,17 @@ import (
 	"tallyroute/router"
 )
 
-// Uses counts when credentials are used.
+// Uses records when credentials are used.
 type Uses struct {
 	Clock func() time.Time
 	mu    sync.Mutex
 	last  map[used]billing.CredentialUse
 }
 
-// used is a credential by its provider and its name in the ledger.
+// used is a credential, identified by its provider and its name in the ledger.
 type used struct{ provider, credential string }
 
-// Observe notes the credentials of a request's attempts.
+// Observe records the credentials used by a request's attempts.
 func (u *Uses) Observe(r router.Record) {
 	if r.Event != router.EventRequest || len(r.Attempts) == 0 {
 		return
@@ -42,7 +42,7 @@ func (u *Uses) Observe(r router.Record) {
 	}
 }
 
-// Take is what was noted since it was last taken.
+// Take returns and clears what was recorded.
 func (u *Uses) Take() (list []billing.CredentialUse) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -54,7 +54,7 @@ func (u *Uses) Take() (list []billing.CredentialUse) {
 	return list
 }
 
-// Return gives back what could not be stored.
+// Return puts back what couldn't be stored.
 func (u *Uses) Return(list []billing.CredentialUse) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

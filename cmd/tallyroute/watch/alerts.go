@@ -11,7 +11,7 @@ import (
 	"tallyroute/cmd/tallyroute/cli"
 )
 
-// Alerts is "tallyroute alerts": what somebody was told.
+// Alerts is "tallyroute alerts": the alerts that were sent.
 type Alerts struct {
 	List   alertsList   `cmd:"" help:"List what somebody was told and whether it arrived, the newest first."`
 	Test   alertsTest   `cmd:"" help:"Send a test to a channel of the configuration."`
@@ -63,7 +63,7 @@ type alertsTest struct {
 	Channel string `arg:"" help:"The name of the channel." placeholder:"CHANNEL"`
 }
 
-// Run sends a test.
+// Run sends a test alert.
 func (c alertsTest) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.AlertView](a.Ctx, r, adminapi.Post("/alerts/test", cli.Fields{"channel": c.Channel}))
@@ -81,7 +81,7 @@ type alertsReplay struct {
 	Reason  string `help:"Why." placeholder:"TEXT"`
 }
 
-// Run has an alert sent again by a router.
+// Run makes a router send an alert again.
 func (c alertsReplay) Run(a *cli.Context) error {
 	body := cli.Fields{"channel": c.Channel, "reason": c.Reason}
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {

@@ -21,7 +21,7 @@ import (
 	"tallyroute/cmd/tallyroute/countries"
 )
 
-// Anomalies is "tallyroute anomalies": what is unusual about the use of keys.
+// Anomalies is "tallyroute anomalies": unusual use of keys.
 type Anomalies struct {
 	List   anomaliesList   `cmd:"" help:"List what was unusual, the newest first."`
 	Show   anomaliesShow   `cmd:"" help:"Show what is usual of a key at this hour, and what it was seen with."`
@@ -59,7 +59,7 @@ type anomaliesShow struct {
 	Key string `arg:"" help:"The id of the key." placeholder:"KEY"`
 }
 
-// Run shows what is usual of a key.
+// Run shows what is usual for a key.
 func (c anomaliesShow) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.UsualView](a.Ctx, r, adminapi.Get("/keys"+adminapi.Path(c.Key, "usual"), nil))
@@ -87,7 +87,7 @@ type anomaliesReplay struct {
 	All       bool   `help:"Also what nobody would have been told of."`
 }
 
-// line is a request in the file. Its first members are those that access list prints.
+// line is a request in the file. Its first fields are those that access list prints.
 type line struct {
 	At       time.Time     `json:"at"`
 	KeyID    string        `json:"key_id"`
@@ -131,10 +131,10 @@ func (c anomaliesReplay) Run(a *cli.Context) error {
 	return t.Write(a.Stdout, c.Output)
 }
 
-// replay judges requests hour by hour.
+// replay evaluates requests hour by hour.
 type replay struct {
 	countries anomaly.Countries
-	at        time.Time // the hour that is being read
+	at        time.Time // the hour being read
 	lives     map[string]*anomaly.Life
 	hours     map[string]*anomaly.Present // by key
 	found     []anomaly.Finding
@@ -173,7 +173,7 @@ func (r *replay) read(from io.Reader) error {
 	return r.end(r.at.Add(time.Hour))
 }
 
-// end judges the hour that was read.
+// end evaluates the hour that was read.
 func (r *replay) end(next time.Time) error {
 	if next.Before(r.at) {
 		return errOrder

@@ -1,3 +1,3 @@
-// Package watch holds the commands about what somebody should look at: events, alerts,
-// incidents, and routers that hold allowances.
+// Package watch holds the commands about what needs attention: events, alerts, incidents,
+// and routers that hold allowances.
 package watch

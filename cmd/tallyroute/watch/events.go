@@ -9,7 +9,7 @@ import (
 	"tallyroute/cmd/tallyroute/cli"
 )
 
-// Events is "tallyroute events": what somebody may want to be told of.
+// Events is "tallyroute events": events that somebody may want to know about.
 type Events struct {
 	List eventsList `cmd:"" help:"List overruns, disputed usage, rejected rows, breaches and denials, the newest first."`
 }

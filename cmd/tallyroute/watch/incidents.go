@@ -9,7 +9,7 @@ import (
 	"tallyroute/cmd/tallyroute/config"
 )
 
-// Incident is "tallyroute incident": keys in wrong hands.
+// Incident is "tallyroute incident": keys that fell into the wrong hands.
 type Incident struct {
 	Open  incidentOpen  `cmd:"" help:"End or narrow the use of a key, and seal what it did."`
 	List  incidentList  `cmd:"" help:"List incidents, the newest first."`
@@ -68,7 +68,8 @@ type incidentShow struct {
 	ID string `arg:"" help:"Of the incident." placeholder:"INCIDENT"`
 }
 
-// Run prints the bundle without a line end, so that its digest is that of what is printed.
+// Run prints the bundle without a trailing newline, so that its digest is that of the
+// output.
 func (c incidentShow) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.IncidentView](a.Ctx, r, adminapi.Get("/incidents"+adminapi.Path(c.ID), nil))

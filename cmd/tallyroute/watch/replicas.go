@@ -46,7 +46,7 @@ type replicasForgetCommand struct {
 	ID string `arg:"" help:"Id of the router, as in replicas list."`
 }
 
-// Run gives back its leases.
+// Run gives back the router's leases.
 func (c replicasForgetCommand) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
 		f, err := adminapi.Do[admin.Forgotten](a.Ctx, r, adminapi.Post("/replicas"+adminapi.Path(c.ID, "forget"), nil))
