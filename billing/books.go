@@ -59,6 +59,18 @@ type PeriodChange struct {
 	Notes          []*Change // for the audit log
 }
 
+// Begun are the records that a month is being closed: from then on it takes no rows, and if
+// adding it up fails it stays so until somebody closes it again.
+func (c PeriodChange) Begun() []*Change {
+	notes := make([]*Change, len(c.Notes))
+	for i, n := range c.Notes {
+		begun := *n
+		begun.Action += ".begin"
+		notes[i] = &begun
+	}
+	return notes
+}
+
 // Check refuses a change that names nobody as responsible for it.
 func (c PeriodChange) Check() error {
 	if _, err := ParseMonth(string(c.Month)); err != nil {

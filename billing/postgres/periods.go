@@ -143,7 +143,10 @@ func (s *Store) beginClose(ctx context.Context, tx pgx.Tx, c billing.PeriodChang
 		return err
 	}
 	_, err = tx.Exec(ctx, closePeriodSQL, c.Month.First(), s.reporting.String(), c.Now, c.Actor, p.Unpriced)
-	return err
+	if err != nil {
+		return err
+	}
+	return note(ctx, tx, c.Begun())
 }
 
 func finishClose(ctx context.Context, tx pgx.Tx, c billing.PeriodChange, d *billing.MonthDigest) (p billing.PeriodStanding, err error) {

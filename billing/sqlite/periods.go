@@ -120,7 +120,10 @@ func (s *Store) beginClose(ctx context.Context, tx *session, c billing.PeriodCha
 		return err
 	}
 	_, err = tx.exec(ctx, closePeriod, c.Month.First(), s.reporting.String(), stamp(c.Now), billing.CleanText(c.Actor), p.Unpriced)
-	return err
+	if err != nil {
+		return err
+	}
+	return note(ctx, tx, c.Begun())
 }
 
 func recordChange(ctx context.Context, tx *session, action string, c billing.PeriodChange, p billing.PeriodStanding) error {

@@ -77,7 +77,6 @@ var acts = []string{
 	`POST /spend/adjustments {"key_id":"{key}","amount_usd":"1.5","kind":"credit","reason":"r"}`,
 	`POST /periods/2020-01/close`,
 	`POST /periods/2020-01/reopen {"reason":"late"}`,
-	`POST /persons/erase {"name":"ann","reason":"r"}`,
 	`POST /audit/prune {"keep":"90d"}`,
 	`GET /audit/export`,
 	`POST /keys/{key}/revoke {"reason":"r"}`,

@@ -266,8 +266,8 @@ func (x *exchange) seenTag() string {
 // by returns who is calling. The static token has no name.
 func (x *exchange) by(reason string) manage.By {
 	by := manage.By{
-		Actor: cmp.Or(x.who, "unknown"), Role: x.role, Source: x.C.RemoteIP(), Reason: reason, Access: x.access, PrincipalID: x.principal.ID,
-		Address: x.principal.Email, Seen: x.seenTag(),
+		Actor: cmp.Or(x.who, "unknown"), Role: x.role, Source: x.C.RemoteIP(), Reason: reason, Access: x.access,
+		PrincipalID: x.principal.ID, Address: x.principal.Email, Seen: x.seenTag(),
 	}
 	if x.host != nil {
 		by.Source = x.host.Source
