@@ -14,11 +14,11 @@ import (
 	"tallyroute/billing/policy"
 )
 
-// AccessEntry is an entry of the record of access in JSON.
+// AccessEntry is an entry of the access record in JSON.
 type AccessEntry struct {
 	At        *string `json:"at"`
 	RequestID string  `json:"request_id"`
-	KeyID     *string `json:"key_id"` // null: nobody's key was sent
+	KeyID     *string `json:"key_id"` // null: no key of ours was sent
 	Version   int     `json:"version"`
 	Address   *string `json:"address"`
 	Agent     string  `json:"user_agent"`
@@ -29,7 +29,7 @@ type AccessEntry struct {
 	BytesOut  int64   `json:"bytes_out"`
 }
 
-// ViewAccessEntry is an entry as it is shown.
+// ViewAccessEntry converts an entry to JSON form.
 func ViewAccessEntry(e access.Entry) AccessEntry {
 	return AccessEntry{
 		At: Instant(e.At), RequestID: e.RequestID, KeyID: TextOrNull(e.KeyID), Version: e.Version,
@@ -38,13 +38,13 @@ func ViewAccessEntry(e access.Entry) AccessEntry {
 	}
 }
 
-// Access lists who used which key, the newest first.
+// Access lists who used which key, newest first.
 func (a Actions) Access(ctx context.Context, q access.Query) ([]access.Entry, error) {
 	return a.Store.ListAccess(ctx, q)
 }
 
-// EraseAccess removes entries of the record of access for good. Of whom they were does not
-// stand in the audit log: that may be what is to be forgotten.
+// EraseAccess removes entries of the access record for good. The audit log doesn't say
+// whose entries they were, as that may be exactly what is to be forgotten.
 func (a Actions) EraseAccess(ctx context.Context, q access.Query, by By) (int64, error) {
 	if q.Empty() {
 		return 0, invalid("query", "say of which key, address, user agent or time")
@@ -56,16 +56,17 @@ func (a Actions) EraseAccess(ctx context.Context, q access.Query, by By) (int64,
 	return a.Store.EraseAccess(ctx, q, note)
 }
 
-// SharedKey is a key that several workloads use at the same time, and how it could be split.
+// SharedKey is a key that several workloads use at the same time, with a proposal for
+// splitting it.
 type SharedKey struct {
 	KeyID     string         `json:"key_id"`
 	Name      string         `json:"name"`
 	Team      string         `json:"team"`
 	Project   string         `json:"project"`
-	Workloads []WorkloadView `json:"workloads"` // the largest first, which keeps the key
+	Workloads []WorkloadView `json:"workloads"` // largest first; the largest keeps the key
 }
 
-// WorkloadView is who uses a key from one network as one program.
+// WorkloadView is the use of a key from one network by one program.
 type WorkloadView struct {
 	Program   string  `json:"program"`
 	Network   *string `json:"network"`
@@ -73,12 +74,12 @@ type WorkloadView struct {
 	Requests  int64   `json:"requests"`
 	FirstAt   *string `json:"first_at"`
 	LastAt    *string `json:"last_at"`
-	// Proposal is the name of a key of its own; null for the one that keeps this key.
+	// Proposal is the name for a separate key; null for the workload that keeps this one.
 	Proposal *string `json:"proposal"`
 }
 
-// SharedKeys are the keys that several workloads have used at the same time since an
-// instant: of one key, or of all that visible admits.
+// SharedKeys returns the keys that several workloads have used at the same time since an
+// instant: of one key, or of all those that visible admits.
 func (a Actions) SharedKeys(ctx context.Context, id billing.KeyID, since time.Time, visible func(*billing.Key) bool) ([]SharedKey, error) {
 	counts, err := a.Store.CountAccess(ctx, access.Query{KeyID: string(id), Since: since, Decision: access.Allowed},
 		access.ByKey, access.ByAddress, access.ByAgent)
@@ -124,31 +125,31 @@ func viewShared(k *billing.Key, workloads []access.Workload) SharedKey {
 	return v
 }
 
-// RightsSpan is how far back what a key may do is compared with what it did.
+// RightsSpan is how far back a key's rights are compared with its use.
 const RightsSpan = 90 * 24 * time.Hour
 
-// KeyRights is what a key may do beside what it did.
+// KeyRights compares a key's rights with its use.
 type KeyRights struct {
 	KeyID    string      `json:"key_id"`
 	Name     string      `json:"name"`
 	Team     string      `json:"team"`
 	Project  string      `json:"project"`
-	Requests int64       `json:"requests"`       // that are recorded
-	Recorded *string     `json:"recorded_since"` // the first of them; null: none is
+	Requests int64       `json:"requests"`       // number recorded
+	Recorded *string     `json:"recorded_since"` // when the first was recorded; null: none was
 	Rights   []RightView `json:"rights"`
 }
 
-// RightView is one thing that a key may choose.
+// RightView is one kind of thing that a key is allowed to use.
 type RightView struct {
 	Right    string   `json:"right" enum:"models,addresses,endpoints"`
 	Granted  []string `json:"granted" nullable:"true"` // null: all
 	Used     []string `json:"used"`
 	Unused   []string `json:"unused"`
-	Proposal []string `json:"proposal" nullable:"true"` // what would be enough; null: it is as narrow as it can be, or was not used
+	Proposal []string `json:"proposal" nullable:"true"` // what would be enough; null: it can't be narrower, or wasn't used
 }
 
-// Rights compares what keys may do with what they did in the days before now: with their
-// rows of the ledger, and with the record of access as far as that goes back.
+// Rights compares what keys may do with what they did within RightsSpan before now,
+// according to their ledger rows and, as far back as it goes, the access record.
 func (a Actions) Rights(ctx context.Context, from billing.Reports, keys []billing.Key, zone *time.Location) ([]KeyRights, error) {
 	since := a.now().Add(-RightsSpan)
 	list := make([]KeyRights, len(keys))
@@ -196,7 +197,7 @@ func rightsOf(k *billing.Key, spent billing.SpendReport, counts []access.Count) 
 	return v
 }
 
-// right compares a list; covers reports whether something granted allows what was used.
+// right compares one list; covers reports whether a granted entry allows a used one.
 func right(name string, granted, used []string, covers func(granted, used string) bool) RightView {
 	slices.Sort(used)
 	v := RightView{Right: name, Granted: granted, Used: slices.Compact(used), Unused: []string{}}
@@ -218,8 +219,8 @@ func right(name string, granted, used []string, covers func(granted, used string
 	return v
 }
 
-// namesModel reports whether a name in a key's list may be what was asked for. A group may
-// have anything in it.
+// namesModel reports whether an entry in a key's list may mean the model that was asked
+// for. A group may contain any model.
 func namesModel(granted, used string) bool {
 	if provider, all := strings.CutSuffix(granted, "/*"); all {
 		return strings.HasPrefix(used, provider+"/")
@@ -227,7 +228,7 @@ func namesModel(granted, used string) bool {
 	return granted == used || strings.HasPrefix(granted, "@") || strings.HasSuffix(used, "/"+granted)
 }
 
-// overlaps reports whether a granted range has addresses of a network that was used.
+// overlaps reports whether a granted range overlaps a network that was used.
 func overlaps(granted, used string) bool {
 	g, err := netip.ParsePrefix(granted)
 	u, err2 := netip.ParsePrefix(used)
@@ -236,7 +237,8 @@ func overlaps(granted, used string) bool {
 
 func same(granted, used string) bool { return granted == used }
 
-// grantedEndpoints are those of the narrowest policy that names any; none is all.
+// grantedEndpoints returns the endpoints of the narrowest policy that names any; nil is
+// all.
 func grantedEndpoints(k *billing.Key) []string {
 	for _, p := range []*policy.Policy{k.Policies.Key, k.Policies.Project, k.Policies.Team} {
 		if p != nil && len(p.Endpoints) > 0 {
@@ -246,7 +248,7 @@ func grantedEndpoints(k *billing.Key) []string {
 	return nil
 }
 
-// endpointOf is what policies call a route.
+// endpointOf returns the name of a route in policies.
 func endpointOf(route string) string {
 	switch route {
 	case "/v1/chat/completions":

@@ -18,31 +18,31 @@ type Notifier interface {
 	Notify(ctx context.Context, n billing.Notice) error
 }
 
-// Watch is what alerts are judged by besides the database.
+// Watch is the input for judging alerts apart from the database.
 type Watch struct {
 	Channels     []alert.Channel
 	Targets      []alert.Target
 	Certificates []alert.CertificateFile
 	Router       string // the name of this one
-	Journal      error  // why it cannot be written; nil where it can
+	Journal      error  // why it can't be written; nil if it can
 	Told         *Told
 }
 
-// Told remembers which claims this router has fired a while ago: the database is not
-// asked again and again.
+// Told remembers the alerts that this router fired recently, so that the database isn't
+// asked about them again and again.
 type Told struct {
 	mu   sync.Mutex
 	last map[string]time.Time
 }
 
-// Bounds of what is judged at once and remembered.
+// Limits on what is judged at once and remembered.
 const (
 	judgedAtOnce = 500
 	mostTold     = 50_000
-	toldFor      = 5 * time.Minute // much less than what has a claim end
+	toldFor      = 5 * time.Minute // much shorter than the time after which a claim ends
 )
 
-// fresh leaves out those alerts that were fired a while ago.
+// fresh leaves out the alerts that were fired recently.
 func (t *Told) fresh(all []billing.Alert, now time.Time) []billing.Alert {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -60,8 +60,8 @@ func (t *Told) remember(all []billing.Alert, now time.Time) {
 	}
 }
 
-// JudgeAlerts looks at everything that alerts are made of, and fires those that nobody has
-// fired. It returns them.
+// JudgeAlerts examines everything that can cause an alert, and fires and returns the alerts
+// that haven't been fired yet.
 func (a Actions) JudgeAlerts(ctx context.Context, w Watch) ([]billing.Alert, error) {
 	now := a.now()
 	var f billing.Firing
@@ -101,8 +101,8 @@ func (a Actions) fire(ctx context.Context, w Watch, f billing.Firing, now time.T
 	return fired, err
 }
 
-// judgeBudgets judges how budgets stand, and then the events, of which some say that one
-// of these has refused a request.
+// judgeBudgets judges the state of budgets and then the events, some of which say that one
+// of these budgets refused a request.
 func (a Actions) judgeBudgets(ctx context.Context, owners *ownersOf, now time.Time, f *billing.Firing) error {
 	list, err := a.Store.Standings(ctx, billing.StandingQuery{At: now, Most: mostStandings})
 	if err != nil {
@@ -120,7 +120,7 @@ func (a Actions) judgeBudgets(ctx context.Context, owners *ownersOf, now time.Ti
 	})
 }
 
-// mostStandings are the budgets near their limits that are looked at.
+// mostStandings is the maximum number of budgets near their limits that are examined.
 const mostStandings = 10_000
 
 func (a Actions) judgeEvents(ctx context.Context, owners *ownersOf, f *billing.Firing, denied func(billing.Event)) error {
@@ -144,7 +144,7 @@ func (a Actions) judgeEvents(ctx context.Context, owners *ownersOf, f *billing.F
 	return nil
 }
 
-// keyOf is the first of some ids that is one of a key.
+// keyOf returns the first of the ids that belongs to a key.
 func keyOf(ids ...string) billing.KeyID {
 	for _, id := range ids {
 		if strings.HasPrefix(id, "key_") {
@@ -172,7 +172,7 @@ func (a Actions) judgeChanges(ctx context.Context, owners *ownersOf, f *billing.
 	return nil
 }
 
-// judgeSources are what ends soon, what has no price and what cannot be delivered.
+// judgeSources judges what ends soon, what has no price and what can't be delivered.
 func (a Actions) judgeSources(ctx context.Context, owners *ownersOf, now time.Time, f *billing.Firing) error {
 	ending, err := a.Store.Expiries(ctx, now, now.Add(alert.Soon))
 	if err != nil {
@@ -204,7 +204,7 @@ func (a Actions) judgeSources(ctx context.Context, owners *ownersOf, now time.Ti
 	return nil
 }
 
-// ownersOf finds the owners of keys, each once.
+// ownersOf looks up the owners of keys, each key once.
 type ownersOf struct {
 	actions Actions
 	known   map[billing.KeyID]alert.Owner
@@ -229,21 +229,21 @@ func (o *ownersOf) of(ctx context.Context, id billing.KeyID) (alert.Owner, error
 	return owner, nil
 }
 
-// Bounds of notices.
+// Limits for notices.
 const (
-	noticeClaim = time.Minute // after which another router goes on with one
+	noticeClaim = time.Minute // after which another router takes over
 	mostTries   = 14          // over about four hours
 )
 
-// NextNotice is a notice that is due, of a channel that is not busy; false when nothing
-// is due. Until it is sent, nobody else does so.
+// NextNotice claims the next due notice of a channel that isn't busy; found is false if
+// none is due. Nobody else sends it while the claim lasts.
 func (a Actions) NextNotice(ctx context.Context, busy []string) (n billing.Notice, found bool, err error) {
 	now := a.now()
 	return a.Store.ClaimNotice(ctx, busy, now, now.Add(noticeClaim))
 }
 
-// SendNotice sends a notice. One whose channel is gone, or that failed too often, is given
-// up.
+// SendNotice sends a notice. It gives up a notice whose channel no longer exists or that
+// has failed too often.
 func (a Actions) SendNotice(ctx context.Context, n billing.Notice, to map[string]Notifier) (end billing.Notice, err error) {
 	channel, there := to[n.Channel]
 	if there {
@@ -257,7 +257,7 @@ func (a Actions) SendNotice(ctx context.Context, n billing.Notice, to map[string
 	case err == nil:
 		end.DeliveredAt = a.now()
 	case ctx.Err() != nil:
-		return n, err // the router stops: another goes on
+		return n, err // this router is stopping: another one takes over
 	default:
 		end.Failure = shortened(err.Error())
 		end.DueAt = a.now().Add(min(firstAgain<<min(n.Tries-1, 16), lastAgain))
@@ -268,7 +268,7 @@ func (a Actions) SendNotice(ctx context.Context, n billing.Notice, to map[string
 	return end, errors.Join(err, a.Store.EndNotice(context.WithoutCancel(ctx), end))
 }
 
-// Alerts lists alerts, the newest first.
+// Alerts lists alerts, newest first.
 func (a Actions) Alerts(ctx context.Context, f billing.AlertFilter) ([]billing.AlertRecord, error) {
 	if err := noSecret(f.Object); err != nil {
 		return nil, err
@@ -276,7 +276,7 @@ func (a Actions) Alerts(ctx context.Context, f billing.AlertFilter) ([]billing.A
 	return a.Store.ListAlerts(ctx, f)
 }
 
-// notifiers are the channels.
+// notifiers returns the channels.
 func (a Actions) notifiers(ctx context.Context) (map[string]Notifier, error) {
 	if a.Notifiers == nil {
 		return nil, nil
@@ -284,7 +284,7 @@ func (a Actions) notifiers(ctx context.Context) (map[string]Notifier, error) {
 	return a.Notifiers(ctx)
 }
 
-// channel is the channel with a name.
+// channel returns the channel with the given name.
 func (a Actions) channel(ctx context.Context, name string) (Notifier, error) {
 	all, err := a.notifiers(ctx)
 	if err != nil {
@@ -302,7 +302,8 @@ func (a Actions) channel(ctx context.Context, name string) (Notifier, error) {
 	return one, nil
 }
 
-// ReplayAlert has an alert sent again, to one channel or to all that it went to.
+// ReplayAlert schedules an alert to be sent again, to one channel or to all that it went
+// to.
 func (a Actions) ReplayAlert(ctx context.Context, id, channel string, by By) (billing.AlertRecord, error) {
 	found, err := a.oneAlert(ctx, id)
 	if err := errors.Join(err, by.check()); err != nil {
@@ -342,7 +343,7 @@ func (a Actions) oneAlert(ctx context.Context, id string) (billing.AlertRecord, 
 	return list[0], nil
 }
 
-// TestChannel sends an alert that says it is a test to a channel, at once.
+// TestChannel immediately sends a test alert to a channel.
 func (a Actions) TestChannel(ctx context.Context, name string, by By) (billing.Alert, error) {
 	to, err := a.channel(ctx, name)
 	if err := errors.Join(err, by.check()); err != nil {
@@ -375,17 +376,17 @@ type AlertView struct {
 	Notices    []NoticeView      `json:"notices"`
 }
 
-// NoticeView is what became of an alert on its way to a channel.
+// NoticeView is the outcome of sending an alert to a channel.
 type NoticeView struct {
 	Channel     string  `json:"channel"`
 	Status      string  `json:"status" enum:"pending,failing,delivered,dead"`
 	Tries       int     `json:"tries"`
-	Failure     *string `json:"failure"` // of the last try
+	Failure     *string `json:"failure"` // of the last attempt
 	DueAt       *string `json:"due_at"`
 	DeliveredAt *string `json:"delivered_at"`
 }
 
-// ViewAlert is an alert as it is shown.
+// ViewAlert converts an alert to JSON form.
 func ViewAlert(r billing.AlertRecord) AlertView {
 	v := AlertView{
 		ID: r.ID, Kind: string(r.Kind), Severity: string(r.Severity), Object: r.Object, Title: r.Title, Text: r.Text, Remedy: r.Remedy,

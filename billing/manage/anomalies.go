@@ -16,31 +16,31 @@ import (
 	"tallyroute/billing/anomaly"
 )
 
-// KeyWatch is how the use of keys is watched.
+// KeyWatch configures how the use of keys is watched.
 type KeyWatch struct {
 	Every     time.Duration
-	Disable   bool              // a key whose use is critical
-	Countries anomaly.Countries // nil knows none
+	Disable   bool              // disables keys whose use is critical
+	Countries anomaly.Countries // nil knows no countries
 	Usual     *Usual
 }
 
-// Usual remembers what is usual of keys in the present hour.
+// Usual caches what is usual for keys in the current hour.
 type Usual struct {
 	mu   sync.Mutex
 	hour time.Time
 	keys map[string]anomaly.Key
 }
 
-// Bounds of watching.
+// Parameters of watching.
 const (
-	watchTurn  = 10 * time.Minute // after which another router takes over from one that died
-	lateBy     = 15 * time.Minute // rows come when a request has ended
+	watchTurn  = 10 * time.Minute // after which another router takes over from a dead one
+	lateBy     = 15 * time.Minute // rows arrive when their request has ended
 	learnFrom  = 28 * 24 * time.Hour
-	learnStep  = 24 * time.Hour // at once, while it is learned from what was before
+	learnStep  = 24 * time.Hour // step size while learning from past use
 	keysAtOnce = 500
 )
 
-// of finds what is usual of a key in this hour; false where it is not known yet.
+// of returns what is usual for a key in this hour; false if it isn't known yet.
 func (u *Usual) of(id string, hour time.Time) (anomaly.Key, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -59,9 +59,9 @@ func (u *Usual) remember(k anomaly.Key) {
 	}
 }
 
-// WatchKeys looks at what keys did since somebody last did, keeps it and returns what is
-// unusual. Of several routers one does, whose turn it is. more reports that there is more
-// to learn from, at once.
+// WatchKeys examines what keys did since the last look, stores it and returns anything
+// unusual. If there are several routers, only the one whose turn it is does this. more
+// reports that there is more to learn from at once.
 func (a Actions) WatchKeys(ctx context.Context, w KeyWatch) (found []anomaly.Finding, more bool, err error) {
 	now := a.now().Truncate(time.Microsecond)
 	turn := billing.Watched{Turn: now.Add(watchTurn), Forget: now.Add(-anomaly.Kept)}
@@ -103,7 +103,7 @@ func (a Actions) WatchKeys(ctx context.Context, w KeyWatch) (found []anomaly.Fin
 	return found, more, nil
 }
 
-// byKey parts an activity by keys.
+// byKey splits an activity by key.
 func byKey(activity anomaly.Activity) map[string]*anomaly.Activity {
 	keys := make(map[string]*anomaly.Activity)
 	of := func(id string) *anomaly.Activity {
@@ -124,14 +124,15 @@ func byKey(activity anomaly.Activity) map[string]*anomaly.Activity {
 	return keys
 }
 
-// watching is what is watched at an instant: to judge it, or to learn from it alone.
+// watching says which instant is being examined, and whether to judge it or only to learn
+// from it.
 type watching struct {
 	at       time.Time
 	learning bool
 }
 
-// judgeKeys judges some keys. Of those that do little, and nothing new, not even what is
-// usual has to be known.
+// judgeKeys judges some keys. For keys that do little and nothing new, there is no need
+// even to look up what is usual.
 func (a Actions) judgeKeys(ctx context.Context, w KeyWatch, keys map[string]*anomaly.Activity, ids []string, p watching) (
 	found []anomaly.Finding, sights []anomaly.Sight, err error,
 ) {
@@ -169,8 +170,8 @@ func (a Actions) judgeKeys(ctx context.Context, w KeyWatch, keys map[string]*ano
 	return found, sights, nil
 }
 
-// present is what a key does at an instant. What was just read stands for what was stored
-// of the same hours.
+// present returns what a key is doing at an instant. What has just been read replaces what
+// was stored for the same hours.
 func present(activity anomaly.Activity, stored []anomaly.Hour, at time.Time) anomaly.Present {
 	p := anomaly.Present{At: at, Callers: activity.Callers, Uses: activity.Uses}
 	h := anomaly.HistoryOf(append(stored, activity.Hours...), at)
@@ -179,7 +180,7 @@ func present(activity anomaly.Activity, stored []anomaly.Hour, at time.Time) ano
 	return p
 }
 
-// usual is what is usual of a key, by what is stored of it.
+// usual returns what is usual for a key, based on what is stored about it.
 func (a Actions) usual(ctx context.Context, w KeyWatch, id string, at time.Time) (anomaly.Key, error) {
 	hour := at.Truncate(time.Hour)
 	if k, known := w.Usual.of(id, hour); known {
@@ -194,8 +195,8 @@ func (a Actions) usual(ctx context.Context, w KeyWatch, id string, at time.Time)
 	return k, nil
 }
 
-// answerTo does what is to be done about a finding, and makes the event of it. Done twice,
-// as by a router that takes over from one that died, it is as good as once.
+// answerTo responds to a finding and makes its event. It is idempotent, because a router
+// may take over from one that died halfway.
 func (a Actions) answerTo(ctx context.Context, w KeyWatch, f anomaly.Finding) (billing.Event, error) {
 	e := FindingEvent(f)
 	if !w.Disable || !f.Critical {
@@ -208,12 +209,12 @@ func (a Actions) answerTo(ctx context.Context, w KeyWatch, f anomaly.Finding) (b
 		e.Data["disabled"] = "true"
 	case ctx.Err() != nil || errors.Is(err, billing.ErrUnavailable):
 		return e, err
-	default: // it is revoked, or not there any more
+	default: // revoked, or no longer there
 	}
 	return e, nil
 }
 
-// FindingEvent is the event of a finding.
+// FindingEvent returns the event for a finding.
 func FindingEvent(f anomaly.Finding) billing.Event {
 	e := billing.Event{
 		Kind: billing.EventAnomaly, Object: f.KeyID, Severity: billing.Warning, Text: f.Text, At: f.At,
@@ -238,7 +239,7 @@ func FindingEvent(f anomaly.Finding) billing.Event {
 	return e
 }
 
-// KeyUsual is what is usual of a key and what it was seen with.
+// KeyUsual is what is usual for a key, and what it has been seen with.
 type KeyUsual struct {
 	Key       billing.Key
 	At        time.Time
@@ -247,8 +248,8 @@ type KeyUsual struct {
 	Sights    []anomaly.Sight
 }
 
-// Usual is what is usual of a key at this hour, and what it was seen with, as far as it
-// was watched.
+// Usual returns what is usual for a key at this hour and what it has been seen with, as far
+// as it has been watched.
 func (a Actions) Usual(ctx context.Context, id billing.KeyID) (KeyUsual, error) {
 	k, err := a.Key(ctx, id)
 	if err != nil {
@@ -270,7 +271,7 @@ func (a Actions) Usual(ctx context.Context, id billing.KeyID) (KeyUsual, error) 
 	return u, nil
 }
 
-// UsualView is what is usual of a key in JSON.
+// UsualView is what is usual for a key, in JSON.
 type UsualView struct {
 	KeyID     string         `json:"key_id"`
 	At        *string        `json:"at"`
@@ -278,7 +279,8 @@ type UsualView struct {
 	Seen      []SeenView     `json:"seen"`
 }
 
-// BaselineView is what is usual of a figure: spend is in nano-dollars, answers are in bytes.
+// BaselineView is the usual range of a figure: spend is in nano-dollars, answers are in
+// bytes.
 type BaselineView struct {
 	Figure  string `json:"figure" enum:"requests,spend,errors,denials,answers"`
 	Span    string `json:"span" enum:"hour,day"`
@@ -289,7 +291,7 @@ type BaselineView struct {
 	Basis   string `json:"basis" enum:"hour of the week,hour of the day,all hours"`
 }
 
-// SeenView is what a key was seen with.
+// SeenView is what a key has been seen with.
 type SeenView struct {
 	Kind  string  `json:"kind" enum:"network,country,agent,model"`
 	Value string  `json:"value"`
@@ -297,7 +299,7 @@ type SeenView struct {
 	Last  *string `json:"last_at"`
 }
 
-// ViewUsual is what is usual of a key as it is shown.
+// ViewUsual converts what is usual for a key to JSON form.
 func ViewUsual(u KeyUsual) UsualView {
 	v := UsualView{KeyID: string(u.Key.ID), At: Instant(u.At), Baselines: []BaselineView{}, Seen: []SeenView{}}
 	for _, b := range u.Baselines {

@@ -12,7 +12,7 @@ import (
 	"tallyroute/billing/audit"
 )
 
-// note is the record of a change, which stores write with it.
+// note returns the audit record of a change, which stores write together with the change.
 func (a Actions) note(by By, action, object string) *billing.Change {
 	return &billing.Change{
 		At: a.now(), Actor: cmp.Or(by.Actor, "unknown"), Role: by.Role, Source: by.Source, Action: action, Object: object,
@@ -20,13 +20,13 @@ func (a Actions) note(by By, action, object string) *billing.Change {
 	}
 }
 
-// differences are the members of a view that are not what they were, as "old → new".
+// differences returns the fields of a view that have changed, as "old → new".
 func differences(before, after any) map[string]string {
 	old, fresh := membersOf(before), membersOf(after)
 	different := make(map[string]string)
 	for name := range old {
 		if _, stays := fresh[name]; !stays {
-			fresh[name] = nil // it is left out where there is none
+			fresh[name] = nil // the field is omitted when empty
 		}
 	}
 	for name, is := range fresh {
@@ -39,12 +39,13 @@ func differences(before, after any) map[string]string {
 
 func membersOf(view any) (members map[string]json.RawMessage) {
 	if text, err := json.Marshal(view); err == nil {
-		_ = json.Unmarshal(text, &members) // what Marshal wrote
+		_ = json.Unmarshal(text, &members) // Marshal's own output
 	}
 	return members
 }
 
-// plain is a value without the quotes of a text; of what has a name and an id, both.
+// plain returns a value without the quotes of a string; for something with a name and an
+// id, it returns both.
 func plain(raw json.RawMessage) string {
 	var named Named
 	if json.Unmarshal(raw, &named) == nil && named.ID != "" {
@@ -57,7 +58,7 @@ func plain(raw json.RawMessage) string {
 	return cmp.Or(string(raw), "none")
 }
 
-// AuditLog is who did what, the newest first.
+// AuditLog lists who did what, newest first.
 func (a Actions) AuditLog(ctx context.Context, f billing.ChangeFilter) ([]billing.Change, error) {
 	if err := noSecret(f.Object); err != nil {
 		return nil, err
@@ -65,7 +66,8 @@ func (a Actions) AuditLog(ctx context.Context, f billing.ChangeFilter) ([]billin
 	return a.Store.ListChanges(ctx, f)
 }
 
-// VerifyAudit follows the chain of the audit log. Marks are what checkpoints vouch for.
+// VerifyAudit verifies the hash chain of the audit log. Marks are the entries that
+// checkpoints vouch for.
 func (a Actions) VerifyAudit(ctx context.Context, marks ...billing.AuditMark) (audit.Report, error) {
 	var v *audit.Verifier
 	var last billing.AuditMark
@@ -81,8 +83,8 @@ func (a Actions) VerifyAudit(ctx context.Context, marks ...billing.AuditMark) (a
 	return v.End(last), nil
 }
 
-// ExportAudit hands over every record that is chained, the oldest first. That it was
-// done is a record, too, and the last of them.
+// ExportAudit passes on every chained record, oldest first. The export itself is recorded
+// too, as the last of them.
 func (a Actions) ExportAudit(ctx context.Context, by By, each func(AuditRecord) error) error {
 	if err := a.Store.Record(ctx, a.note(by, "audit.export", "")); err != nil {
 		return err
@@ -98,7 +100,7 @@ func (a Actions) ExportAudit(ctx context.Context, by By, each func(AuditRecord) 
 	})
 }
 
-// PruneAudit removes what is older than it has to be kept: at least MinAuditRetention.
+// PruneAudit removes records older than keep, which must be at least MinAuditRetention.
 func (a Actions) PruneAudit(ctx context.Context, keep time.Duration, by By) (int64, error) {
 	if keep < MinAuditRetention {
 		return 0, invalid("keep", "must be at least %d days", MinAuditRetention/(24*time.Hour))
@@ -112,10 +114,10 @@ func (a Actions) PruneAudit(ctx context.Context, keep time.Duration, by By) (int
 	return a.Store.PruneAudit(ctx, before, note)
 }
 
-// MinAuditRetention is how long records are kept at least.
+// MinAuditRetention is the minimum time for which records are kept.
 const MinAuditRetention = 90 * 24 * time.Hour
 
-// Checkpoint signs the audit log as it is now.
+// Checkpoint signs the current state of the audit log.
 func (a Actions) Checkpoint(ctx context.Context, key audit.SigningKey, by By) (audit.Checkpoint, error) {
 	report, err := a.VerifyAudit(ctx)
 	switch {
@@ -133,16 +135,16 @@ func (a Actions) Checkpoint(ctx context.Context, key audit.SigningKey, by By) (a
 	return key.Sign(ledger, report.Last, a.now()), a.Store.Record(ctx, note)
 }
 
-// SignedCheckpoint says, signed, what the audit log was at an instant.
+// SignedCheckpoint is a signed statement of what the audit log was at an instant.
 type SignedCheckpoint = audit.Checkpoint
 
-// ParseAuditKey reads a key that signs checkpoints.
+// ParseAuditKey parses a key for signing checkpoints.
 func ParseAuditKey(text string) (*audit.SigningKey, error) {
 	key, err := audit.ParseSigningKey(text)
 	return &key, err
 }
 
-// CheckpointHere signs the audit log with the key of this router.
+// CheckpointHere signs the audit log with this router's key.
 func (a Actions) CheckpointHere(ctx context.Context, by By) (SignedCheckpoint, error) {
 	if a.AuditKey == nil {
 		return SignedCheckpoint{}, &billing.ConflictError{Detail: "no key signs checkpoints here: set audit_signing_key, or run " +
@@ -167,7 +169,7 @@ type AuditRecord struct {
 	Previous  string            `json:"previous,omitempty" doc:"The hash of the record before it, in an export."`
 }
 
-// ViewAuditRecord is a record as it is shown.
+// ViewAuditRecord converts a record to JSON form.
 func ViewAuditRecord(c billing.Change) AuditRecord {
 	if c.Detail == nil {
 		c.Detail = map[string]string{}
@@ -176,7 +178,7 @@ func ViewAuditRecord(c billing.Change) AuditRecord {
 	return AuditRecord{c.Seq, &at, c.Actor, c.Role, c.Source, c.Action, c.Object, c.Outcome, c.Reason, c.Detail, c.Hash, ""}
 }
 
-// Change is the record that a line of an export shows.
+// Change converts a line of an export back to the record.
 func (r AuditRecord) Change() (billing.Change, error) {
 	if r.ChangedAt == nil {
 		return billing.Change{}, invalid("changed_at", "must be there")

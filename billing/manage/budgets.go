@@ -14,16 +14,17 @@ import (
 	"tallyroute/billing"
 )
 
-// orgID is what a budget of the whole organisation is set on.
+// orgID is the scope id of budgets of the whole organisation.
 const orgID = "org"
 
-// BudgetChange is what somebody says of a budget. What is not said stays as it is.
+// BudgetChange is a requested budget or a change to one. Whatever is left out stays as it
+// is.
 type BudgetChange struct {
 	billing.Budget
-	NoTokens, NoMoney, NoRequests bool // it has no such limit any more
+	NoTokens, NoMoney, NoRequests bool // removes that limit
 }
 
-// on is what becomes of a budget.
+// on applies the change to a budget.
 func (c BudgetChange) on(b billing.Budget) billing.Budget {
 	b.Period, b.Zone = cmp.Or(c.Period, b.Period), cmp.Or(c.Zone, b.Zone)
 	if c.Tokens != nil || c.NoTokens {
@@ -36,7 +37,7 @@ func (c BudgetChange) on(b billing.Budget) billing.Budget {
 		b.Requests = c.Requests
 	}
 	b.Starts, b.Action = cmp.Or(c.Starts, b.Starts), cmp.Or(c.Action, b.Action)
-	if b.Starts == "01-01" { // as where nothing is said
+	if b.Starts == "01-01" { // the same as leaving it out
 		b.Starts = ""
 	}
 	if c.Thresholds != nil {
@@ -45,13 +46,13 @@ func (c BudgetChange) on(b billing.Budget) billing.Budget {
 	return b
 }
 
-// silent reports whether nothing is said but which budget is meant.
+// silent reports whether the change says nothing except which budget it is about.
 func (c BudgetChange) silent() bool {
 	return c.Zone == "" && c.Tokens == nil && c.Money == nil && !c.NoTokens && !c.NoMoney && c.Requests == nil && !c.NoRequests &&
 		c.Starts == "" && c.Action == "" && c.Thresholds == nil
 }
 
-// of refuses a change that names another scope than the budget has.
+// of refuses a change that names a scope other than the budget's.
 func (c BudgetChange) of(b billing.Budget) error {
 	switch {
 	case c.Part != "" && c.Part != b.Part, c.Named != "" && c.Named != b.Named:
@@ -63,7 +64,7 @@ func (c BudgetChange) of(b billing.Budget) error {
 		c.Scope, c.ScopeID)}
 }
 
-// check refuses what contradicts itself.
+// check refuses contradictions.
 func (c BudgetChange) check() error {
 	switch {
 	case c.Money != nil && c.NoMoney:
@@ -76,10 +77,10 @@ func (c BudgetChange) check() error {
 	return nil
 }
 
-// SetBudget sets a budget. The one with its ID, or else the one that is the same,
-// is changed: then existed, and what was used of it stays used. Of names an ID,
-// or the name of the team ("web") or project ("web/shop"), that it is set on; ScopeID
-// is filled in.
+// SetBudget sets a budget. If there is one with the same ID or, without an ID, an
+// equivalent one, it is changed and existed is true; what has been used of it still counts.
+// of is the ID or name of the scope, such as a team ("web") or project ("web/shop");
+// ScopeID is filled in.
 func (a Actions) SetBudget(ctx context.Context, c BudgetChange, of string, by By) (set billing.Budget, existed bool, err error) {
 	if err := errors.Join(c.check(), by.check()); err != nil {
 		return set, false, err
@@ -120,8 +121,8 @@ func (a Actions) SetBudget(ctx context.Context, c BudgetChange, of string, by By
 	return set, existed, err
 }
 
-// changeWithin refuses a change after which a budget is wider than one above it. What does
-// not touch a limit may be changed of one that is.
+// changeWithin refuses a change that would make a budget wider than one above it. If it
+// already is, changes that don't affect a limit are still allowed.
 func (a Actions) changeWithin(ctx context.Context, c BudgetChange, meant func(billing.Budget) bool) error {
 	all, err := a.related(ctx, c)
 	if err != nil {
@@ -133,7 +134,7 @@ func (a Actions) changeWithin(ctx context.Context, c BudgetChange, meant func(bi
 	case c.ID == "" && c.Scope != "":
 		return a.budgetWithin(ctx, c.Budget, all)
 	default:
-		return nil // there is none: who changes it says so
+		return nil // there is none: the code that applies the change reports that
 	}
 	was, b := all[i], c.on(all[i])
 	was.Zone, was.Starts, was.Thresholds = b.Zone, b.Starts, b.Thresholds
@@ -146,8 +147,8 @@ func (a Actions) changeWithin(ctx context.Context, c BudgetChange, meant func(bi
 	return a.budgetChanged(ctx, b, &b)
 }
 
-// related are the budgets that a changed one may be too wide or too narrow for: all, but for
-// that of a key only its own and those of its owners.
+// related returns the budgets that the changed one may be too wide or too narrow for. For a
+// key's budget those are the key's own and its owners'; otherwise all budgets.
 func (a Actions) related(ctx context.Context, c BudgetChange) ([]billing.Budget, error) {
 	b := c.Budget
 	if c.ID != "" {
@@ -163,7 +164,7 @@ func (a Actions) related(ctx context.Context, c BudgetChange) ([]billing.Budget,
 	return a.Store.ListBudgets(ctx, billing.BudgetFilter{})
 }
 
-// noted is the change as an edit that notes what became different.
+// noted wraps the change in an edit that notes what has changed.
 func (c BudgetChange) noted(note *billing.Change, same *billing.Budget) func(*billing.Budget) error {
 	return noted(note, ViewBudget, same, func(b *billing.Budget) error {
 		*b = c.on(*b)
@@ -171,7 +172,7 @@ func (c BudgetChange) noted(note *billing.Change, same *billing.Budget) func(*bi
 	})
 }
 
-// scopeID finds what a budget is set on, by id or name.
+// scopeID resolves the scope of a budget from an id or name.
 func (a Actions) scopeID(ctx context.Context, scope billing.Scope, of string) (string, error) {
 	switch scope {
 	case billing.ScopeOrg:
@@ -222,9 +223,9 @@ func (a Actions) ScopeNames(ctx context.Context) (map[string]string, error) {
 	return names, nil
 }
 
-// SetBudgets makes budgets the key's own, as a change for ChangeKey. One that is the same as one that there
-// was is that one, changed: what was used stays used, and what is not said stays. Those that
-// KeyLimits are short for stay, too, unless they are named.
+// SetBudgets sets the key's own budgets; it is an edit for ChangeKey. A budget that matches
+// an existing one changes that one: what has been used of it still counts, and what is left
+// out stays. The budgets that KeyLimits is shorthand for stay too, unless they are named.
 func SetBudgets(k *billing.Key, budgets []BudgetChange) {
 	own := k.Budgets
 	k.Budgets = slices.DeleteFunc(slices.Clone(k.Budgets), func(b billing.Budget) bool {
@@ -249,7 +250,7 @@ type KeyLimits struct {
 	RequestsPerMinute, TokensPerMinute, ConcurrentRequests *int64
 }
 
-// Set makes them limits of the key, as a change for ChangeKey.
+// Set sets the limits on a key; it is an edit for ChangeKey.
 func (l KeyLimits) Set(k *billing.Key) {
 	setOwn(k, billing.PeriodMinute, func(b *billing.Budget) {
 		b.Requests, b.Tokens = limitOr(l.RequestsPerMinute, b.Requests), limitOr(l.TokensPerMinute, b.Tokens)
@@ -257,7 +258,7 @@ func (l KeyLimits) Set(k *billing.Key) {
 	setOwn(k, billing.PeriodConcurrent, func(b *billing.Budget) { b.Requests = limitOr(l.ConcurrentRequests, b.Requests) })
 }
 
-// limitOr is a limit as it is said, or else as it was.
+// limitOr returns the requested limit, or else the previous one.
 func limitOr(said, was *int64) *int64 {
 	switch {
 	case said == nil:
@@ -268,7 +269,7 @@ func limitOr(said, was *int64) *int64 {
 	return said
 }
 
-// setOwn edits the key's own budget of a period. Without a limit there is none.
+// setOwn edits the key's own budget for a period, and removes it if no limit is left.
 func setOwn(k *billing.Key, p billing.Period, edit func(*billing.Budget)) {
 	b := billing.Budget{ID: billing.NewID("bud_"), Scope: billing.ScopeKey, ScopeID: string(k.ID), Period: p}
 	was := k.Own(p)
@@ -282,7 +283,7 @@ func setOwn(k *billing.Key, p billing.Period, edit func(*billing.Budget)) {
 	}
 }
 
-// changesOf are budgets as what is said of them.
+// changesOf converts budgets to changes that set them.
 func changesOf(budgets []billing.Budget) []BudgetChange {
 	list := make([]BudgetChange, len(budgets))
 	for i, b := range budgets {
@@ -291,17 +292,17 @@ func changesOf(budgets []billing.Budget) []BudgetChange {
 	return list
 }
 
-// Budgets are budgets as they are set.
+// Budgets lists budgets as configured.
 func (a Actions) Budgets(ctx context.Context, f billing.BudgetFilter) ([]billing.Budget, error) {
 	return a.Store.ListBudgets(ctx, f)
 }
 
-// BalancesOf are budgets with how they stand now.
+// BalancesOf returns budgets with their current state.
 func (a Actions) BalancesOf(ctx context.Context, budgets []billing.Budget) ([]billing.Balance, error) {
 	return a.Store.Balances(ctx, &billing.Key{Budgets: budgets}, a.now())
 }
 
-// Budget is the budget with an id.
+// Budget returns the budget with the given id.
 func (a Actions) Budget(ctx context.Context, id string) (billing.Budget, error) {
 	if id == "" {
 		return billing.Budget{}, &billing.NotFoundError{What: "budget"}
@@ -316,7 +317,7 @@ func (a Actions) Budget(ctx context.Context, id string) (billing.Budget, error) 
 	return found[0], nil
 }
 
-// seenBudget is a budget that is still as it was when its change was decided.
+// seenBudget returns a budget, and refuses if it has changed since the caller saw it.
 func (a Actions) seenBudget(ctx context.Context, id string, by By) (billing.Budget, error) {
 	b, err := a.Budget(ctx, id)
 	if err == nil {
@@ -325,7 +326,7 @@ func (a Actions) seenBudget(ctx context.Context, id string, by By) (billing.Budg
 	return b, err
 }
 
-// ChangeBudget changes a budget. What was used of it stays used.
+// ChangeBudget changes a budget. What has been used of it still counts.
 func (a Actions) ChangeBudget(ctx context.Context, id string, c BudgetChange, by By) (billing.Budget, error) {
 	if err := errors.Join(c.check(), by.check()); err != nil {
 		return billing.Budget{}, err
@@ -353,7 +354,7 @@ func (a Actions) ChangeBudget(ctx context.Context, id string, c BudgetChange, by
 	return b, err
 }
 
-// RemoveBudget ends a budget: it binds nobody any more. Doing it twice changes nothing.
+// RemoveBudget removes a budget, so that it no longer limits anybody. It is idempotent.
 func (a Actions) RemoveBudget(ctx context.Context, id string, by By) error {
 	if err := by.check(); err != nil {
 		return err
@@ -378,8 +379,8 @@ func (a Actions) RemoveBudget(ctx context.Context, id string, by By) error {
 	return err
 }
 
-// ResetBudget has what was used in the current period count no more. It needs a
-// reason. The rows stay, and so does what is reported.
+// ResetBudget stops what has been used in the current period from counting. It needs a
+// reason. The rows stay, and so do the reports.
 func (a Actions) ResetBudget(ctx context.Context, id string, by By) (billing.Balance, error) {
 	b, err := a.seenBudget(ctx, id, by)
 	if err := errors.Join(err, by.needsReason()); err != nil {
@@ -398,8 +399,8 @@ func (a Actions) ResetBudget(ctx context.Context, id string, by By) (billing.Bal
 	return a.balance(ctx, b)
 }
 
-// RaiseBudget has the limits of a budget be higher until an instant, from now on or later.
-// It needs a reason.
+// RaiseBudget raises the limits of a budget until an instant, starting now or later. It
+// needs a reason.
 func (a Actions) RaiseBudget(ctx context.Context, r billing.Raise, by By) (billing.Balance, error) {
 	b, err := a.seenBudget(ctx, r.BudgetID, by)
 	if err := errors.Join(err, by.needsReason()); err != nil {
@@ -431,8 +432,8 @@ func (a Actions) balance(ctx context.Context, b billing.Budget) (billing.Balance
 	return list[0], nil
 }
 
-// TopUp adds to the budget of a key that is spent once. The same reference again
-// changes nothing.
+// TopUp adds to a key's one-off budget. Repeating it with the same reference changes
+// nothing.
 func (a Actions) TopUp(ctx context.Context, id billing.KeyID, amount billing.Money, reference string, by By) (billing.Balance, error) {
 	if !isName(reference, maxName) {
 		return billing.Balance{}, invalid("reference", "must be plain text of 1 to %d bytes, such as an order's number", maxName)

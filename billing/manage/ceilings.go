@@ -12,14 +12,14 @@ import (
 	"tallyroute/billing/rbac"
 )
 
-// Bounds of ceilings.
+// Limits on ceilings.
 const (
 	mostOwnKeys = 1000
 	mostLife    = 3650 * 24 * time.Hour
 )
 
-// SetCeiling says how much the members of a team may make for themselves, in place of what
-// was said before. Keys that there are stay as they are.
+// SetCeiling sets how much the members of a team may create for themselves, replacing the
+// previous ceiling. Existing keys stay as they are.
 func (a Actions) SetCeiling(ctx context.Context, team string, c billing.Ceiling, by By) (billing.Ceiling, error) {
 	t, err := a.team(ctx, team)
 	if err == nil {
@@ -42,7 +42,7 @@ func (a Actions) SetCeiling(ctx context.Context, team string, c billing.Ceiling,
 	}
 	b, limited := c.Budget()
 	if !limited {
-		b.Requests = new(int64) // whose period is judged all the same
+		b.Requests = new(int64) // so that its period is checked all the same
 	}
 	if b.ID, b.ScopeID = "bud_x", "key_x"; b.Validate() != nil {
 		faults = append(faults, invalid("budget", "%s", strings.ReplaceAll(b.Validate().Error(), "billing: ", "")))
@@ -61,8 +61,8 @@ func (a Actions) SetCeiling(ctx context.Context, team string, c billing.Ceiling,
 	return c, a.Store.SetCeiling(ctx, c, note)
 }
 
-// RemoveCeiling has the members of a team make no more keys for themselves. Keys that there
-// are stay.
+// RemoveCeiling stops the members of a team from creating keys for themselves. Existing
+// keys stay.
 func (a Actions) RemoveCeiling(ctx context.Context, team string, by By) error {
 	id, err := a.teamID(ctx, team)
 	if err := errors.Join(err, by.check()); err != nil {
@@ -71,7 +71,7 @@ func (a Actions) RemoveCeiling(ctx context.Context, team string, by By) error {
 	return a.Store.RemoveCeiling(ctx, id, a.note(by, "team.ceiling.remove", id))
 }
 
-// Ceiling is that of a team.
+// Ceiling returns the ceiling of a team.
 func (a Actions) Ceiling(ctx context.Context, team string) (billing.Ceiling, error) {
 	id, err := a.teamID(ctx, team)
 	if err != nil {
@@ -88,7 +88,8 @@ func (a Actions) Ceiling(ctx context.Context, team string) (billing.Ceiling, err
 	return all[i], nil
 }
 
-// OwnTeams are the teams in which who asks may make keys, with what is left for him.
+// OwnTeams returns the teams in which the caller may create keys, with what is left for the
+// caller.
 func (a Actions) OwnTeams(ctx context.Context, by By) ([]OwnTeam, error) {
 	if by.PrincipalID == "" {
 		return nil, errNobody
@@ -121,7 +122,7 @@ func (a Actions) OwnTeams(ctx context.Context, by By) ([]OwnTeam, error) {
 	return list, nil
 }
 
-// stands asks for what a new key could have, without making one.
+// stands asks what a new key could get, without creating one.
 func (a Actions) stands(ctx context.Context, t *OwnTeam, by By) error {
 	k := billing.Key{TeamID: t.Team.ID, OwnerID: by.PrincipalID}
 	err := a.Store.CreateOwnKey(ctx, k, [32]byte{}, a.now(), func(_ *billing.Key, c billing.Ceiling, own []billing.OwnUse) error {
@@ -137,7 +138,7 @@ func (a Actions) stands(ctx context.Context, t *OwnTeam, by By) error {
 	return err
 }
 
-// OwnTeam is a team of who asks.
+// OwnTeam is one of the caller's teams.
 type OwnTeam struct {
 	Team     Named        `json:"team"`
 	Projects []Named      `json:"projects"`
@@ -146,7 +147,7 @@ type OwnTeam struct {
 	Left     *LeftView    `json:"left" doc:"Of the ceiling, for new keys of yours."`
 }
 
-// LeftView is what is left of a ceiling; null is not limited.
+// LeftView is what is left of a ceiling; null means no limit.
 type LeftView struct {
 	USD      *string `json:"usd"`
 	Tokens   *int64  `json:"tokens"`
@@ -176,7 +177,7 @@ func dollarsOrNull(m *billing.Money) *string {
 	return &text
 }
 
-// ViewCeiling is a ceiling as it is shown.
+// ViewCeiling converts a ceiling to JSON form.
 func ViewCeiling(c billing.Ceiling) CeilingView {
 	v := CeilingView{
 		TeamID: c.TeamID, Keys: c.Keys, Period: string(c.Period), Zone: c.Zone, USD: dollarsOrNull(c.Money), Tokens: c.Tokens,
@@ -191,10 +192,10 @@ func ViewCeiling(c billing.Ceiling) CeilingView {
 	return v
 }
 
-// mostRaise is the longest time for which a raise is asked for.
+// mostRaise is the longest time for which a raise can be requested.
 const mostRaise = 366 * 24 * time.Hour
 
-// AskRaise asks that the limits of a key of who asks be higher for a time. It needs a
+// AskRaise requests a temporary raise of the limits of one of the caller's keys. It needs a
 // reason.
 func (a Actions) AskRaise(ctx context.Context, id billing.KeyID, amount billing.Amount, until time.Time,
 	by By,
@@ -235,7 +236,7 @@ func raiseDetail(r billing.RaiseRequest) map[string]string {
 	}
 }
 
-// OwnRaises are what who asks has asked for, the newest first.
+// OwnRaises returns the caller's requests, newest first.
 func (a Actions) OwnRaises(ctx context.Context, by By) ([]billing.RaiseRequest, error) {
 	if by.PrincipalID == "" {
 		return nil, errNobody
@@ -243,17 +244,17 @@ func (a Actions) OwnRaises(ctx context.Context, by By) ([]billing.RaiseRequest, 
 	return a.Store.ListRaises(ctx, billing.RaiseFilter{PrincipalID: by.PrincipalID})
 }
 
-// Raises are what members have asked for, the newest first.
+// Raises returns the requests of members, newest first.
 func (a Actions) Raises(ctx context.Context, f billing.RaiseFilter) ([]billing.RaiseRequest, error) {
 	return a.Store.ListRaises(ctx, f)
 }
 
-// ApproveRaise raises the budget that a member asks for.
+// ApproveRaise raises the budget as the member requested.
 func (a Actions) ApproveRaise(ctx context.Context, id string, by By) (billing.RaiseRequest, error) {
 	return a.decideRaise(ctx, id, billing.RaiseApproved, "raise.approve", by)
 }
 
-// DeclineRaise refuses what a member asks for.
+// DeclineRaise declines a member's request.
 func (a Actions) DeclineRaise(ctx context.Context, id string, by By) (billing.RaiseRequest, error) {
 	return a.decideRaise(ctx, id, billing.RaiseDeclined, "raise.decline", by)
 }
@@ -275,7 +276,7 @@ func (a Actions) decideRaise(ctx context.Context, id string, outcome billing.Rai
 	}, note)
 }
 
-// PlaceOfRaise is where the key of a request is.
+// PlaceOfRaise returns the place of the key that a request is about.
 func (a Actions) PlaceOfRaise(ctx context.Context, id string) (rbac.Place, error) {
 	list, err := a.Store.ListRaises(ctx, billing.RaiseFilter{ID: id})
 	if err == nil && (len(list) == 0 || id == "") {
@@ -305,7 +306,7 @@ type RaiseView struct {
 	Answer      string  `json:"answer"`
 }
 
-// ViewRaise is a request as it is shown.
+// ViewRaise converts a request to JSON form.
 func ViewRaise(r billing.RaiseRequest) RaiseView {
 	return RaiseView{
 		r.ID, r.BudgetID, string(r.KeyID), r.PrincipalID, r.By.Money.Short(), r.By.Tokens, r.By.Requests, Instant(r.Until), r.Reason,

@@ -14,7 +14,7 @@ import (
 	"tallyroute/billing/governance"
 )
 
-// Bounds of what a key may carry.
+// Limits on the size of what a key contains.
 const (
 	maxName    = 100 // bytes
 	maxReason  = 250
@@ -54,7 +54,7 @@ func checkExpiry(t, now time.Time) error {
 	return nil
 }
 
-// check refuses a reason that is too long to be kept.
+// check refuses a reason that is too long to store.
 func (b By) check() error {
 	if len(b.Reason) > maxReason {
 		return invalid("reason", "must have at most %d bytes", maxReason)
@@ -62,7 +62,7 @@ func (b By) check() error {
 	return nil
 }
 
-// needsReason refuses what nobody says why.
+// needsReason refuses an action without a reason.
 func (b By) needsReason() error {
 	if strings.TrimSpace(b.Reason) == "" {
 		return invalid("reason", "must say why")
@@ -70,14 +70,14 @@ func (b By) needsReason() error {
 	return b.check()
 }
 
-// mustName refuses an empty list: what comes of a filter that finds nothing must not
-// open everything.
+// mustName is the error for an empty list: the result of a filter that found nothing must
+// not open up everything.
 const mustName = "must name one; null is all"
 
-// nothingSaid refuses a change in which nothing is said.
+// nothingSaid refuses a change that changes nothing.
 func nothingSaid() error { return invalid("", "say what is to be different") }
 
-// check reports every fault of what a key may and may not do.
+// check reports every fault in what a key may and may not do.
 func (a Actions) check(k *billing.Key) error {
 	var faults []error
 	fault := func(field, format string, args ...any) {
@@ -125,7 +125,7 @@ func (a Actions) check(k *billing.Key) error {
 	return errors.Join(append(faults, a.checkModels(k.Models), checkTags(k.Tags))...)
 }
 
-// ofLimits names the members of a key that are short for a budget in the faults of that.
+// ofLimits renames the fields in a budget's faults to the key's shorthand fields for them.
 func ofLimits(p billing.Period, err error) error {
 	var faults []error
 	for _, e := range faultsOf(err) {
@@ -143,7 +143,7 @@ func ofLimits(p billing.Period, err error) error {
 	return errors.Join(faults...)
 }
 
-// faultsOf are the faults that were joined in an error.
+// faultsOf returns the faults joined in an error.
 func faultsOf(err error) (list []*billing.FieldError) {
 	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range several.Unwrap() {
@@ -204,13 +204,13 @@ func checkTags(tags map[string]string) error {
 	return nil
 }
 
-// isAddress reports an address for mail, or none.
+// isAddress reports whether s is a mail address or empty.
 func isAddress(s string) bool {
 	at, err := mail.ParseAddress(s)
 	return s == "" || (err == nil && at.Address == s && len(s) <= maxAddress)
 }
 
-// isName reports plain text on one line, as a person may be shown it anywhere.
+// isName reports whether s is plain text on one line that is safe to show anywhere.
 func isName(s string, most int) bool {
 	return s != "" && len(s) <= most && strings.TrimSpace(s) == s && utf8.ValidString(s) &&
 		strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0

@@ -10,15 +10,15 @@ import (
 	"tallyroute/billing"
 )
 
-// Adjustment is a correction of what a key was charged that somebody asks for.
+// Adjustment is a requested correction of what a key was charged.
 type Adjustment struct {
 	KeyID  billing.KeyID
 	Kind   billing.Kind // "" is an adjustment
 	Amount billing.Money
-	Month  string // which it is for, as 2026-11; "" is the current one
+	Month  string // the month it is for, such as 2026-11; "" is the current one
 }
 
-// earliestZone is how much earlier than in UTC a month begins at most.
+// earliestZone is by how much at most a month begins earlier than in UTC.
 const earliestZone = 14 * time.Hour
 
 // Adjust posts a correction to a key and returns its row.
@@ -52,15 +52,15 @@ func (a Actions) Adjust(ctx context.Context, adj Adjustment, by By) (billing.Spe
 	return row, a.Store.Correct(ctx, []billing.Spend{row}, note)
 }
 
-// Repricing is what is to be costed again.
+// Repricing says which usage is to be costed again.
 type Repricing struct {
-	Provider, Model string // "" is every one
+	Provider, Model string // "" is all
 	From, To        time.Time
-	DryRun          bool // only say what would be posted
+	DryRun          bool // only report what would be posted
 }
 
-// Reprice costs what was used in a span of time by the prices of today, and posts
-// an adjustment for every row that costs something else.
+// Reprice costs the usage in a span of time at today's prices, and posts an adjustment for
+// every row whose cost differs.
 func (a Actions) Reprice(ctx context.Context, r Repricing, prices []billing.Price, by By) (billing.Repriced, error) {
 	if !r.From.Before(r.To) {
 		return billing.Repriced{}, invalid("to", "must be after from")
@@ -79,7 +79,7 @@ func (a Actions) Reprice(ctx context.Context, r Repricing, prices []billing.Pric
 	return a.Store.Reprice(ctx, billing.Repricing{
 		Provider: r.Provider, Model: r.Model, From: r.From, To: r.To, DryRun: r.DryRun, Reason: by.Reason, Actor: by.Actor, Now: a.now(),
 		Notes: []*billing.Change{note},
-		Price: func(row billing.Spend) (billing.Price, bool) { // as the router finds it
+		Price: func(row billing.Spend) (billing.Price, bool) { // in the same way as the router
 			model := row.Model
 			if dearer, ok := book.ByID(row.Price.ID); ok && row.AnsweredModel != "" {
 				model = dearer.Model
@@ -89,9 +89,9 @@ func (a Actions) Reprice(ctx context.Context, r Repricing, prices []billing.Pric
 	})
 }
 
-// BookRejects books the rows of requests that the ledger refused; without any,
-// of all that wait. One that is still refused keeps no other from it: booked
-// counts the rows of each that went through.
+// BookRejects books rows that the ledger refused: those of the given requests or, without
+// any, of all that are waiting. A request that is still refused doesn't hold up the others;
+// booked counts the rows of each that succeeded.
 func (a Actions) BookRejects(ctx context.Context, requests []string, by By) (booked []Booked, err error) {
 	if len(requests) == 0 {
 		waiting, err := a.Store.ListRejects(ctx, "")
@@ -119,13 +119,13 @@ func (a Actions) BookRejects(ctx context.Context, requests []string, by By) (boo
 	return booked, errors.Join(faults...)
 }
 
-// Booked is how many rows of a request were booked.
+// Booked is the number of rows booked for a request.
 type Booked struct {
 	RequestID string `json:"request_id"`
 	Rows      int    `json:"booked"`
 }
 
-// RequestError is what kept the rows of a request from being booked.
+// RequestError says why the rows of a request couldn't be booked.
 type RequestError struct {
 	RequestID string
 	Err       error

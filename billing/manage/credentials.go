@@ -13,23 +13,24 @@ import (
 	"tallyroute/billing"
 )
 
-// Upstreams is what stands behind the providers of a router: its catalogue, its keys for
-// sealing, and the way to providers.
+// Upstreams gives access to the providers of a router: its catalogue, its encryption keys,
+// and calls to providers.
 type Upstreams interface {
-	// Seal seals a secret for what about names, and Rekey seals it under the key that seals
-	// now; changed is false where it is.
+	// Seal encrypts a secret and binds it to what about names. Rekey encrypts it again with
+	// the current key; changed is false if it already is.
 	Seal(ctx context.Context, secret, about string) ([]byte, error)
 	Rekey(ctx context.Context, sealed []byte, about string) (under []byte, changed bool, err error)
-	// Takes refuses a secret that a provider cannot be called with.
+	// Takes refuses a secret that a provider can't be called with.
 	Takes(ctx context.Context, provider, secret string) error
-	// Check refuses a provider that the router could not take beside the others.
+	// Check refuses a provider that the router couldn't add to the others.
 	Check(ctx context.Context, p billing.StoredProvider) error
-	// Providers are all that are known, and Configured the credentials that are not stored.
+	// Providers returns all known providers, and Configured the credentials that come from
+	// the configuration.
 	Providers(ctx context.Context) ([]ProviderStatus, error)
 	Configured(ctx context.Context) ([]ConfiguredCredential, error)
-	// Try calls a provider with a credential, by its name in the ledger.
+	// Try calls a provider with a credential, identified by its name in the ledger.
 	Try(ctx context.Context, provider, credential string) (Trial, error)
-	// Make has a provider make a secret, and Unmake has it end one that it made.
+	// Make has a provider create a secret, and Unmake has it revoke one that it created.
 	Make(ctx context.Context, provider, name string) (secret, remoteID string, err error)
 	Unmake(ctx context.Context, provider, remoteID string) error
 }
@@ -37,12 +38,12 @@ type Upstreams interface {
 // ConfiguredCredential is a credential that the configuration refers to.
 type ConfiguredCredential struct {
 	Provider, Name, Owner string
-	Refers                string // to where it is
+	Refers                string // where it is
 	Weight                int
-	Why                   string // it is not there
+	Why                   string // why it isn't there
 }
 
-// Trial is how a provider answered when it was called with a credential.
+// Trial is the provider's response to a call with a credential.
 type Trial struct {
 	Provider   string `json:"provider"`
 	Credential string `json:"credential"`
@@ -55,35 +56,35 @@ type Trial struct {
 	Tokens     int64  `json:"tokens" doc:"That the provider counted, and may bill. They are not in the ledger."`
 }
 
-// CredentialRequest is a credential that is to be stored. Its secret is given, or made by
+// CredentialRequest is a credential to be stored. Its secret is either given or created by
 // the provider.
 type CredentialRequest struct {
 	Provider  string
 	Name      string
 	Owner     string
 	Weight    int
-	Secret    string // "" has the provider make one
+	Secret    string // "" has the provider create one
 	ExpiresAt time.Time
 }
 
-// CredentialChange is what of a credential is to be different; nil stays.
+// CredentialChange says what to change about a credential; nil leaves it.
 type CredentialChange struct {
 	Owner     *string
 	Weight    *int
 	ExpiresAt *time.Time
 }
 
-// CredentialRotation gives a credential another secret.
+// CredentialRotation gives a credential a new secret.
 type CredentialRotation struct {
-	Secret    string // "" has the provider make one
+	Secret    string // "" has the provider create one
 	Overlap   time.Duration
 	ExpiresAt time.Time
 }
 
-// Bounds of credentials.
+// Limits on credentials.
 const (
 	maxSecret       = 64 << 10
-	maxCredentials  = 50 // of one provider
+	maxCredentials  = 50 // per provider
 	maxWeight       = 1000
 	longestOverlap  = 90 * 24 * time.Hour
 	credentialStore = "credential"
@@ -94,7 +95,7 @@ var (
 	numberAlone    = regexp.MustCompile(`^[0-9]+$`)
 )
 
-// ErrNoUpstreams is an action on providers where nothing is known of them.
+// ErrNoUpstreams is returned for actions on providers when nothing is known about any.
 var ErrNoUpstreams = errors.New("manage: nothing is known of providers here")
 
 func (a Actions) upstreams() (Upstreams, error) {
@@ -104,12 +105,12 @@ func (a Actions) upstreams() (Upstreams, error) {
 	return a.Upstreams, nil
 }
 
-// AboutCredential is what a secret of a credential is sealed for.
+// AboutCredential returns what a credential's secret is bound to when it is encrypted.
 func AboutCredential(id string, number int) string {
 	return fmt.Sprintf("credential %s@%d", id, number)
 }
 
-// Credential is the stored one with an id, or with a name as PROVIDER/NAME.
+// Credential returns the stored credential with the given id, or name as PROVIDER/NAME.
 func (a Actions) Credential(ctx context.Context, ref string) (billing.Credential, error) {
 	all, err := a.Store.ListCredentials(ctx)
 	if err != nil {
@@ -164,7 +165,7 @@ func (a Actions) AddCredential(ctx context.Context, r CredentialRequest, by By) 
 	return c, a.Store.CreateCredential(ctx, c, note)
 }
 
-// checkCredential refuses what a credential cannot be.
+// checkCredential refuses an invalid credential.
 func checkCredential(c billing.Credential) error {
 	var faults []error
 	if !credentialName.MatchString(c.Name) || numberAlone.MatchString(c.Name) {
@@ -179,12 +180,12 @@ func checkCredential(c billing.Credential) error {
 	return errors.Join(faults...)
 }
 
-// version seals a secret that was given, or that the provider makes.
+// version encrypts a secret that was given or that the provider creates.
 func (a Actions) version(ctx context.Context, up Upstreams, c billing.Credential, secret string, number int) (v billing.CredentialVersion,
 	err error,
 ) {
 	v = billing.CredentialVersion{Number: number, CreatedAt: a.now()}
-	if _, err := up.Seal(ctx, "nothing", "a try"); err != nil { // before the provider makes anything
+	if _, err := up.Seal(ctx, "nothing", "a try"); err != nil { // before the provider creates anything
 		return v, &billing.ConflictError{Detail: strings.TrimPrefix(err.Error(), "envelope: ")}
 	}
 	if secret = strings.TrimSpace(secret); secret == "" {
@@ -209,7 +210,7 @@ func (a Actions) fits(ctx context.Context, up Upstreams, provider, secret string
 	return up.Takes(ctx, provider, secret)
 }
 
-// ChangeCredential changes who answers for a credential, its share of calls, and until when it is good.
+// ChangeCredential changes a credential's owner, its share of calls, and its expiry.
 func (a Actions) ChangeCredential(ctx context.Context, ref string, r CredentialChange, by By) (billing.Credential, error) {
 	return a.updateCredential(ctx, ref, "credential.change", by, func(c *billing.Credential, note *billing.Change) error {
 		if r.Owner != nil {
@@ -228,7 +229,7 @@ func (a Actions) ChangeCredential(ctx context.Context, ref string, r CredentialC
 	})
 }
 
-// updateCredential makes a change to a credential, with its note.
+// updateCredential changes a credential and notes the change.
 func (a Actions) updateCredential(
 	ctx context.Context, ref, action string, by By, change func(*billing.Credential, *billing.Change) error,
 ) (billing.Credential, error) {
@@ -244,8 +245,8 @@ func (a Actions) updateCredential(
 	return a.Store.UpdateCredential(ctx, c.ID, func(c *billing.Credential) error { return change(c, note) }, note)
 }
 
-// RotateCredential gives a credential another secret. The one before is spare until the
-// overlap ends: calls are made with it where the new one is refused.
+// RotateCredential gives a credential a new secret. The old one stays in reserve until the
+// overlap ends: it is used for calls if the new one is refused.
 func (a Actions) RotateCredential(ctx context.Context, ref string, r CredentialRotation, by By) (billing.Credential, error) {
 	up, err := a.upstreams()
 	if err != nil {
@@ -273,7 +274,7 @@ func (a Actions) RotateCredential(ctx context.Context, ref string, r CredentialR
 		}
 		for i := range c.Versions {
 			if ends := c.Versions[i].EndsAt; i > 0 && (ends.IsZero() || ends.After(now)) {
-				c.Versions[i].EndsAt = now // at most two are good
+				c.Versions[i].EndsAt = now // at most two are valid
 			}
 		}
 		c.Versions[0].EndsAt = now.Add(r.Overlap)
@@ -284,7 +285,7 @@ func (a Actions) RotateCredential(ctx context.Context, ref string, r CredentialR
 	})
 }
 
-// DisableCredential makes no calls with a credential until it is enabled.
+// DisableCredential stops calls with a credential until it is enabled.
 func (a Actions) DisableCredential(ctx context.Context, ref string, by By) (billing.Credential, error) {
 	return a.updateCredential(ctx, ref, "credential.disable", by, func(c *billing.Credential, _ *billing.Change) error {
 		if c.DisabledAt.IsZero() {
@@ -294,7 +295,7 @@ func (a Actions) DisableCredential(ctx context.Context, ref string, by By) (bill
 	})
 }
 
-// EnableCredential lets calls be made with a credential that was disabled.
+// EnableCredential allows calls with a disabled credential again.
 func (a Actions) EnableCredential(ctx context.Context, ref string, by By) (billing.Credential, error) {
 	return a.updateCredential(ctx, ref, "credential.enable", by, func(c *billing.Credential, _ *billing.Change) error {
 		c.DisabledAt = time.Time{}
@@ -302,7 +303,8 @@ func (a Actions) EnableCredential(ctx context.Context, ref string, by By) (billi
 	})
 }
 
-// RemoveCredential destroys a credential. What its provider made for it, it ends.
+// RemoveCredential destroys a credential. Secrets that its provider created for it are
+// revoked there.
 func (a Actions) RemoveCredential(ctx context.Context, ref string, by By) error {
 	c, err := a.Credential(ctx, ref)
 	if err == nil {
@@ -332,8 +334,8 @@ func (a Actions) unmake(ctx context.Context, provider string, v billing.Credenti
 	return up.Unmake(ctx, provider, v.RemoteID)
 }
 
-// EndVersions destroys secrets whose overlap is over, and has their providers end those that
-// they made. It says how many.
+// EndVersions destroys secrets whose overlap is over, and has their providers revoke those
+// that they created. It returns how many.
 func (a Actions) EndVersions(ctx context.Context) (n int, err error) {
 	all, err := a.Store.ListCredentials(ctx)
 	if err != nil {
@@ -370,7 +372,7 @@ func (a Actions) endVersion(ctx context.Context, c billing.Credential, v billing
 		return nil
 	}, note)
 	if errors.Is(err, errEnded) || missing(err) {
-		return nil // by another router
+		return nil // done by another router
 	}
 	return err
 }
@@ -382,7 +384,7 @@ func missing(err error) bool {
 	return errors.As(err, &none)
 }
 
-// TestCredential calls the provider of a credential with it.
+// TestCredential calls a credential's provider with it.
 func (a Actions) TestCredential(ctx context.Context, ref string, by By) (Trial, error) {
 	up, err := a.upstreams()
 	if err != nil {
@@ -410,7 +412,7 @@ func (a Actions) TestCredential(ctx context.Context, ref string, by By) (Trial, 
 	return t, a.Store.Record(ctx, note)
 }
 
-// configured looks for a credential of the configuration.
+// configured looks up a credential in the configuration.
 func (a Actions) configured(ctx context.Context, up Upstreams, provider, name string) error {
 	all, err := up.Configured(ctx)
 	if err != nil {
@@ -424,19 +426,20 @@ func (a Actions) configured(ctx context.Context, up Upstreams, provider, name st
 	return &billing.NotFoundError{What: credentialStore, ID: strings.TrimSuffix(provider+"/"+name, "/")}
 }
 
-// NameInLedger is how rows of the ledger and the health name a version of a credential.
+// NameInLedger returns the name of a credential's version in ledger rows and in the health
+// status.
 func NameInLedger(c billing.Credential, v billing.CredentialVersion) string {
 	return fmt.Sprintf("%s@%d", c.Name, v.Number)
 }
 
-// Rekeyed is what became of the secrets that are kept when the key that seals them changed.
+// Rekeyed is the outcome of re-encrypting the stored secrets after a change of key.
 type Rekeyed struct {
 	Changed int `json:"changed"`
 	Already int `json:"already" doc:"Those that were under the new key."`
 }
 
-// Rekey seals every secret that is kept under the key that seals now. What was done stays
-// done if it ends before the last one; to do it again does the rest.
+// Rekey re-encrypts every stored secret with the current key. If it fails halfway, what is
+// done stays done; running it again does the rest.
 func (a Actions) Rekey(ctx context.Context, by By) (r Rekeyed, err error) {
 	up, err := a.upstreams()
 	if err == nil {

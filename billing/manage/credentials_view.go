@@ -9,7 +9,7 @@ import (
 	"tallyroute/billing"
 )
 
-// CredentialView is a credential in JSON. There is no secret in it.
+// CredentialView is a credential in JSON, without its secret.
 type CredentialView struct {
 	ID           string          `json:"id" doc:"Empty for those of the configuration, which only it can change."`
 	Provider     string          `json:"provider"`
@@ -41,7 +41,7 @@ type CredentialUse struct {
 	Made       bool    `json:"made_by_provider"`
 }
 
-// Credentials lists all credentials: those that are stored, and those of the configuration.
+// Credentials lists all credentials: those stored and those in the configuration.
 func (a Actions) Credentials(ctx context.Context) ([]CredentialView, error) {
 	stored, err := a.Store.ListCredentials(ctx)
 	if err != nil {
@@ -70,7 +70,7 @@ func (a Actions) Credentials(ctx context.Context) ([]CredentialView, error) {
 	return list, nil
 }
 
-// ViewCredential is a stored credential as it is shown at an instant.
+// ViewCredential converts a stored credential, as it is at an instant, to JSON form.
 func ViewCredential(c billing.Credential, uses []billing.CredentialUse, now time.Time) CredentialView {
 	v := CredentialView{
 		ID: c.ID, Provider: c.Provider, Name: c.Name, From: "stored", Owner: c.Owner, Weight: c.Weight, Status: "active",
@@ -111,7 +111,7 @@ func (v *CredentialView) used(u billing.CredentialUse) {
 	v.LastUsedAt, v.LastFailedAt, v.LastFailure = Instant(u.UsedAt), Instant(u.FailedAt), u.Failure
 }
 
-// LedgerName is how rows of the ledger and the health name the credential.
+// LedgerName returns the name of the credential in ledger rows and in the health status.
 func (v *CredentialView) LedgerName() string {
 	if len(v.Versions) > 0 {
 		return v.Versions[0].Ledger

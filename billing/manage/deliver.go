@@ -14,22 +14,22 @@ import (
 	"tallyroute/billing"
 )
 
-// Sink is where secrets are written. Doing either twice is as good as once.
+// Sink is where secrets are written. Both operations are idempotent.
 type Sink interface {
-	// Write puts a secret into a place, in the stead of what is there.
+	// Write writes a secret to a place, replacing what is there.
 	Write(ctx context.Context, place, secret string, about map[string]string) error
 	Delete(ctx context.Context, place string) error
 }
 
-// DeliverRequest is where the secret of a key is to be written whenever it is new.
+// DeliverRequest says where a key's secret is to be written whenever it is renewed.
 type DeliverRequest struct {
 	Sink    string // its name
 	Place   string // within it
 	Overlap time.Duration
 }
 
-// DeliverKey has the secrets of a key written to a sink: a new one soon, and again
-// whenever it is due. Nobody sees them.
+// DeliverKey has the secrets of a key written to a sink: a new one soon, and again whenever
+// one is due. Nobody sees them.
 func (a Actions) DeliverKey(ctx context.Context, id billing.KeyID, r DeliverRequest, by By) (billing.Key, error) {
 	if err := errors.Join(noSecret(string(id)), a.checkDelivery(r), by.check()); err != nil {
 		return billing.Key{}, err
@@ -61,8 +61,8 @@ func (a Actions) setDelivery(ctx context.Context, id billing.KeyID, r DeliverReq
 	return a.Store.SetDelivery(ctx, billing.Delivery{KeyID: id, Sink: r.Sink, Place: r.Place, Overlap: r.Overlap}, note)
 }
 
-// CreateKeyAt makes a key whose secrets nobody sees: a router makes them, and delivers
-// each to the sink that the request names. Asked for again under the same name it is the
+// CreateKeyAt makes a key whose secrets nobody sees: a router makes them, and delivers each
+// to the sink that the request names. Repeating the request under the same name returns the
 // same key.
 func (a Actions) CreateKeyAt(ctx context.Context, r KeyRequest, by By) (NewSecret, error) {
 	if err := a.checkDelivery(r.To); err != nil {
@@ -85,7 +85,7 @@ func (a Actions) CreateKeyAt(ctx context.Context, r KeyRequest, by By) (NewSecre
 	return made, a.setDelivery(ctx, made.Key.ID, r.To, by)
 }
 
-// UndeliverKey has the secrets of a key written nowhere any more, and the copy deleted.
+// UndeliverKey stops delivering the secrets of a key and deletes the delivered copy.
 func (a Actions) UndeliverKey(ctx context.Context, id billing.KeyID, by By) error {
 	if err := errors.Join(noSecret(string(id)), by.check()); err != nil {
 		return err
@@ -100,7 +100,7 @@ func (a Actions) UndeliverKey(ctx context.Context, id billing.KeyID, by By) erro
 	return a.Store.EndDelivery(ctx, id, a.note(by, "key.undeliver", string(id)))
 }
 
-// Deliveries lists where the secrets of a key are written, or those of all keys.
+// Deliveries lists where the secrets of a key, or of all keys, are written.
 func (a Actions) Deliveries(ctx context.Context, id billing.KeyID) ([]billing.Delivery, error) {
 	return a.Store.ListDeliveries(ctx, id)
 }
@@ -114,11 +114,11 @@ type DeliveryView struct {
 	Status      string  `json:"status" enum:"delivered,pending,failing,deleting"`
 	DeliveredAt *string `json:"delivered_at"`
 	Failures    int     `json:"failures"`
-	Failure     *string `json:"failure"` // of the last try
+	Failure     *string `json:"failure"` // of the last attempt
 	NextTryAt   *string `json:"next_try_at"`
 }
 
-// ViewDelivery is a delivery as it is shown.
+// ViewDelivery converts a delivery to JSON form.
 func ViewDelivery(d billing.Delivery) DeliveryView {
 	status := "pending"
 	switch {
@@ -135,16 +135,16 @@ func ViewDelivery(d billing.Delivery) DeliveryView {
 	}
 }
 
-// Bounds of deliveries.
+// Limits for deliveries.
 const (
-	deliveryClaim = time.Minute // after which another router goes on with one
+	deliveryClaim = time.Minute // after which another router takes over
 	firstAgain    = 10 * time.Second
 	lastAgain     = time.Hour
 )
 
-// DeliverDue does one delivery that is due, and reports false where there is none. The
-// new secret is good before it is written, and the one before it ends only after: a
-// sink that fails, or a crash between any two steps, leaves the old one as it was.
+// DeliverDue does one delivery that is due; found is false if none is. The new secret
+// becomes valid before it is written, and the old one ends only afterwards: if the sink
+// fails, or the process crashes between any two steps, the old one stays as it was.
 func (a Actions) DeliverDue(ctx context.Context, sinks map[string]Sink) (d billing.Delivery, found bool, err error) {
 	var random [32]byte
 	if _, err := rand.Read(random[:]); err != nil {
@@ -164,7 +164,7 @@ func (a Actions) DeliverDue(ctx context.Context, sinks map[string]Sink) (d billi
 
 func shortened(text string) string { return text[:min(len(text), maxReason)] }
 
-// deliverer is who does what nobody asked for.
+// deliverer is the actor of actions that nobody requested.
 var deliverer = By{Actor: "rotation", Reason: "its secret was due"}
 
 func (a Actions) deliver(ctx context.Context, to Sink, d billing.Delivery) error {

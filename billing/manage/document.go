@@ -8,7 +8,7 @@ import (
 	"tallyroute/billing/governance"
 )
 
-// GovernanceDocument is the organisation's key-management policy, as Markdown.
+// GovernanceDocument returns the organisation's key-management policy as Markdown.
 func (a Actions) GovernanceDocument(ctx context.Context) (string, error) {
 	rules, set, err := a.rules(ctx)
 	if err != nil {

@@ -8,32 +8,32 @@ import (
 	"tallyroute/billing"
 )
 
-// Forwarder sends records of the audit log to somebody. What it returns nil for has
-// arrived; records may come twice.
+// Forwarder sends records of the audit log to a destination. If it returns nil, the records
+// have arrived; records may be sent twice.
 type Forwarder interface {
 	Forward(ctx context.Context, records []AuditRecord) error
 }
 
-// Forwarding is how far this router has sent the audit log to one destination, while it is
-// the one that sends.
+// Forwarding tracks how far this router has sent the audit log to one destination, while it
+// is the one that sends.
 type Forwarding struct {
 	Name, Router string
 	To           Forwarder
 
 	seq, failures int64
-	till          time.Time // of the claim; zero is none
+	till          time.Time // end of the claim; zero if there is none
 }
 
-// Bounds of what is sent.
+// Limits for forwarding.
 const (
-	forwardClaim    = 2 * time.Minute // after which another router may go on
-	forwardPatience = time.Minute     // so that nobody sends who has lost his claim
+	forwardClaim    = 2 * time.Minute // after which another router may take over
+	forwardPatience = time.Minute     // so that nobody sends without a valid claim
 	forwardedAtOnce = 200
 	longestRetry    = 5 * time.Minute
 )
 
 // ForwardAudit sends the next records to a destination, unless another router does: in
-// order, and each until it has arrived. more says that there are others.
+// order, retrying each until it has arrived. more says that there are more records.
 func (a Actions) ForwardAudit(ctx context.Context, f *Forwarding) (more bool, err error) {
 	now := a.now()
 	if now.Add(forwardPatience).After(f.till) {
@@ -47,7 +47,7 @@ func (a Actions) ForwardAudit(ctx context.Context, f *Forwarding) (more bool, er
 	if err != nil || len(records) == 0 {
 		return false, err
 	}
-	f.till = time.Time{} // it is given back with the outcome
+	f.till = time.Time{} // released together with the outcome
 	if err := f.send(ctx, records); err != nil {
 		pause := min(time.Second<<min(f.failures, 20), longestRetry)
 		return false, errors.Join(err, a.Store.Undelivered(ctx, f.Name, f.Router, cut(err.Error(), 250), a.now().Add(pause)))
@@ -67,7 +67,8 @@ func (f *Forwarding) send(ctx context.Context, records []billing.Change) error {
 	return f.To.Forward(ctx, list)
 }
 
-// Destinations are all to whom the audit log was ever sent, and how far.
+// Destinations returns all destinations that the audit log was ever sent to, and how far
+// each has got.
 func (a Actions) Destinations(ctx context.Context) ([]billing.Destination, error) {
 	return a.Store.ListDestinations(ctx)
 }
@@ -84,7 +85,7 @@ type DestinationView struct {
 	NextTryAt *string `json:"next_try_at"`
 }
 
-// ViewDestination is a destination as it is shown.
+// ViewDestination converts a destination to JSON form.
 func ViewDestination(d billing.Destination) DestinationView {
 	return DestinationView{
 		d.Name, d.Seq, Instant(d.SentAt), d.Waiting, Instant(d.Oldest), d.Failures, TextOrNull(d.Failure), Instant(d.DueAt),

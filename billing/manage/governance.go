@@ -26,7 +26,7 @@ type RulesView struct {
 	Rules   governance.Rules `json:"rules"`
 }
 
-// rules are those in force, with their version; nil where there are none.
+// rules returns the rules in force with their version; nil if there are none.
 func (a Actions) rules(ctx context.Context) (*governance.Rules, billing.RuleSet, error) {
 	if a.Store.Governance == nil {
 		return nil, billing.RuleSet{}, nil
@@ -44,17 +44,17 @@ func (a Actions) rules(ctx context.Context) (*governance.Rules, billing.RuleSet,
 
 func viewRules(s billing.RuleSet) RulesView {
 	v := RulesView{Version: s.Version, SHA256: s.SHA256, Author: s.Author, Reason: s.Reason, MadeAt: Instant(s.MadeAt)}
-	_ = json.Unmarshal([]byte(s.Rules), &v.Rules) // as SetRules wrote it
+	_ = json.Unmarshal([]byte(s.Rules), &v.Rules) // as written by SetRules
 	return v
 }
 
-// Rules are the rules in force.
+// Rules returns the rules in force.
 func (a Actions) Rules(ctx context.Context) (RulesView, error) {
 	_, set, err := a.rules(ctx)
 	return viewRules(set), err
 }
 
-// RuleVersions are all versions of the rules, the newest first.
+// RuleVersions returns all versions of the rules, newest first.
 func (a Actions) RuleVersions(ctx context.Context) ([]RulesView, error) {
 	list, err := a.Store.ListRules(ctx, 0)
 	views := make([]RulesView, len(list))
@@ -64,21 +64,21 @@ func (a Actions) RuleVersions(ctx context.Context) ([]RulesView, error) {
 	return views, err
 }
 
-// RulesChange are rules that take the place of those in force.
+// RulesChange is a new set of rules to replace those in force.
 type RulesChange struct {
 	Rules    governance.Rules
-	Replaces int64 // the version that they were made from; 0 is any
-	DryRun   bool  // only say what would be broken
+	Replaces int64 // the version that they are based on; 0 is any
+	DryRun   bool  // only report what would be broken
 }
 
-// RulesSet are the rules that are in force now, and what breaks them.
+// RulesSet is the rules now in force, and what breaks them.
 type RulesSet struct {
 	RulesView
 	Findings []governance.Finding `json:"findings" doc:"What breaks the rules as they are now."`
 }
 
-// SetRules puts rules in force. It needs a reason, and tells everybody who answers for
-// keys. Rules that are in force already stay the same version.
+// SetRules puts rules in force. It needs a reason, and notifies everybody who owns keys.
+// Rules that are already in force keep their version.
 func (a Actions) SetRules(ctx context.Context, c RulesChange, by By) (RulesSet, error) {
 	known := governance.Known{Sources: a.SecretSources}
 	for _, k := range alert.Kinds() {
@@ -135,7 +135,7 @@ func (a Actions) addRules(ctx context.Context, last, next billing.RuleSet, note 
 	return err
 }
 
-// rulesEvents tell of rules that were changed: one to all, and one to each owner.
+// rulesEvents returns the events about changed rules: one for everybody, and one per owner.
 func rulesEvents(s billing.RuleSet, owners []string) []billing.Event {
 	version := strconv.FormatInt(s.Version, 10)
 	text := fmt.Sprintf("Version %s of the rules for keys is in force, by %s. The reason: %s.", version, s.Author,
@@ -153,7 +153,7 @@ func rulesEvents(s billing.RuleSet, owners []string) []billing.Event {
 	return all
 }
 
-// owners are the addresses of those who answer for keys and teams, in order.
+// owners returns the addresses of those responsible for keys and teams, in order.
 func (a Actions) owners(ctx context.Context) ([]string, error) {
 	found := make(map[string]bool)
 	teams, err := a.Store.ListTeams(ctx)
@@ -174,7 +174,7 @@ func (a Actions) owners(ctx context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(found)), err
 }
 
-// eachKey calls do for each of some keys, in their order.
+// eachKey calls do for each of the selected keys, in order.
 func (a Actions) eachKey(ctx context.Context, f billing.KeyFilter, do func(*billing.Key) error) error {
 	for f.Now = a.now(); ; {
 		keys, err := a.Store.ListKeys(ctx, f)
@@ -190,22 +190,22 @@ func (a Actions) eachKey(ctx context.Context, f billing.KeyFilter, do func(*bill
 	}
 }
 
-// AcknowledgementsView is who has taken note of the rules in force, and who has not.
+// AcknowledgementsView says who has acknowledged the rules in force, and who hasn't.
 type AcknowledgementsView struct {
 	Version int64                 `json:"version"`
 	Done    []AcknowledgementView `json:"acknowledged"`
 	Missing []string              `json:"missing" doc:"Addresses of those who answer for keys or teams."`
 }
 
-// AcknowledgementView is that somebody has taken note.
+// AcknowledgementView is one acknowledgement.
 type AcknowledgementView struct {
 	Owner string  `json:"owner"`
 	Actor string  `json:"actor" doc:"Who recorded it."`
 	At    *string `json:"at"`
 }
 
-// Acknowledge records that somebody has taken note of a version of the rules; 0 is the
-// one in force.
+// Acknowledge records that somebody has acknowledged a version of the rules; 0 is the one
+// in force.
 func (a Actions) Acknowledge(ctx context.Context, version int64, owner string, by By) (AcknowledgementsView, error) {
 	owner = strings.TrimSpace(owner)
 	if owner == "" || !isAddress(owner) {
@@ -229,7 +229,7 @@ func (a Actions) Acknowledge(ctx context.Context, version int64, owner string, b
 	return a.Acknowledgements(ctx)
 }
 
-// Acknowledgements are who has taken note of the rules in force, and who has not.
+// Acknowledgements returns who has acknowledged the rules in force, and who hasn't.
 func (a Actions) Acknowledgements(ctx context.Context) (AcknowledgementsView, error) {
 	v := AcknowledgementsView{Done: []AcknowledgementView{}, Missing: []string{}}
 	_, last, err := a.rules(ctx)
@@ -255,7 +255,7 @@ func (a Actions) Acknowledgements(ctx context.Context) (AcknowledgementsView, er
 	return v, err
 }
 
-// AddressOf is the address of a principal; "" where it has none.
+// AddressOf returns the address of a principal; "" if it has none.
 func (a Actions) AddressOf(ctx context.Context, id string) (string, error) {
 	if id == "" {
 		return "", nil
@@ -269,7 +269,7 @@ func (a Actions) AddressOf(ctx context.Context, id string) (string, error) {
 	return "", err
 }
 
-// Asks are what the rules in force ask of a key, in sentences, and their version.
+// Asks returns what the rules in force require of a key, in sentences, and their version.
 func (a Actions) Asks(ctx context.Context, k *billing.Key) (version int64, text []string, err error) {
 	rules, set, err := a.rules(ctx)
 	return set.Version, rules.Asks(k), err

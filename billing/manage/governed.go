@@ -14,12 +14,12 @@ import (
 // keyJudge judges keys by the rules in force. The zero value finds nothing.
 type keyJudge struct {
 	rules  *governance.Rules
-	sinks  map[billing.KeyID]string // to which secrets are delivered
+	sinks  map[billing.KeyID]string // where secrets are delivered
 	groups map[string][]string
 	now    time.Time
 }
 
-// judge is what keys are judged by: one of them, or all.
+// judge returns what is needed to judge one key, or all.
 func (a Actions) judge(ctx context.Context, id billing.KeyID) (keyJudge, error) {
 	rules, _, err := a.rules(ctx)
 	if err != nil {
@@ -49,13 +49,13 @@ func (j keyJudge) of(k *billing.Key) []governance.Finding {
 	return j.rules.OfKey(governance.Key{Key: k, Sink: j.sinks[k.ID], Groups: j.groups}, j.now)
 }
 
-// changed refuses a key that breaks rules which it did not break before.
+// changed refuses a key that breaks rules that it didn't break before.
 func (j keyJudge) changed(before []governance.Finding, k *billing.Key) error {
 	return governance.Refusal(governance.New(before, j.of(k)))
 }
 
-// keysChanged refuses a change of what binds keys, such as a budget or a policy above
-// them, where one of them would then break rules which it does not break now.
+// keysChanged refuses a change to something that applies to keys, such as a budget or a
+// policy above them, if one of the keys would then break rules that it doesn't break now.
 func (a Actions) keysChanged(ctx context.Context, f billing.KeyFilter, change func(*billing.Key)) error {
 	j, err := a.judge(ctx, f.ID)
 	if err != nil || j.rules == nil {
@@ -68,7 +68,7 @@ func (a Actions) keysChanged(ctx context.Context, f billing.KeyFilter, change fu
 	})
 }
 
-// budgetChanged is keysChanged for a budget; without it, where to is nil.
+// budgetChanged is keysChanged for a budget; a nil to removes it.
 func (a Actions) budgetChanged(ctx context.Context, b billing.Budget, to *billing.Budget) error {
 	var f billing.KeyFilter
 	switch b.Scope {
@@ -79,7 +79,7 @@ func (a Actions) budgetChanged(ctx context.Context, b billing.Budget, to *billin
 	case billing.ScopeTeam:
 		f.Team = b.ScopeID
 	case billing.ScopeOrg, billing.ScopeTemporary:
-		return nil // no rule asks for it
+		return nil // no rule requires it
 	}
 	return a.keysChanged(ctx, f, func(k *billing.Key) {
 		k.Budgets = slices.DeleteFunc(slices.Clone(k.Budgets), func(o billing.Budget) bool { return o.ID == b.ID })
@@ -89,8 +89,8 @@ func (a Actions) budgetChanged(ctx context.Context, b billing.Budget, to *billin
 	})
 }
 
-// budgetRemoved is budgetChanged for one that is to be removed. One that there is not is
-// for the store to tell.
+// budgetRemoved is budgetChanged for a budget that is to be removed. A missing budget is
+// left for the store to report.
 func (a Actions) budgetRemoved(ctx context.Context, id string) error {
 	rules, _, err := a.rules(ctx)
 	if err != nil || rules == nil {
@@ -103,7 +103,7 @@ func (a Actions) budgetRemoved(ctx context.Context, id string) error {
 	return err
 }
 
-// newKeyLawful refuses a key that would break rules, before anything is made for it.
+// newKeyLawful refuses a key that would break rules, before anything is created for it.
 func (a Actions) newKeyLawful(ctx context.Context, k billing.Key, r KeyRequest, by By) error {
 	rules, _, err := a.rules(ctx)
 	if err != nil || rules == nil {
@@ -128,8 +128,8 @@ func (a Actions) newKeyLawful(ctx context.Context, k billing.Key, r KeyRequest, 
 	return governance.Refusal(rules.OfKey(governance.Key{Key: &k, Sink: r.To.Sink, Groups: a.groups(), Unnamed: true}, a.now()))
 }
 
-// boundIn are the budgets of a key where it is now: its own, and of all others those of its
-// project, its team and the organisation.
+// boundIn returns the budgets that apply to a key where it is now: its own, and those of
+// its project, its team and the organisation.
 func boundIn(k *billing.Key, all []billing.Budget) (list []billing.Budget) {
 	for _, b := range k.Budgets {
 		if b.Scope == billing.ScopeKey {
@@ -144,7 +144,7 @@ func boundIn(k *billing.Key, all []billing.Budget) (list []billing.Budget) {
 	return list
 }
 
-// shown refuses to show a secret to somebody where secrets are for sinks alone.
+// shown refuses to show a secret if the rules only allow secrets to be delivered to sinks.
 func (a Actions) shown(ctx context.Context, k *billing.Key) error {
 	rules, _, err := a.rules(ctx)
 	if err != nil {
@@ -161,7 +161,7 @@ func (a Actions) shown(ctx context.Context, k *billing.Key) error {
 	}})
 }
 
-// delivered refuses a delivery to another sink than the rules want; "" is none.
+// delivered refuses a delivery to a sink that the rules don't allow; "" is none.
 func (a Actions) delivered(ctx context.Context, k *billing.Key, sink string) error {
 	rules, _, err := a.rules(ctx)
 	if want := rules.Required(k.Environment); err == nil && len(want) > 0 && !slices.Contains(want, sink) {
@@ -170,7 +170,7 @@ func (a Actions) delivered(ctx context.Context, k *billing.Key, sink string) err
 	return err
 }
 
-// kept refuses to remove rows before the rules allow it.
+// kept refuses to remove rows earlier than the rules allow.
 func (a Actions) kept(ctx context.Context, table string, until time.Time) error {
 	rules, _, err := a.rules(ctx)
 	least := rules.KeptAtLeast(table)
@@ -184,7 +184,7 @@ func (a Actions) kept(ctx context.Context, table string, until time.Time) error 
 	}})
 }
 
-// findings are all that breaks some rules, and how many keys there are.
+// findings returns everything that breaks the rules, and the number of keys.
 func (a Actions) findings(ctx context.Context, rules *governance.Rules) (found []governance.Finding, keys int, err error) {
 	found = []governance.Finding{}
 	j, err := a.judgeBy(ctx, rules, "")
@@ -211,7 +211,7 @@ func (a Actions) findings(ctx context.Context, rules *governance.Rules) (found [
 	return found, keys, err
 }
 
-// GovernanceReport is what breaks the rules in force.
+// GovernanceReport lists what breaks the rules in force.
 type GovernanceReport struct {
 	Ledger       string               `json:"ledger" doc:"The id of the database."`
 	At           string               `json:"at"`
@@ -224,7 +224,7 @@ type GovernanceReport struct {
 	Acknowledged int                  `json:"acknowledged"`
 }
 
-// GovernanceReport is what breaks the rules in force.
+// GovernanceReport returns what breaks the rules in force.
 func (a Actions) GovernanceReport(ctx context.Context) (GovernanceReport, error) {
 	r := GovernanceReport{At: a.now().Format(time.RFC3339), Setup: a.Setup != nil, Findings: []governance.Finding{}, Missing: []string{}}
 	rules, set, err := a.rules(ctx)
@@ -246,7 +246,7 @@ func (a Actions) GovernanceReport(ctx context.Context) (GovernanceReport, error)
 	return r, err
 }
 
-// SetupFindings are the rules in force that a configuration breaks.
+// SetupFindings returns how a configuration breaks the rules in force.
 func (a Actions) SetupFindings(ctx context.Context, s governance.Setup) ([]governance.Finding, error) {
 	rules, _, err := a.rules(ctx)
 	return rules.OfSetup(s), err

@@ -10,7 +10,7 @@ import (
 	"tallyroute/billing/rbac"
 )
 
-// checkMust refuses a condition that cannot be worked out.
+// checkMust refuses a condition that can't be evaluated.
 func checkMust(must string) error {
 	if detail := policy.Guard(must).Fault(); detail != "" {
 		return invalid("must", "%s", detail)
@@ -18,20 +18,20 @@ func checkMust(must string) error {
 	return nil
 }
 
-// Who are the facts about a principal that the conditions of grants see.
+// Who returns the facts about a principal that conditions of grants can use.
 func Who(p billing.Principal) policy.PrincipalFacts {
 	return policy.PrincipalFacts{ID: p.ID, Name: p.Name, Kind: string(p.Kind), Email: p.Email}
 }
 
-// GrantTrial is an act of administration that is only judged.
+// GrantTrial is an administrative act to be evaluated without doing it.
 type GrantTrial struct {
-	policy.Acting            // of the principal and the time it is filled in
+	policy.Acting            // the principal and the time are filled in
 	At            time.Time  // zero is now
-	Place         rbac.Place // of what it is about; the zero value is the organisation
-	Draft         string     // in the place of the conditions of all grants; "" are those that they have
+	Place         rbac.Place // of the object; the zero value is the organisation
+	Draft         string     // replaces the conditions of all grants; "" leaves them
 }
 
-// GrantVerdict is what came of a trial.
+// GrantVerdict is the result of a trial.
 type GrantVerdict struct {
 	Allowed bool         `json:"allowed"`
 	Role    string       `json:"role,omitempty" doc:"By which it is allowed."`
@@ -40,7 +40,7 @@ type GrantVerdict struct {
 }
 
 // TryGrants says whether the grants of a principal allow an act, and which conditions
-// stand against it. Nothing is changed.
+// prevent it. Nothing is changed.
 func (a Actions) TryGrants(ctx context.Context, id string, t GrantTrial) (GrantVerdict, error) {
 	if err := checkMust(t.Draft); err != nil {
 		return GrantVerdict{}, err
@@ -72,8 +72,8 @@ func (a Actions) TryGrants(ctx context.Context, id string, t GrantTrial) (GrantV
 	return v, nil
 }
 
-// Lacks says what an access lacks for a permission: the condition of a grant, or the
-// permission itself.
+// Lacks says what is missing for a permission: the condition of a grant, or the permission
+// itself.
 func Lacks(access rbac.Access, p rbac.Permission, at rbac.Place) string {
 	if must := access.Lacking(p, at); must != "" {
 		return "the grant of " + string(p) + " has a condition that is not true: " + string(must)

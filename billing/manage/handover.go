@@ -15,23 +15,23 @@ import (
 	"tallyroute/billing/governance"
 )
 
-// DefaultHandover is how long a hand-over is good where nobody says.
+// DefaultHandover is how long a hand-over is valid by default.
 const DefaultHandover = 24 * time.Hour
 
-// HandoverToken opens a hand-over. It is shown once, to the administrator who makes it,
-// and is of no use after somebody has opened it.
+// HandoverToken opens a hand-over. It is shown once, to the administrator who makes it, and
+// is useless once it has been used.
 type HandoverToken struct {
 	Token     string
 	ExpiresAt time.Time
 }
 
-// handoverPrefix is how tokens of hand-overs begin. The environment of the secret to
-// come follows, then the random part.
+// handoverPrefix is the prefix of hand-over tokens. It is followed by the environment of
+// the future secret and the random part.
 const handoverPrefix = "tr-handover-"
 
-// HandOver makes a link that shows a new secret of a key once, within its life. The
-// secret is made when that happens: until then nobody has it. The secrets before it stay
-// good for overlap from then on.
+// HandOver makes a link that shows a new secret of a key once, within its lifetime. The
+// secret is only made at that point: until then nobody has it. Earlier secrets stay valid
+// for overlap from then on.
 func (a Actions) HandOver(ctx context.Context, id billing.KeyID, life, overlap time.Duration, by By) (HandoverToken, error) {
 	if life < time.Minute || life > mostHandover {
 		return HandoverToken{}, invalid("handover_for", "must be between 1m and %s", Span(mostHandover))
@@ -74,14 +74,15 @@ func (a Actions) offerToken(ctx context.Context, k billing.Key, token string, li
 	}, note)
 }
 
-// tokenHash is under what a token is kept.
+// tokenHash returns the hash under which a token is stored.
 func (a Actions) tokenHash(token string) [32]byte {
 	seed := a.Pepper.Derive("tallyroute hand-over")
 	return sha256.Sum256(append(seed[:], token...))
 }
 
-// CreateKeyFor makes a key without a secret and a link that shows its first one once.
-// Asked for again under the same name it is the same link, or none once that was opened.
+// CreateKeyFor makes a key without a secret, and a link that shows its first one once.
+// Repeating the request under the same name returns the same link, or none once it has been
+// opened.
 func (a Actions) CreateKeyFor(ctx context.Context, r KeyRequest, life time.Duration, by By) (NewSecret, HandoverToken, error) {
 	if life < time.Minute || life > mostHandover {
 		return NewSecret{}, HandoverToken{}, invalid("handover_for", "must be between 1m and %s", Span(mostHandover))
@@ -107,8 +108,8 @@ func (a Actions) CreateKeyFor(ctx context.Context, r KeyRequest, life time.Durat
 	return made, token, err
 }
 
-// offerOnce offers what a named request asks for, unless that was done before. A crash
-// may have come between the key and its link.
+// offerOnce makes the link of a named request, unless that was done before. There may have
+// been a crash between creating the key and its link.
 func (a Actions) offerOnce(ctx context.Context, made NewSecret, r KeyRequest, life time.Duration, by By) (HandoverToken, error) {
 	source, err := a.derived("hand-over", by.Actor+"\x00"+r.Once.Name)
 	if err != nil {
@@ -133,9 +134,9 @@ func (a Actions) offerOnce(ctx context.Context, made NewSecret, r KeyRequest, li
 	return a.offerToken(ctx, made.Key, token, life, 0, by)
 }
 
-// TakeHandover opens a hand-over and shows the secret that it makes. Whoever has the
-// token may: there is no other check. billing.ErrNoHandover where it is over, was opened
-// before, or there never was one.
+// TakeHandover opens a hand-over and shows the secret that it makes. Whoever has the token
+// may do so: there is no other check. It returns billing.ErrNoHandover if the hand-over has
+// expired, was opened before, or never existed.
 func (a Actions) TakeHandover(ctx context.Context, token, from string) (NewSecret, error) {
 	rest, ok := strings.CutPrefix(token, handoverPrefix)
 	env, _, _ := strings.Cut(rest, "-")

@@ -13,12 +13,12 @@ import (
 	"tallyroute/billing/access"
 )
 
-// IncidentRequest is a key that got into wrong hands.
+// IncidentRequest is about a key that fell into the wrong hands.
 type IncidentRequest struct {
 	KeyID    billing.KeyID
 	Action   billing.IncidentAction
 	Networks []netip.Prefix // that a key is narrowed to
-	Since    time.Time      // from when on its use is in doubt; zero is a week ago
+	Since    time.Time      // from when its use is in doubt; zero is a week ago
 }
 
 func (r IncidentRequest) check(now time.Time) error {
@@ -41,7 +41,7 @@ func (r IncidentRequest) check(now time.Time) error {
 	return errors.Join(faults...)
 }
 
-// Evidence is what a key did, as it was when its incident was opened.
+// Evidence is what a key had done when its incident was opened.
 type Evidence struct {
 	Incident  string           `json:"incident"`
 	Action    string           `json:"action"`
@@ -58,7 +58,7 @@ type Evidence struct {
 	Changes   []AuditRecord    `json:"changes" doc:"What was done to the key."`
 }
 
-// EvidenceOfUse is how often a key was used in one way.
+// EvidenceOfUse counts one way in which a key was used.
 type EvidenceOfUse struct {
 	Name     string  `json:"name"`
 	Requests int64   `json:"requests"`
@@ -78,9 +78,9 @@ type EvidenceOfCost struct {
 	CostUSD  string `json:"cost_usd"`
 }
 
-// OpenIncident ends or narrows the use of a key, gathers what it did, and seals that. The
-// use ends first: where what follows fails, the key is out of use, and to open the incident
-// again is right.
+// OpenIncident stops or narrows the use of a key, gathers what it did, and seals that. The
+// use is stopped first: if a later step fails, the key is already out of use, and opening
+// the incident again is the right thing to do.
 func (a Actions) OpenIncident(ctx context.Context, r IncidentRequest, by By) (billing.Incident, error) {
 	now := a.now().Truncate(time.Microsecond)
 	if err := errors.Join(by.needsReason(), r.check(now)); err != nil {
@@ -117,7 +117,7 @@ func (a Actions) OpenIncident(ctx context.Context, r IncidentRequest, by By) (bi
 	return i, a.Store.AddIncident(ctx, i, note)
 }
 
-// contain ends the use of a key, or narrows it.
+// contain stops or narrows the use of a key.
 func (a Actions) contain(ctx context.Context, r IncidentRequest, by By) (err error) {
 	switch r.Action {
 	case billing.IncidentRevoke:
@@ -130,7 +130,7 @@ func (a Actions) contain(ctx context.Context, r IncidentRequest, by By) (err err
 	return err
 }
 
-// gather is what a key did since an instant.
+// gather collects what a key has done since an instant.
 func (a Actions) gather(ctx context.Context, id billing.KeyID, since time.Time, e *Evidence) error {
 	for _, part := range []struct {
 		by   access.Column
@@ -171,7 +171,7 @@ func (a Actions) gather(ctx context.Context, id billing.KeyID, since time.Time, 
 	return err
 }
 
-// CloseIncident ends an incident. It needs the outcome as its reason.
+// CloseIncident closes an incident. Its reason must be the outcome.
 func (a Actions) CloseIncident(ctx context.Context, id string, by By) (billing.Incident, error) {
 	if err := by.needsReason(); err != nil {
 		return billing.Incident{}, err
@@ -184,12 +184,12 @@ func (a Actions) CloseIncident(ctx context.Context, id string, by By) (billing.I
 	return a.Incident(ctx, id)
 }
 
-// Incidents lists incidents, the newest first.
+// Incidents lists incidents, newest first.
 func (a Actions) Incidents(ctx context.Context) ([]billing.Incident, error) {
 	return a.Store.ListIncidents(ctx, "")
 }
 
-// Incident is the one with an id.
+// Incident returns the incident with the given id.
 func (a Actions) Incident(ctx context.Context, id string) (billing.Incident, error) {
 	list, err := a.Store.ListIncidents(ctx, id)
 	if err == nil && (len(list) == 0 || id == "") {
@@ -218,7 +218,7 @@ type IncidentView struct {
 	Outcome  *string `json:"outcome"`
 }
 
-// ViewIncident is an incident as it is shown.
+// ViewIncident converts an incident to JSON form.
 func ViewIncident(i billing.Incident) IncidentView {
 	status := "open"
 	if !i.ClosedAt.IsZero() {

@@ -18,48 +18,48 @@ import (
 	"tallyroute/billing/policy"
 )
 
-// KeyRequest is a key that somebody asks for.
+// KeyRequest is a request for a new key.
 type KeyRequest struct {
 	Name        string
-	Project     string // name or id; "" is "default". Made if it is new.
-	Team        string // name or id; "" is that of the project, or "default". Made if it is new.
-	CostCenter  string // of a team that is new
-	Environment string // "" is that of the project, or dev for one that is new
+	Project     string // name or id; "" is "default". Created if it is new.
+	Team        string // name or id; "" is that of the project, or "default". Created if it is new.
+	CostCenter  string // of a new team
+	Environment string // "" is that of the project, or dev for a new one
 
 	Models        []string
-	Budgets       []billing.Budget // their ids and scopes are filled in
-	Limits        KeyLimits        // beside those
+	Budgets       []billing.Budget // ids and scopes are filled in
+	Limits        KeyLimits        // in addition to those
 	AllowedCIDRs  []netip.Prefix
 	AllowUnpriced bool
-	// AllowProviderObjects and KeepResponses are those of the key.
+	// AllowProviderObjects and KeepResponses are the key's fields of those names.
 	AllowProviderObjects, KeepResponses bool
 	Tags                                map[string]string
 	ExpiresAt                           time.Time // zero: never
 
 	Purpose     string
-	Address     string // of whoever answers for it
+	Address     string // of its owner
 	Sensitivity billing.Sensitivity
-	RotateEvery time.Duration // 0 is what the sensitivity says
+	RotateEvery time.Duration // 0 follows from the sensitivity
 
 	Client billing.Client // "" is a server
-	Policy *policy.Policy // of its own; nil is none
-	To     DeliverRequest // where its secrets go; without a sink, they are shown
+	Policy *policy.Policy // the key's own; nil is none
+	To     DeliverRequest // where its secrets are delivered; without a sink, they are shown
 
-	// Once is the client's name of the request, and what its body was: asked for again
-	// under it, there is still one key. Without a name it is a new request each time.
+	// Once holds the client's idempotency key and the request body: repeating the request
+	// still makes only one key. Without an idempotency key, each request is a new one.
 	Once billing.Once
-	// DryRun only says what the key would be. Owners that are new are not made either.
+	// DryRun only reports what the key would be. It doesn't create new owners either.
 	DryRun bool
 }
 
-// CreateKey makes a key and its secret, which is stored nowhere.
+// CreateKey makes a key and its secret, which isn't stored anywhere.
 func (a Actions) CreateKey(ctx context.Context, r KeyRequest, by By) (billing.Key, billing.Secret, error) {
 	made, err := a.CreateKeyOnce(ctx, r, by)
 	return made.Key, made.Secret, err
 }
 
-// CreateKeyOnce makes a key and its secret, unless the request has made one before: then
-// it is that one, with its secret for as long as a rotation would show it again.
+// CreateKeyOnce makes a key and its secret, unless the same request has made one before:
+// then it returns that key, with its secret for as long as a rotation would show it again.
 func (a Actions) CreateKeyOnce(ctx context.Context, r KeyRequest, by By) (NewSecret, error) {
 	if made, err := a.madeBefore(ctx, r, by); err != nil || made.Existed {
 		return a.retoldKey(ctx, made, r, by, err)
@@ -81,7 +81,8 @@ func (a Actions) CreateKeyOnce(ctx context.Context, r KeyRequest, by By) (NewSec
 	return NewSecret{Key: stored, Secret: secret, Number: 1}, err
 }
 
-// firstSecret is the secret of a new key: that of a named request is the same each time.
+// firstSecret returns the secret of a new key: a named request gets the same one every
+// time.
 func (a Actions) firstSecret(environment string, r KeyRequest, by By) (billing.Secret, error) {
 	source := rand.Reader
 	if r.Once.Name != "" {
@@ -93,10 +94,10 @@ func (a Actions) firstSecret(environment string, r KeyRequest, by By) (billing.S
 	return billing.NewSecret(environment, source)
 }
 
-// ErrReused refuses a request under the name of another one.
+// ErrReused refuses a request that reuses the name of a different one.
 var ErrReused = errors.New("billing: the name belongs to a request with another body")
 
-// once is under which the request is stored.
+// once returns how the request is identified in the store.
 func (r *KeyRequest) once(by By) billing.Once {
 	if r.Once.Name == "" {
 		return billing.Once{}
@@ -109,7 +110,8 @@ func digestOf(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// madeBefore is the key that the request has made; without Existed there is none.
+// madeBefore returns the key that the request made earlier; Existed is false if there is
+// none.
 func (a Actions) madeBefore(ctx context.Context, r KeyRequest, by By) (made NewSecret, err error) {
 	if r.Once.Name == "" || r.DryRun {
 		return NewSecret{}, nil
@@ -128,7 +130,7 @@ func (a Actions) madeBefore(ctx context.Context, r KeyRequest, by By) (made NewS
 	return NewSecret{Key: k, Number: 1, Existed: err == nil}, err
 }
 
-// retoldKey shows the secret of a key that was made before again, while that may be.
+// retoldKey shows the secret of an existing key again, while that is allowed.
 func (a Actions) retoldKey(ctx context.Context, made NewSecret, r KeyRequest, by By, err error) (NewSecret, error) {
 	if err != nil {
 		return NewSecret{}, err
@@ -139,7 +141,7 @@ func (a Actions) retoldKey(ctx context.Context, made NewSecret, r KeyRequest, by
 	return a.retell(ctx, made)
 }
 
-// newKey is the key that is asked for, with its owners, which are made if they are new.
+// newKey returns the requested key with its owners, which are created if they are new.
 func (a Actions) newKey(ctx context.Context, r KeyRequest, by By) (billing.Key, error) {
 	now := a.now()
 	k := billing.Key{
@@ -177,22 +179,23 @@ func (a Actions) newKey(ctx context.Context, r KeyRequest, by By) (billing.Key, 
 	return k, errors.Join(err, a.keyWithin(&k), keyBudgetsWithin(&k, all))
 }
 
-// storeKey stores a key under the hash of its secret; a zero hash is none.
+// storeKey stores a key under the hash of its secret; a zero hash means no secret.
 func (a Actions) storeKey(ctx context.Context, k billing.Key, hash [32]byte, by By) (billing.Key, error) {
 	note := a.note(by, "key.create", string(k.ID))
 	note.Detail = map[string]string{"name": k.Name, "project": k.Team + "/" + k.Project}
 	if err := a.Store.CreateKey(ctx, k, hash, note); err != nil {
 		return billing.Key{}, err
 	}
-	// As stored, it also has the budgets of its owners. The secret must not be
-	// lost for lack of them.
+	// When read back, it also has the budgets of its owners. If that fails, the secret must
+	// not be lost.
 	if stored, err := a.Key(ctx, k.ID); err == nil {
 		k = stored
 	}
 	return k, nil
 }
 
-// Key is the key with an id. A secret in place of the id is not repeated.
+// Key returns the key with the given id. If a secret is passed by mistake, it isn't
+// repeated.
 func (a Actions) Key(ctx context.Context, id billing.KeyID) (billing.Key, error) {
 	if err := noSecret(string(id)); err != nil {
 		return billing.Key{}, err
@@ -210,8 +213,9 @@ func (a Actions) Key(ctx context.Context, id billing.KeyID) (billing.Key, error)
 	return list[0], nil
 }
 
-// FindKey is the key that a secret belongs to, whether it is in force or not. What is
-// no secret of ours, or is nobody's, is a *billing.NotFoundError that shows little of it.
+// FindKey returns the key that a secret belongs to, whether or not it is in force. For
+// anything that isn't a secret of ours, or that nobody has, it returns a
+// *billing.NotFoundError that shows little of it.
 func (a Actions) FindKey(ctx context.Context, text string) (billing.Key, error) {
 	secret, err := billing.ParseSecret(strings.TrimSpace(text))
 	if err != nil {
@@ -224,7 +228,7 @@ func (a Actions) FindKey(ctx context.Context, text string) (billing.Key, error) 
 	return k, err
 }
 
-// noSecret refuses a secret where an id is wanted.
+// noSecret refuses a secret passed as an id.
 func noSecret(id string) error {
 	if !strings.HasPrefix(id, "sk-") {
 		return nil
@@ -232,7 +236,7 @@ func noSecret(id string) error {
 	return invalid("id", "must be an id such as key_…; give a secret to tallyroute keys find, on its standard input")
 }
 
-// Keys are up to limit keys, in the order of their creation, and whether there are more.
+// Keys returns up to limit keys, in the order of creation, and whether there are more.
 func (a Actions) Keys(ctx context.Context, f billing.KeyFilter) (keys []billing.Key, more bool, err error) {
 	if statuses := billing.KeyStatuses(); f.Status != "" && !slices.Contains(statuses, f.Status) {
 		return nil, false, invalid("status", "must be one of %s", strings.Join(statuses, ", "))
@@ -250,7 +254,7 @@ func (a Actions) Keys(ctx context.Context, f billing.KeyFilter) (keys []billing.
 	return keys, len(next) > 0, err
 }
 
-// checkFilter refuses owners that there are not: a mistyped team must not look like one
+// checkFilter refuses owners that don't exist: a mistyped team must not look like one
 // without keys.
 func (a Actions) checkFilter(ctx context.Context, f billing.KeyFilter) error {
 	if f.Team != "" {
@@ -272,25 +276,25 @@ func (a Actions) checkFilter(ctx context.Context, f billing.KeyFilter) error {
 	return err
 }
 
-// KeyChange is what is to be different about a key.
+// KeyChange says what to change about a key.
 type KeyChange struct {
-	Edit func(*billing.Key) // may run more than once; nil: nothing
-	// Project is where the key moves to, by name or id; "" is that it stays. What it
-	// spent until then stays where it was. Team says whose project it is.
+	Edit func(*billing.Key) // may run more than once; nil changes nothing
+	// Project is where the key moves to, by name or id; "" leaves it where it is. Earlier
+	// spend stays where it was. Team says whose project it is.
 	Project, Team string
-	// Version is that of the key which the change was made from; 0 is any.
+	// Version is the version of the key that the change is based on; 0 is any.
 	Version int64
-	DryRun  bool // only say what the key would be
-	always  bool // written, which raises the version, though nothing is different
+	DryRun  bool // only report what the key would be
+	always  bool // write it, raising the version, even if nothing changes
 }
 
-// ErrVersion refuses a change that was made from another version of what it changes.
+// ErrVersion refuses a change that is based on another version of the object.
 var ErrVersion = errors.New("billing: it has changed meanwhile")
 
-// errNotWritten ends a change that was only tried, or by which nothing is different.
+// errNotWritten ends a change that was only a dry run, or that changed nothing.
 var errNotWritten = errors.New("billing/manage: not written")
 
-// ChangeKey changes a key that is not revoked. One that is so already stays as it is.
+// ChangeKey changes a key that isn't revoked. If nothing would change, it isn't written.
 func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, by By) (billing.Key, error) {
 	if err := errors.Join(noSecret(string(id)), by.check()); err != nil {
 		return billing.Key{}, err
@@ -303,7 +307,7 @@ func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, b
 	}
 	var to *billing.Project
 	var above policy.Layers
-	var budgets []billing.Budget // that may be above, where it moves
+	var budgets []billing.Budget // that may apply at its destination
 	if c.Project != "" || c.Team != "" {
 		p, err := a.existingProject(ctx, c.Project, c.Team)
 		if err != nil {
@@ -367,7 +371,8 @@ func (a Actions) ChangeKey(ctx context.Context, id billing.KeyID, c KeyChange, b
 	})
 }
 
-// allOf makes lists that choose all nil, so that one that an edit empties is told from them.
+// allOf sets empty lists, which mean everything, to nil, so that they can be told from a
+// list that an edit empties.
 func allOf(k *billing.Key) {
 	if len(k.Models) == 0 {
 		k.Models = nil
@@ -377,14 +382,14 @@ func allOf(k *billing.Key) {
 	}
 }
 
-// comparable is a key as it is shown, with its budgets in one order.
+// comparable returns the JSON form of a key, with its budgets in a fixed order.
 func comparable(k *billing.Key, at time.Time) KeyView {
 	v := ViewKey(k, at)
 	slices.SortFunc(v.Budgets, func(a, b BudgetView) int { return cmp.Compare(a.ID, b.ID) })
 	return v
 }
 
-// changeKey runs an edit of a key and notes what became different.
+// changeKey runs an edit of a key and notes what has changed.
 func (a Actions) changeKey(ctx context.Context, id billing.KeyID, c KeyChange, note *billing.Change, edit func(*billing.Key) error) (
 	billing.Key, error,
 ) {
@@ -416,17 +421,18 @@ func notRevoked(k *billing.Key) error {
 	return &billing.ConflictError{Detail: fmt.Sprintf("key %s is revoked, which is for good: make a new one", k.ID)}
 }
 
-// Urgent is how long the end of a key's use may take: then the database does not
-// answer, and who asked must know within two seconds.
+// Urgent is the time limit for stopping a key's use: if the database doesn't answer,
+// whoever asked must know within two seconds.
 const Urgent = 1800 * time.Millisecond
 
-// Ending is how the use of a key is ended, or let go on. The zero value is at once.
+// Ending says how to stop or resume the use of a key. The zero value does it
+// unconditionally.
 type Ending struct {
-	Version int64 // of the key as it was seen; 0 is any
-	DryRun  bool  // only say what the key would be
+	Version int64 // version of the key that the caller saw; 0 is any
+	DryRun  bool  // only report what the key would be
 }
 
-// RevokeKey ends a key for good. A key that is revoked already stays as it is.
+// RevokeKey revokes a key for good. A key that is already revoked stays as it is.
 func (a Actions) RevokeKey(ctx context.Context, id billing.KeyID, e Ending, by By) (billing.Key, error) {
 	return a.endUse(ctx, id, e, by, "key.revoke", func(k *billing.Key, now time.Time) error {
 		if k.RevokedAt.IsZero() {
@@ -436,8 +442,8 @@ func (a Actions) RevokeKey(ctx context.Context, id billing.KeyID, e Ending, by B
 	})
 }
 
-// DisableKey has a key refused until it is enabled. One that is disabled already stays
-// as it is.
+// DisableKey disables a key until it is enabled. A key that is already disabled stays as it
+// is.
 func (a Actions) DisableKey(ctx context.Context, id billing.KeyID, e Ending, by By) (billing.Key, error) {
 	return a.endUse(ctx, id, e, by, "key.disable", func(k *billing.Key, now time.Time) error {
 		if err := notRevoked(k); err != nil {
@@ -450,8 +456,7 @@ func (a Actions) DisableKey(ctx context.Context, id billing.KeyID, e Ending, by 
 	})
 }
 
-// ArchiveKey ends a key for good and destroys its secrets and hand-overs. What it
-// spent stays.
+// ArchiveKey ends a key for good and destroys its secrets and hand-overs. Its spend stays.
 func (a Actions) ArchiveKey(ctx context.Context, id billing.KeyID, e Ending, by By) (billing.Key, error) {
 	return a.endUse(ctx, id, e, by, "key.archive", func(k *billing.Key, now time.Time) error {
 		if k.RevokedAt.IsZero() {
@@ -477,8 +482,9 @@ func (a Actions) endUse(
 		func(k *billing.Key) error { return end(k, note.At) })
 }
 
-// EnableKey lets a key that was stopped or disabled be used again; the overrun of one that
-// was stopped counts again. An active key gets a new version, which ends the stop of what ran away.
+// EnableKey lets a stopped or disabled key be used again; for a stopped key, the overrun is
+// counted afresh. An active key gets a new version, which lifts the stop of runaway
+// requests.
 func (a Actions) EnableKey(ctx context.Context, id billing.KeyID, e Ending, by By) (billing.Key, error) {
 	if err := errors.Join(noSecret(string(id)), by.check()); err != nil {
 		return billing.Key{}, err
@@ -490,7 +496,7 @@ func (a Actions) EnableKey(ctx context.Context, id billing.KeyID, e Ending, by B
 		}
 		if !k.StoppedAt.IsZero() || !k.DisabledAt.IsZero() {
 			if !k.StoppedAt.IsZero() {
-				k.EnabledAt = note.At // which has the overrun count again
+				k.EnabledAt = note.At // so that the overrun is counted afresh
 			}
 			k.StoppedAt, k.DisabledAt, k.DisabledBy, k.DisabledReason = time.Time{}, time.Time{}, "", ""
 			k.EnabledBy, k.EnabledReason = by.Actor, strings.TrimSpace(by.Reason)

@@ -9,30 +9,30 @@ import (
 	"tallyroute/billing"
 )
 
-// LeakAction is what becomes of a key whose secret is exposed.
+// LeakAction says what to do about a key whose secret is exposed.
 type LeakAction string
 
-// The actions. All of them write an event.
+// The actions. Each of them writes an event.
 const (
 	LeakRevoke  LeakAction = "revoke"
 	LeakDisable LeakAction = "disable"
 	LeakTell    LeakAction = "tell"
 )
 
-// LeakActions are all actions.
+// LeakActions returns all actions.
 func LeakActions() []LeakAction { return []LeakAction{LeakRevoke, LeakDisable, LeakTell} }
 
-// Leak is a secret that is exposed: it was found in public, or came in clear.
+// Leak is an exposed secret: it was found in public, or sent in plain text.
 type Leak struct {
 	Secret string
-	URL    string // where
-	Found  string // in what: content, commit, pull_request_title …; InClear
+	URL    string // where it was found
+	Found  string // the kind of place: content, commit, pull_request_title …; InClear
 }
 
-// InClear is where secrets are found that came over plain HTTP from another host.
+// InClear is the kind of place for secrets that arrived over plain HTTP from another host.
 const InClear = "plain HTTP"
 
-// told says in words how the secret is exposed.
+// told describes how the secret was exposed.
 func (l Leak) told() string {
 	if l.Found == InClear {
 		return "came over plain HTTP, where others may have read it"
@@ -40,14 +40,14 @@ func (l Leak) told() string {
 	return "was found in public"
 }
 
-// mostLeakText is what is kept of where a leak was found, in bytes.
+// mostLeakText is how much is stored of where a leak was found, in bytes.
 const mostLeakText = 500
 
-// where is what is kept of it.
+// where returns the part that is stored.
 func (l Leak) where() string { return billing.CleanText(l.URL[:min(len(l.URL), mostLeakText)]) }
 
-// tellOfToken tells of a token of the admin API, or a login, that is exposed. It goes on,
-// because ending it could lock out who has to act. known is false for one that has ended.
+// tellOfToken reports an exposed admin API token or login. It isn't ended, because that
+// could lock out the person who has to act. known is false if it has already ended.
 func (a Actions) tellOfToken(ctx context.Context, l Leak) (known bool, err error) {
 	secret, err := billing.ParseSecret(l.Secret)
 	if err != nil || secret.Environment() != billing.EnvironmentAdmin {
@@ -80,7 +80,8 @@ func (a Actions) tellOfToken(ctx context.Context, l Leak) (known bool, err error
 	})
 }
 
-// endLeakedHandover ends a hand-over whose token is exposed: whoever has read it could open it.
+// endLeakedHandover ends a hand-over whose token is exposed: whoever has read it could open
+// it.
 func (a Actions) endLeakedHandover(ctx context.Context, l Leak, by By) (known bool, err error) {
 	by.Reason = strings.TrimSpace("its token " + l.told() + ": " + l.where())
 	note := a.note(by, "key.end_hand_over", "")
@@ -99,9 +100,9 @@ func (a Actions) endLeakedHandover(ctx context.Context, l Leak, by By) (known bo
 	})
 }
 
-// TakeLeak does what is to be done about a leak. known is false for what is nobody's; of a token of the
-// admin API it is only told, and a hand-over is ended. A
-// secret that has ended takes no key along: it is only told of.
+// TakeLeak responds to a leak. known is false for a secret that is nobody's. A token of the
+// admin API is only reported, and a hand-over is ended. An old secret that has already
+// ended doesn't affect its key: it is only reported.
 func (a Actions) TakeLeak(ctx context.Context, l Leak, do LeakAction, by By) (known bool, err error) {
 	if strings.HasPrefix(l.Secret, handoverPrefix) {
 		return a.endLeakedHandover(ctx, l, by)

@@ -13,8 +13,8 @@ import (
 	"tallyroute/billing/rbac"
 )
 
-// left says why a user is gone; "" where he is not: he is disabled, or had roles and none
-// is in force any more.
+// left says why a user counts as gone: disabled, or had roles and none of them is still in
+// force. It returns "" if neither applies.
 func left(p billing.Principal, now time.Time) string {
 	switch {
 	case p.Kind != billing.PrincipalUser:
@@ -27,9 +27,9 @@ func left(p billing.Principal, now time.Time) string {
 	return ""
 }
 
-// SweepLeavers opens a review for each key of people who have left, closes those that are
-// settled otherwise, and disables keys about which nobody has decided after so long. Any
-// number of routers may do it at once.
+// SweepLeavers opens a review for each key of people who have left, closes reviews that
+// have been settled in another way, and disables keys on which nobody has decided within
+// the given time. Any number of routers may run it concurrently.
 func (a Actions) SweepLeavers(ctx context.Context, after time.Duration) error {
 	people, err := a.Store.ListPrincipals(ctx)
 	if err != nil {
@@ -55,9 +55,9 @@ func (a Actions) SweepLeavers(ctx context.Context, after time.Duration) error {
 	return errors.Join(faults...)
 }
 
-// openReviews opens what is not open yet, of keys about which nobody has decided.
+// openReviews opens the missing reviews for keys on which nobody has decided.
 func (a Actions) openReviews(ctx context.Context, p billing.Principal, why string, after time.Duration) error {
-	before, err := a.Store.ListLeaverReviews(ctx, billing.ReviewFilter{PrincipalID: p.ID}) // the newest first
+	before, err := a.Store.ListLeaverReviews(ctx, billing.ReviewFilter{PrincipalID: p.ID}) // newest first
 	if err != nil {
 		return err
 	}
@@ -86,8 +86,8 @@ func (a Actions) openReview(ctx context.Context, p billing.Principal, k billing.
 	return err
 }
 
-// settle closes a review that has become settled, or whose time is over. gone is why the
-// owner has left; "" is that he has not.
+// settle closes a review that has been settled or whose time is up. gone is why the owner
+// has left; "" means that the owner hasn't.
 func (a Actions) settle(ctx context.Context, r billing.LeaverReview, gone string) error {
 	k, err := a.Key(ctx, r.KeyID)
 	if err != nil {
@@ -110,7 +110,7 @@ func (a Actions) settle(ctx context.Context, r billing.LeaverReview, gone string
 	return a.closeReview(ctx, r, billing.ReviewDisabled, by)
 }
 
-// closeReview closes a review. One that somebody else has closed stays as it is.
+// closeReview closes a review. A review that somebody else has closed stays as it is.
 func (a Actions) closeReview(ctx context.Context, r billing.LeaverReview, outcome billing.ReviewOutcome, by By) error {
 	note := a.note(by, "leaver."+string(outcome), string(r.KeyID))
 	note.Detail = map[string]string{"review": r.ID}
@@ -118,12 +118,12 @@ func (a Actions) closeReview(ctx context.Context, r billing.LeaverReview, outcom
 	return err
 }
 
-// LeaverReviews are the reviews of keys whose owners have left, the newest first.
+// LeaverReviews returns the reviews of keys whose owners have left, newest first.
 func (a Actions) LeaverReviews(ctx context.Context, f billing.ReviewFilter) ([]billing.LeaverReview, error) {
 	return a.Store.ListLeaverReviews(ctx, f)
 }
 
-// leaverReview is the review with an id that is still open.
+// leaverReview returns the review with the given id if it is still open.
 func (a Actions) leaverReview(ctx context.Context, id string) (billing.LeaverReview, error) {
 	list, err := a.Store.ListLeaverReviews(ctx, billing.ReviewFilter{ID: id})
 	switch {
@@ -137,7 +137,7 @@ func (a Actions) leaverReview(ctx context.Context, id string) (billing.LeaverRev
 	return list[0], nil
 }
 
-// PlaceOfLeaver is where the key of a review is.
+// PlaceOfLeaver returns the place of the key under review.
 func (a Actions) PlaceOfLeaver(ctx context.Context, id string) (rbac.Place, error) {
 	list, err := a.Store.ListLeaverReviews(ctx, billing.ReviewFilter{ID: id})
 	if err == nil && (len(list) == 0 || id == "") {
@@ -149,15 +149,15 @@ func (a Actions) PlaceOfLeaver(ctx context.Context, id string) (rbac.Place, erro
 	return rbac.Place{TeamID: list[0].TeamID, ProjectID: list[0].ProjectID}, nil
 }
 
-// Transfer is to whom the key of somebody who has left goes.
+// Transfer says who gets the key of somebody who has left.
 type Transfer struct {
 	To      string // id, name or address
-	Rotate  bool   // the secret, which is still known to who left
+	Rotate  bool   // renew the secret, which the former owner still knows
 	Overlap time.Duration
 }
 
-// TransferKey gives the key of somebody who has left to somebody else, with a new secret if
-// asked.
+// TransferKey transfers the key of somebody who has left to somebody else, with a new
+// secret on request.
 func (a Actions) TransferKey(ctx context.Context, id string, t Transfer, by By) (billing.LeaverReview, NewSecret, error) {
 	if !t.Rotate {
 		r, err := a.transferKey(ctx, id, t.To, by)
@@ -218,7 +218,7 @@ func (a Actions) transferKey(ctx context.Context, id, to string, by By) (billing
 	return a.decided(ctx, r, billing.ReviewTransferred, by)
 }
 
-// KeepLeaverKey lets a key go on although its owner has left.
+// KeepLeaverKey keeps a key going although its owner has left.
 func (a Actions) KeepLeaverKey(ctx context.Context, id string, by By) (billing.LeaverReview, error) {
 	r, err := a.leaverReview(ctx, id)
 	if err := errors.Join(err, by.needsReason()); err != nil {
@@ -227,7 +227,7 @@ func (a Actions) KeepLeaverKey(ctx context.Context, id string, by By) (billing.L
 	return a.decided(ctx, r, billing.ReviewKept, by)
 }
 
-// DisableLeaverKey disables a key whose owner has left, before it is due.
+// DisableLeaverKey disables a key whose owner has left before it is due.
 func (a Actions) DisableLeaverKey(ctx context.Context, id string, by By) (billing.LeaverReview, error) {
 	r, err := a.leaverReview(ctx, id)
 	if err == nil {
@@ -265,7 +265,7 @@ type LeaverView struct {
 	ClosedBy  string  `json:"closed_by"`
 }
 
-// ViewLeaver is a review as it is shown.
+// ViewLeaver converts a review to JSON form.
 func ViewLeaver(r billing.LeaverReview) LeaverView {
 	return LeaverView{
 		ID: r.ID, Key: Named{string(r.KeyID), r.KeyName}, Team: Named{r.TeamID, r.Team}, Principal: Named{r.PrincipalID, r.Principal},

@@ -12,7 +12,7 @@ import (
 	"tallyroute/billing/rbac"
 )
 
-// Person is somebody whom an identity provider vouches for.
+// Person is somebody for whom an identity provider vouches.
 type Person struct {
 	Issuer          string
 	Subject         string
@@ -24,44 +24,45 @@ type Person struct {
 	AuthenticatedAt time.Time
 }
 
-// GroupRole is a role that the members of a group have.
+// GroupRole is a role given to the members of a group.
 type GroupRole struct {
 	Group string
 	Role  string
 	Scope billing.Scope // "" is the organisation
 	Of    string        // the team or project, by name or id
-	Must  string        // a condition without which it counts for nothing; "" is none
+	Must  string        // a condition without which it doesn't apply; "" is none
 }
 
-// LoginRules are what a login must be, and what it gives.
+// LoginRules say what a login must fulfil, and which roles it gives.
 type LoginRules struct {
 	Roles    []GroupRole
-	MFA      []string // of which amr or acr has to hold one; none is any login
+	MFA      []string // values of which amr or acr must contain one; empty accepts any login
 	Idle     time.Duration
 	Absolute time.Duration
-	StepUp   time.Duration // how old a login may be for what is sensitive
+	StepUp   time.Duration // maximum age of a login for sensitive actions
 }
 
-// Why a login is refused.
+// Reasons for refusing a login.
 var (
 	ErrNoMFA    = errors.New("manage: the login was not by several factors")
 	ErrNoRole   = errors.New("manage: no role is granted to this person")
 	ErrDisabled = errors.New("manage: this person is disabled")
 )
 
-// SignedIn is a login that was let in.
+// SignedIn is a successful login.
 type SignedIn struct {
 	Principal billing.Principal
 	Session   billing.Session
 	Secret    billing.Secret
 }
 
-// Visitor is from where somebody logs in.
+// Visitor says from where somebody logs in.
 type Visitor struct{ Source, UserAgent string }
 
-// SignIn lets a person in: the user that he is bound to; else the user whose verified
-// address he has and that nobody is bound to yet; else a new one, if his groups give a
-// role. His grants from groups become what his groups are now. A refusal is recorded.
+// SignIn logs a person in: as the user bound to that identity; else as the user who has the
+// same verified address and isn't bound yet; else as a new user, if the person's groups
+// give a role. Grants from groups are brought in line with the current groups. A refusal is
+// recorded.
 func (a Actions) SignIn(ctx context.Context, p Person, rules LoginRules, from Visitor) (SignedIn, error) {
 	by := By{Actor: "login " + p.Subject, Source: from.Source}
 	in, err := a.signIn(ctx, p, rules, from, by)
@@ -109,7 +110,7 @@ func (a Actions) signIn(ctx context.Context, p Person, rules LoginRules, from Vi
 	return in, a.Store.CreateSession(ctx, in.Session, note)
 }
 
-// Actor is how the audit log names a principal.
+// Actor returns the name of a principal in the audit log.
 func Actor(p billing.Principal) string { return p.Name + " (" + p.ID + ")" }
 
 func earlier(a, b time.Time) time.Time {
@@ -121,8 +122,8 @@ func earlier(a, b time.Time) time.Time {
 
 func cut(s string, most int) string { return strings.ToValidUTF8(s[:min(len(s), most)], "") }
 
-// groupGrants are the grants that the groups of a person give. A team or project that
-// there is not gives none.
+// groupGrants returns the grants that a person's groups give. Teams and projects that don't
+// exist give none.
 func (a Actions) groupGrants(ctx context.Context, p Person, rules LoginRules) (list []billing.Grant, err error) {
 	for _, r := range rules.Roles {
 		if !slices.Contains(p.Groups, r.Group) {
@@ -147,7 +148,7 @@ func (a Actions) groupGrants(ctx context.Context, p Person, rules LoginRules) (l
 	return list, nil
 }
 
-// bound is the user that a person is, with the grants of his groups.
+// bound returns the user that a person is bound to, with the grants of the person's groups.
 func (a Actions) bound(ctx context.Context, p Person, wanted []billing.Grant, by By) (billing.Principal, error) {
 	all, err := a.Store.ListPrincipals(ctx)
 	if err != nil {
@@ -175,7 +176,7 @@ func (a Actions) bound(ctx context.Context, p Person, wanted []billing.Grant, by
 	}, a.note(by, "principal.login", all[i].ID))
 }
 
-// newUser makes the user of a person whose groups give a role.
+// newUser creates a user for a person whose groups give a role.
 func (a Actions) newUser(ctx context.Context, p Person, wanted []billing.Grant, all []billing.Principal, by By) (billing.Principal, error) {
 	if len(wanted) == 0 {
 		return billing.Principal{}, ErrNoRole
@@ -200,8 +201,8 @@ func (a Actions) newUser(ctx context.Context, p Person, wanted []billing.Grant, 
 	return u, a.Store.CreatePrincipal(ctx, u, note)
 }
 
-// matchGroups ends the grants of groups that a user has left and adds those of new ones.
-// The last owner stays one.
+// matchGroups removes the grants of groups that a user has left and adds those of new ones.
+// The last owner remains an owner.
 func (a Actions) matchGroups(u *billing.Principal, wanted []billing.Grant, all []billing.Principal) {
 	now := a.now()
 	same := func(x billing.Grant) func(billing.Grant) bool {
@@ -224,14 +225,14 @@ func (a Actions) matchGroups(u *billing.Principal, wanted []billing.Grant, all [
 	}
 }
 
-// Caller is who asks the admin API.
+// Caller is whoever calls the admin API.
 type Caller struct {
 	Principal billing.Principal
 	Access    rbac.Access
-	Session   *billing.Session // nil where it is a token
+	Session   *billing.Session // nil for a token
 }
 
-// Authenticate finds who has a token or a session in force, and what he may do now.
+// Authenticate finds who holds a token or session in force, and what they may do now.
 func (a Actions) Authenticate(ctx context.Context, secret billing.Secret) (Caller, error) {
 	now, hash := a.now(), secret.Hash(a.Pepper)
 	p, t, err := a.Store.PrincipalByToken(ctx, hash)
@@ -252,7 +253,8 @@ func (a Actions) Authenticate(ctx context.Context, secret billing.Secret) (Calle
 	return Caller{Principal: p, Access: a.AllRoles().Of(p, now)}, nil
 }
 
-// mostTouched is how often the use of a session is stored, beside its idle time.
+// mostTouched is the longest interval at which the use of a session is stored; a short idle
+// time shortens it.
 const mostTouched = time.Minute
 
 func (a Actions) bySession(ctx context.Context, hash [32]byte) (Caller, error) {
@@ -272,7 +274,7 @@ func (a Actions) bySession(ctx context.Context, hash [32]byte) (Caller, error) {
 	return Caller{Principal: p, Access: a.AllRoles().Of(p, now), Session: &s}, nil
 }
 
-// defaultIdle is how long a session may be unused where nobody says.
+// defaultIdle is how long a session may be idle by default.
 const defaultIdle = time.Hour
 
 func (a Actions) idle() time.Duration {
@@ -282,7 +284,7 @@ func (a Actions) idle() time.Duration {
 	return defaultIdle
 }
 
-// Sessions are the logins in force of a principal, or of all.
+// Sessions returns the logins in force of a principal, or of all.
 func (a Actions) Sessions(ctx context.Context, principal string) ([]billing.Session, error) {
 	now := a.now()
 	all, err := a.Store.ListSessions(ctx, principal, now)
@@ -307,7 +309,7 @@ type SessionView struct {
 	Strength        string  `json:"strength" doc:"amr and acr of the login."`
 }
 
-// ViewSession is a login as it is shown.
+// ViewSession converts a login to JSON form.
 func ViewSession(s billing.Session) SessionView {
 	return SessionView{
 		s.ID, s.PrincipalID, Instant(s.CreatedAt), Instant(s.AuthenticatedAt), Instant(s.LastUsedAt), Instant(s.ExpiresAt), s.Source,

@@ -14,20 +14,20 @@ import (
 	"tallyroute/billing/rbac"
 )
 
-// OwnKeyRequest is a key that a member of a team asks for, for himself. What he does not
-// say comes from the ceiling of the team.
+// OwnKeyRequest is a team member's request for a key of their own. Whatever it leaves out
+// comes from the team's ceiling.
 type OwnKeyRequest struct {
 	Name          string
-	Team, Project string // name or id; "" where he is a member of only one
+	Team, Project string // name or id; "" for a member of only one
 	Purpose       string
 	Models        []string
 	AllowedCIDRs  []netip.Prefix
 	Amounts       Amounts
-	Life          time.Duration // 0: as long as may be
+	Life          time.Duration // 0: as long as allowed
 	Once          billing.Once
 }
 
-// Amounts are limits per the period of a ceiling; nil says nothing.
+// Amounts are limits per period of a ceiling; nil leaves one out.
 type Amounts struct {
 	Money    *billing.Money
 	Tokens   *int64
@@ -36,11 +36,11 @@ type Amounts struct {
 
 var (
 	errNobody = &NotAllowedError{Detail: "self-service is for people and service accounts, by their own login or token"}
-	// errFull ends a creation that was only to tell what there is.
+	// errFull ends a creation that only served to find out what is left.
 	errFull = errors.New("billing/manage: only asked")
 )
 
-// CreateOwnKey makes a key for who asks, within the ceiling of the team.
+// CreateOwnKey makes a key for the caller, within the team's ceiling.
 func (a Actions) CreateOwnKey(ctx context.Context, r OwnKeyRequest, by By) (NewSecret, error) {
 	if by.PrincipalID == "" {
 		return NewSecret{}, errNobody
@@ -96,7 +96,7 @@ func (a Actions) CreateOwnKey(ctx context.Context, r OwnKeyRequest, by By) (NewS
 	return NewSecret{Key: stored, Secret: secret, Number: 1}, nil
 }
 
-// ownKey is the key that is asked for, without what the ceiling says.
+// ownKey returns the requested key, before the ceiling is applied.
 func (a Actions) ownKey(ctx context.Context, p billing.Project, r OwnKeyRequest, by By) (billing.Key, error) {
 	k := billing.Key{
 		ID: billing.KeyID(billing.NewID("key_")), Name: strings.TrimSpace(r.Name), Models: r.Models, AllowedCIDRs: r.AllowedCIDRs,
@@ -110,8 +110,8 @@ func (a Actions) ownKey(ctx context.Context, p billing.Project, r OwnKeyRequest,
 	return k, errors.Join(err, by.check())
 }
 
-// ownProject is the project of a team in which who asks may make keys for himself. What
-// he may not look at is missing.
+// ownProject returns the project of a team in which callers may make keys for themselves.
+// Projects that they can't see count as missing.
 func (a Actions) ownProject(ctx context.Context, team, project string, by By) (billing.Project, error) {
 	all, gone, err := a.projects(ctx)
 	if err != nil {
@@ -146,7 +146,7 @@ func (a Actions) ownProject(ctx context.Context, team, project string, by By) (b
 	return billing.Project{}, &NotAllowedError{Detail: "you are a member of no team in which you may make keys"}
 }
 
-// OwnKeys are the keys of who asks, where he may still have some.
+// OwnKeys returns the caller's keys in the teams where the caller may still have any.
 func (a Actions) OwnKeys(ctx context.Context, by By) ([]billing.Key, error) {
 	if by.PrincipalID == "" {
 		return nil, errNobody
@@ -166,7 +166,7 @@ func mayOwn(k *billing.Key, by By) bool {
 		by.Access.May(rbac.KeysOwn, rbac.Place{TeamID: k.TeamID, ProjectID: k.ProjectID})
 }
 
-// OwnKey is a key of who asks; that of anybody else is missing.
+// OwnKey returns one of the caller's keys; anybody else's counts as missing.
 func (a Actions) OwnKey(ctx context.Context, id billing.KeyID, by By) (billing.Key, error) {
 	k, err := a.Key(ctx, id)
 	if err == nil && !mayOwn(&k, by) {
@@ -178,17 +178,17 @@ func (a Actions) OwnKey(ctx context.Context, id billing.KeyID, by By) (billing.K
 	return k, nil
 }
 
-// Narrowing is what of a key becomes less. What is nil stays.
+// Narrowing says how to narrow a key; nil leaves a field as it is.
 type Narrowing struct {
 	Name, Purpose *string
 	Models        []string
 	AllowedCIDRs  []netip.Prefix
 	Amounts       Amounts
-	ExpiresAt     time.Time // zero: as it is
-	Version       int64     // that it was made from; 0 is any
+	ExpiresAt     time.Time // zero leaves it
+	Version       int64     // that it is based on; 0 is any
 }
 
-// NarrowOwnKey changes a key of who asks; nothing of it may become wider.
+// NarrowOwnKey changes one of the caller's keys; nothing about it can become wider.
 func (a Actions) NarrowOwnKey(ctx context.Context, id billing.KeyID, n Narrowing, by By) (billing.Key, error) {
 	if _, err := a.OwnKey(ctx, id, by); err != nil {
 		return billing.Key{}, err
@@ -242,7 +242,7 @@ func (a Actions) narrow(k *billing.Key, n Narrowing) error {
 	return errors.Join(append(faults, narrowBudget(k, n.Amounts))...)
 }
 
-// narrowBudget makes the limits of the key's own budget less, or gives it its first.
+// narrowBudget lowers the limits of the key's own budget, or gives it its first one.
 func narrowBudget(k *billing.Key, to Amounts) error {
 	if to == (Amounts{}) {
 		return nil
@@ -270,7 +270,8 @@ func less[N int64 | billing.Money](field string, limit **N, to *N) error {
 	return nil
 }
 
-// covered refuses models that are not among those above; none above is all.
+// covered refuses models that the level above doesn't include; an empty list above means
+// all.
 func (a Actions) covered(above, models []string, holder string) error {
 	if len(above) == 0 {
 		return nil
@@ -284,7 +285,7 @@ func (a Actions) covered(above, models []string, holder string) error {
 	return nil
 }
 
-// RotateOwnKey gives a key of who asks a new secret.
+// RotateOwnKey gives one of the caller's keys a new secret.
 func (a Actions) RotateOwnKey(ctx context.Context, id billing.KeyID, r RotateRequest, by By) (NewSecret, error) {
 	k, err := a.OwnKey(ctx, id, by)
 	if err == nil {
@@ -296,7 +297,7 @@ func (a Actions) RotateOwnKey(ctx context.Context, id billing.KeyID, r RotateReq
 	return a.RotateKey(ctx, id, r, by)
 }
 
-// RevokeOwnKey ends a key of who asks for good.
+// RevokeOwnKey revokes one of the caller's keys for good.
 func (a Actions) RevokeOwnKey(ctx context.Context, id billing.KeyID, e Ending, by By) (billing.Key, error) {
 	if _, err := a.OwnKey(ctx, id, by); err != nil {
 		return billing.Key{}, err
@@ -304,14 +305,14 @@ func (a Actions) RevokeOwnKey(ctx context.Context, id billing.KeyID, e Ending, b
 	return a.RevokeKey(ctx, id, e, by)
 }
 
-// ceiling is how much a member may make, and what there is already.
+// ceiling is how much a member may create, and what already exists.
 type ceiling struct {
 	billing.Ceiling
 	own []billing.OwnUse
-	all []billing.Budget // of everybody
+	all []billing.Budget // everybody's
 }
 
-// live are the keys in force.
+// live returns the number of keys in force.
 func (c ceiling) live() (n int64) {
 	for _, u := range c.own {
 		if u.InForce {
@@ -321,7 +322,8 @@ func (c ceiling) live() (n int64) {
 	return n
 }
 
-// left is what keys, in force or ended, leave of each amount in the period that is now.
+// left returns what all keys, in force or ended, leave of each amount in the current
+// period.
 func (c ceiling) left() Amounts {
 	return Amounts{
 		leftOf(c.Money, c.own, func(u billing.OwnUse) (*billing.Money, billing.Money) { return u.Money, u.Used.Money }),
@@ -330,8 +332,9 @@ func (c ceiling) left() Amounts {
 	}
 }
 
-// leftOf counts a key in force for its limit, or for all where it has none; and every key
-// for what it used, so that to revoke a key and make another gives nothing back.
+// leftOf deducts what each key takes: a key in force its limit, or what it used if that is
+// more, or everything if it has no limit; an ended key what it used, so that revoking a key
+// and making another gives nothing back.
 func leftOf[N int64 | billing.Money](limit *N, own []billing.OwnUse, of func(billing.OwnUse) (*N, N)) *N {
 	if limit == nil {
 		return nil
@@ -351,7 +354,7 @@ func leftOf[N int64 | billing.Money](limit *N, own []billing.OwnUse, of func(bil
 	return &rest
 }
 
-// fill completes a key by what the ceiling says, or refuses it.
+// fill completes a key from the ceiling, or refuses it.
 func (a Actions) fill(k *billing.Key, r OwnKeyRequest, c ceiling, now time.Time) error {
 	if live := c.live(); live >= c.Keys {
 		return &billing.ConflictError{
@@ -380,15 +383,15 @@ func (a Actions) fill(k *billing.Key, r OwnKeyRequest, c ceiling, now time.Time)
 	return errors.Join(append(faults, a.check(k), a.keyWithin(k), keyBudgetsWithin(k, c.all))...)
 }
 
-// budget is that of a new key: what is asked for, or an equal share of the ceiling, as far
-// as something is left.
+// budget returns the budget of a new key: what was requested, or an equal share of the
+// ceiling, as far as there is anything left.
 func (c ceiling) budget(k *billing.Key, want Amounts) (billing.Budget, error) {
 	b, left := billing.Budget{Scope: billing.ScopeKey, ScopeID: string(k.ID), Period: c.Period, Zone: c.Zone}, c.left()
 	var faults [3]error
 	b.Money, faults[0] = share("usd", want.Money, c.Money, left.Money, c.Keys)
 	b.Tokens, faults[1] = share("tokens", want.Tokens, c.Tokens, left.Tokens, c.Keys)
 	b.Requests, faults[2] = share("requests", want.Requests, c.Requests, left.Requests, c.Keys)
-	for _, above := range c.all { // which no share of a ceiling may pass
+	for _, above := range c.all { // which no share of a ceiling may exceed
 		if h := keyHolder(k); h.in(above) && above.Period == b.Period && above.Binds() {
 			lower(&b.Money, above.Money, want.Money)
 			lower(&b.Tokens, above.Tokens, want.Tokens)

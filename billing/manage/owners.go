@@ -12,7 +12,7 @@ import (
 	"tallyroute/billing"
 )
 
-// The owners of keys that name none.
+// The default owners of keys.
 const (
 	defaultTeam        = "default"
 	defaultProject     = "default"
@@ -26,8 +26,8 @@ type OwnedTeam struct {
 	Existed bool
 }
 
-// EnsureTeam makes a team with its first project, without which it could own
-// nothing. One that is there already is found, unless it differs from what is asked for.
+// EnsureTeam makes a team with its first project, without which it couldn't own anything.
+// An existing team is returned, unless it differs from what is requested.
 func (a Actions) EnsureTeam(ctx context.Context, p billing.Project, by By) (OwnedTeam, error) {
 	if p.Team == "" {
 		return OwnedTeam{}, invalid("name", "must be there")
@@ -52,9 +52,8 @@ func (a Actions) EnsureTeam(ctx context.Context, p billing.Project, by By) (Owne
 	return OwnedTeam{teams[i], project, existed}, nil
 }
 
-// EnsureProject makes a project, and its team, by name or id, where that is new.
-// One that is there already is found, unless it differs from what is asked for:
-// existed says so.
+// EnsureProject makes a project, and its team, by name or id, if that is new. An existing
+// project is returned with existed set, unless it differs from what is requested.
 func (a Actions) EnsureProject(ctx context.Context, p billing.Project, by By) (project billing.Project, existed bool, err error) {
 	if p.Team == "" {
 		return project, false, invalid("team", "must be there")
@@ -93,8 +92,8 @@ func (a Actions) ensureProject(ctx context.Context, p billing.Project, by By) (b
 	return made, err
 }
 
-// checkTeam refuses a team that is archived, and a cost centre that the team does not
-// have: it would be left out without a word.
+// checkTeam refuses an archived team, and a cost centre other than the team's, which would
+// otherwise be silently ignored.
 func (a Actions) checkTeam(ctx context.Context, p billing.Project) error {
 	teams, err := a.Store.ListTeams(ctx)
 	if err != nil {
@@ -114,13 +113,13 @@ func (a Actions) checkTeam(ctx context.Context, p billing.Project) error {
 	return nil
 }
 
-// OwnerChange is what is to be different about a team or a project. What is nil stays.
+// OwnerChange says what to change about a team or a project; nil leaves a field as it is.
 type OwnerChange struct {
 	Name       *string
 	CostCenter *string // of a team
-	Address    *string // of a team: who answers for it; "" is nobody
-	Team       *string // of a project: where it moves to, by name or id
-	DataClass  *string // of a project; "" is that nobody says
+	Address    *string // of a team's owner; "" is nobody
+	Team       *string // of a project: the team that it moves to, by name or id
+	DataClass  *string // of a project; "" is unspecified
 }
 
 func (c OwnerChange) check() error {
@@ -145,8 +144,8 @@ func (c OwnerChange) check() error {
 	return errors.Join(faults...)
 }
 
-// ChangeTeam renames a team, or changes its cost centre or its owner. Rows keep what
-// was true when they were written.
+// ChangeTeam renames a team, or changes its cost centre or its owner. Rows keep what was
+// true when they were written.
 func (a Actions) ChangeTeam(ctx context.Context, ref string, c OwnerChange, by By) (billing.Team, error) {
 	id, err := a.teamID(ctx, ref)
 	if err := errors.Join(err, c.check(), by.check()); err != nil {
@@ -165,8 +164,8 @@ func (a Actions) ChangeTeam(ctx context.Context, ref string, c OwnerChange, by B
 	})
 }
 
-// noted is an edit that notes what became different. Where nothing is, it is
-// errNotWritten, and same is what stays.
+// noted returns an edit that notes what has changed. If nothing has, it returns
+// errNotWritten and stores the unchanged object in same.
 func noted[O, V any](note *billing.Change, view func(O) V, same *O, edit func(*O) error) func(*O) error {
 	return func(o *O) error {
 		before := view(*o)
@@ -181,8 +180,8 @@ func noted[O, V any](note *billing.Change, view func(O) V, same *O, edit func(*O
 	}
 }
 
-// updateTeam runs an edit of a team and notes what became different. Where nothing is,
-// nothing is written.
+// updateTeam runs an edit of a team and notes what has changed. If nothing has, nothing is
+// written.
 func (a Actions) updateTeam(ctx context.Context, id string, note *billing.Change, edit func(*billing.Team) error) (billing.Team, error) {
 	var same billing.Team
 	t, err := a.Store.UpdateTeam(ctx, id, noted(note, ViewTeam, &same, edit), note)
@@ -248,8 +247,8 @@ func (a Actions) updateProject(ctx context.Context, id string, note *billing.Cha
 	return p, err
 }
 
-// ArchiveTeam ends a team with its projects and keys, whose secrets are destroyed.
-// What they spent stays.
+// ArchiveTeam archives a team with its projects and keys, whose secrets are destroyed.
+// Their spend stays.
 func (a Actions) ArchiveTeam(ctx context.Context, ref string, by By) (billing.Team, error) {
 	id, err := a.teamID(ctx, ref)
 	if err := errors.Join(err, by.check()); err != nil {
@@ -267,8 +266,8 @@ func (a Actions) ArchiveTeam(ctx context.Context, ref string, by By) (billing.Te
 	})
 }
 
-// ArchiveProject ends a project with its keys, whose secrets are destroyed. What they
-// spent stays.
+// ArchiveProject archives a project with its keys, whose secrets are destroyed. Their spend
+// stays.
 func (a Actions) ArchiveProject(ctx context.Context, ref string, by By) (billing.Project, error) {
 	id, err := a.projectID(ctx, ref)
 	if err := errors.Join(err, by.check()); err != nil {
@@ -293,13 +292,13 @@ func notArchived(what, name string, at time.Time) error {
 	return &billing.ConflictError{Detail: fmt.Sprintf("%s %q is archived, which is for good", what, name)}
 }
 
-// teamID is the id of a team by its id or name.
+// teamID returns the id of a team, given its id or name.
 func (a Actions) teamID(ctx context.Context, ref string) (string, error) {
 	t, err := a.team(ctx, ref)
 	return t.ID, err
 }
 
-// team is a team by its id or name.
+// team returns a team, given its id or name.
 func (a Actions) team(ctx context.Context, ref string) (billing.Team, error) {
 	teams, err := a.Store.ListTeams(ctx)
 	if err != nil {
@@ -313,10 +312,10 @@ func (a Actions) team(ctx context.Context, ref string) (billing.Team, error) {
 	return billing.Team{}, &billing.NotFoundError{What: "team", ID: ref}
 }
 
-// Team is a team by its id or name.
+// Team returns a team, given its id or name.
 func (a Actions) Team(ctx context.Context, ref string) (billing.Team, error) { return a.team(ctx, ref) }
 
-// Project is a project by its id, or as team/name.
+// Project returns a project, given its id or team/name.
 func (a Actions) Project(ctx context.Context, ref string) (billing.Project, error) {
 	id, err := a.projectID(ctx, ref)
 	if err != nil {
@@ -333,7 +332,7 @@ func (a Actions) Project(ctx context.Context, ref string) (billing.Project, erro
 	return all[i], nil
 }
 
-// projectID is the id of a project by its id, or as team/name.
+// projectID returns the id of a project, given its id or team/name.
 func (a Actions) projectID(ctx context.Context, ref string) (string, error) {
 	projects, err := a.Store.ListProjects(ctx)
 	if err != nil {
@@ -347,8 +346,8 @@ func (a Actions) projectID(ctx context.Context, ref string) (string, error) {
 	return "", &billing.NotFoundError{What: "project", ID: ref}
 }
 
-// OwnersCalled are the ids of a team by its id or name, and of a project by its id or as
-// team/name; "" is none.
+// OwnersCalled returns the ids of a team, given its id or name, and of a project, given its
+// id or team/name; "" is none.
 func (a Actions) OwnersCalled(ctx context.Context, team, project string) (teamID, projectID string, err error) {
 	if team != "" {
 		teamID, err = a.teamID(ctx, team)
@@ -359,7 +358,7 @@ func (a Actions) OwnersCalled(ctx context.Context, team, project string) (teamID
 	return teamID, projectID, err
 }
 
-// existingProject is where a key moves to: a project by id, by name within a team, or
+// existingProject returns the project that a key moves to: by id, by name within a team, or
 // by a name that only one team has. Without a name it is the team's default project.
 func (a Actions) existingProject(ctx context.Context, name, team string) (billing.Project, error) {
 	all, err := a.Store.ListProjects(ctx)
@@ -391,7 +390,7 @@ func (a Actions) existingProject(ctx context.Context, name, team string) (billin
 	return found[0], notArchived("project", name, found[0].ArchivedAt)
 }
 
-// archivedTeams are the ids of teams that are archived.
+// archivedTeams returns the ids of archived teams.
 func (a Actions) archivedTeams(ctx context.Context) (map[string]bool, error) {
 	teams, err := a.Store.ListTeams(ctx)
 	gone := make(map[string]bool)
@@ -403,7 +402,7 @@ func (a Actions) archivedTeams(ctx context.Context) (map[string]bool, error) {
 	return gone, err
 }
 
-// projects are all projects, and the teams that are archived.
+// projects returns all projects, and the archived teams.
 func (a Actions) projects(ctx context.Context) (all []billing.Project, gone map[string]bool, err error) {
 	if all, err = a.Store.ListProjects(ctx); err != nil {
 		return nil, nil, err
@@ -412,20 +411,20 @@ func (a Actions) projects(ctx context.Context) (all []billing.Project, gone map[
 	return all, gone, err
 }
 
-// project finds the owner of a key, or makes it.
+// project finds or creates the owner of a key.
 func (a Actions) project(ctx context.Context, r KeyRequest, by By) (billing.Project, error) {
 	want, err := a.projectToBe(ctx, r)
 	if err != nil || r.DryRun {
 		return want, err
 	}
-	return a.ensureProject(ctx, want, by) // which judges the environment
+	return a.ensureProject(ctx, want, by) // it checks the environment
 }
 
-// projectToBe is the owner of a key; one that is to be made has no id yet.
+// projectToBe returns the owner of a key; one that is yet to be created has no id.
 func (a Actions) projectToBe(ctx context.Context, r KeyRequest) (billing.Project, error) {
 	name := cmp.Or(r.Project, defaultProject)
 	byID := strings.HasPrefix(name, "proj_")
-	if name == defaultProject { // which is one of many: that of another team must not pay
+	if name == defaultProject { // one of many: another team's must not pay
 		r.Team = cmp.Or(r.Team, defaultTeam)
 	}
 	want := billing.Project{Name: name, Team: r.Team, CostCenter: r.CostCenter, Environment: r.Environment}
@@ -435,7 +434,7 @@ func (a Actions) projectToBe(ctx context.Context, r KeyRequest) (billing.Project
 	}
 	var found []billing.Project
 	for _, p := range all {
-		// The name of a team that is archived is free, and so are those of its projects.
+		// The name of an archived team is free, and so are those of its projects.
 		ofTeam := r.Team == p.TeamID || (!gone[p.TeamID] && (r.Team == "" || r.Team == p.Team)) || (byID && r.Team == "")
 		if ofTeam && ((byID && p.ID == name) || (!byID && p.Name == name)) {
 			found = append(found, p)

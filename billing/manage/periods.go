@@ -9,14 +9,14 @@ import (
 	"tallyroute/billing"
 )
 
-// Closing is a month that is to be closed.
+// Closing is a request to close a month.
 type Closing struct {
-	Month          string // as 2026-11, in the reporting time zone
-	AcceptUnpriced bool   // although attempts in it have no price
+	Month          string // such as 2026-11, in the reporting time zone
+	AcceptUnpriced bool   // even if attempts in it have no price
 }
 
-// ClosePeriod closes a month that is over: it takes no more rows, and its sum
-// and digest are kept.
+// ClosePeriod closes a month that is over: it accepts no more rows, and its sum and digest
+// are stored.
 func (a Actions) ClosePeriod(ctx context.Context, c Closing, by By) (billing.PeriodStanding, error) {
 	change := a.periodChange(c.Month, "period.close", by)
 	change.AcceptUnpriced = c.AcceptUnpriced
@@ -35,8 +35,8 @@ func (a Actions) periodChange(month, action string, by By) billing.PeriodChange 
 	}
 }
 
-// Archivable refuses, with a *billing.ConflictError, a month that is not closed or
-// is archived already.
+// Archivable refuses, with a *billing.ConflictError, a month that isn't closed or is
+// already archived.
 func (a Actions) Archivable(ctx context.Context, month billing.Month) error {
 	all, err := a.Store.ListPeriods(ctx)
 	if err != nil {
@@ -54,14 +54,14 @@ func (a Actions) Archivable(ctx context.Context, month billing.Month) error {
 	return &billing.ConflictError{Detail: fmt.Sprintf("month %s is not closed: run tallyroute period close %s", month, month)}
 }
 
-// monthKept refuses to drop the rows of a month that the rules want kept.
+// monthKept refuses to drop the rows of a month that the rules require to be kept.
 func (a Actions) monthKept(ctx context.Context, month billing.Month) error {
 	_, end := month.Span(time.UTC)
 	return a.kept(ctx, "spend_events", end)
 }
 
-// Archive drops the rows of a closed month from the database, once they are
-// safe in a file: written is what was read back from it. Every total stays.
+// Archive drops the rows of a closed month from the database once they are safe in a file:
+// written is what was read back from it. Every total stays.
 func (a Actions) Archive(ctx context.Context, written billing.ArchivedMonth, by By) error {
 	if err := a.monthKept(ctx, written.Month); err != nil {
 		return err

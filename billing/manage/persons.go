@@ -11,27 +11,29 @@ import (
 	"tallyroute/billing/access"
 )
 
-// MostPersonRows is how many rows of a person are exported; the totals are of all.
+// MostPersonRows is the maximum number of rows exported for a person; the totals cover all
+// of them.
 const MostPersonRows = 100_000
 
-// PersonExport is what is held of an end user, of an address, or of whoever answers for keys.
+// PersonExport is what is stored about an end user, an address, or an owner of keys.
 type PersonExport struct {
 	Name      string        `json:"name"`
-	Pseudonym *string       `json:"pseudonym"` // of the rows; null: none has one
+	Pseudonym *string       `json:"pseudonym"` // used in the rows; null: none has one
 	Totals    PersonTotals  `json:"totals"`
-	Rows      []PersonRow   `json:"rows"` // in the order of time, 100,000 at most
+	Rows      []PersonRow   `json:"rows"` // in order of time, at most 100,000
 	Access    []AccessEntry `json:"access"`
-	Keys      []PersonKey   `json:"keys"` // that the person made or answers for
+	Keys      []PersonKey   `json:"keys"` // made or owned by the person
 }
 
-// PersonTotals are of all rows.
+// PersonTotals cover all rows.
 type PersonTotals struct {
 	Rows    int64   `json:"rows"`
 	Tokens  int64   `json:"tokens"`
 	CostUSD string  `json:"cost_usd"`
 	FirstAt *string `json:"first_at"`
 	LastAt  *string `json:"last_at"`
-	// Plain is how many rows are older than pseudonyms and have the name itself.
+	// Plain is the number of rows that are older than pseudonyms and contain the name
+	// itself.
 	Plain int64 `json:"rows_with_the_name"`
 }
 
@@ -60,21 +62,21 @@ type PersonKey struct {
 	Status  string `json:"status"`
 }
 
-// PersonErased is what an erasure removed, or would.
+// PersonErased is what an erasure removed, or would remove.
 type PersonErased struct {
-	Pseudonym *string `json:"pseudonym"` // that rows are shown with from now on; null: nothing is erased yet, or there are no rows
-	Rows      int64   `json:"rows"`      // that lose the name
+	Pseudonym *string `json:"pseudonym"` // shown in rows from now on; null: nothing is erased yet, or there are no rows
+	Rows      int64   `json:"rows"`      // rows that lose the name
 	Plain     int64   `json:"rows_with_the_name"`
-	Access    int64   `json:"access"`    // entries without address and program now, or removed
-	Responses int64   `json:"responses"` // kept ones that are removed
+	Access    int64   `json:"access"`    // entries that lost their address and program, or were removed
+	Responses int64   `json:"responses"` // stored responses that are removed
 	Rejects   int64   `json:"rejects"`
 	DryRun    bool    `json:"dry_run"`
 }
 
-// personRequests is how many requests are forgotten at once.
+// personRequests is how many requests are processed at once.
 const personRequests = 1000
 
-// ExportPerson gathers what is held of a person.
+// ExportPerson collects what is stored about a person.
 func (a Actions) ExportPerson(ctx context.Context, name string) (PersonExport, error) {
 	v := PersonExport{Name: name, Rows: []PersonRow{}, Access: []AccessEntry{}, Keys: []PersonKey{}}
 	if strings.TrimSpace(name) == "" {
@@ -119,12 +121,13 @@ func (a Actions) personKeys(ctx context.Context, name string) ([]PersonKey, erro
 // PersonErasure says whose name is to be erased.
 type PersonErasure struct {
 	Name   string
-	DryRun bool // only say what would be
+	DryRun bool // only report what would be erased
 }
 
-// ErasePerson takes the name of an end user from all rows, and what else the requests of
-// that person left; of an address, its entries of the record of access. The audit log keeps
-// the pseudonym, and never the name: nor may the reason have it.
+// ErasePerson removes the name of an end user from all rows, along with anything else that
+// the person's requests left; for an address, it removes the entries of the access record.
+// The audit log keeps the pseudonym and never the name, so the reason must not contain the
+// name either.
 func (a Actions) ErasePerson(ctx context.Context, e PersonErasure, by By) (v PersonErased, err error) {
 	v.DryRun = e.DryRun
 	switch {
@@ -155,13 +158,13 @@ func (a Actions) ErasePerson(ctx context.Context, e PersonErasure, by By) (v Per
 		Notes: []*billing.Change{a.note(by, "person.erase", "")},
 	})
 	if notAddress == nil && errors.As(err, new(*billing.NotFoundError)) {
-		return v, nil // an address is seldom an end user
+		return v, nil // an address is rarely an end user
 	}
 	v.Pseudonym, v.Rejects = TextOrNull(done.Pseudonym), done.Rejects
 	return v, err
 }
 
-// eraseAddress removes the entries of an address from the record of access, or counts them.
+// eraseAddress removes, or only counts, the access record entries of an address.
 func (a Actions) eraseAddress(ctx context.Context, from netip.Addr, e PersonErasure, by By) (n int64, err error) {
 	q := access.Query{Address: from}
 	if !e.DryRun {
@@ -174,8 +177,8 @@ func (a Actions) eraseAddress(ctx context.Context, from netip.Addr, e PersonEras
 	return n, err
 }
 
-// forgetRows adds the rows of a person up, and takes what their requests left beside them
-// out of the database.
+// forgetRows adds up the rows of a person, and removes from the database what else their
+// requests left.
 func (a Actions) forgetRows(ctx context.Context, e PersonErasure, t *personTotals, v *PersonErased) error {
 	var r billing.ForgottenRequests
 	forget := func() error {
@@ -207,7 +210,7 @@ func (a Actions) forgetRows(ctx context.Context, e PersonErasure, t *personTotal
 	return forget()
 }
 
-// personTotals adds rows of one person up.
+// personTotals adds up the rows of one person.
 type personTotals struct {
 	pseudonym           string
 	rows, plain, tokens int64

@@ -12,7 +12,8 @@ import (
 	"tallyroute/billing/policy"
 )
 
-// PolicyView is the policy of a team, a project or a key in JSON, with those above it.
+// PolicyView is the policy of a team, a project or a key in JSON, with the policies above
+// it.
 type PolicyView struct {
 	Level    string         `json:"level" enum:"team,project,key"`
 	ID       string         `json:"id"`
@@ -22,7 +23,7 @@ type PolicyView struct {
 	Above    []PolicyAbove  `json:"above" doc:"Those that bind it as well, the outermost first."`
 }
 
-// PolicyAbove is a policy that binds what is below it.
+// PolicyAbove is a policy that applies to everything below it.
 type PolicyAbove struct {
 	Level  string         `json:"level" enum:"team,project"`
 	Policy *policy.Policy `json:"policy"`
@@ -50,7 +51,7 @@ func viewKeyPolicy(k *billing.Key) PolicyView {
 	return viewPolicy(policy.Key, string(k.ID), k.Name, k.Policies.Key, policy.Layers{Team: k.Policies.Team, Project: k.Policies.Project})
 }
 
-// Policy is the policy of a team, a project or a key, by its id or name.
+// Policy returns the policy of a team, a project or a key, by its id or name.
 func (a Actions) Policy(ctx context.Context, level policy.Level, ref string) (PolicyView, error) {
 	switch level {
 	case policy.Team:
@@ -62,24 +63,24 @@ func (a Actions) Policy(ctx context.Context, level policy.Level, ref string) (Po
 	case policy.Key:
 		k, err := a.Key(ctx, billing.KeyID(ref))
 		return viewKeyPolicy(&k), err
-	case policy.Temporary: // has it in itself
+	case policy.Temporary: // carries its own policy
 	}
 	return PolicyView{}, invalid("level", "must be team, project or key")
 }
 
-// PolicyChange is the policy that takes the place of another one; nil ends it.
+// PolicyChange is a policy that replaces the current one; nil removes it.
 type PolicyChange struct {
 	Policy   *policy.Policy
-	Replaces string // the revision that this was made from; "" is any
-	seen     string // likewise, as the tag of By
+	Replaces string // the revision that this is based on; "" is any
+	seen     string // likewise, from By.Seen
 }
 
-// errRevision refuses a policy that was made from another than the one that is there.
+// errRevision refuses a policy that is based on another one than the current one.
 var errRevision = &billing.ConflictError{Detail: "the policy has changed meanwhile: read it again"}
 
-// SetPolicy replaces the policy of a team, a project or a key. It is refused where it has
-// a fault, where it allows what a level above does not, and where a level below would
-// then allow what it does not.
+// SetPolicy replaces the policy of a team, a project or a key. It is refused if it has a
+// fault, if it allows what a level above doesn't, or if a level below would then allow what
+// it doesn't.
 func (a Actions) SetPolicy(ctx context.Context, level policy.Level, ref string, c PolicyChange, by By) (PolicyView, error) {
 	if c.Policy != nil && reflect.ValueOf(*c.Policy).IsZero() {
 		c.Policy = nil
@@ -95,7 +96,7 @@ func (a Actions) SetPolicy(ctx context.Context, level policy.Level, ref string, 
 		return a.setProjectPolicy(ctx, ref, c, by)
 	case policy.Key:
 		return a.setKeyPolicy(ctx, billing.KeyID(ref), c, by)
-	case policy.Temporary: // has it in itself
+	case policy.Temporary: // carries its own policy
 	}
 	return PolicyView{}, invalid("level", "must be team, project or key")
 }
@@ -153,7 +154,7 @@ func (a Actions) setKeyPolicy(ctx context.Context, id billing.KeyID, c PolicyCha
 	return viewKeyPolicy(&k), err
 }
 
-// replace puts a policy in the place of the one that it was made from.
+// replace replaces a policy if it is the one that the change is based on.
 func replace(p **policy.Policy, c PolicyChange) error {
 	if c.seen != "" && c.seen != (*p).Revision() {
 		return ErrVersion
@@ -184,7 +185,7 @@ func (a Actions) checkPolicy(level policy.Level, p *policy.Policy) error {
 	return errors.Join(faults...)
 }
 
-// own is all that a key says of what it may do, as one policy.
+// own returns everything that a key says about what it may do, as one policy.
 func own(k *billing.Key) *policy.Policy {
 	p := policy.Policy{}
 	if k.Policies.Key != nil {
@@ -197,7 +198,7 @@ func own(k *billing.Key) *policy.Policy {
 	return &p
 }
 
-// keyWithin refuses a key that says that it may do what a level above does not allow.
+// keyWithin refuses a key that allows itself what a level above doesn't allow.
 func (a Actions) keyWithin(k *billing.Key) error {
 	return errors.Join(within(a.groups(), own(k), k.Policies.Project), within(a.groups(), own(k), k.Policies.Team))
 }
@@ -210,7 +211,7 @@ func within(groups policy.Groups, p, above *policy.Policy) error {
 	return errors.Join(faults...)
 }
 
-// projectsWithin refuses a policy of a team of which a project allows more.
+// projectsWithin refuses a team policy if one of the team's projects allows more.
 func (a Actions) projectsWithin(ctx context.Context, team string, p *policy.Policy) error {
 	if p == nil {
 		return nil
@@ -230,7 +231,7 @@ func (a Actions) projectsWithin(ctx context.Context, team string, p *policy.Poli
 	return nil
 }
 
-// keysWithin refuses a policy of which a key below allows more.
+// keysWithin refuses a policy if a key below it allows more.
 func (a Actions) keysWithin(ctx context.Context, f billing.KeyFilter, p *policy.Policy) error {
 	if p == nil {
 		return nil
@@ -249,9 +250,9 @@ func tooWide(what, name string, f policy.Fault) error {
 		f.Field, detail)}
 }
 
-// above are the policies that bind the keys of a project.
+// above returns the policies that apply to the keys of a project.
 func (a Actions) above(ctx context.Context, p billing.Project) (policy.Layers, error) {
-	if p.ID == "" { // it would be made
+	if p.ID == "" { // yet to be created
 		if p.TeamID == "" {
 			return policy.Layers{}, nil
 		}
@@ -262,7 +263,7 @@ func (a Actions) above(ctx context.Context, p billing.Project) (policy.Layers, e
 	return policy.Layers{Team: team, Project: project.Policy}, err
 }
 
-// projectWithTeam is a project, and the policy of its team.
+// projectWithTeam returns a project and the policy of its team.
 func (a Actions) projectWithTeam(ctx context.Context, ref string) (p billing.Project, team *policy.Policy, err error) {
 	id, err := a.projectID(ctx, ref)
 	if err != nil {
@@ -281,15 +282,15 @@ func (a Actions) projectWithTeam(ctx context.Context, ref string) (p billing.Pro
 	return p, t.Policy, err
 }
 
-// PolicyTrial is a request that is only judged.
+// PolicyTrial is a request to be evaluated without sending it.
 type PolicyTrial struct {
 	policy.Request
-	Provider string         // that would serve it; "" is any
+	Provider string         // the provider that would serve it; "" is any
 	Prompt   int64          // tokens
-	Draft    *policy.Policy // in the place of the key's own; nil is the one that it has
+	Draft    *policy.Policy // replaces the key's own; nil leaves it
 }
 
-// PolicyVerdict is what came of a trial.
+// PolicyVerdict is the result of a trial.
 type PolicyVerdict struct {
 	Allowed bool   `json:"allowed"`
 	Rule    string `json:"rule,omitempty" doc:"Which refuses it: team.features, key.conditions.NAME, …"`
@@ -297,7 +298,7 @@ type PolicyVerdict struct {
 }
 
 // TryPolicy says whether the policies of a key, and its own models and addresses, allow a
-// request, and which rule does not. Nothing is changed.
+// request and, if not, which rule refuses it. Nothing is changed.
 func (a Actions) TryPolicy(ctx context.Context, id billing.KeyID, t PolicyTrial) (PolicyVerdict, error) {
 	k, err := a.Key(ctx, id)
 	if err := errors.Join(err, a.checkPolicy(policy.Key, t.Draft)); err != nil {

@@ -9,8 +9,8 @@ import (
 	"tallyroute/billing"
 )
 
-// PriceReport is what prices changed, and what the usage of some days costs by the
-// price before and after each change. It is without what is charged besides tokens.
+// PriceReport lists price changes, and what the usage of some days costs at the price
+// before and after each change. It doesn't include anything charged besides tokens.
 type PriceReport struct {
 	From     *string       `json:"from"`
 	To       *string       `json:"to"`
@@ -18,7 +18,7 @@ type PriceReport struct {
 	Data     []PriceChange `json:"data"`
 }
 
-// PriceChange is a price that took the place of another.
+// PriceChange is a price that replaced another one.
 type PriceChange struct {
 	Since         string    `json:"since"`
 	Provider      string    `json:"provider"`
@@ -27,14 +27,14 @@ type PriceChange struct {
 	MinInput      int64     `json:"min_input_tokens"`
 	Old           *RateView `json:"old"` // null: there was none
 	New           *RateView `json:"new"`
-	Attempts      int64     `json:"attempts"` // of these days, under whatever price
+	Attempts      int64     `json:"attempts"` // of these days, at whatever price
 	BookedUSD     string    `json:"booked_usd"`
 	OldUSD        *string   `json:"at_old_usd"`
 	NewUSD        string    `json:"at_new_usd"`
-	DifferenceUSD *string   `json:"difference_usd"` // new less old
+	DifferenceUSD *string   `json:"difference_usd"` // new minus old
 }
 
-// RateView are the rates of a price, in dollars per million tokens.
+// RateView holds the rates of a price, in dollars per million tokens.
 type RateView struct {
 	ID           string `json:"price_id"`
 	Input        string `json:"input"`
@@ -48,8 +48,8 @@ type RateView struct {
 	Source       string `json:"source"`
 }
 
-// PriceQuery asks for changes of prices: those within the days, and of what was used
-// in them the ones that are in force or were the last.
+// PriceQuery asks for price changes: those within the days, and those that are in force or
+// were the last for what was used in them.
 type PriceQuery struct {
 	Month    billing.Month
 	From, To string
@@ -57,13 +57,14 @@ type PriceQuery struct {
 	Model    string
 }
 
-// listing is what has one price at a time.
+// listing identifies something that has one price at a time.
 type listing struct {
 	provider, model, tier string
 	min                   int64
 }
 
-// PriceChanges answers a price report, without a month or bounds of this month.
+// PriceChanges returns a price report; without a month or bounds, it covers the current
+// month.
 func PriceChanges(ctx context.Context, from billing.PriceHistory, ask PriceQuery, now time.Time, zone *time.Location) (PriceReport, error) {
 	q := billing.SpendQuery{Month: ask.Month, From: ask.From, To: ask.To}
 	if q.Month == "" && q.From == "" && q.To == "" {
@@ -94,7 +95,7 @@ func PriceChanges(ctx context.Context, from billing.PriceHistory, ask PriceQuery
 		last[l] = p
 		u, day := used[l], p.Since.In(zone).Format(time.DateOnly)
 		if day >= end || day < first && u.Attempts == 0 || !known && (day < first || u.Attempts == 0) {
-			continue // it is not of these days, or the first of what was not used
+			continue // outside these days, or the first price of something unused
 		}
 		report.Data = append(report.Data, viewPriceChange(old, p, u))
 	}
@@ -113,8 +114,8 @@ func sumUsage(a, b billing.PricedUsage) billing.PricedUsage {
 	return a
 }
 
-// viewPriceChange costs usage by both prices. It is costed as a whole, so that it may
-// differ from the sum of single rows by less than a billionth of a dollar for each.
+// viewPriceChange costs usage at both prices. The usage is costed as a whole, so the result
+// may differ from the sum of single rows by less than a billionth of a dollar per row.
 func viewPriceChange(old, p billing.Price, u billing.PricedUsage) PriceChange {
 	v := PriceChange{
 		Since: p.Since.UTC().Format(time.RFC3339), Provider: p.Provider, Model: p.Model, ServiceTier: p.ServiceTier, MinInput: p.MinInput,

@@ -14,26 +14,26 @@ import (
 	"tallyroute/billing/rbac"
 )
 
-// PrincipalRequest is a user or a service account that somebody asks for.
+// PrincipalRequest is a request for a user or a service account.
 type PrincipalRequest struct {
 	Kind  billing.PrincipalKind // "" is a service
 	Name  string
 	Email string
 }
 
-// Bounds of principals.
+// Limits on principals.
 const (
-	maxTokens     = 20 // in force, of one principal
+	maxTokens     = 20 // in force, per principal
 	maxGrants     = 50
 	mostTokenLife = 366 * 24 * time.Hour
 )
 
-// Principals lists those who administer.
+// Principals lists everybody who administers.
 func (a Actions) Principals(ctx context.Context) ([]billing.Principal, error) {
 	return a.Store.ListPrincipals(ctx)
 }
 
-// CreatePrincipal makes a user or a service account, which may do nothing yet.
+// CreatePrincipal makes a user or a service account, which can't do anything yet.
 func (a Actions) CreatePrincipal(ctx context.Context, r PrincipalRequest, by By) (billing.Principal, error) {
 	p := billing.Principal{
 		Kind: r.Kind, Name: strings.TrimSpace(r.Name), Email: strings.TrimSpace(r.Email), CreatedAt: a.now(),
@@ -62,17 +62,17 @@ func (a Actions) CreatePrincipal(ctx context.Context, r PrincipalRequest, by By)
 	return p, a.Store.CreatePrincipal(ctx, p, note)
 }
 
-// GrantRequest is a role that somebody is to have.
+// GrantRequest is a request to grant somebody a role.
 type GrantRequest struct {
 	Role       string
 	Scope      billing.Scope // "" is the organisation
 	Of         string        // the team or project, by name or id
 	ExpiresAt  time.Time
 	ApprovedBy string
-	Must       string // a condition without which it counts for nothing; "" is none
+	Must       string // a condition without which it doesn't apply; "" is none
 }
 
-// Grant gives a principal a role. Nobody can give more than he has himself.
+// Grant gives a principal a role. Nobody can give more rights than they have themselves.
 func (a Actions) Grant(ctx context.Context, id string, r GrantRequest, by By) (billing.Principal, error) {
 	permissions, known := a.AllRoles()[r.Role]
 	if !known {
@@ -128,7 +128,7 @@ func (a Actions) Grant(ctx context.Context, id string, r GrantRequest, by By) (b
 	}, note)
 }
 
-// Revoke ends a grant. The last owner of the organisation stays.
+// Revoke revokes a grant. The last owner of the organisation can't be removed.
 func (a Actions) Revoke(ctx context.Context, id, grant string, by By) (billing.Principal, error) {
 	note := a.note(by, "principal.revoke", id)
 	note.Detail = map[string]string{"grant": grant}
@@ -146,7 +146,7 @@ func (a Actions) Revoke(ctx context.Context, id, grant string, by By) (billing.P
 	}, note)
 }
 
-// DisablePrincipal refuses all tokens of a principal until it is enabled.
+// DisablePrincipal refuses all tokens of a principal until it is enabled again.
 func (a Actions) DisablePrincipal(ctx context.Context, id string, by By) (billing.Principal, error) {
 	return a.Store.UpdatePrincipal(ctx, id, func(p *billing.Principal, all []billing.Principal) error {
 		if err := a.mayTouch(ctx, *p, by); err != nil || !p.DisabledAt.IsZero() {
@@ -156,7 +156,7 @@ func (a Actions) DisablePrincipal(ctx context.Context, id string, by By) (billin
 	}, a.note(by, "principal.disable", id))
 }
 
-// EnablePrincipal lets a principal that was disabled act again.
+// EnablePrincipal lets a disabled principal act again.
 func (a Actions) EnablePrincipal(ctx context.Context, id string, by By) (billing.Principal, error) {
 	return a.Store.UpdatePrincipal(ctx, id, func(p *billing.Principal, _ []billing.Principal) error {
 		if err := a.mayTouch(ctx, *p, by); err != nil {
@@ -167,8 +167,8 @@ func (a Actions) EnablePrincipal(ctx context.Context, id string, by By) (billing
 	}, a.note(by, "principal.enable", id))
 }
 
-// mayTouch refuses to change a principal that may do more than who asks: its tokens
-// would be his.
+// mayTouch refuses to change a principal that may do more than the caller: whoever can make
+// its tokens has its rights.
 func (a Actions) mayTouch(ctx context.Context, p billing.Principal, by By) error {
 	for _, g := range p.Grants {
 		if !g.InForce(a.now()) {
@@ -176,7 +176,7 @@ func (a Actions) mayTouch(ctx context.Context, p billing.Principal, by By) error
 		}
 		place, err := a.placeOf(ctx, g.Scope, g.ScopeID)
 		if err != nil {
-			continue // of what is gone nobody can do anything
+			continue // the object is gone, so the grant gives no rights
 		}
 		if by.Access.Exceeds(a.AllRoles()[g.Role], place, policy.Guard(g.Must)) {
 			return &NotAllowedError{Detail: "it may do more than you may"}
@@ -185,7 +185,7 @@ func (a Actions) mayTouch(ctx context.Context, p billing.Principal, by By) error
 	return nil
 }
 
-// CreateToken makes a token for a principal. The secret is stored nowhere.
+// CreateToken makes a token for a principal. The secret isn't stored anywhere.
 func (a Actions) CreateToken(ctx context.Context, id, name string, life time.Duration, by By) (billing.AdminToken, billing.Secret, error) {
 	var faults []error
 	if name = strings.TrimSpace(name); !isName(name, maxName) {
@@ -246,7 +246,7 @@ func (a Actions) EndToken(ctx context.Context, id, token string, by By) (billing
 	}, note)
 }
 
-// hasOwner reports whether somebody may do everything, whatever the circumstances.
+// hasOwner reports whether somebody may do everything, unconditionally.
 func (a Actions) hasOwner(all []billing.Principal) bool {
 	return slices.ContainsFunc(all, func(p billing.Principal) bool {
 		return p.DisabledAt.IsZero() && slices.ContainsFunc(p.Grants, func(g billing.Grant) bool {
@@ -255,7 +255,7 @@ func (a Actions) hasOwner(all []billing.Principal) bool {
 	})
 }
 
-// keepingOwner makes a change that may not take the last owner of the organisation away.
+// keepingOwner makes a change, unless it would remove the last owner of the organisation.
 func (a Actions) keepingOwner(all []billing.Principal, change func()) error {
 	had := a.hasOwner(all)
 	if change(); had && !a.hasOwner(all) {
@@ -264,7 +264,7 @@ func (a Actions) keepingOwner(all []billing.Principal, change func()) error {
 	return nil
 }
 
-// AllRoles are the roles that can be granted.
+// AllRoles returns the roles that can be granted.
 func (a Actions) AllRoles() rbac.Roles {
 	if a.Roles == nil {
 		return rbac.BuiltIn()
@@ -272,7 +272,7 @@ func (a Actions) AllRoles() rbac.Roles {
 	return a.Roles
 }
 
-// PlaceOf is where a team or a project is, by its name or id.
+// PlaceOf returns the place of a team or a project, given its name or id.
 func (a Actions) PlaceOf(ctx context.Context, scope billing.Scope, ref string) (rbac.Place, error) {
 	id, err := a.scopeID(ctx, scope, ref)
 	if err != nil {
@@ -281,7 +281,7 @@ func (a Actions) PlaceOf(ctx context.Context, scope billing.Scope, ref string) (
 	return a.placeOf(ctx, scope, id)
 }
 
-// PlaceOfBudget is where what a budget binds is.
+// PlaceOfBudget returns the place of what a budget applies to.
 func (a Actions) PlaceOfBudget(ctx context.Context, id string) (rbac.Place, error) {
 	b, err := a.Budget(ctx, id)
 	if err != nil {
@@ -290,8 +290,9 @@ func (a Actions) PlaceOfBudget(ctx context.Context, id string) (rbac.Place, erro
 	return a.placeOf(ctx, b.Scope, b.ScopeID)
 }
 
-// PlaceOfOwner is where a project of a team is, both by name or id: a *billing.NotFoundError
-// where either is new. Without a project it is the team; without a team, that of the project.
+// PlaceOfOwner returns the place of a project of a team, both given by name or id, or a
+// *billing.NotFoundError if either is new. Without a project it is the place of the team;
+// without a team, that of the project.
 func (a Actions) PlaceOfOwner(ctx context.Context, team, project string) (rbac.Place, error) {
 	all, err := a.Store.ListProjects(ctx)
 	if err != nil {
@@ -310,7 +311,7 @@ func (a Actions) PlaceOfOwner(ctx context.Context, team, project string) (rbac.P
 	return a.PlaceOf(ctx, billing.ScopeTeam, team)
 }
 
-// defaultTeamOf is the team of a key that names neither a team nor a project.
+// defaultTeamOf returns the team of a key that names neither a team nor a project.
 func defaultTeamOf(project string) string {
 	if project == "" {
 		return defaultTeam
@@ -318,7 +319,7 @@ func defaultTeamOf(project string) string {
 	return ""
 }
 
-// placeOf is the place of a scope.
+// placeOf returns the place of a scope.
 func (a Actions) placeOf(ctx context.Context, scope billing.Scope, id string) (rbac.Place, error) {
 	switch scope {
 	case billing.ScopeOrg, billing.ScopeTemporary:
@@ -333,7 +334,7 @@ func (a Actions) placeOf(ctx context.Context, scope billing.Scope, id string) (r
 	return rbac.Place{}, nil
 }
 
-// placeOfProject is where a project is, by its id.
+// placeOfProject returns the place of a project, given its id.
 func (a Actions) placeOfProject(ctx context.Context, id string) (rbac.Place, error) {
 	all, err := a.Store.ListProjects(ctx)
 	if err != nil {
@@ -347,7 +348,7 @@ func (a Actions) placeOfProject(ctx context.Context, id string) (rbac.Place, err
 	return rbac.Place{}, &billing.NotFoundError{What: "project", ID: id}
 }
 
-// NotAllowedError is an act for which who asks has no permission.
+// NotAllowedError means that the caller has no permission for an act.
 type NotAllowedError struct{ Detail string }
 
 func (e *NotAllowedError) Error() string { return e.Detail }
@@ -366,7 +367,7 @@ type PrincipalView struct {
 	Tokens     []TokenView           `json:"tokens" doc:"Those that are in force."`
 }
 
-// PlacedRole is a role and where it counts.
+// PlacedRole is a role and where it applies.
 type PlacedRole struct {
 	Role    string        `json:"role"`
 	Scope   billing.Scope `json:"scope" enum:"org,team,project"`
@@ -375,7 +376,7 @@ type PlacedRole struct {
 	Holds   bool          `json:"holds" doc:"Whether that is true now."`
 }
 
-// ViewAccess are the roles that an access comes from.
+// ViewAccess returns the roles that an access consists of.
 func ViewAccess(a rbac.Access) []PlacedRole {
 	list := []PlacedRole{}
 	for _, one := range a.Roles() {
@@ -409,7 +410,7 @@ type TokenView struct {
 	LastUsedAt *string `json:"last_used_at"`
 }
 
-// ViewPrincipal is a principal as it is shown at an instant.
+// ViewPrincipal converts a principal, as it is at an instant, to JSON form.
 func ViewPrincipal(p billing.Principal, now time.Time) PrincipalView {
 	v := PrincipalView{
 		ID: p.ID, Kind: p.Kind, Name: p.Name, Email: p.Email, Status: "active", CreatedAt: Instant(p.CreatedAt), CreatedBy: p.CreatedBy,
@@ -434,7 +435,7 @@ func ViewPrincipal(p billing.Principal, now time.Time) PrincipalView {
 	return v
 }
 
-// ViewToken is a token as it is shown.
+// ViewToken converts a token to JSON form.
 func ViewToken(t billing.AdminToken) TokenView {
 	return TokenView{t.ID, t.Name, t.Display, Instant(t.CreatedAt), t.CreatedBy, Instant(t.ExpiresAt), Instant(t.LastUsedAt)}
 }

@@ -30,10 +30,10 @@ type ProviderView struct {
 	LeftOut   string  `json:"left_out,omitempty" doc:"Why what was stored is not in force."`
 }
 
-// maxDocument is the longest description of a provider.
+// maxDocument is the maximum size of a provider's document, in bytes.
 const maxDocument = 512 << 10
 
-// Providers lists the providers that are known.
+// Providers lists the known providers.
 func (a Actions) Providers(ctx context.Context) ([]ProviderView, error) {
 	up, err := a.upstreams()
 	if err != nil {
@@ -71,12 +71,12 @@ func (a Actions) Providers(ctx context.Context) ([]ProviderView, error) {
 	return list, nil
 }
 
-// AddProvider stores a provider that is not stored yet.
+// AddProvider stores a new provider.
 func (a Actions) AddProvider(ctx context.Context, name, document string, by By) (billing.StoredProvider, error) {
 	return a.putProvider(ctx, "provider.add", billing.StoredProvider{Name: name, Document: document}, by)
 }
 
-// UpdateProvider stores a provider in place of what is stored.
+// UpdateProvider replaces a stored provider.
 func (a Actions) UpdateProvider(ctx context.Context, name, document string, by By) (billing.StoredProvider, error) {
 	return a.putProvider(ctx, "provider.update", billing.StoredProvider{Name: name, Document: document}, by)
 }
@@ -113,7 +113,7 @@ func (a Actions) putProvider(ctx context.Context, action string, p billing.Store
 	return p, a.Store.PutProvider(ctx, p, note)
 }
 
-// RemoveProvider ends a stored provider. A built-in one is as it was before.
+// RemoveProvider removes a stored provider. A built-in one reverts to what it was before.
 func (a Actions) RemoveProvider(ctx context.Context, name string, by By) error {
 	was, found, err := a.storedProvider(ctx, name)
 	if err == nil && !found {
@@ -141,7 +141,7 @@ func (a Actions) storedProvider(ctx context.Context, name string) (p billing.Sto
 	return p, false, err
 }
 
-// keepsPlace refuses to send credentials that were stored for one address to another.
+// keepsPlace refuses to redirect credentials that were stored for one address to another.
 func (a Actions) keepsPlace(ctx context.Context, was, is billing.StoredProvider) error {
 	if baseURL(was.Document) == baseURL(is.Document) {
 		return nil
@@ -160,11 +160,11 @@ func (a Actions) keepsPlace(ctx context.Context, was, is billing.StoredProvider)
 	return nil
 }
 
-// baseURL is the address in a document; "" where it has none.
+// baseURL returns the address in a document; "" if it has none.
 func baseURL(document string) string {
 	var d struct {
 		At string `json:"base_url"`
 	}
-	_ = json.Unmarshal([]byte(document), &d) // it was checked, or there is none
+	_ = json.Unmarshal([]byte(document), &d) // already checked, or empty
 	return d.At
 }

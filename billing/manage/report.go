@@ -9,7 +9,7 @@ import (
 	"tallyroute/billing"
 )
 
-// SpendReport is what was spent, in JSON: the command line and REST print it.
+// SpendReport is what was spent, in JSON, as the command line and REST print it.
 type SpendReport struct {
 	GroupBy  []string    `json:"group_by"`
 	From     *string     `json:"from"` // null: from the beginning
@@ -17,10 +17,10 @@ type SpendReport struct {
 	Currency string      `json:"currency"`
 	Data     []SpendLine `json:"data"`
 	Total    SpendLine   `json:"total"` // of all lines
-	Lines    int64       `json:"lines"` // that there are; data has the first of them
+	Lines    int64       `json:"lines"` // the total number; data contains the first of them
 }
 
-// SpendLine is a line of it. Money is text, so that no reader rounds it.
+// SpendLine is a line of a report. Money is text, so that no parser rounds it.
 type SpendLine struct {
 	Group               map[string]string `json:"group,omitempty"`
 	Requests            int64             `json:"requests"`
@@ -30,13 +30,13 @@ type SpendLine struct {
 	CostUSD             string            `json:"cost_usd"`
 	MetersUSD           SpendMeters       `json:"meters_usd"`
 	RoutingSavingsUSD   string            `json:"routing_savings_usd"`
-	UnpricedAttempts    int64             `json:"unpriced_attempts"` // which the cost does not include
+	UnpricedAttempts    int64             `json:"unpriced_attempts"` // not included in the cost
 	NotReportedAttempts int64             `json:"not_reported_attempts"`
 	OverrunTokens       int64             `json:"overrun_tokens"`
 	OverrunUSD          string            `json:"overrun_usd"`
 }
 
-// SpendTokens are tokens in the four kinds that make the total.
+// SpendTokens are tokens by the four kinds that make up the total.
 type SpendTokens struct {
 	Input      int64 `json:"input"`
 	CacheRead  int64 `json:"cache_read"`
@@ -44,10 +44,10 @@ type SpendTokens struct {
 	Output     int64 `json:"output"`
 }
 
-// Prompt is everything that was sent.
+// Prompt returns all tokens that were sent.
 func (t SpendTokens) Prompt() int64 { return t.Input + t.CacheRead + t.CacheWrite }
 
-// SpendMeters are what a cost consists of.
+// SpendMeters are the components of a cost.
 type SpendMeters struct {
 	Input      string `json:"input"`
 	CacheRead  string `json:"cache_read"`
@@ -56,8 +56,8 @@ type SpendMeters struct {
 	Fee        string `json:"fee"`
 }
 
-// Spend answers a report. Without a month or bounds it is of the month that now is
-// in zone.
+// Spend returns a spend report. Without a month or bounds, it covers the current month in
+// zone.
 func Spend(ctx context.Context, from billing.Reports, q billing.SpendQuery, now time.Time, zone *time.Location) (SpendReport, error) {
 	if q.Month == "" && q.From == "" && q.To == "" {
 		q.Month = billing.MonthOf(now.In(zone).Format(time.DateOnly))
@@ -72,8 +72,8 @@ func Spend(ctx context.Context, from billing.Reports, q billing.SpendQuery, now 
 	return viewSpend(q, found), nil
 }
 
-// ReadDimensions reads names such as "team", "teams", "cost-center" and "tag:feature",
-// with commas between them where there are several in one.
+// ReadDimensions parses names such as "team", "teams", "cost-center" and "tag:feature"; a
+// string may contain several, separated by commas.
 func ReadDimensions(names ...string) (list []billing.Dimension) {
 	for name := range strings.SplitSeq(strings.Join(names, ","), ",") {
 		d := billing.Dimension(strings.TrimSpace(name))
@@ -136,40 +136,40 @@ func viewSpendLine(words []string, r billing.SpendRow) SpendLine {
 type UsageReport struct {
 	By   string      `json:"by"`
 	From string      `json:"from"`
-	To   string      `json:"to"` // not included
+	To   string      `json:"to"` // exclusive
 	Data []UsageLine `json:"data"`
 }
 
-// UsageLine is an hour of a key, project, model or provider.
+// UsageLine is one hour of a key, project, model or provider.
 type UsageLine struct {
 	Hour      string            `json:"hour"`
 	Group     map[string]string `json:"group"`
 	Requests  int64             `json:"requests"`
 	Attempts  int64             `json:"attempts"`
-	Errors    int64             `json:"errors"`     // attempts that did not end well
-	ErrorRate string            `json:"error_rate"` // of the attempts
-	Refused   int64             `json:"refused"`    // requests that were answered with an error of our own
+	Errors    int64             `json:"errors"`     // unsuccessful attempts
+	ErrorRate string            `json:"error_rate"` // as a share of the attempts
+	Refused   int64             `json:"refused"`    // requests that we answered with an error of our own
 	Refusals  map[string]int64  `json:"refusals"`   // by code
 
-	TookMS     QuantilesView `json:"took_ms"` // of attempts that ended well
+	TookMS     QuantilesView `json:"took_ms"` // of successful attempts
 	FirstToken QuantilesView `json:"first_token_ms"`
 	BytesIn    int64         `json:"bytes_in"`
 	BytesOut   int64         `json:"bytes_out"`
 
-	// The most in one minute, and what the key may use in one.
+	// The maximum in one minute, and the key's limit per minute.
 	PeakRequests  int64  `json:"peak_requests_per_minute"`
 	PeakTokens    int64  `json:"peak_tokens_per_minute"`
 	LimitRequests *int64 `json:"requests_per_minute"` // null: no limit
 	LimitTokens   *int64 `json:"tokens_per_minute"`
 }
 
-// QuantilesView are milliseconds, null where nothing was measured.
+// QuantilesView are milliseconds; null if nothing was measured.
 type QuantilesView struct {
 	P50 *int64 `json:"p50"`
 	P95 *int64 `json:"p95"`
 }
 
-// Usage answers a usage report. Without bounds it is of the last day.
+// Usage returns a usage report. Without bounds, it covers the last day.
 func Usage(ctx context.Context, from billing.UsageReports, q billing.UsageQuery, now time.Time) (UsageReport, error) {
 	if q.To.IsZero() {
 		q.To = now.Truncate(time.Hour).Add(time.Hour)

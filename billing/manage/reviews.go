@@ -17,8 +17,8 @@ import (
 	"tallyroute/billing/governance"
 )
 
-// ReviewFacts are what an item of a review may do, and how it was used, when the review
-// began.
+// ReviewFacts are what the subject of a review item could do, and how it was used, when the
+// review began.
 type ReviewFacts struct {
 	Name       string   `json:"name" doc:"Of the key, or of the principal."`
 	Owner      string   `json:"owner" doc:"An address."`
@@ -29,7 +29,7 @@ type ReviewFacts struct {
 	ExpiresAt  *string  `json:"expires_at"`
 }
 
-// ReviewView is a review of access in JSON.
+// ReviewView is an access review in JSON.
 type ReviewView struct {
 	Number    int64   `json:"number"`
 	Status    string  `json:"status" enum:"open,overdue,completed"`
@@ -77,11 +77,11 @@ func viewReviewItem(i billing.ReviewItem) ReviewItemView {
 		Kind: i.Kind, Object: i.Object, Holder: i.Holder, Decision: TextOrNull(string(i.Decision)), DecidedAt: Instant(i.DecidedAt),
 		DecidedBy: TextOrNull(i.DecidedBy), Reason: TextOrNull(i.Reason), Facts: ReviewFacts{May: []string{}, Used: []string{}},
 	}
-	_ = json.Unmarshal([]byte(i.Facts), &v.Facts) // as BeginReview wrote it
+	_ = json.Unmarshal([]byte(i.Facts), &v.Facts) // as written by BeginReview
 	return v
 }
 
-// ReviewList lists reviews of access, the newest first.
+// ReviewList lists access reviews, newest first.
 func (a Actions) ReviewList(ctx context.Context) ([]ReviewView, error) {
 	all, err := a.Store.ListReviews(ctx)
 	views := make([]ReviewView, len(all))
@@ -91,7 +91,7 @@ func (a Actions) ReviewList(ctx context.Context) ([]ReviewView, error) {
 	return views, err
 }
 
-// Review is a review with its items.
+// Review returns a review with its items.
 func (a Actions) Review(ctx context.Context, number int64) (ReviewWithItems, error) {
 	v := ReviewWithItems{Data: []ReviewItemView{}}
 	all, err := a.Store.ListReviews(ctx)
@@ -110,16 +110,16 @@ func (a Actions) Review(ctx context.Context, number int64) (ReviewWithItems, err
 	return v, err
 }
 
-// How a review is where no rule says.
+// Defaults for reviews where no rule says otherwise.
 const (
 	reviewTakes = 14 * 24 * time.Hour
-	reviewSees  = 90 * 24 * time.Hour // of the use of keys and grants
+	reviewSees  = 90 * 24 * time.Hour // how far back the use of keys and grants is shown
 )
 
-// errReviewOpen refuses a review beside one that is open.
+// errReviewOpen refuses to start a review while another is open.
 var errReviewOpen = &billing.ConflictError{Detail: "a review is open: complete it first"}
 
-// BeginReview begins a review of all keys and grants in force.
+// BeginReview starts a review of all keys and grants in force.
 func (a Actions) BeginReview(ctx context.Context, by By) (ReviewWithItems, error) {
 	rules, _, err := a.rules(ctx)
 	if err := errors.Join(err, by.check()); err != nil {
@@ -144,9 +144,9 @@ func (a Actions) BeginReview(ctx context.Context, by By) (ReviewWithItems, error
 	return a.Review(ctx, next)
 }
 
-// ReviewDue begins a review where the rules say that it is time, and reports whether it
-// did: of several routers one does. Reviews that are overdue are told as events, once a
-// day.
+// ReviewDue starts a review if the rules say that it is time, and reports whether it did;
+// if there are several routers, only one does. Overdue reviews are reported as events, once
+// a day.
 func (a Actions) ReviewDue(ctx context.Context) (begun bool, err error) {
 	rules, _, err := a.rules(ctx)
 	if err != nil {
@@ -175,7 +175,7 @@ func (a Actions) ReviewDue(ctx context.Context) (begun bool, err error) {
 	}
 	err = a.beginReview(ctx, rules, next, By{Actor: "schedule", Reason: "the rules ask for a review every " + rules.Reviews.Every})
 	if errors.Is(err, billing.ErrDuplicate) {
-		return false, nil // by another router
+		return false, nil // started by another router
 	}
 	return err == nil, err
 }
@@ -211,7 +211,7 @@ func (a Actions) beginReview(ctx context.Context, rules *governance.Rules, numbe
 	})
 }
 
-// keyItems are the keys in force with their use.
+// keyItems returns the keys in force with their use.
 func (a Actions) keyItems(ctx context.Context, since time.Time) (items []billing.ReviewItem, err error) {
 	counts, err := a.Store.CountAccess(ctx, access.Query{Since: since}, access.ByKey, access.ByEndpoint)
 	if err != nil {
@@ -242,14 +242,14 @@ func item(kind billing.ReviewKind, object, holder string, f ReviewFacts) billing
 	if f.Used == nil {
 		f.Used = []string{}
 	}
-	text, _ := json.Marshal(f) // of texts alone
+	text, _ := json.Marshal(f) // contains only text
 	return billing.ReviewItem{Kind: kind, Object: object, Holder: holder, Facts: string(text)}
 }
 
-// mostActs are the records of the audit log that are looked at for one principal.
+// mostActs is how many audit log records are examined per principal.
 const mostActs = 1000
 
-// grantItems are the grants in force with what their holders did.
+// grantItems returns the grants in force with what their holders did.
 func (a Actions) grantItems(ctx context.Context, since time.Time) (items []billing.ReviewItem, err error) {
 	all, err := a.Store.ListPrincipals(ctx)
 	if err != nil {
@@ -286,7 +286,7 @@ func (a Actions) grantItems(ctx context.Context, since time.Time) (items []billi
 	return items, nil
 }
 
-// did is what a principal did, by the audit log.
+// did returns what a principal did, according to the audit log.
 func (a Actions) did(ctx context.Context, p billing.Principal, since time.Time) ([]string, error) {
 	list, err := a.Store.ListChanges(ctx, billing.ChangeFilter{Actor: Actor(p), Since: since, Limit: mostActs})
 	if err != nil {
@@ -311,7 +311,7 @@ func (a Actions) did(ctx context.Context, p billing.Principal, since time.Time) 
 	return did, nil
 }
 
-// overdue are the reviews that should be complete by now.
+// overdue returns the reviews that should be complete by now.
 func (a Actions) overdue(ctx context.Context) (late []billing.Review, err error) {
 	if a.Store.Reviews == nil {
 		return nil, nil
@@ -352,16 +352,16 @@ func overdueFinding(r billing.Review) governance.Finding {
 	}
 }
 
-// Decision is what somebody decides about an item of a review.
+// Decision is somebody's decision on an item of a review.
 type Decision struct {
 	Number   int64
 	Kind     billing.ReviewKind
 	Object   string
 	Decision billing.Decision
-	// What a key that is narrowed may still do; nil stays as it is.
+	// What a narrowed key may still use; nil leaves it as it is.
 	Models   []string
 	Networks []netip.Prefix
-	// Role is what a grant that is narrowed becomes, within the same scope.
+	// Role is what a narrowed grant becomes, within the same scope.
 	Role string
 }
 
@@ -380,8 +380,9 @@ func (d Decision) check() error {
 	return nil
 }
 
-// Decide does what is decided about an item of a review, and records it. It needs a
-// reason. What is decided is done first: where the record fails, to decide again is right.
+// Decide carries out a decision on a review item and records it. It needs a reason. The
+// decision is carried out first: if recording it fails, deciding again is the right thing
+// to do.
 func (a Actions) Decide(ctx context.Context, d Decision, by By) (ReviewItemView, error) {
 	if err := errors.Join(d.check(), by.needsReason()); err != nil {
 		return ReviewItemView{}, err
@@ -420,7 +421,7 @@ func (a Actions) carryOut(ctx context.Context, d Decision, one billing.ReviewIte
 	}
 	g, err := a.grantOf(ctx, one.Holder, d.Object)
 	if err != nil || !g.EndedAt.IsZero() {
-		return err // one that has ended meanwhile needs nothing
+		return err // nothing to do if it has ended in the meantime
 	}
 	if d.Role != "" && d.Role != g.Role {
 		r := GrantRequest{Role: d.Role, Scope: g.Scope, Of: g.ScopeID, ExpiresAt: g.ExpiresAt}
@@ -438,7 +439,7 @@ func (a Actions) carryOut(ctx context.Context, d Decision, one billing.ReviewIte
 	return err
 }
 
-// moreThan reports whether a role may do something that another one may not.
+// moreThan reports whether a role allows something that another one doesn't.
 func (a Actions) moreThan(role, other string) bool {
 	has := a.AllRoles()[role]
 	for _, p := range a.AllRoles()[other] {

@@ -14,26 +14,26 @@ import (
 	"tallyroute/billing"
 )
 
-// DefaultOverlap is how long the old secret of a key stays good where nobody says.
+// DefaultOverlap is how long the old secret of a key stays valid by default.
 const DefaultOverlap = 24 * time.Hour
 
-// Bounds of what a rotation or a hand-over may ask for.
+// Limits on rotations and hand-overs.
 const (
 	mostOverlap  = 90 * 24 * time.Hour
 	leastQuiet   = time.Minute
 	mostHandover = 30 * 24 * time.Hour
-	// retold is for how long a rotation that is asked for again shows its secret again.
+	// retold is how long a repeated rotation shows its secret again.
 	retold = 24 * time.Hour
 )
 
-// RotateRequest is how a key gets a new secret.
+// RotateRequest says how a key gets a new secret.
 type RotateRequest struct {
-	Overlap time.Duration // how long the old one stays good; 0 ends it at once
-	// UntilUnused is instead how long the old one must not have been used to end. 0 is
-	// that Overlap decides.
+	Overlap time.Duration // how long the old one stays valid; 0 ends it at once
+	// UntilUnused instead ends the old one once it hasn't been used for this long. With 0,
+	// Overlap applies.
 	UntilUnused time.Duration
-	// Once is the client's name of the rotation: asked for again under it, nothing is
-	// changed and the same secret is shown.
+	// Once is the client's idempotency key of the rotation: repeating it changes nothing
+	// and shows the same secret.
 	Once string
 }
 
@@ -51,8 +51,8 @@ func (r RotateRequest) check() error {
 	return errors.Join(faults...)
 }
 
-// NewSecret is a secret that a key got, and which version it is. Secret is empty for
-// a rotation that was done too long ago to show it again.
+// NewSecret is a new secret of a key, and its version. Secret is empty if the rotation was
+// too long ago to show it again.
 type NewSecret struct {
 	Key     billing.Key
 	Secret  billing.Secret
@@ -60,7 +60,7 @@ type NewSecret struct {
 	Existed bool
 }
 
-// RotateKey gives a key a new secret. Id, limits, counters and history stay.
+// RotateKey gives a key a new secret. Its id, limits, counters and history stay.
 func (a Actions) RotateKey(ctx context.Context, id billing.KeyID, r RotateRequest, by By) (NewSecret, error) {
 	if err := errors.Join(noSecret(string(id)), r.check(), by.check()); err != nil {
 		return NewSecret{}, err
@@ -106,15 +106,15 @@ func (a Actions) rotation(s billing.Secret) billing.Rotation {
 	return billing.Rotation{Hash: s.Hash(a.Pepper), Display: s.Display(), Now: a.now().Truncate(time.Microsecond)}
 }
 
-// derived is where the secret of a named rotation is drawn from, so that everybody who
-// asks for it comes to the same one. Only who knows the pepper and the name can.
+// derived returns the source from which the secret of a named rotation is generated, so
+// that every repetition gets the same one. This takes both the pepper and the name.
 func (a Actions) derived(id billing.KeyID, name string) (io.Reader, error) {
 	seed := a.Pepper.Derive("tallyroute rotation")
 	stream, err := hkdf.Key(sha256.New, seed[:], nil, string(id)+"\x00"+name, 1024)
 	return bytes.NewReader(stream), err
 }
 
-// retell is a rotation that was done before: its secret is shown again for a while.
+// retell returns an earlier rotation: its secret is shown again for a while.
 func (a Actions) retell(ctx context.Context, s NewSecret) (NewSecret, error) {
 	versions, err := a.Store.ListSecrets(ctx, s.Key.ID)
 	if err != nil {
@@ -129,7 +129,7 @@ func (a Actions) retell(ctx context.Context, s NewSecret) (NewSecret, error) {
 	return s, nil
 }
 
-// Versions are the secrets that a key has had, the newest first, and its hand-overs.
+// Versions returns the secrets that a key has had, newest first, and its hand-overs.
 func (a Actions) Versions(ctx context.Context, id billing.KeyID) ([]billing.SecretVersion, []billing.Handover, error) {
 	versions, err := a.Store.ListSecrets(ctx, id)
 	if err != nil {
@@ -144,22 +144,22 @@ type VersionView struct {
 	Version      int          `json:"version"`
 	Display      string       `json:"display"`
 	CreatedAt    *string      `json:"created_at"`
-	ValidUntil   *string      `json:"valid_until"` // null: no end was set
+	ValidUntil   *string      `json:"valid_until"` // null: no end is set
 	UntilUnused  *string      `json:"until_unused"`
 	LastUsedAt   *string      `json:"last_used_at"`
 	LastHour     int64        `json:"requests_last_hour"`
-	SharePercent *string      `json:"share_percent"` // of the key's requests of the last hour; null where nothing is known
-	Addresses    []CallerView `json:"addresses"`     // that used an old version in the last hour, the most frequent first
+	SharePercent *string      `json:"share_percent"` // of the key's requests in the last hour; null if unknown
+	Addresses    []CallerView `json:"addresses"`     // that used an old version in the last hour, most frequent first
 	Agents       []CallerView `json:"user_agents"`
 }
 
-// CallerView is who used a version, and how often.
+// CallerView says who used a version, and how often.
 type CallerView struct {
 	Name     string `json:"name"`
 	Requests int64  `json:"requests"`
 }
 
-// ViewVersions are versions as they are shown.
+// ViewVersions converts versions to JSON form.
 func ViewVersions(versions []billing.SecretVersion, now time.Time) []VersionView {
 	var all int64
 	for _, v := range versions {

@@ -28,25 +28,25 @@ type KeyView struct {
 	AllowProviderObjects bool              `json:"allow_provider_objects"`
 	KeepResponses        bool              `json:"keep_responses"`
 	Tags                 map[string]string `json:"tags"`
-	Budgets              []BudgetView      `json:"budgets"` // all that bind the key, its owners' included
+	Budgets              []BudgetView      `json:"budgets"` // all that apply to the key, including its owners'
 	CreatedBy            string            `json:"created_by"`
 	CreatedAt            *string           `json:"created_at"`
 	ExpiresAt            *string           `json:"expires_at"` // null: never
 	RevokedAt            *string           `json:"revoked_at"`
 	RevokedReason        *string           `json:"revoked_reason"`
-	StoppedAt            *string           `json:"stopped_at"`     // null: it is not
-	OverrunTokens        int64             `json:"overrun_tokens"` // since it was made or enabled
+	StoppedAt            *string           `json:"stopped_at"`     // null: it isn't
+	OverrunTokens        int64             `json:"overrun_tokens"` // since it was made or last enabled
 	OverrunUSD           string            `json:"overrun_usd"`
-	EnabledAt            *string           `json:"enabled_at"` // when it was last let go on
+	EnabledAt            *string           `json:"enabled_at"` // when it was last enabled
 	EnabledBy            string            `json:"enabled_by,omitempty"`
 	EnabledReason        string            `json:"enabled_reason,omitempty"`
-	DisabledAt           *string           `json:"disabled_at"` // null: it is not
+	DisabledAt           *string           `json:"disabled_at"` // null: it isn't
 	DisabledBy           string            `json:"disabled_by,omitempty"`
 	DisabledReason       string            `json:"disabled_reason,omitempty"`
 	ArchivedAt           *string           `json:"archived_at"`
 	LastUsedAt           *string           `json:"last_used_at"`
 	Purpose              string            `json:"purpose"`
-	Owner                *string           `json:"owner"` // the address of who answers for it
+	Owner                *string           `json:"owner"` // the address of its owner
 	Sensitivity          string            `json:"sensitivity"`
 	Client               string            `json:"client" enum:"server,browser"`
 	DataClass            string            `json:"data_class"` // of its project
@@ -63,7 +63,7 @@ type Named struct {
 	Name string `json:"name"`
 }
 
-// Limits are what a key may do in a minute and at once, as its own budgets say.
+// Limits are a key's per-minute and concurrency limits, from its own budgets.
 type Limits struct {
 	RequestsPerMinute  *int64 `json:"requests_per_minute"` // null: no limit
 	TokensPerMinute    *int64 `json:"tokens_per_minute"`
@@ -80,40 +80,40 @@ func limitsOf(k *billing.Key) (l Limits) {
 	return l
 }
 
-// BudgetView is a budget in JSON and, where it was asked for, how it stands.
+// BudgetView is a budget in JSON and, on request, its state.
 type BudgetView struct {
 	ID       string  `json:"id"`
 	Scope    string  `json:"scope"`
 	ScopeID  string  `json:"scope_id"`
 	Period   string  `json:"period"`
 	Zone     string  `json:"zone"`
-	USD      *string `json:"usd"` // null: not limited
+	USD      *string `json:"usd"` // null: no limit
 	Currency string  `json:"currency"`
-	Tokens   *int64  `json:"tokens"` // null: not limited
+	Tokens   *int64  `json:"tokens"` // null: no limit
 	Requests *int64  `json:"requests"`
 	Starts   string  `json:"starts,omitempty"` // first day of the fiscal year, MM-DD
 	Action   string  `json:"action"`
-	Part     string  `json:"part,omitempty"`  // what of it is limited; all of it where that is left out
-	Named    string  `json:"named,omitempty"` // whose part; each has the limit for itself where that is left out
-	// Thresholds are the percents of the limits that are told.
+	Part     string  `json:"part,omitempty"`  // the part of it that is limited; omitted for all of it
+	Named    string  `json:"named,omitempty"` // the name of the part; if omitted, each has the limit for itself
+	// Thresholds are the percentages of the limits that are reported.
 	Thresholds []int     `json:"thresholds"`
 	Standing   *Standing `json:"standing,omitempty"`
 }
 
-// NamedBudget is a budget with the name of what it binds.
+// NamedBudget is a budget with the name of what it applies to.
 type NamedBudget struct {
 	BudgetView
 	Name string `json:"scope_name"`
 }
 
-// Standing is how a budget stands in the current period.
+// Standing is the state of a budget in the current period.
 type Standing struct {
 	UsedUSD           string  `json:"used_usd"`
 	HeldUSD           string  `json:"held_usd"`
-	RemainingUSD      *string `json:"remaining_usd"` // null: not limited
+	RemainingUSD      *string `json:"remaining_usd"` // null: no limit
 	UsedTokens        int64   `json:"used_tokens"`
 	HeldTokens        int64   `json:"held_tokens"`
-	RemainingTokens   *int64  `json:"remaining_tokens"` // null: not limited
+	RemainingTokens   *int64  `json:"remaining_tokens"` // null: no limit
 	UsedRequests      int64   `json:"used_requests"`
 	HeldRequests      int64   `json:"held_requests"`
 	RemainingRequests *int64  `json:"remaining_requests"`
@@ -121,7 +121,7 @@ type Standing struct {
 	ResetsAt          *string `json:"resets_at"` // null: never
 }
 
-// ViewKey is a key as it is shown.
+// ViewKey converts a key to JSON form.
 func ViewKey(k *billing.Key, now time.Time) KeyView {
 	v := KeyView{
 		ID: string(k.ID), Name: k.Name, Display: k.Display, Status: k.Status(now),
@@ -157,7 +157,7 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 	return v
 }
 
-// inOrder puts budgets last that KeyLimits are short for.
+// inOrder puts the budgets that KeyLimits is shorthand for last.
 func inOrder(budgets []BudgetView) {
 	last := func(b BudgetView) int {
 		if billing.Period(b.Period).Passes() {
@@ -168,7 +168,7 @@ func inOrder(budgets []BudgetView) {
 	slices.SortStableFunc(budgets, func(a, b BudgetView) int { return cmp.Compare(last(a), last(b)) })
 }
 
-// ViewBudget is a budget as it is shown.
+// ViewBudget converts a budget to JSON form.
 func ViewBudget(b billing.Budget) BudgetView {
 	v := BudgetView{
 		ID: b.ID, Scope: string(b.Scope), ScopeID: b.ScopeID, Period: string(b.Period), Zone: cmp.Or(b.Zone, "UTC"),
@@ -181,7 +181,7 @@ func ViewBudget(b billing.Budget) BudgetView {
 	return v
 }
 
-// ViewBalances are budgets with how they stand.
+// ViewBalances converts budgets with their state to JSON form.
 func ViewBalances(list []billing.Balance) []BudgetView {
 	views := make([]BudgetView, len(list))
 	for i, b := range list {
@@ -191,10 +191,11 @@ func ViewBalances(list []billing.Balance) []BudgetView {
 	return views
 }
 
-// ViewBalance is a budget with how it stands. One for a part has no standing of its own.
+// ViewBalance converts a budget with its state to JSON form. A budget for a part has no
+// state of its own.
 func ViewBalance(b billing.Balance) BudgetView {
 	v := ViewBudget(b.Budget)
-	if b.Budget.Part != "" && b.Budget.Parent == "" { // it is the names that stand somewhere
+	if b.Budget.Part != "" && b.Budget.Parent == "" { // each of the names has its own state
 		return v
 	}
 	v.Standing = &Standing{
@@ -218,7 +219,7 @@ func ViewBalance(b billing.Balance) BudgetView {
 	return v
 }
 
-// Span is a duration as it is written: 90d, 36h, 90m0s.
+// Span formats a duration as in 90d, 36h, 90m0s.
 func Span(d time.Duration) string {
 	switch {
 	case d > 0 && d%(24*time.Hour) == 0:
@@ -229,7 +230,7 @@ func Span(d time.Duration) string {
 	return d.String()
 }
 
-// Instant is t as RFC 3339 in UTC, null where it is zero.
+// Instant formats t as RFC 3339 in UTC; nil if it is zero.
 func Instant(t time.Time) *string {
 	if t.IsZero() {
 		return nil
@@ -253,7 +254,7 @@ type TeamView struct {
 	OwnerEmail *string        `json:"owner_email"`
 	CreatedAt  *string        `json:"created_at"`
 	ArchivedAt *string        `json:"archived_at"`
-	Policy     *policy.Policy `json:"policy"` // of all keys below; null: none
+	Policy     *policy.Policy `json:"policy"` // for all keys below; null: none
 }
 
 // ProjectView is a project in JSON.
@@ -263,18 +264,18 @@ type ProjectView struct {
 	Team        Named          `json:"team"`
 	CostCenter  string         `json:"cost_center"`
 	Environment string         `json:"environment"`
-	DataClass   string         `json:"data_class"` // "": nobody says
+	DataClass   string         `json:"data_class"` // "": unspecified
 	CreatedAt   *string        `json:"created_at"`
 	ArchivedAt  *string        `json:"archived_at"`
-	Policy      *policy.Policy `json:"policy"` // of its keys; null: none
+	Policy      *policy.Policy `json:"policy"` // for its keys; null: none
 }
 
-// ViewTeam is a team as it is shown.
+// ViewTeam converts a team to JSON form.
 func ViewTeam(t billing.Team) TeamView {
 	return TeamView{t.ID, t.Name, t.CostCenter, TextOrNull(t.OwnerEmail), Instant(t.CreatedAt), Instant(t.ArchivedAt), t.Policy}
 }
 
-// ViewProject is a project as it is shown.
+// ViewProject converts a project to JSON form.
 func ViewProject(p billing.Project) ProjectView {
 	return ProjectView{
 		p.ID, p.Name,
@@ -284,7 +285,7 @@ func ViewProject(p billing.Project) ProjectView {
 	}
 }
 
-// TextOrNull is s, or null where it is empty.
+// TextOrNull returns s, or nil if it is empty.
 func TextOrNull(s string) *string {
 	if s == "" {
 		return nil
@@ -305,7 +306,7 @@ type PeriodView struct {
 	ArchivedAt *string              `json:"archived_at"`
 }
 
-// ViewPeriod is a month as it is shown.
+// ViewPeriod converts a month to JSON form.
 func ViewPeriod(p billing.PeriodStanding) PeriodView {
 	return PeriodView{
 		Month: p.Month, Status: p.Status, Rows: p.Rows, CostUSD: p.Money.Short(), Unpriced: p.Unpriced, SHA256: TextOrNull(p.SHA256),
@@ -318,13 +319,13 @@ type AdjustmentView struct {
 	RequestID string        `json:"request_id"`
 	KeyID     billing.KeyID `json:"key_id"`
 	Kind      billing.Kind  `json:"kind"`
-	AmountUSD string        `json:"amount_usd"` // what was charged; below zero what was given back
+	AmountUSD string        `json:"amount_usd"` // what was charged; negative if given back
 	Month     billing.Month `json:"month,omitempty"`
 	Reason    string        `json:"reason"`
 	Actor     string        `json:"actor"`
 }
 
-// ViewAdjustment is a correction as it is shown.
+// ViewAdjustment converts a correction to JSON form.
 func ViewAdjustment(row billing.Spend) AdjustmentView {
 	return AdjustmentView{
 		RequestID: row.RequestID, KeyID: row.Owner.KeyID, Kind: row.Kind, AmountUSD: row.Cost.Total.Short(),
@@ -332,7 +333,7 @@ func ViewAdjustment(row billing.Spend) AdjustmentView {
 	}
 }
 
-// RepricedView is what a repricing came to, in JSON.
+// RepricedView is the result of a repricing, in JSON.
 type RepricedView struct {
 	DryRun     bool   `json:"dry_run"`
 	Rows       int64  `json:"rows"`
@@ -342,12 +343,12 @@ type RepricedView struct {
 	Difference string `json:"difference_usd"`
 }
 
-// ViewRepriced is a repricing as it is shown.
+// ViewRepriced converts the result of a repricing to JSON form.
 func ViewRepriced(r Repricing, sum billing.Repriced) RepricedView {
 	return RepricedView{r.DryRun, sum.Rows, sum.Adjusted, sum.Priced, sum.Unpriced, sum.Difference.Short()}
 }
 
-// RejectView is a row that the ledger refused and that waits to be booked, in JSON.
+// RejectView is a row that the ledger refused and that is waiting to be booked, in JSON.
 type RejectView struct {
 	RequestID  string        `json:"request_id"`
 	Attempt    int           `json:"attempt"`
@@ -361,7 +362,7 @@ type RejectView struct {
 	Reason     string        `json:"reason"`
 }
 
-// ViewReject is a row that waits as it is shown.
+// ViewReject converts a refused row to JSON form.
 func ViewReject(r billing.RejectedRow) RejectView {
 	used := r.Used()
 	return RejectView{
@@ -379,10 +380,10 @@ type EventView struct {
 	OccurredAt *string           `json:"occurred_at"`
 	Text       string            `json:"text"`
 	Data       map[string]string `json:"data"`
-	ID         string            `json:"id"` // the same for the same event, however often it is told
+	ID         string            `json:"id"` // the same for the same event, however often it is reported
 }
 
-// ViewEvent is an event as it is shown.
+// ViewEvent converts an event to JSON form.
 func ViewEvent(e billing.Event) EventView {
 	return EventView{string(e.Kind), e.Object, string(e.Severity), Instant(e.At), e.Text, e.Data, e.DedupID}
 }
@@ -391,7 +392,7 @@ func ViewEvent(e billing.Event) EventView {
 type ReplicaView struct {
 	ID           string    `json:"id"`
 	Name         string    `json:"name"`
-	Status       string    `json:"status"` // live; lost: its leases have expired; or forgotten
+	Status       string    `json:"status"` // live, lost (its leases have expired) or forgotten
 	StartedAt    time.Time `json:"started_at"`
 	SeenAt       time.Time `json:"seen_at"`
 	ExpiresAt    time.Time `json:"expires_at"`
@@ -402,7 +403,7 @@ type ReplicaView struct {
 	BusyUSD      string    `json:"busy_usd"`
 }
 
-// ViewReplica is a router as it is shown.
+// ViewReplica converts a router to JSON form.
 func ViewReplica(r billing.ReplicaState) ReplicaView {
 	status := "lost"
 	if r.Live {
@@ -417,7 +418,7 @@ func ViewReplica(r billing.ReplicaState) ReplicaView {
 	}
 }
 
-// IntegrityView is what a check of the ledger's laws found, in JSON.
+// IntegrityView is the result of an integrity check, in JSON.
 type IntegrityView struct {
 	RanAt    *string   `json:"ran_at"`
 	Breaches int64     `json:"breaches"`
@@ -440,7 +441,7 @@ type BreachView struct {
 	Found    string `json:"found"`
 }
 
-// ViewIntegrity is a check of the ledger as it is shown.
+// ViewIntegrity converts an integrity check to JSON form.
 func ViewIntegrity(r billing.IntegrityReport) IntegrityView {
 	v := IntegrityView{RanAt: Instant(r.RanAt), Breaches: r.Breaches, Laws: make([]LawView, len(r.Laws))}
 	for i, l := range r.Laws {

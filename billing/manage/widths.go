@@ -9,14 +9,14 @@ import (
 	"tallyroute/billing"
 )
 
-// excess is a limit of one budget that is wider than the same one of a budget above it.
+// excess is a limit of one budget that is wider than the same limit of a budget above it.
 type excess struct {
 	field         string // usd, tokens or requests
 	child, parent string
 }
 
-// excesses are the limits of child that are wider than those of parent. What an alert only
-// watches limits nobody, and periods of another length are not compared.
+// excesses returns the limits of child that are wider than those of parent. Budgets that
+// only alert limit nobody, and periods of different length aren't compared.
 func excesses(child, parent billing.Budget) (list []excess) {
 	if child.Period != parent.Period || child.Part != parent.Part || child.Named != parent.Named || !child.Binds() || !parent.Binds() {
 		return nil
@@ -33,14 +33,15 @@ func excesses(child, parent billing.Budget) (list []excess) {
 	return list
 }
 
-// holder is what has a budget, with what it is in. All are in the organisation.
+// holder is what a budget is set on, with what it belongs to. Everything belongs to the
+// organisation.
 type holder struct {
 	name          string
 	team, project string // ids
 	ended         bool
 }
 
-// in reports that h is bound by a budget that is set on something else.
+// in reports whether a budget set on something else applies to h.
 func (h holder) in(b billing.Budget) bool {
 	switch b.Scope {
 	case billing.ScopeTeam:
@@ -49,7 +50,7 @@ func (h holder) in(b billing.Budget) bool {
 		return h.project == b.ScopeID
 	case billing.ScopeOrg:
 		return true
-	case billing.ScopeKey, billing.ScopeTemporary: // are below all others
+	case billing.ScopeKey, billing.ScopeTemporary: // below all others
 	}
 	return false
 }
@@ -58,12 +59,13 @@ func keyHolder(k *billing.Key) holder {
 	return holder{fmt.Sprintf("key %s (%s)", k.Name, k.ID), k.TeamID, k.ProjectID, !k.RevokedAt.IsZero()}
 }
 
-// rank is how wide the scope of a budget is.
+// rank returns how wide the scope of a budget is.
 func rank(b billing.Budget) int {
 	return slices.Index([]billing.Scope{billing.ScopeKey, billing.ScopeProject, billing.ScopeTeam, billing.ScopeOrg}, b.Scope)
 }
 
-// holders are all that budgets are set on, by their ids: keys where one of the budgets is of a key.
+// holders returns everything that budgets are set on, by id; keys only if one of the
+// budgets is a key's.
 func (a Actions) holders(ctx context.Context, budgets []billing.Budget) (map[string]holder, error) {
 	found := map[string]holder{orgID: {name: "the organisation"}}
 	teams, err := a.Store.ListTeams(ctx)
@@ -95,11 +97,11 @@ func (a Actions) holders(ctx context.Context, budgets []billing.Budget) (map[str
 }
 
 // budgetWithin refuses a budget that is wider than one above it, or narrower than one
-// below. It looks before the change is written: two changes at one moment may both pass,
-// and then the narrower budget still binds.
+// below. It checks before the change is written: two concurrent changes may both pass, but
+// then the narrower budget still applies.
 func (a Actions) budgetWithin(ctx context.Context, b billing.Budget, all []billing.Budget) error {
 	if b.Validate() != nil {
-		return nil // who writes it says so
+		return nil // the code that writes it reports that
 	}
 	apart := []billing.Budget{}
 	for _, o := range all {
@@ -123,7 +125,7 @@ func (a Actions) budgetWithin(ctx context.Context, b billing.Budget, all []billi
 	return nil
 }
 
-// ordered are two budgets, that of the narrower scope first.
+// ordered returns two budgets, the one with the narrower scope first.
 func ordered(a, b billing.Budget) (child, parent billing.Budget) {
 	if rank(a) > rank(b) {
 		return b, a
@@ -140,7 +142,7 @@ func tooWideBudget(child, parent billing.Budget, childName, parentName string) e
 	return errors.Join(faults...)
 }
 
-// keyBudgetsWithin refuses a key of which a budget is wider than one of all above it.
+// keyBudgetsWithin refuses a key that has a budget wider than one above it.
 func keyBudgetsWithin(k *billing.Key, all []billing.Budget) error {
 	names := map[billing.Scope]string{
 		billing.ScopeProject: "project " + k.Team + "/" + k.Project, billing.ScopeTeam: "team " + k.Team,
@@ -158,7 +160,7 @@ func keyBudgetsWithin(k *billing.Key, all []billing.Budget) error {
 	return errors.Join(faults...)
 }
 
-// ownBudgets are those that are the key's alone.
+// ownBudgets returns the budgets that belong to the key alone.
 func ownBudgets(k *billing.Key) []billing.Budget {
 	return slices.DeleteFunc(slices.Clone(k.Budgets), func(b billing.Budget) bool { return b.Scope != billing.ScopeKey })
 }
