@@ -13,30 +13,31 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// VerifierOptions bound how long a Verifier may go by what it remembers. Zero
-// values are the defaults.
+// VerifierOptions bound how long a Verifier may rely on what it remembers. Zero values
+// mean the defaults.
 type VerifierOptions struct {
 	// Life is how old a snapshot of a key may be while the database answers, and so how
-	// long after its revocation, of which nothing was told, a key may still open anything. 1 s.
+	// long a key may still be accepted after a revocation that no notice reported. 1 s.
 	Life time.Duration
 	// StaleFor is how old a snapshot may be while the database does not answer. 30 s.
 	StaleFor time.Duration
-	// Patience is how long a request waits for the database to confirm a
-	// snapshot that is older than Life. Where the database once takes longer,
-	// requests go by the snapshot at once until it is quick again: for as long
-	// as it does not answer, it is as good as away. 250 ms.
+	// Patience is how long a request waits for the database to confirm a snapshot that
+	// is older than Life. Once the database has taken longer, requests use the snapshot
+	// at once until the database is fast again: while it does not answer, it is treated
+	// as unavailable. 250 ms.
 	Patience time.Duration
-	// UnknownLife is how long a secret that no key has is remembered as such. 5 s.
+	// UnknownLife is how long a secret that belongs to no key is remembered as unknown.
+	// 5 s.
 	UnknownLife time.Duration
-	// MaxUnknown is how many of those are remembered. 100,000.
+	// MaxUnknown is how many unknown secrets are remembered. 100,000.
 	MaxUnknown int
-	// Closed has Verify know no key until Open is called, so that nobody is told
-	// that a good key is unknown before the database has been brought up to date.
+	// Closed makes Verify refuse every key until Open is called, so that nobody is told
+	// that a valid key is unknown before the database has been brought up to date.
 	Closed bool
 }
 
-// Verifier finds the key of a secret. It remembers keys for a moment, so that
-// most requests cost no query; a secret with a wrong form never costs one.
+// Verifier finds the key that a secret belongs to. It remembers keys briefly, so that
+// most requests cost no query; a malformed secret never costs one.
 type Verifier struct {
 	keys    Keys
 	pepper  Pepper
@@ -47,29 +48,29 @@ type Verifier struct {
 
 	mu      sync.RWMutex
 	known   map[[32]byte]*snapshot
-	secrets map[KeyID][][32]byte // under which hashes a key is known
-	// told is what was last told of keys: what is older is not gone by while the database
-	// answers, and never where the use of the key has ended.
+	secrets map[KeyID][][32]byte // the hashes under which a key is known
+	// told holds the latest notice for each key: an older snapshot is not used while the
+	// database answers, and never once the use of the key has ended.
 	told    map[KeyID]KeyNotice
-	reading int // look-ups under way, which may have read too early
+	reading int // look-ups in progress, which may have read too early
 }
 
 // snapshot is a key as it was read at an instant.
 type snapshot struct {
 	key  *Key
-	read time.Time // when it was asked for, so that it counts as too old rather than too young
+	read time.Time // when the read was requested, so that a snapshot never seems younger than it is
 	// retry is when the database may be asked again after it failed to answer.
 	retry atomic.Int64
-	used  atomic.Int64              // 0 where Touched has seen it
-	slow  atomic.Bool               // the database took longer than one waits for it
+	used  atomic.Int64              // 0 once Touched has seen it
+	slow  atomic.Bool               // the database took longer than requests wait for it
 	stale atomic.Bool               // the key has changed since
-	ended atomic.Pointer[KeyNotice] // since it was read, the use of the key has ended
+	ended atomic.Pointer[KeyNotice] // the use of the key has ended since it was read
 }
 
 // loadTimeout bounds a query that many requests may be waiting for.
 const loadTimeout = 5 * time.Second
 
-// NewVerifier makes a verifier over a store whose hashes were made under p.
+// NewVerifier returns a verifier for a store whose hashes were made under p.
 func NewVerifier(keys Keys, p Pepper, o VerifierOptions) *Verifier {
 	o.Life = cmp.Or(o.Life, time.Second)
 	o.StaleFor = cmp.Or(o.StaleFor, 30*time.Second)
@@ -85,16 +86,16 @@ func NewVerifier(keys Keys, p Pepper, o VerifierOptions) *Verifier {
 	return v
 }
 
-// Open says that the database has been brought up to date.
+// Open tells the verifier that the database has been brought up to date.
 func (v *Verifier) Open() { v.open.Store(true) }
 
 var errStarting = fmt.Errorf("%w: starting", ErrUnavailable)
 
-// Verify finds the key of s, which is shared and must not be changed. It
-// refuses with ErrMalformedKey, ErrUnknownKey, ErrRevoked, ErrExpired or
-// ErrStopped; the last three come with the key, for the log. While the database is away it goes
-// by what it remembers for as long as StaleFor, then refuses with
-// ErrUnavailable: that a key is unknown is said only when the database said so.
+// Verify finds the key that s belongs to; the key is shared and must not be changed. It
+// refuses with ErrMalformedKey, ErrUnknownKey, ErrRevoked, ErrExpired or ErrStopped;
+// the last three come with the key, for the log. While the database is unavailable it
+// relies on what it remembers for up to StaleFor, and then refuses with ErrUnavailable:
+// a key is called unknown only when the database said so.
 func (v *Verifier) Verify(ctx context.Context, s Secret, now time.Time) (*Key, error) {
 	if !v.open.Load() {
 		return nil, errStarting
@@ -113,7 +114,7 @@ func (v *Verifier) Verify(ctx context.Context, s Secret, now time.Time) (*Key, e
 	if snap == nil || now.UnixNano() >= snap.retry.Load() {
 		fresh, err := v.confirm(ctx, s, hash, now, snap)
 		if err == nil && fresh.age(now) >= v.o.Life {
-			return v.Refresh(ctx, s, now) // it was asked for long before us
+			return v.Refresh(ctx, s, now) // the query was requested long before this call
 		}
 		if err == nil {
 			return fresh.admit(now)
@@ -129,15 +130,15 @@ func (v *Verifier) Verify(ctx context.Context, s Secret, now time.Time) (*Key, e
 	return snap.admit(now)
 }
 
-// Changed takes what is told of a key. Where its use has ended, what is remembered of it
-// opens nothing from now on, whether or not the database answers; otherwise it is
-// confirmed before it is gone by.
+// Changed takes in a notice about a key. If the use of the key has ended, remembered
+// snapshots are refused from now on, whether or not the database answers; otherwise
+// they are confirmed before they are used again.
 func (v *Verifier) Changed(n KeyNotice) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	hashes := v.secrets[n.KeyID]
 	if len(hashes) == 0 && v.reading == 0 {
-		return // the next look-up reads it as it is
+		return // the next look-up reads the current state
 	}
 	if n.Version < v.told[n.KeyID].Version {
 		return
@@ -155,7 +156,7 @@ func (v *Verifier) Changed(n KeyNotice) {
 	}
 }
 
-// overtaken has a snapshot go by what was told of its key since.
+// overtaken applies a later notice about its key to a snapshot.
 func (s *snapshot) overtaken(n KeyNotice) {
 	switch {
 	case n.Ended != nil:
@@ -166,8 +167,8 @@ func (s *snapshot) overtaken(n KeyNotice) {
 	}
 }
 
-// Recall is Verify as far as it costs no query. known reports a secret whose key was read
-// not long ago; where the key is nil beside no error, it has to be verified.
+// Recall does what Verify does without a query. known reports that the secret's key was
+// read recently; if both the key and the error are nil, the secret has to be verified.
 func (v *Verifier) Recall(s Secret, now time.Time) (key *Key, known bool, err error) {
 	hash, err := v.hash(s)
 	if err != nil {
@@ -184,7 +185,7 @@ func (v *Verifier) Recall(s Secret, now time.Time) (key *Key, known bool, err er
 	return key, true, err
 }
 
-// Refresh is Verify past everything remembered, for after ErrStaleKey.
+// Refresh is Verify without anything remembered, for use after ErrStaleKey.
 func (v *Verifier) Refresh(ctx context.Context, s Secret, now time.Time) (*Key, error) {
 	hash, err := v.hash(s)
 	if err != nil {
@@ -200,8 +201,8 @@ func (v *Verifier) Refresh(ctx context.Context, s Secret, now time.Time) (*Key, 
 
 var errSlow = fmt.Errorf("%w: it does not answer in time", ErrUnavailable)
 
-// confirm is load, with patience where there is a snapshot to go by. The query
-// goes on when nobody waits for it any more.
+// confirm is load with limited patience if there is a snapshot to fall back on. The
+// query continues even if nobody waits for it any more.
 func (v *Verifier) confirm(ctx context.Context, s Secret, hash [32]byte, now time.Time, snap *snapshot) (*snapshot, error) {
 	if snap == nil {
 		return v.load(ctx, s, hash, now)
@@ -219,9 +220,9 @@ func (v *Verifier) confirm(ctx context.Context, s Secret, hash [32]byte, now tim
 	return fresh, err
 }
 
-// Touched says when keys were last used, of those used since it was last
-// called, and lets go of what is too old to serve. It is called in the
-// background every now and then, with now in step with Verify.
+// Touched returns when keys were last used, for keys used since the previous call, and
+// drops snapshots that are too old to serve. It is called in the background from time
+// to time, with now from the same clock as for Verify.
 func (v *Verifier) Touched(now time.Time) map[KeyID]time.Time {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -245,8 +246,8 @@ func (v *Verifier) Touched(now time.Time) map[KeyID]time.Time {
 	return touched
 }
 
-// Until is when the last of the keys that are remembered cannot be used any more
-// unless the database confirms it; zero where none can now.
+// Until returns when the last of the remembered keys stops being usable unless the
+// database confirms it; zero where none is usable now.
 func (v *Verifier) Until(now time.Time) (until time.Time) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
@@ -273,7 +274,7 @@ func (v *Verifier) look(ctx context.Context, s Secret, hash [32]byte) (Key, erro
 	return found[0], nil
 }
 
-// hash is under what s is looked up. Admin tokens are not keys.
+// hash returns the hash under which s is looked up. Admin tokens are not keys.
 func (v *Verifier) hash(s Secret) ([32]byte, error) {
 	if s.stands != nil {
 		return s.stands.hash, nil
@@ -293,15 +294,15 @@ func (v *Verifier) remembered(hash [32]byte) *snapshot {
 	return v.known[hash]
 }
 
-// load reads the key and remembers it. Those who ask for the same key meanwhile
-// share one query, which goes on when one of them gives up.
+// load reads the key and remembers it. Concurrent callers for the same key share one
+// query, which continues even if one of them gives up.
 func (v *Verifier) load(ctx context.Context, s Secret, hash [32]byte, now time.Time) (*snapshot, error) {
 	loaded := v.loads.DoChan(string(hash[:]), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
 		began := time.Now()
 		v.count(1)
-		defer v.count(-1) // not before it is remembered
+		defer v.count(-1) // only once the result is remembered
 		key, err := v.look(ctx, s, hash)
 		switch {
 		case errors.Is(err, ErrUnknownKey):
@@ -327,8 +328,8 @@ func (v *Verifier) load(ctx context.Context, s Secret, hash [32]byte, now time.T
 	}
 }
 
-// remember keeps the newest version of a key that was ever read: of two loads
-// the one that began first may end last.
+// remember keeps the newest version of a key that was ever read: of two loads, the one
+// that began first may finish last.
 func (v *Verifier) remember(hash [32]byte, key *Key, now time.Time) *snapshot {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -354,14 +355,14 @@ func (v *Verifier) remember(hash [32]byte, key *Key, now time.Time) *snapshot {
 	return fresh
 }
 
-// count adds to the look-ups that are under way.
+// count adds n to the number of look-ups in progress.
 func (v *Verifier) count(n int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.reading += n
 }
 
-// drop forgets a secret, with the lock held.
+// drop forgets a secret. The lock is held.
 func (v *Verifier) drop(hash [32]byte) {
 	snap := v.known[hash]
 	if snap == nil {
@@ -385,7 +386,7 @@ func (v *Verifier) forget(hash [32]byte, now time.Time) {
 
 func (s *snapshot) age(now time.Time) time.Duration { return now.Sub(s.read) }
 
-// admit notes the use of a key that is in force.
+// admit records the use of a key that is in force.
 func (s *snapshot) admit(now time.Time) (*Key, error) {
 	if n := s.ended.Load(); n != nil {
 		return s.key, n.Refusal()

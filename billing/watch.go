@@ -10,29 +10,30 @@ import (
 	"time"
 )
 
-// KeyNotice says that a key has changed in a way that may have ended its use.
+// KeyNotice reports that a key has changed in a way that may have ended its use.
 type KeyNotice struct {
 	KeyID   KeyID
 	Version int64
 	At      time.Time // by the database's clock
-	Ended   error     // ErrRevoked, ErrDisabled or ErrStopped where it did, and nil where the key may be used
+	Ended   error     // ErrRevoked, ErrDisabled or ErrStopped if its use has ended; nil if the key may be used
 }
 
-// Refusal is why a key whose use has ended is refused.
+// Refusal returns the error with which a key whose use has ended is refused.
 func (n KeyNotice) Refusal() error {
 	return fmt.Errorf("%w since %s", n.Ended, n.At.UTC().Format(time.RFC3339))
 }
 
-// KeyFeed is a store that tells at once what becomes of keys.
+// KeyFeed is a store that reports changes of keys immediately.
 type KeyFeed interface {
-	// FollowKeys calls live once it listens, and then tell for every notice, until ctx
-	// ends or the way to the database does. It returns ErrNoFeed where there is no
-	// listening, as through a pooler.
+	// FollowKeys calls live once it is listening, and then tell for every notice, until
+	// ctx ends or the connection to the database does. It returns ErrNoFeed where
+	// listening is impossible, for instance through a pooler.
 	FollowKeys(ctx context.Context, live func(), tell func(KeyNotice)) error
 }
 
-// KeyWatch knows which keys are in use at the moment, so that what is under way can be
-// ended with its key, and how those are used of which several secrets are good.
+// KeyWatch knows which keys are currently in use, so that in-flight requests can be
+// ended together with their key, and records how keys with several valid secrets are
+// used.
 type KeyWatch struct {
 	mu        sync.Mutex
 	followers map[KeyID]map[*follower]struct{}
@@ -46,19 +47,19 @@ type versionOf struct {
 	number int
 }
 
-// Bounds of what is noted between two flushes.
+// The bounds on what is recorded between two flushes.
 const (
 	mostVersions = 10_000
 	mostCallers  = 64 // addresses, and user agents, of one version
 )
 
-// NewKeyWatch makes a watch that nobody follows yet.
+// NewKeyWatch returns a watch that nobody follows yet.
 func NewKeyWatch() *KeyWatch {
 	return &KeyWatch{followers: make(map[KeyID]map[*follower]struct{}), uses: make(map[versionOf]*SecretUse)}
 }
 
-// Follow has ended called, once, when the key may not be used any more, unless stop
-// was called before.
+// Follow arranges for ended to be called once when the key may no longer be used,
+// unless stop was called first.
 func (w *KeyWatch) Follow(k *Key, ended func(error)) (stop func()) {
 	f := &follower{ended}
 	w.mu.Lock()
@@ -79,7 +80,7 @@ func (w *KeyWatch) Follow(k *Key, ended func(error)) (stop func()) {
 	}
 }
 
-// Followed are the keys that somebody follows.
+// Followed returns the keys that somebody follows.
 func (w *KeyWatch) Followed() []KeyID {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -93,7 +94,7 @@ func (w *KeyWatch) Follows(id KeyID) bool {
 	return len(w.followers[id]) > 0
 }
 
-// End ends all that follow a key with why it has ended.
+// End ends everything that follows a key, passing on why it has ended.
 func (w *KeyWatch) End(id KeyID, why error) {
 	w.mu.Lock()
 	all := w.followers[id]
@@ -104,8 +105,8 @@ func (w *KeyWatch) End(id KeyID, why error) {
 	}
 }
 
-// Note counts a request of a key of which several secrets are good. Who still uses an
-// old one is noted, too.
+// Note counts a request of a key that has several valid secrets. It also records who
+// still uses an old one.
 func (w *KeyWatch) Note(k *Key, from netip.Addr, agent string, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -127,7 +128,7 @@ func (w *KeyWatch) Note(k *Key, from netip.Addr, agent string, at time.Time) {
 	}
 }
 
-// counted adds one to a name, where there is room for it.
+// counted adds one to the count of a name, if there is room for the name.
 func counted(all map[string]int64, name string) map[string]int64 {
 	if all == nil {
 		all = make(map[string]int64)
@@ -138,7 +139,7 @@ func counted(all map[string]int64, name string) map[string]int64 {
 	return all
 }
 
-// Uses takes what was noted since it was last called.
+// Uses returns and clears what was recorded since the previous call.
 func (w *KeyWatch) Uses() []SecretUse {
 	w.mu.Lock()
 	defer w.mu.Unlock()

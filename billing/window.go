@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// What a budget or a rate may be set to at most, in tokens and in money. The
-// databases check the same bounds.
+// The maximum of a budget or a rate, in tokens and in money. The databases check the
+// same bounds.
 const (
 	maxLimit             = 1_000_000_000_000_000
 	maxMoneyLimit  Money = 1_000_000_000 * NanoPerUSD
 	mostThresholds       = 10
 )
 
-// Validate reports every fault of b at once: a scope, period or zone that does
-// not exist, no limit at all, and limits that are negative or beyond what the databases hold.
+// Validate reports every fault of b at once: an unknown scope, period or zone, no limit
+// at all, and limits that are negative or beyond what the databases can store.
 func (b Budget) Validate() error {
 	var faults []error
 	fault := func(field, format string, args ...any) {
@@ -81,16 +81,16 @@ func (b Budget) Validate() error {
 	return errors.Join(faults...)
 }
 
-// ThresholdsText is how the thresholds are stored: in order.
+// ThresholdsText returns the thresholds as they are stored: in ascending order.
 func (b Budget) ThresholdsText() string {
-	text, _ := json.Marshal(append([]int{}, slices.Sorted(slices.Values(b.Told()))...)) // numbers can be; none is []
+	text, _ := json.Marshal(append([]int{}, slices.Sorted(slices.Values(b.Told()))...)) // numbers can always be encoded; no thresholds give []
 	return string(text)
 }
 
-// Window is the window of b that t falls in, in UTC. It follows the calendar in
-// b's zone: a day is a local day, however many hours it has. Windows of one
-// budget neither overlap nor leave a gap. A budget that never resets has one
-// window without Start or End.
+// Window returns the window of b that t falls in, in UTC. It follows the calendar in
+// b's zone: a day is a local day, however many hours it has. Windows of one budget
+// neither overlap nor leave gaps. A budget that never resets has one window without
+// Start or End.
 func (b Budget) Window(t time.Time) (Window, error) {
 	if b.Period == PeriodOnce {
 		return Window{}, nil
@@ -116,8 +116,8 @@ func (b Budget) Window(t time.Time) (Window, error) {
 		return Window{}, err
 	}
 	w := Window{Start: first.begin(loc), End: next.begin(loc)}
-	// Where clocks are set back over midnight, a day has begun although they show
-	// the one before again.
+	// Where clocks are set back across midnight, the new day has begun even though they
+	// show the previous day again.
 	for !t.Before(w.End) {
 		_, next, _ = b.Period.from(starts, next)
 		w = Window{Start: w.End, End: next.begin(loc)}
@@ -125,14 +125,14 @@ func (b Budget) Window(t time.Time) (Window, error) {
 	return w, nil
 }
 
-// concurrentWindow is the window of what is under way at once. It begins after all time,
-// so that nothing is ever used in it: it has holds alone.
+// concurrentWindow is the window for what is in flight at once. It starts in the far
+// future, so that nothing is ever used in it: it only has holds.
 var concurrentWindow = Window{Start: time.Date(9999, time.January, 1, 0, 0, 0, 0, time.UTC)}
 
-// Concurrent reports the window of what is under way at once.
+// Concurrent reports whether w is the window for what is in flight at once.
 func (w Window) Concurrent() bool { return w == concurrentWindow }
 
-// first is the first day of the budget's fiscal year.
+// first returns the first day of the budget's fiscal year.
 func (b Budget) first() (date, error) {
 	if b.Starts == "" {
 		return date{0, time.January, 1}, nil
@@ -144,8 +144,8 @@ func (b Budget) first() (date, error) {
 	return date{0, t.Month(), t.Day()}, nil
 }
 
-// from is at, for a fiscal year that starts on a day. Days are at most 28, so that every
-// month has it.
+// from is at for a fiscal year that starts on a given day. That day is at most the
+// 28th, so that every month has it.
 func (p Period) from(starts, d date) (first, next date, err error) {
 	if p != PeriodMonth && p != PeriodQuarter && p != PeriodYear {
 		return p.at(d)
@@ -165,7 +165,7 @@ func (w Window) Contains(t time.Time) bool {
 	return !t.Before(w.Start) && (w.End.IsZero() || t.Before(w.End))
 }
 
-// at is the first date of the period that d is in, and the first of the next.
+// at returns the first date of the period that d is in, and of the next period.
 func (p Period) at(d date) (first, next date, err error) {
 	switch p {
 	case PeriodDay, PeriodMinute:
@@ -187,7 +187,7 @@ func (p Period) at(d date) (first, next date, err error) {
 	return d, d, fmt.Errorf("billing: budget: unknown period %q, must be concurrent, minute, day, week, month, quarter, year or once", p)
 }
 
-// date is a day of the calendar, wherever that is.
+// date is a calendar day, in no particular zone.
 type date struct {
 	year  int
 	month time.Month
@@ -205,10 +205,10 @@ func (d date) add(months, days int) date {
 	return date{y, m, day}
 }
 
-// begin is the first instant at which clocks in loc show d or later. It is not
-// always midnight: where clocks are put forward at 24:00 the day begins at
-// 01:00, and a few dates were skipped altogether. time.Date does not say which
-// side of such a gap it returns.
+// begin returns the first instant at which clocks in loc show d or later. It is not
+// always midnight: where clocks are put forward at 24:00 the day begins at 01:00, and a
+// few dates were skipped altogether. time.Date does not say which side of such a gap it
+// returns.
 func (d date) begin(loc *time.Location) time.Time {
 	wall := d.midnight()
 	t := wall.Add(-26 * time.Hour).In(loc) // no zone is further from UTC than this
@@ -229,12 +229,12 @@ func (d date) begin(loc *time.Location) time.Time {
 	}
 }
 
-// zones remembers what names of zones stand for, because reading one costs
-// more than everything else here. Only names that exist get in.
+// zones caches the location for each zone name, because loading one costs more than
+// everything else here. Only names that exist are stored.
 var zones sync.Map // string → *time.Location
 
-// zone finds an IANA zone. "Local" is refused: a budget must not depend on the
-// machine that looks at it.
+// zone loads an IANA zone. "Local" is refused: a budget must not depend on the machine
+// that evaluates it.
 func zone(name string) (*time.Location, error) {
 	if name == "" || name == "UTC" {
 		return time.UTC, nil
