@@ -83,7 +83,7 @@ func (b Budget) Validate() error {
 
 // ThresholdsText returns the thresholds as they are stored: in ascending order.
 func (b Budget) ThresholdsText() string {
-	text, _ := json.Marshal(append([]int{}, slices.Sorted(slices.Values(b.Told()))...)) // numbers can always be encoded; no thresholds give []
+	text, _ := json.Marshal(append([]int{}, slices.Sorted(slices.Values(b.Told()))...)) // never fails; no thresholds give []
 	return string(text)
 }
 
