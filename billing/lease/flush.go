@@ -9,8 +9,8 @@ import (
 	"tallyroute/billing/journal"
 )
 
-// Balances implements billing.Ledger: what the database says once everything
-// settled here is in it.
+// Balances implements billing.Ledger: it returns the database's balances once
+// everything settled here is included.
 func (l *Ledger) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error) {
 	if err := l.Flush(ctx); err != nil {
 		return nil, err
@@ -18,8 +18,8 @@ func (l *Ledger) Balances(ctx context.Context, k *billing.Key, now time.Time) ([
 	return l.store.Balances(ctx, k, now)
 }
 
-// Flush waits until everything that was settled before is in the database, and
-// what is held by requests under way can be seen there.
+// Flush waits until everything settled before the call is in the database, and what
+// in-flight requests hold is visible there.
 func (l *Ledger) Flush(ctx context.Context) error {
 	l.mu.Lock()
 	l.flushes++
@@ -28,7 +28,7 @@ func (l *Ledger) Flush(ctx context.Context) error {
 	return l.posts(ctx, func() bool { return l.flushed >= mine })
 }
 
-// posts posts until something is done, which is asked under the lock.
+// posts makes the writer post until done, which is called under the lock, reports true.
 func (l *Ledger) posts(ctx context.Context, done func() bool) error {
 	for {
 		l.mu.Lock()
@@ -46,9 +46,9 @@ func (l *Ledger) posts(ctx context.Context, done func() bool) error {
 	}
 }
 
-// Now is the time by the database's clock where ours differs by more than a
-// second: replicas whose clocks differ agree on the windows of budgets. Until
-// the database was heard of it is ours.
+// Now returns the time by the database's clock where ours differs by more than a
+// second, so that replicas whose clocks differ agree on the windows of budgets. Until
+// the database has been heard from, it is our own time.
 func (l *Ledger) Now() time.Time {
 	offset := time.Duration(l.offset.Load())
 	if offset.Abs() < time.Second {
@@ -57,7 +57,8 @@ func (l *Ledger) Now() time.Time {
 	return time.Now().Add(offset)
 }
 
-// Unavailable is nil while requests can be held: the journal can be written.
+// Unavailable returns nil while requests can be held, that is, while the journal can be
+// written.
 func (l *Ledger) Unavailable() error {
 	if l.o.Room > 0 && l.log.Size() > l.o.Room {
 		return fmt.Errorf("billing/lease: %w: the database is behind", journal.ErrFull)
@@ -68,8 +69,8 @@ func (l *Ledger) Unavailable() error {
 	return nil
 }
 
-// Until is when what is leased ends to be usable unless the database is heard of
-// again; zero where it cannot be used now.
+// Until returns when the leases stop being usable unless the database is heard from
+// again; zero where they are not usable now.
 func (l *Ledger) Until() time.Time {
 	if !l.joined.Load() || !l.usable() {
 		return time.Time{}
@@ -77,15 +78,15 @@ func (l *Ledger) Until() time.Time {
 	return l.begun.Add(time.Duration(l.deadline.Load()))
 }
 
-// Backlog is how many settlements are yet to be stored, and how many requests
-// are under way.
+// Backlog returns how many settlements are yet to be stored, and how many requests are
+// in flight.
 func (l *Ledger) Backlog() (settlements, open int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return int(l.queued - l.posted), len(l.open)
 }
 
-// postNow wakes the writer, from its rest if need be.
+// postNow wakes the writer, even from its rest.
 func (l *Ledger) postNow() {
 	wake(l.hurry)
 	wake(l.wakeWriter)

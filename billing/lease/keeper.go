@@ -12,27 +12,27 @@ import (
 	"tallyroute/billing"
 )
 
-// exactFor is how long a window stays exact after we heard that it is. The
-// database says so again for as long as somebody runs dry.
+// exactFor is how long a window stays exact after we hear that it is. The database
+// repeats this for as long as some replica runs dry.
 const exactFor = 5 * time.Second
 
 // idleAfter is how long a lease may lie unused before it is given back.
 const idleAfter = time.Minute
 
-// Run keeps the ledger going until ctx ends: it posts what is settled, shows
-// the database that it is alive, and gives back what others want. A database
-// that is away is tried again and again.
+// Run keeps the ledger going until ctx ends: it posts what is settled, shows the
+// database that it is alive, and gives back what other replicas want. While the
+// database is unavailable, it keeps retrying.
 func (l *Ledger) Run(ctx context.Context) error {
 	var jobs sync.WaitGroup
 	jobs.Go(func() { l.write(ctx) })
 	jobs.Go(func() { l.keep(ctx) })
 	jobs.Go(func() { l.listen(ctx) })
-	wake(l.wakeWriter) // for what was replayed
+	wake(l.wakeWriter) // for replayed entries
 	jobs.Wait()
 	return nil
 }
 
-// keep renews the leases and tends them.
+// keep renews and maintains the leases.
 func (l *Ledger) keep(ctx context.Context) {
 	every := time.NewTicker(renewEvery)
 	defer every.Stop()
@@ -58,14 +58,15 @@ func (l *Ledger) keep(ctx context.Context) {
 	}
 }
 
-// wanted reports that the database is to be asked at once who wants something.
+// wanted reports whether the database should be asked at once which leases other
+// replicas want.
 func (l *Ledger) wanted() bool { return l.heardWant.Swap(false) }
 
-// listen hears of other replicas that ran dry, so that they need not wait for
-// the next renewal.
+// listen hears when other replicas run dry, so that they need not wait for the next
+// renewal.
 func (l *Ledger) listen(ctx context.Context) {
 	for ctx.Err() == nil {
-		_ = l.store.Wanted(ctx, func() { // the renewals notice as well, later
+		_ = l.store.Wanted(ctx, func() { // the renewals notice as well, but later
 			l.heardWant.Store(true)
 			wake(l.wakeKeeper)
 		})
@@ -73,8 +74,8 @@ func (l *Ledger) listen(ctx context.Context) {
 	}
 }
 
-// returnEarlier gives back what the epochs before this one had leased, once
-// what they admitted is in the database and so counts as used.
+// returnEarlier gives back what earlier epochs had leased, once what they admitted is
+// in the database and so counts as used.
 func (l *Ledger) returnEarlier(ctx context.Context) {
 	l.mu.Lock()
 	replica, due := l.replica, l.joined.Load() && l.earlier == 0 && l.doubted == nil && l.returned != l.replica.Epoch &&
@@ -95,7 +96,7 @@ func (l *Ledger) returnEarlier(ctx context.Context) {
 	l.returned = replica.Epoch
 }
 
-// renew shows that we are alive, and gives back what others want.
+// renew shows that we are alive, and gives back what other replicas want.
 func (l *Ledger) renew(ctx context.Context) error {
 	l.mu.Lock()
 	if l.joined.Load() && !l.usable() && l.concurrent() { // what was under way here may have been granted to others
@@ -135,14 +136,14 @@ func (l *Ledger) renew(ctx context.Context) error {
 		}
 	}
 	if len(h.Exact) > 0 {
-		l.flushes++ // others want to see what is busy
+		l.flushes++ // other replicas want to see what is busy
 		l.postNow()
 	}
 	return nil
 }
 
-// concurrent reports a lease of what is under way at once, which the database takes back
-// as soon as it may not be used any more. The lock is held.
+// concurrent reports whether there is a lease on a limit of concurrent requests, which
+// the database takes back as soon as it expires. The lock is held.
 func (l *Ledger) concurrent() bool {
 	for _, le := range l.leases {
 		if le.window.Concurrent() {
@@ -152,12 +153,12 @@ func (l *Ledger) concurrent() bool {
 	return false
 }
 
-// errBehind is a database that does not have what it has confirmed.
+// errBehind means that the database lacks something that it has confirmed.
 var errBehind = errors.New("the database is older than what it has confirmed: it was restored, or lost what was written last")
 
-// fence starts over where the database does not know the leases of an epoch any
-// more, unless that was noticed before. Requests under way go on; what they use
-// is posted without a lease. The lock is held.
+// fence starts over when the database no longer knows the leases of an epoch, unless
+// that was noticed before. In-flight requests continue; what they use is posted without
+// a lease. The lock is held.
 func (l *Ledger) fence(epoch string) {
 	if epoch != l.replica.Epoch {
 		return
@@ -181,10 +182,10 @@ func (l *Ledger) fence(epoch string) {
 	l.heardWant.Store(true)
 }
 
-// tendAtOnce is how many leases are tended before others get at the ledger.
+// tendAtOnce is how many leases are tended before other goroutines get the lock.
 const tendAtOnce = 1000
 
-// tend moves the rates on and gives back what lies idle.
+// tend advances the rates and gives back what is idle.
 func (l *Ledger) tend(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -204,7 +205,7 @@ func (l *Ledger) tend(now time.Time) {
 	}
 }
 
-// tendOne reports that nothing is left of a lease.
+// tendOne reports whether nothing is left of a lease.
 func (l *Ledger) tendOne(le *lease, now time.Time) bool {
 	le.tick()
 	if le.held != (billing.Amount{}) || le.covered != (billing.Amount{}) || now.Sub(le.touched) <= idleAfter && !le.over(l.Now()) {
@@ -231,9 +232,9 @@ func (l *Ledger) topUp(ctx context.Context) {
 			l.o.Report(fmt.Errorf("billing/lease: asking for an allowance ahead: %w", err))
 		}
 		l.mu.Lock()
-		if err != nil && len(granted) == 0 { // the budget is no more, or the database is away
+		if err != nil && len(granted) == 0 { // the budget no longer exists, or the database is unavailable
 			le.topped = le.topped.Add(idleAfter)
-		} else if !ok { // used up: what is left is for those who need it
+		} else if !ok { // used up: the rest is for requests that need it
 			le.exact = time.Now().Add(exactFor)
 			le.note()
 		}
@@ -242,7 +243,7 @@ func (l *Ledger) topUp(ctx context.Context) {
 	giveUp(leases)
 }
 
-// lowOnes are the leases that run dry soon and for which nobody is asking.
+// lowOnes returns the leases that will run dry soon and for which nobody is asking.
 func (l *Ledger) lowOnes(now time.Time) (wants []billing.Want, leases []*lease) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

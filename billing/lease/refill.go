@@ -10,16 +10,16 @@ import (
 	"tallyroute/billing"
 )
 
-// How long a request that found no room waits for other replicas to give back
-// what they do not use, and for how long afterwards nobody waits again.
+// How long a request that found no room waits for other replicas to give back what they
+// do not use, and for how long after that no request waits again.
 const (
 	reclaimWait = 1500 * time.Millisecond
 	reclaimRest = time.Second
 	firstLook   = 10 * time.Millisecond
 )
 
-// mostRounds is how often a hold is started over because others took what it had
-// been granted room for.
+// mostRounds is how often a hold is restarted because other requests took the room that
+// it had been granted.
 const mostRounds = 50
 
 // hold takes e from memory, after asking the database for what the leases lack.
@@ -36,8 +36,8 @@ func (l *Ledger) hold(ctx context.Context, e *entry, h billing.Hold) ([]billing.
 	return nil, fmt.Errorf("%w: others were faster %d times", billing.ErrUnavailable, mostRounds)
 }
 
-// refill asks for what is lacking. Those who lack the same wait for each other:
-// what one is granted often suffices for all.
+// refill asks for what is lacking. Requests that lack the same leases wait for each
+// other: a grant to one is often enough for all.
 func (l *Ledger) refill(ctx context.Context, lacking []*lease, e *entry, h billing.Hold) error {
 	began := time.Now()
 	if err := l.queueFor(ctx, lacking, e.hold); err != nil {
@@ -52,7 +52,7 @@ func (l *Ledger) refill(ctx context.Context, lacking []*lease, e *entry, h billi
 	}
 	wants := l.wants(lacking, e, h)
 	if len(wants) == 0 {
-		return nil // granted to somebody else meanwhile
+		return nil // granted to another request in the meantime
 	}
 	if granted := l.refusedSince(began, wants); granted != nil {
 		return l.refusal(granted, h)
@@ -60,12 +60,12 @@ func (l *Ledger) refill(ctx context.Context, lacking []*lease, e *entry, h billi
 	return l.ask(ctx, wants, lacking, h)
 }
 
-// queueFor waits for the right to ask for more of leases, and counts meanwhile
-// for whoever has it.
+// queueFor waits for the right to ask for more on these leases; meanwhile its need is
+// included in what the holder of that right asks for.
 func (l *Ledger) queueFor(ctx context.Context, lacking []*lease, need billing.Amount) error {
 	l.wait(lacking, need)
 	defer l.leave(lacking, need)
-	for i, le := range lacking { // in the order of the hold, which is the same for all
+	for i, le := range lacking { // in the order of the hold, which is the same for all requests
 		select {
 		case <-le.refill:
 		case <-ctx.Done():
@@ -82,7 +82,7 @@ func giveUp(leases []*lease) {
 	}
 }
 
-// ready makes sure that the database knows us and that the leases are ours.
+// ready makes sure that the database knows us and that the leases are valid.
 func (l *Ledger) ready(ctx context.Context) error {
 	if l.joined.Load() && l.usable() {
 		return nil
@@ -99,8 +99,8 @@ func (l *Ledger) ready(ctx context.Context) error {
 	return nil
 }
 
-// wants lists what the leases still lack for h. What they gave up before must
-// be given back first, or it would stand in our own way.
+// wants lists what the leases still lack for h. What they gave up before must be given
+// back first, or it would be in our own way.
 func (l *Ledger) wants(lacking []*lease, e *entry, h billing.Hold) []billing.Want {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,8 +119,8 @@ func (l *Ledger) wants(lacking []*lease, e *entry, h billing.Hold) []billing.Wan
 	return wants
 }
 
-// ask gets a grant, or the refusal. Where other replicas may have something
-// idle, it waits a moment for them to give it back.
+// ask returns once there is a grant or a refusal. Where other replicas may have idle
+// amounts, it waits a moment for them to give these back.
 func (l *Ledger) ask(ctx context.Context, wants []billing.Want, lacking []*lease, h billing.Hold) error {
 	began, pause := time.Now(), firstLook
 	for {
@@ -137,7 +137,7 @@ func (l *Ledger) ask(ctx context.Context, wants []billing.Want, lacking []*lease
 			l.refused(asked, wants, granted)
 			return l.refusal(granted, h)
 		}
-		l.postNow() // what we settled may be what is lacking
+		l.postNow() // what we have settled may be what is lacking
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
@@ -149,8 +149,8 @@ func (l *Ledger) ask(ctx context.Context, wants []billing.Want, lacking []*lease
 	}
 }
 
-// settled waits until the database has heard of what leases owe it: for the posting that is on
-// its way, or the next one.
+// settled waits until the database has been told everything that leases owe it: by the
+// posting in progress, or by the next one.
 func (l *Ledger) settled(ctx context.Context, leases []*lease) error {
 	l.mu.Lock()
 	enough := l.postings + 2
@@ -158,10 +158,10 @@ func (l *Ledger) settled(ctx context.Context, leases []*lease) error {
 	return l.posts(ctx, func() bool { return !slices.ContainsFunc(leases, (*lease).unsettled) || l.postings >= enough })
 }
 
-// grant asks once and takes in the answer.
+// grant asks once and applies the answer.
 func (l *Ledger) grant(ctx context.Context, wants []billing.Want) ([]billing.Granted, bool, error) {
 	replica := l.asks(wants)
-	// What may have been granted must not be lost when the caller goes.
+	// What may have been granted must not be lost if the caller goes away.
 	granted, ok, err := l.store.Grant(context.WithoutCancel(ctx), replica, wants)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -170,7 +170,7 @@ func (l *Ledger) grant(ctx context.Context, wants []billing.Want) ([]billing.Gra
 			le.asking = false
 		}
 	}
-	if replica.Epoch != l.replica.Epoch { // what it was granted is given back with the rest
+	if replica.Epoch != l.replica.Epoch { // this grant is given back with the rest
 		return nil, false, l.notKnown(err, replica.Epoch)
 	}
 	if err != nil {
@@ -180,7 +180,7 @@ func (l *Ledger) grant(ctx context.Context, wants []billing.Want) ([]billing.Gra
 	for _, g := range granted {
 		line := billing.HoldLine{Budget: g.Balance.Budget, Window: g.Balance.Window}
 		le := l.leases[keyOf(line)]
-		if le == nil { // given back while we asked
+		if le == nil { // given back while we were asking
 			le = newLease(line, &l.changed)
 			l.leases[keyOf(line)] = le
 		}
@@ -191,7 +191,7 @@ func (l *Ledger) grant(ctx context.Context, wants []billing.Want) ([]billing.Gra
 	return granted, ok, nil
 }
 
-// asks notes that a grant is under way, and says for whom.
+// asks records that a grant is in progress, and returns the replica that it is for.
 func (l *Ledger) asks(wants []billing.Want) billing.Replica {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -203,7 +203,7 @@ func (l *Ledger) asks(wants []billing.Want) billing.Replica {
 	return l.replica
 }
 
-// askedWith is the budget of a line as it was asked with.
+// askedWith returns the budget of a line as it was when the grant was asked for.
 func askedWith(wants []billing.Want, line billing.HoldLine) billing.Budget {
 	for _, w := range wants {
 		if keyOf(w.HoldLine) == keyOf(line) {
@@ -213,8 +213,8 @@ func askedWith(wants []billing.Want, line billing.HoldLine) billing.Budget {
 	return line.Budget
 }
 
-// doubt marks leases that the database may have granted more to than we know,
-// those too that were let go of while it was asked. The writer asks again.
+// doubt marks leases that the database may have granted more to than we know, including
+// those that were dropped during the request. The writer asks again.
 func (l *Ledger) doubt(wants []billing.Want) {
 	for _, w := range wants {
 		le := l.leases[keyOf(w.HoldLine)]
@@ -228,8 +228,8 @@ func (l *Ledger) doubt(wants []billing.Want) {
 	}
 }
 
-// notKnown is why nothing was granted to an epoch. Being unknown means to begin
-// again.
+// notKnown returns why nothing was granted to an epoch. If the epoch is unknown, the
+// ledger starts over.
 func (l *Ledger) notKnown(err error, epoch string) error {
 	if err == nil || errors.Is(err, billing.ErrFenced) {
 		l.fence(epoch)
@@ -238,8 +238,8 @@ func (l *Ledger) notKnown(err error, epoch string) error {
 	return err
 }
 
-// mayCome reports that waiting makes sense: what has no room here lies idle
-// elsewhere, and nobody has waited for it in vain just now.
+// mayCome reports whether waiting makes sense: what is missing here is idle elsewhere,
+// and nobody has just waited for it in vain.
 func (l *Ledger) mayCome(granted []billing.Granted, began time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -261,8 +261,8 @@ func (l *Ledger) mayCome(granted []billing.Granted, began time.Time) bool {
 	return true
 }
 
-// refusal names the first window without room. What of it is idle in our own
-// lease counts as free: it is what fits() works with.
+// refusal returns the error for the first window without room. What is idle in our own
+// lease counts as free, since fits() works with it.
 func (l *Ledger) refusal(granted []billing.Granted, h billing.Hold) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"tallyroute/billing/journal"
 )
 
-// look sees to a journal that has filled its disk, or whose files somebody deleted.
+// look handles a journal that has filled its disk, or whose files somebody deleted.
 func (l *Ledger) look() {
 	if errors.Is(l.log.Err(), journal.ErrFull) {
 		l.empty()
@@ -18,8 +18,8 @@ func (l *Ledger) look() {
 	l.restore()
 }
 
-// empty gives back what the journal takes up of a full disk once nothing in it is
-// needed. The lock is held meanwhile: nothing may be written that would go with it.
+// empty frees the journal's space on a full disk once nothing in it is needed. The lock
+// is held meanwhile: anything written now would be deleted too.
 func (l *Ledger) empty() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -31,9 +31,9 @@ func (l *Ledger) empty() {
 	}
 }
 
-// restore writes down again what is under way or not yet in the database, in a journal
-// that has lost its files. The lock is held meanwhile: a request must not be settled
-// before its beginning is written.
+// restore writes everything that is in flight or not yet in the database again, to a
+// journal that has lost its files. The lock is held meanwhile: a request must not be
+// settled before its beginning is written.
 func (l *Ledger) restore() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -61,7 +61,7 @@ func (l *Ledger) restore() {
 	l.unwritten = false
 }
 
-// rewrite appends a record of e again, and pins the segment that it is in now.
+// rewrite appends a record of e again, and pins the segment that it is now in.
 func (l *Ledger) rewrite(at *journal.Segment, kind byte, e *entry) error {
 	rows := e.ifLost
 	if kind == recordSettle {
@@ -80,10 +80,9 @@ func (l *Ledger) rewrite(at *journal.Segment, kind byte, e *entry) error {
 	return nil
 }
 
-// replay reads what earlier processes left in the journal. What they settled is
-// queued again; whether it was stored already, the database knows. What they
-// began and never ended is booked as they said it should be: the provider may
-// have been asked.
+// replay reads what earlier processes left in the journal. What they settled is queued
+// again; the database knows whether it is already stored. What they began and never
+// ended is booked as their record says, because the provider may have been called.
 func (l *Ledger) replay() error {
 	begun := make(map[string]*entry)
 	var order []*entry
@@ -93,7 +92,7 @@ func (l *Ledger) replay() error {
 		r, err := readRecord(raw)
 		if err != nil {
 			kept, failed := l.log.Quarantine(seg, raw)
-			if failed != nil { // it is kept where it is
+			if failed != nil { // it stays where it is
 				l.segs.pin(seg)
 			}
 			l.o.Report(errors.Join(fmt.Errorf("%w, in segment %d, and is kept in %s", err, seg, kept), failed))
@@ -151,14 +150,14 @@ func (l *Ledger) recovered(rows []billing.Spend) {
 	}
 }
 
-// postedBefore notes rows that an earlier process has posted.
+// postedBefore records rows that an earlier process posted.
 func (l *Ledger) postedBefore(rows []billing.Spend) {
 	if len(rows) > 0 {
 		l.doubted = &rows[len(rows)-1]
 	}
 }
 
-// reread takes a record of an earlier process into what is known of its request.
+// reread adds a record of an earlier process to what is known about its request.
 func (l *Ledger) reread(e *entry, r record, seg journal.Segment) {
 	pin := func(at *journal.Segment) {
 		if *at != 0 {
@@ -188,7 +187,7 @@ func (l *Ledger) reread(e *entry, r record, seg journal.Segment) {
 	}
 }
 
-// forget lets go of the segments of an entry.
+// forget releases the segments of an entry.
 func (l *Ledger) forget(e *entry) {
 	for _, seg := range []journal.Segment{e.begun, e.settled} {
 		if seg != 0 {
@@ -197,9 +196,9 @@ func (l *Ledger) forget(e *entry) {
 	}
 }
 
-// done writes down that nothing before is needed, if that is so, so that the
-// next start need not read it again. The record is written under the lock, lest
-// a beginning gets before it; that it reaches the disk is waited for by nobody.
+// done records that nothing earlier is needed, if that is so, so that the next start
+// need not read it again. The record is written under the lock, so that no beginning is
+// written before it; nobody waits for it to reach the disk.
 func (l *Ledger) done() {
 	if len(l.queue)+len(l.open)+l.ending > 0 || l.log.Err() != nil {
 		return
@@ -209,9 +208,8 @@ func (l *Ledger) done() {
 	}
 }
 
-// carry copies the beginnings of requests that are under way for long from the
-// oldest segments into the newest, so that a single one does not keep the
-// journal from shrinking.
+// carry copies the beginnings of long-running requests from the oldest segments to the
+// newest, so that a single request does not keep the journal from shrinking.
 func (l *Ledger) carry() {
 	const keep = 2 // segments that are left alone
 	active := l.log.Active()
@@ -239,8 +237,8 @@ func (l *Ledger) carry() {
 	l.carried = nil
 }
 
-// carryOne holds the lock while it writes: a settlement of the request must not
-// get before its beginning. The old segment is let go of once the new record has
+// carryOne holds the lock while it writes: a settlement of the request must not be
+// written before its beginning. The old segment is released once the new record has
 // reached the disk.
 func (l *Ledger) carryOne(e *entry) bool {
 	l.mu.Lock()
@@ -258,7 +256,7 @@ func (l *Ledger) carryOne(e *entry) bool {
 	return true
 }
 
-// shrink drops the segments that are not needed any more.
+// shrink drops the segments that are no longer needed.
 func (l *Ledger) shrink() {
 	active := l.log.Active()
 	l.mu.Lock()
@@ -272,8 +270,8 @@ func (l *Ledger) shrink() {
 	}
 }
 
-// Close ends a ledger whose Run has ended: it stores what is settled and gives
-// back what is leased, unless the database is away. What is then left is in the
+// Close ends a ledger whose Run has ended: it stores what is settled and gives back
+// what is leased, unless the database is unavailable. What then remains is in the
 // journal for the next process.
 func (l *Ledger) Close(ctx context.Context) error {
 	if l.pending != nil { // the database did not answer the last time
@@ -292,7 +290,7 @@ func (l *Ledger) Close(ctx context.Context) error {
 	l.mu.Unlock()
 	l.shrink()
 	if underWay > 0 || !l.joined.Load() {
-		return nil // whoever replays the journal gives the leases back
+		return nil // the process that replays the journal gives the leases back
 	}
 	return l.store.Return(ctx, l.o.Replica, "")
 }

@@ -2,9 +2,9 @@ package lease
 
 import "tallyroute/billing/journal"
 
-// segments counts, for each segment of the journal, the records in it that are
-// still needed. A segment is dropped together with all before it: an older one
-// that is still needed may begin a request that a newer one ends.
+// segments counts, for each segment of the journal, the records in it that are still
+// needed. A segment is dropped only together with all earlier ones, because an older
+// segment that is still needed may begin a request that a newer one ends.
 type segments struct {
 	needed map[journal.Segment]int
 	oldest journal.Segment // nothing before it is needed
@@ -20,7 +20,7 @@ func (s *segments) unpin(seg journal.Segment) {
 	}
 }
 
-// first is the oldest segment that is needed, or active where none is.
+// first returns the oldest segment that is needed, or active if none is.
 func (s *segments) first(active journal.Segment) journal.Segment {
 	first := active
 	for seg := range s.needed {
@@ -29,8 +29,7 @@ func (s *segments) first(active journal.Segment) journal.Segment {
 	return first
 }
 
-// advance reports whether everything before first can be dropped that could not
-// be before.
+// advance reports whether more can be dropped than before: everything before first.
 func (s *segments) advance(active journal.Segment) (first journal.Segment, moved bool) {
 	first = s.first(active)
 	moved = first > s.oldest

@@ -7,34 +7,34 @@ import (
 	"tallyroute/billing"
 )
 
-// stops are the keys that had an overrun here recently. The database stops a key
-// when it is posted, and every process hears of it within a second; until then
-// this one refuses the key by itself, so that no request begins once an overrun
-// that stops it was seen. All members are guarded by the ledger's lock.
+// stops holds the keys that had an overrun here recently. The database stops a key when
+// the overrun is posted, and every process hears of it within a second; until then this
+// process refuses the key by itself, so that no request begins after an overrun that
+// stops it was seen. All fields are guarded by the ledger's lock.
 type stops struct {
 	limit billing.OverrunLimit
 	keys  map[billing.KeyID]*keyOverrun
 }
 
-// keyOverrun is what one key took beyond what was held for it.
+// keyOverrun is what one key used beyond what was held for it.
 type keyOverrun struct {
 	enabled time.Time      // of the key, as it was read
 	sum     billing.Amount // since then, as far as it was remembered
-	waiting billing.Amount // of it, yet to be posted
-	entries int            // that are yet to be posted
+	waiting billing.Amount // the part of it that is yet to be posted
+	entries int            // number of entries yet to be posted
 	last    time.Time
 	stopped bool
-	version int64 // the newest of the key that was seen before all was posted
+	version int64 // the newest version of the key that was seen before everything was posted
 }
 
-// mostStops is how many keys are remembered before those are let go of that
-// the database knows all about.
+// mostStops is how many keys are remembered before those are dropped whose overruns the
+// database has in full.
 const (
 	mostStops = 1000
 	stopsFor  = time.Minute
 )
 
-// refuses reports that a key must not be used, whatever was read of it.
+// refuses reports whether a key must not be used, whatever was read about it.
 func (s *stops) refuses(h billing.Hold) bool {
 	k := s.keys[h.KeyID]
 	switch {
@@ -49,8 +49,8 @@ func (s *stops) refuses(h billing.Hold) bool {
 	return k.stopped
 }
 
-// settled counts what a request took beyond its hold, and reports whether that
-// stops its key. A key without a budget is not stopped.
+// settled counts what a request used beyond its hold, and reports whether that stops
+// its key. A key without a budget is not stopped.
 func (s *stops) settled(e *entry) bool {
 	over := overrunOf(e.rows)
 	if over == (billing.Amount{}) || len(e.leases) == 0 {
@@ -71,7 +71,7 @@ func (s *stops) settled(e *entry) bool {
 	return k.stopped
 }
 
-// of finds the key of an entry, or begins it.
+// of returns the overrun of the entry's key, creating it if needed.
 func (s *stops) of(e *entry) *keyOverrun {
 	id := e.rows[0].Owner.KeyID
 	if k := s.keys[id]; k != nil && !e.enabled.After(k.enabled) {
@@ -89,7 +89,7 @@ func (s *stops) of(e *entry) *keyOverrun {
 	return k
 }
 
-// posted notes that the database has an entry.
+// posted records that the database has an entry.
 func (s *stops) posted(e *entry) {
 	if e.key != nil {
 		e.key.waiting, e.key.last = e.key.waiting.Minus(e.over), time.Now()
@@ -105,7 +105,7 @@ func overrunOf(rows []billing.Spend) (over billing.Amount) {
 	return over
 }
 
-// denied notes that a budget had no room, once for each key and window. It is
+// denied records that a budget had no room, once for each key and window. The event is
 // written with the next posting.
 func (l *Ledger) denied(h billing.Hold, err error, now time.Time) {
 	var refused *billing.QuotaError

@@ -10,31 +10,32 @@ import (
 	"tallyroute/billing"
 )
 
-// Between two tries of a posting while the database is away.
+// The pauses between two attempts at a posting while the database is unavailable.
 const (
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 2 * time.Second
-	// linger lets a few settlements come together after a quiet time.
+	// linger lets a few settlements accumulate after a quiet period.
 	linger = 5 * time.Millisecond
 )
 
-// posting is one batch on its way.
+// posting is one batch to be posted.
 type posting struct {
 	billing.Posting
 	entries []*entry
 	moves   map[*lease]move
-	flushes int64 // calls of Flush that it answers, if it is the last that was queued then
+	flushes int64 // calls of Flush that it answers, if it includes everything queued at that time
 	queued  int64 // where the queue ended when it was made
-	refused int   // how often the database refused its only request for what is in it
+	refused int   // how often the database refused its only request because of its contents
 }
 
-// sureOfRow is how often a row must have been refused, alone, to be kept aside.
+// sureOfRow is how often a row must have been refused, on its own, before it is set
+// aside.
 const sureOfRow = 2
 
-// move is what a posting does to a lease.
+// move is what a posting changes in a lease.
 type move struct{ covered, spent, owed billing.Amount }
 
-// settled are the entries of a posting, if there is one.
+// settled returns the entries of a posting; none for nil.
 func (p *posting) settled() []*entry {
 	if p == nil {
 		return nil
@@ -42,8 +43,8 @@ func (p *posting) settled() []*entry {
 	return p.entries
 }
 
-// arrived is what a posting under way has done to a lease, as an answer shows
-// that had seen our postings up to seen. The lock is held.
+// arrived returns what the posting in progress has done to a lease, according to an
+// answer that includes our postings up to seen. The lock is held.
 func (l *Ledger) arrived(le *lease, seen int64) move {
 	if l.onWay == nil || seen <= l.seq || l.onWay.Replica.Epoch != l.replica.Epoch {
 		return move{}
@@ -51,7 +52,7 @@ func (l *Ledger) arrived(le *lease, seen int64) move {
 	return l.onWay.moves[le]
 }
 
-// write posts what was settled until ctx ends.
+// write posts settlements until ctx ends.
 func (l *Ledger) write(ctx context.Context) {
 	retry := firstRetry
 	for {
@@ -61,14 +62,14 @@ func (l *Ledger) write(ctx context.Context) {
 			return
 		}
 		sleep(ctx, linger)
-		// Only a replica that is known posts: until then what was leased before it
-		// cannot be told from what others have.
+		// Only a known replica posts: until then, what it leased before cannot be told
+		// apart from what other replicas have.
 		for began := time.Now(); l.joined.Load() && l.round(ctx); began = time.Now() {
 			if retry = firstRetry; !l.urgent() {
 				l.rest(ctx, l.pause()-time.Since(began))
 			}
 		}
-		if l.behind() { // the database is away
+		if l.behind() { // the database is unavailable
 			sleep(ctx, retry)
 			retry = min(2*retry, lastRetry)
 			wake(l.wakeWriter)
@@ -76,10 +77,10 @@ func (l *Ledger) write(ctx context.Context) {
 	}
 }
 
-// few is a batch so small that the next one need not wait long for company.
+// few is a batch so small that the next one need not wait long for more entries.
 const few = 16
 
-// pause is how long after the last batch began the next one may begin.
+// pause returns how long after the start of the last batch the next one may begin.
 func (l *Ledger) pause() time.Duration {
 	if l.last < few {
 		return l.o.Pause / 10
@@ -99,7 +100,7 @@ func (l *Ledger) rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-// urgent reports that somebody waits, or that there is more than one batch.
+// urgent reports whether somebody is waiting, or there is more than one batch.
 func (l *Ledger) urgent() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,8 +118,8 @@ func (l *Ledger) behind() bool {
 	return len(l.queue) > 0 || l.doubted != nil || l.flushes > l.flushed || l.pending != nil
 }
 
-// round posts one batch and reports whether there may be another. A batch of
-// which it is not known whether it arrived is posted again as it was.
+// round posts one batch and reports whether there may be another. A batch that may or
+// may not have arrived is posted again unchanged.
 func (l *Ledger) round(ctx context.Context) bool {
 	if !l.proven(ctx) {
 		return false
@@ -147,8 +148,8 @@ func (l *Ledger) round(ctx context.Context) bool {
 	return false
 }
 
-// clearDoubts asks what the database has leased to us where it may be more than
-// we know. No posting is under way, so that both can be compared.
+// clearDoubts asks the database how much is leased to us where it may be more than we
+// know. No posting is in progress, so the two can be compared.
 func (l *Ledger) clearDoubts(ctx context.Context) {
 	wants, leases, replica := l.doubtful()
 	for i, le := range leases {
@@ -165,8 +166,8 @@ func (l *Ledger) clearDoubts(ctx context.Context) {
 	}
 }
 
-// doubtful are the leases in doubt for which nobody is asking, and what asks
-// for nothing of them.
+// doubtful returns the leases in doubt for which nobody is asking, and wants that ask
+// for nothing from them.
 func (l *Ledger) doubtful() (wants []billing.Want, leases []*lease, r billing.Replica) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -179,7 +180,7 @@ func (l *Ledger) doubtful() (wants []billing.Want, leases []*lease, r billing.Re
 	return wants, leases, l.replica
 }
 
-// gather makes the next posting, or none.
+// gather makes the next posting, if there is anything to post.
 func (l *Ledger) gather() *posting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -194,7 +195,7 @@ func (l *Ledger) gather() *posting {
 	return nil
 }
 
-// owes reports that something given up is yet to be given back.
+// owes reports whether something that was given up has yet to be given back.
 func (l *Ledger) owes() bool {
 	for _, le := range l.changed {
 		if le.owed != (billing.Amount{}) {
@@ -204,7 +205,7 @@ func (l *Ledger) owes() bool {
 	return false
 }
 
-// fill makes the rows and the changes of the leases. The lock is held.
+// fill sets the rows and the lease changes of p. The lock is held.
 func (l *Ledger) fill(p *posting) {
 	p.moves = make(map[*lease]move)
 	p.Events, l.events = append(p.Events, l.events...), nil
@@ -244,7 +245,7 @@ func (l *Ledger) fill(p *posting) {
 	l.changed.tidy()
 }
 
-// post sends p and takes in what it did.
+// post sends p and applies the result.
 func (l *Ledger) post(ctx context.Context, p *posting) error {
 	asked := time.Now()
 	l.mu.Lock()
@@ -284,7 +285,7 @@ func (l *Ledger) post(ctx context.Context, p *posting) error {
 		le := l.of(b)
 		switch {
 		case le == nil:
-		case p.Replica.Epoch != l.replica.Epoch: // its number is of another count
+		case p.Replica.Epoch != l.replica.Epoch: // its number belongs to a different sequence
 			le.stands(b, le.seen, move{})
 		default:
 			le.stands(b, p.Seq, move{})
@@ -307,11 +308,11 @@ func (l *Ledger) thresholds(le *lease, b billing.Balance) {
 	wake(l.wakeWriter)
 }
 
-// lastWords is how long a posting that is on its way may take once the ledger ends.
+// lastWords is how long a posting in progress may take once the ledger ends.
 const lastWords = time.Second
 
-// lasting is ctx, but for lastWords longer: an end does not break off what the
-// database is about to answer, and a database that does not answer holds up no end.
+// lasting returns ctx extended by lastWords: shutting down does not cut off an answer
+// that is about to arrive, and an unresponsive database does not delay the shutdown.
 func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
 	last, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, cancel) })
@@ -321,7 +322,7 @@ func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
-// finish forgets the entries of p and answers whoever waits for them.
+// finish drops the entries of p and answers everybody who waits for them.
 func (l *Ledger) finish(p *posting) {
 	l.onWay = nil
 	for _, e := range p.entries {
@@ -343,7 +344,7 @@ func (l *Ledger) finish(p *posting) {
 	}
 }
 
-// bisect posts the first half of p, and leaves the rest for later: in the end
+// bisect posts the first half of p and leaves the rest for later, so that in the end
 // the row that the database refuses is alone.
 func (l *Ledger) bisect(ctx context.Context, p *posting) bool {
 	half := len(p.entries) / 2
@@ -354,8 +355,8 @@ func (l *Ledger) bisect(ctx context.Context, p *posting) bool {
 	return l.round(ctx)
 }
 
-// reject posts p, which is one request, with its rows kept aside. If the
-// database refuses even that, it is not for the rows: p stays as it is.
+// reject posts p, which is one request, with its rows set aside. If the database
+// refuses even that, the rows are not the reason: p stays as it is.
 func (l *Ledger) reject(ctx context.Context, p *posting, bad *billing.RowError) bool {
 	if p.refused++; p.refused < sureOfRow {
 		l.o.Report(fmt.Errorf("billing/lease: posting request %s: %w", p.entries[0].id, bad))
@@ -378,10 +379,10 @@ func (l *Ledger) reject(ctx context.Context, p *posting, bad *billing.RowError) 
 	return true
 }
 
-// Rejected is how many rows the database has refused for what is in them.
+// Rejected returns how many rows the database has refused because of their contents.
 func (l *Ledger) Rejected() int64 { return l.rejected.Load() }
 
-// again is a posting of fewer entries in place of p, which did nothing.
+// again returns a posting of fewer entries in place of p, which had no effect.
 func (l *Ledger) again(entries []*entry, p *posting) *posting {
 	l.mu.Lock()
 	defer l.mu.Unlock()
