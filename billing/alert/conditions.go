@@ -10,10 +10,10 @@ import (
 
 const day = 24 * time.Hour
 
-// Soon is how long before something ends it is told for the first time.
+// Soon is how long before something ends it is first reported.
 const Soon = 14 * day
 
-// ends says in which of the last days something is: 14 or 3 before it ends.
+// ends says which threshold before its end something has reached: 14 or 3 days.
 func ends(at, now time.Time) (days int, ok bool) {
 	switch left := at.Sub(now); {
 	case left <= 3*day:
@@ -31,7 +31,7 @@ func severityOf(days int) billing.Severity {
 	return billing.Warning
 }
 
-// OfExpiry is that a key or an admin token expires in 14 or in 3 days.
+// OfExpiry alerts that a key or an admin token expires in 14 or 3 days.
 func OfExpiry(e billing.Expiry, now time.Time) (billing.Alert, bool) {
 	days, soon := ends(e.At, now)
 	if !soon {
@@ -54,10 +54,10 @@ func OfExpiry(e billing.Expiry, now time.Time) (billing.Alert, bool) {
 type CertificateFile struct {
 	File, Subject string
 	Until         time.Time
-	Fault         string // why it cannot be read; "" where it was
+	Fault         string // why it can't be read; "" if it was
 }
 
-// OfCertificate is that a certificate expires in 14 or in 3 days, or cannot be read.
+// OfCertificate alerts that a certificate expires in 14 or 3 days, or can't be read.
 func OfCertificate(c CertificateFile, now time.Time) (billing.Alert, bool) {
 	a := billing.Alert{Kind: Certificate, Object: c.File, At: now, Data: map[string]string{"file": c.File, "subject": c.Subject}}
 	if c.Fault != "" {
@@ -82,13 +82,13 @@ func OfCertificate(c CertificateFile, now time.Time) (billing.Alert, bool) {
 	return a, true
 }
 
-// Target is how a provider, or a model at one, has been behaving.
+// Target is the recent behaviour of a provider, or of a model at one.
 type Target struct{ Name, Status, Cause string }
 
-// again is after how long of health a target that fails is told again.
+// again is how long a failing target must have been healthy before it is reported again.
 const again = 30 * time.Minute
 
-// OfTarget is that a provider or a model is not called, or is for trial alone.
+// OfTarget alerts that a provider or a model isn't called, or only for trials.
 func OfTarget(t Target, now time.Time) (billing.Alert, bool) {
 	if t.Status != "open" && t.Status != "trial" {
 		return billing.Alert{}, false
@@ -108,7 +108,7 @@ func OfTarget(t Target, now time.Time) (billing.Alert, bool) {
 	return a, true
 }
 
-// OfUnpriced is that a model was used that has no price.
+// OfUnpriced alerts that a model without a price was used.
 func OfUnpriced(u billing.UnpricedModel, now time.Time) billing.Alert {
 	name := u.Provider + "/" + u.Model
 	return billing.Alert{
@@ -120,10 +120,10 @@ func OfUnpriced(u billing.UnpricedModel, now time.Time) billing.Alert {
 	}
 }
 
-// FailuresToTell is how often a delivery fails before it is told.
+// FailuresToTell is how often a delivery fails before it is reported.
 const FailuresToTell = 3
 
-// OfDelivery is that the secret of a key cannot be delivered.
+// OfDelivery alerts that a key's secret can't be delivered.
 func OfDelivery(d billing.Delivery, owner Owner, now time.Time) billing.Alert {
 	return owner.of(billing.Alert{
 		Claim: "delivery:" + string(d.KeyID) + ":" + d.Sink, Rearm: 3 * time.Hour, Kind: Delivery, Object: string(d.KeyID),
@@ -135,7 +135,7 @@ func OfDelivery(d billing.Delivery, owner Owner, now time.Time) billing.Alert {
 	})
 }
 
-// OfJournal is that a router cannot write down what it does.
+// OfJournal alerts that a router can't write its journal.
 func OfJournal(router, fault string, now time.Time) billing.Alert {
 	return billing.Alert{
 		Claim: "journal:" + router, Rearm: again, Kind: Journal, Object: router, Severity: billing.Critical, At: now,
@@ -144,7 +144,7 @@ func OfJournal(router, fault string, now time.Time) billing.Alert {
 	}
 }
 
-// OfTest is an alert that tries a channel.
+// OfTest returns an alert for testing a channel.
 func OfTest(actor string, now time.Time) billing.Alert {
 	return billing.Alert{
 		ID: billing.NewID("alert_"), Kind: Test, Object: "test", Severity: billing.Info, At: now, Title: "This is a test",

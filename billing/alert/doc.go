@@ -1,3 +1,3 @@
-// Package alert decides what is worth telling whom: which conditions are alerts, in
-// which words, and where they go. It reads and writes nothing.
+// Package alert decides which conditions are worth an alert, how to word it, and where to
+// send it. It does no I/O.
 package alert

@@ -11,12 +11,12 @@ import (
 	"tallyroute/billing"
 )
 
-// rule is how events of one kind are told.
+// rule says how to report events of one kind.
 type rule struct {
 	kind   billing.AlertKind
 	title  string
 	remedy string                     // with %s for the object
-	object func(billing.Event) string // what is told of once a day; nil is the event's own
+	object func(billing.Event) string // what is reported once a day; nil is the event's own object
 }
 
 func ofKey(e billing.Event) string { return cmp.Or(e.Data["key_id"], e.Object) }
@@ -69,15 +69,15 @@ func rules() map[billing.EventKind]rule {
 	}
 }
 
-// OfEvent is what is told of an event: once a day for each key, model or law, and each
-// severity. It reports false where nobody is told.
+// OfEvent returns the alert for an event, at most once a day for each key, model or law,
+// and each severity. It reports false if nobody is alerted.
 func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
 	r, told := rules()[e.Kind]
 	if !told {
 		r = rule{kind: billing.AlertKind(e.Kind), title: "Something wants attention", remedy: "See tallyroute events list."}
 		untold := []billing.EventKind{billing.EventDenied, billing.EventPolicy, billing.EventThreshold}
 		if e.Severity == billing.Info || slices.Contains(untold, e.Kind) {
-			return billing.Alert{}, false // who was refused knows; limits are judged by OfStanding and OfDenied
+			return billing.Alert{}, false // the client knows; limits are judged by OfStanding and OfDenied
 		}
 	}
 	if e.Kind == billing.EventSecret && e.Severity == billing.Info {
@@ -108,7 +108,7 @@ func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
 	return owner.of(a), true
 }
 
-// told are the changes of keys that their owners are told of.
+// told returns the changes to keys that are reported to their owners.
 func told() map[string]struct{ done, remedy string } {
 	const unexpected = "If you did not expect this, ask whoever did it; see who with: tallyroute audit list --object %s."
 	return map[string]struct{ done, remedy string }{
@@ -129,7 +129,7 @@ func told() map[string]struct{ done, remedy string } {
 	}
 }
 
-// ofAsk is what the owner of a team is told of a member who asks for a raise.
+// ofAsk returns the alert for a team's owner when a member requests a raise.
 func ofAsk(c billing.Change, owner Owner) billing.Alert {
 	a := owner.of(billing.Alert{
 		Claim: "raise:" + c.Object, Kind: Raise, Object: c.Object, Severity: billing.Info, At: c.At,
@@ -143,8 +143,8 @@ func ofAsk(c billing.Change, owner Owner) billing.Alert {
 	return a
 }
 
-// OfChange is what the owner of a key is told of a record of the audit log. It reports
-// false where he is not.
+// OfChange returns the alert to a key's owner about a record of the audit log. ok is false
+// if there is none.
 func OfChange(c billing.Change, owner Owner) (billing.Alert, bool) {
 	if c.Action == "raise.ask" {
 		return ofAsk(c, owner), c.Outcome == "" || c.Outcome == billing.OutcomeDone

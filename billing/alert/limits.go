@@ -13,7 +13,7 @@ import (
 	"tallyroute/billing"
 )
 
-// meter is one thing that a budget limits.
+// meter is one quantity that a budget limits.
 type meter struct {
 	unit                  string
 	limit, used, forecast int64
@@ -38,7 +38,7 @@ func meters(b billing.BudgetStanding, now time.Time) (all []meter, paced bool) {
 	return all, paced
 }
 
-// percent is how much of the limit n is.
+// percent returns n as a percentage of the limit.
 func (m meter) percent(n int64) int64 {
 	p := new(big.Int).Mul(big.NewInt(max(n, 0)), big.NewInt(100))
 	if p.Div(p, big.NewInt(m.limit)); p.IsInt64() {
@@ -47,9 +47,9 @@ func (m meter) percent(n int64) int64 {
 	return math.MaxInt64
 }
 
-// OfStanding are the thresholds of its limits that a budget has reached, and
-// whether it will have used all of it before it resets. A raise of the limit, and a reset,
-// make room for the same again.
+// OfStanding returns alerts for the thresholds that a budget has reached, and for a
+// forecast that it will be used up before it resets. After a raise of the limit or a reset,
+// the same alerts can be sent again.
 func OfStanding(b billing.BudgetStanding, now time.Time) (all []billing.Alert) {
 	list, paced := meters(b, now)
 	for _, m := range list {
@@ -75,8 +75,8 @@ func OfStanding(b billing.BudgetStanding, now time.Time) (all []billing.Alert) {
 	return all
 }
 
-// OfDenied is that a budget is used up for those who use it: it has refused a request, and
-// 95 percent of the limit are used. It is told as the threshold of 100 percent, whichever
+// OfDenied alerts that a budget is effectively used up: it has refused a request, and 95
+// per cent of the limit is used. It counts as the threshold of 100 per cent, whichever
 // comes first.
 func OfDenied(e billing.Event, b billing.BudgetStanding, now time.Time) (billing.Alert, bool) {
 	if e.At.Before(b.Window.Start) || !b.Budget.Binds() || !slices.Contains(b.Budget.Told(), 100) {
@@ -87,7 +87,7 @@ func OfDenied(e billing.Event, b billing.BudgetStanding, now time.Time) (billing
 		if m.unit != e.Data["unit"] {
 			continue
 		}
-		if e.Data["limit"] == strconv.FormatInt(m.limit, 10) { // what is used may not have been posted yet
+		if e.Data["limit"] == strconv.FormatInt(m.limit, 10) { // recent usage may not have been posted yet
 			used, _ := strconv.ParseInt(e.Data["used"], 10, 64)
 			m.used = max(m.used, used)
 		}
@@ -98,7 +98,7 @@ func OfDenied(e billing.Event, b billing.BudgetStanding, now time.Time) (billing
 	return billing.Alert{}, false
 }
 
-// threshold is that a share of a limit is used.
+// threshold alerts that a share of a limit has been used.
 func threshold(b billing.BudgetStanding, m meter, percent int) billing.Alert {
 	a := billing.Alert{
 		Kind: Limit, Severity: billing.Info, Title: fmt.Sprintf("Use of a limit has reached %d %%", percent),
@@ -120,7 +120,7 @@ func threshold(b billing.BudgetStanding, m meter, percent int) billing.Alert {
 	return a
 }
 
-// forecast is that all of a limit will be used.
+// forecast alerts that a limit will be used up.
 func forecast(b billing.BudgetStanding, m meter) billing.Alert {
 	return billing.Alert{
 		Kind: Forecast, Severity: billing.Warning, Title: "A limit will not last", Data: map[string]string{},
@@ -166,7 +166,7 @@ func resets(b billing.BudgetStanding) string {
 	return " at " + b.Window.End.UTC().Format(time.RFC3339)
 }
 
-// holder names what a budget is of.
+// holder names what a budget applies to.
 func holder(b billing.BudgetStanding) string {
 	if b.Budget.Scope == billing.ScopeOrg {
 		return "the organisation"

@@ -10,18 +10,18 @@ import (
 	"tallyroute/billing"
 )
 
-// Channel is where alerts go, and which.
+// Channel is a destination for alerts, with a filter for which it gets.
 type Channel struct {
 	Name  string
-	Kinds []billing.AlertKind // none is all
-	Least billing.Severity    // "" is all
-	Teams []string            // names or ids; none is all, those of no team included
+	Kinds []billing.AlertKind // empty is all
+	Least billing.Severity    // minimum; "" is all
+	Teams []string            // names or ids; empty is all, including objects without a team
 	Quiet Quiet
-	// Owners has the channel take only what somebody with an address answers for.
+	// Owners restricts the channel to objects whose owner has an address.
 	Owners bool
 }
 
-// takes reports whether an alert goes to the channel.
+// takes reports whether the channel gets an alert.
 func (c Channel) takes(a billing.Alert) bool {
 	if len(c.Kinds) > 0 && !slices.Contains(c.Kinds, a.Kind) {
 		return false
@@ -36,8 +36,8 @@ func rank(s billing.Severity) int {
 	return slices.Index([]billing.Severity{billing.Info, billing.Warning, billing.Critical}, s)
 }
 
-// Route is where an alert goes, and when. In quiet hours only what is critical is told;
-// the rest waits until they end.
+// Route returns where an alert goes, and when. During quiet hours only critical alerts are
+// sent; the others wait until the hours are over.
 func Route(a billing.Alert, channels []Channel, now time.Time) (to []billing.NoticeTo) {
 	for _, c := range channels {
 		if !c.takes(a) {
@@ -52,15 +52,15 @@ func Route(a billing.Alert, channels []Channel, now time.Time) (to []billing.Not
 	return to
 }
 
-// Quiet are hours of every day in which nobody is to be woken. The zero value has no such hours.
+// Quiet are hours of every day during which nobody is to be woken. The zero value has none.
 type Quiet struct {
-	from, until int // minutes of the day
+	from, until int // minutes since midnight
 	zone        *time.Location
 }
 
 var errQuiet = errors.New("want hours such as 22:00-07:00 or 22:00-07:00 Europe/Berlin")
 
-// ParseQuiet reads "22:00-07:00 Europe/Berlin"; without a zone they are in UTC.
+// ParseQuiet parses "22:00-07:00 Europe/Berlin"; without a zone the hours are in UTC.
 func ParseQuiet(text string) (q Quiet, err error) {
 	if text == "" {
 		return q, nil
@@ -86,7 +86,7 @@ func minutes(text string) (int, bool) {
 	return int(h)*60 + int(m), len(hour) == 2 && len(minute) == 2 && err == nil && failed == nil && h < 24 && m < 60
 }
 
-// after is now, or the end of the quiet hours that it falls into.
+// after returns now, or the end of the quiet hours that now falls in.
 func (q Quiet) after(now time.Time) time.Time {
 	if q.zone == nil {
 		return now

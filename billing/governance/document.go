@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Organisation is what an organisation has that its policy is written from, besides the rules.
+// Organisation is the state of an organisation from which its policy is written, besides
+// the rules.
 type Organisation struct {
 	Ledger       string
 	Version      int64
@@ -18,22 +19,22 @@ type Organisation struct {
 	Reason       string
 	MadeAt       time.Time
 	At           time.Time
-	Setup        *Setup // nil: the configuration is not known
+	Setup        *Setup // nil: the configuration isn't known
 	Roles        map[string][]string
-	Holders      map[string]int // of roles: how many principals have each
+	Holders      map[string]int // the number of principals with each role
 	Keys         int
 	Teams        int
 	Owners       int
 	Acknowledged int
 	Missing      []string
 	Findings     []Finding
-	Reviews      int // that were begun
+	Reviews      int // that were started
 	LastReview   time.Time
 	Overdue      int
 	Incidents    int // that are open
 }
 
-// document is a Markdown text that grows, and the gaps that it has found.
+// document is a Markdown text under construction, with the gaps found so far.
 type document struct {
 	strings.Builder
 	rules *Rules
@@ -45,15 +46,15 @@ func (d *document) head(text string)                { fmt.Fprintf(d, "\n## %s\n\
 func (d *document) say(format string, args ...any)  { fmt.Fprintf(d, format+"\n\n", args...) }
 func (d *document) item(format string, args ...any) { fmt.Fprintf(d, "- "+format+"\n", args...) }
 
-// gap says that something is not configured, here and in the list at the end.
+// gap says that something isn't configured, both here and in the list at the end.
 func (d *document) gap(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	d.gaps = append(d.gaps, text)
 	d.item("**Gap:** %s", text)
 }
 
-// Write is the organisation's key-management policy, as Markdown, from the rules and
-// the configuration in force. What is not configured is named as a gap.
+// Write returns the organisation's key-management policy as Markdown, generated from the
+// rules and the configuration in force. Whatever isn't configured is listed as a gap.
 func (r *Rules) Write(org Organisation) string {
 	if r == nil {
 		r = &Rules{}
@@ -121,7 +122,7 @@ func (d *document) roles() {
 	}
 }
 
-// spans tells of a rule by sensitivity.
+// spans describes a rule by sensitivity.
 func (d *document) spans(rule map[string]string, text, gap string) {
 	if len(rule) == 0 {
 		d.gap("%s", gap)
@@ -134,7 +135,7 @@ func (d *document) spans(rule map[string]string, text, gap string) {
 	d.item(text, strings.Join(parts, ", "))
 }
 
-// lists tells of a rule by environment.
+// list describes a rule by environment.
 func (d *document) list(environments []string, text, gap string) {
 	if len(environments) == 0 {
 		d.gap("%s", gap)
@@ -347,8 +348,8 @@ func (d *document) findings() {
 	}
 }
 
-// plain is a text of somebody as it may stand anywhere in the document: on one line, and
-// without a meaning in Markdown or HTML.
+// plain makes foreign text safe anywhere in the document: on one line, and without any
+// meaning in Markdown or HTML.
 func plain(s string) string {
 	return strings.NewReplacer(
 		`\`, `\\`, "|", `\|`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "#", `\#`, "!", `\!`, "~", `\~`,

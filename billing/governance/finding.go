@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Finding is one rule that something breaks, and how that is mended.
+// Finding is a broken rule, and how to fix it.
 type Finding struct {
 	Rule   string `json:"rule" doc:"As it is called in the rules: keys.owner, log_level, …"`
 	Object string `json:"object" doc:"The id of the key, or the setting."`
@@ -16,13 +16,13 @@ type Finding struct {
 	Fix    string `json:"fix"`
 }
 
-// Text is the finding in one sentence, with its fix.
+// Text returns the finding in one sentence, with its fix.
 func (f Finding) Text() string { return fmt.Sprintf("%s: %s; %s", f.Rule, f.Detail, f.Fix) }
 
-// BrokenError refuses what breaks rules.
+// BrokenError refuses something that breaks rules.
 type BrokenError struct{ Findings []Finding }
 
-// Error names every rule that is broken, and the fix.
+// Error names every broken rule and its fix.
 func (e *BrokenError) Error() string {
 	texts := make([]string, len(e.Findings))
 	for i, f := range e.Findings {
@@ -31,7 +31,7 @@ func (e *BrokenError) Error() string {
 	return "the organisation's rules do not allow it: " + strings.Join(texts, "; and ")
 }
 
-// Refusal is that findings are of rules that are broken; nil where there are none.
+// Refusal returns the findings as a BrokenError; nil if there are none.
 func Refusal(findings []Finding) error {
 	if len(findings) == 0 {
 		return nil
@@ -39,8 +39,8 @@ func Refusal(findings []Finding) error {
 	return &BrokenError{findings}
 }
 
-// New are those of some findings that there were not before: what was broken already may
-// stay so while something else is changed.
+// New returns the findings that weren't there before: something already broken may stay so
+// while something else is changed.
 func New(before, after []Finding) []Finding {
 	return slices.DeleteFunc(slices.Clone(after), func(f Finding) bool {
 		return slices.ContainsFunc(before, func(o Finding) bool { return o.Rule == f.Rule && o.Field == f.Field && o.Detail == f.Detail })

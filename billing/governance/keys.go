@@ -13,15 +13,16 @@ import (
 	"tallyroute/billing/policy"
 )
 
-// Key is a key with what rules ask of it besides.
+// Key is a key with the additional facts that rules look at.
 type Key struct {
 	*billing.Key
-	Sink    string // to which its secrets are delivered; "" is none
+	Sink    string // where its secrets are delivered; "" is nowhere
 	Groups  policy.Groups
-	Unnamed bool // it is not made yet, and so has no id that anybody knows
+	Unnamed bool // it hasn't been created, so it has no id yet
 }
 
-// OfKey are the rules that a key breaks at an instant. One that has ended breaks none.
+// OfKey returns the rules that a key breaks at an instant. A key that has ended breaks
+// none.
 func (r *Rules) OfKey(k Key, now time.Time) []Finding {
 	if r == nil || !k.RevokedAt.IsZero() || !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(now) {
 		return nil
@@ -37,7 +38,7 @@ func (r *Rules) OfKey(k Key, now time.Time) []Finding {
 	return j.found
 }
 
-// judge collects the findings of one key.
+// judge collects the findings about one key.
 type judge struct {
 	rules *Rules
 	key   Key
@@ -46,7 +47,7 @@ type judge struct {
 }
 
 // add notes a finding. The fix is what follows "tallyroute keys update KEY", or "keys
-// create" of a key that is to be made.
+// create" for a key yet to be created.
 func (j *judge) add(rule, field, flags, detail string, args ...any) {
 	fix := "add " + flags
 	if !j.key.Unnamed {
@@ -55,7 +56,7 @@ func (j *judge) add(rule, field, flags, detail string, args ...any) {
 	j.mend(rule, field, fix, detail, args...)
 }
 
-// mend is add with a fix of another command.
+// mend is add with a different command as the fix.
 func (j *judge) mend(rule, field, fix, detail string, args ...any) {
 	f := Finding{Rule: rule, Name: j.key.Name, Field: field, Detail: fmt.Sprintf(detail, args...), Fix: fix}
 	if !j.key.Unnamed {
@@ -95,7 +96,7 @@ func (j *judge) age() {
 		detail+"; its time was over on "+day(until), j.sensitivity(), text, ends(j.key.ExpiresAt))
 }
 
-// expiry is the flag by which a key ends by an instant.
+// expiry returns the flag that makes a key expire by an instant.
 func (j *judge) expiry(until time.Time, text string) string {
 	if j.key.Unnamed {
 		return "--expires-in " + text
@@ -127,7 +128,7 @@ func (j *judge) rotation() {
 	}
 }
 
-// in reports whether a rule is for the key's environment.
+// in reports whether a rule applies to the key's environment.
 func (j *judge) in(environments []string) bool {
 	return slices.Contains(environments, j.key.Environment)
 }
@@ -163,19 +164,19 @@ func (j *judge) limits() {
 	}
 }
 
-// lasting reports a budget that refuses what goes beyond it in money or tokens, over more
-// than a minute: a rate alone bounds nothing that is spent.
+// lasting reports whether a budget refuses what exceeds it in money or tokens, over more
+// than a minute: a rate alone doesn't limit spend.
 func lasting(b billing.Budget) bool {
 	return b.Binds() && (b.Money != nil || b.Tokens != nil) && !b.Period.Passes()
 }
 
-// The widest ranges that are still known addresses.
+// The widest ranges that still count as known addresses.
 const (
 	widestIPv4 = 8
 	widestIPv6 = 16
 )
 
-// narrow reports whether some level limits the addresses.
+// narrow reports whether some level restricts the addresses.
 func (j *judge) narrow() bool {
 	known := func(p netip.Prefix) bool {
 		if p.Addr().Is4In6() && p.Bits() >= 96 {
@@ -204,13 +205,13 @@ func (j *judge) narrow() bool {
 	})
 }
 
-// layers are the policies that bind the key.
+// layers returns the policies that apply to the key.
 func (j *judge) layers() []*policy.Policy {
 	p := j.key.Policies
 	return slices.DeleteFunc([]*policy.Policy{p.Team, p.Project, p.Key}, func(p *policy.Policy) bool { return p == nil })
 }
 
-// lists of models that bind the key, with groups spread.
+// models returns the lists of models that apply to the key, with groups expanded.
 func (j *judge) models() (lists [][]string) {
 	of := [][]string{j.key.Models}
 	for _, p := range j.layers() {
@@ -232,14 +233,14 @@ func (j *judge) models() (lists [][]string) {
 	return lists
 }
 
-// names reports whether some level names the models one by one.
+// names reports whether some level lists the models individually.
 func (j *judge) names() bool {
 	return slices.ContainsFunc(j.models(), func(list []string) bool {
 		return !slices.ContainsFunc(list, func(m string) bool { return strings.Contains(m, "*") })
 	})
 }
 
-// Required are the sinks to one of which secrets in an environment must be delivered.
+// Required returns the sinks to one of which secrets in an environment must be delivered.
 func (r *Rules) Required(environment string) []string {
 	if r == nil {
 		return nil
@@ -260,8 +261,8 @@ func (j *judge) sink() {
 		j.key.Environment, strings.Join(want, " or "), cmp.Or(j.key.Sink, "whoever makes them"))
 }
 
-// InBrowser reports whether the secret of a key is in pages: it says so, or is bound to
-// their origins.
+// InBrowser reports whether a key's secret is embedded in web pages: either the key says
+// so, or it is bound to their origins.
 func InBrowser(k *billing.Key) bool {
 	p := k.Policies
 	return k.Client == billing.ClientBrowser || slices.ContainsFunc([]*policy.Policy{p.Team, p.Project, p.Key}, hasOrigins)
@@ -318,7 +319,7 @@ func (j *judge) dataClass() {
 		cmp.Or(strings.Join(may, ", "), "no provider"))
 }
 
-// reaches reports whether some level keeps the key to some providers.
+// reaches reports whether some level restricts the key to the given providers.
 func (j *judge) reaches(may []string) bool {
 	for _, p := range j.layers() {
 		if len(p.Providers) > 0 && !slices.ContainsFunc(p.Providers, func(name string) bool { return !slices.Contains(may, name) }) {

@@ -10,7 +10,7 @@ import (
 	"tallyroute/billing/policy"
 )
 
-// Plain is what holds for a key, in sentences for whoever has it.
+// Plain returns what applies to a key, in sentences for its holder.
 func Plain(k *billing.Key, now time.Time) (list []string) {
 	say := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	say("This is key %q of project %s/%s, for %s.", k.Name, k.Team, k.Project, k.Environment)
@@ -131,7 +131,7 @@ func policyText(of string, p *policy.Policy) (list []string) {
 	return list
 }
 
-// Asks are what the organisation asks of a key, in sentences.
+// Asks returns what the organisation requires of a key, in sentences.
 func (r *Rules) Asks(k *billing.Key) (list []string) {
 	if r == nil {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"tallyroute/billing"
 )
 
-// Rules are the organisation's rules for its keys. What is left out is no rule.
+// Rules are the organisation's rules for its keys. Whatever is left out isn't regulated.
 type Rules struct {
 	Keys          KeyRules             `json:"keys"`
 	Browser       *BrowserRules        `json:"browser,omitempty" doc:"Keys whose secret is in pages."`
@@ -23,7 +23,7 @@ type Rules struct {
 	Reviews       *ReviewRules         `json:"reviews,omitempty" doc:"How often access is reviewed."`
 }
 
-// KeyRules are about single keys. Lists are of environments.
+// KeyRules are about individual keys. The lists are of environments.
 type KeyRules struct {
 	MaxAge       map[string]string   `json:"max_age,omitempty" doc:"By sensitivity: how long a key may live, such as 90d."`
 	RotateWithin map[string]string   `json:"rotate_within,omitempty" doc:"By sensitivity: how old a secret may be."`
@@ -48,25 +48,25 @@ type Retention struct {
 	AtMost  string `json:"at_most,omitempty"`
 }
 
-// ReviewRules are about reviews of access.
+// ReviewRules are about access reviews.
 type ReviewRules struct {
 	Every  string `json:"every" doc:"Such as 90d."`
 	Within string `json:"complete_within" doc:"How long a review may take, such as 14d."`
 }
 
-// Environments are those that keys are for.
+// Environments returns the environments that keys can be for.
 func Environments() []string { return []string{"prod", "staging", "dev"} }
 
-// Tables are those whose retention can be ruled, with whether anything removes their rows
-// by age: of the others only the least can be said.
+// Tables returns the tables whose retention can be regulated, and whether their rows are
+// ever removed by age: for the others, only a minimum can be set.
 func Tables() map[string]bool {
 	return map[string]bool{"access_log": true, "audit_log": false, "events": true, "idempotency": true, "spend_events": false}
 }
 
-// levels are those of the log, from the one that says most.
+// levels returns the log levels, most verbose first.
 func levels() []string { return []string{"debug", "info", "warn", "error"} }
 
-// span is one that Check has read.
+// span parses a duration that Check has already accepted.
 func span(text string) time.Duration {
 	d, err := billing.ParseSpan(text)
 	if err != nil {
@@ -75,7 +75,7 @@ func span(text string) time.Duration {
 	return d
 }
 
-// faults are what is wrong with rules.
+// faults collects what is wrong with rules.
 type faults []error
 
 func (f *faults) add(field, format string, args ...any) {
@@ -101,13 +101,13 @@ func (f *faults) names(field string, list, known []string) {
 	}
 }
 
-// Known are the names that rules may use.
+// Known holds the names that rules may use.
 type Known struct {
 	Alerts  []string // kinds
 	Sources []string // of credentials
 }
 
-// Check reports every fault of rules.
+// Check reports every fault in the rules.
 func (r *Rules) Check(known Known) error {
 	var f faults
 	var sensitivities []string
@@ -173,15 +173,15 @@ func (f *faults) rest(r *Rules) {
 	}
 }
 
-// lists are those of environments, by the names of their rules.
+// lists returns the lists of environments, by rule.
 func (k KeyRules) lists() map[string][]string {
 	return map[string][]string{
 		"expiry": k.Expiry, "owner": k.Owner, "purpose": k.Purpose, "budget": k.Budget, "networks": k.Networks, "models": k.Models,
 	}
 }
 
-// ReviewsEvery is how often access is reviewed, and how long a review may take; false
-// where there is no such rule.
+// ReviewsEvery returns how often access is reviewed, and how long a review may take; ok is
+// false if there is no such rule.
 func (r *Rules) ReviewsEvery() (every, within time.Duration, ok bool) {
 	if r == nil || r.Reviews == nil {
 		return 0, 0, false
@@ -189,7 +189,7 @@ func (r *Rules) ReviewsEvery() (every, within time.Duration, ok bool) {
 	return span(r.Reviews.Every), span(r.Reviews.Within), true
 }
 
-// KeptAtLeast is how long rows of a table must be kept; 0 is that no rule says.
+// KeptAtLeast returns how long rows of a table must be kept; 0 if no rule says.
 func (r *Rules) KeptAtLeast(table string) time.Duration {
 	if r == nil {
 		return 0

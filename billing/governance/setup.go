@@ -9,51 +9,51 @@ import (
 	"time"
 )
 
-// Setup is what rules ask of a configuration.
+// Setup is the part of a configuration that rules look at.
 type Setup struct {
 	LogLevel string
 	Channels []Channel
-	// AlertsOff is that nothing is looked for.
+	// AlertsOff means that alert conditions aren't checked.
 	AlertsOff bool
 	Sinks     []string
-	// Kept is how long rows of a table are kept: 0 is for ever, Never not at all. Of
-	// tables that are not in it nothing is removed by age.
+	// Kept is how long rows of a table are kept: 0 is indefinitely, Never is not at all.
+	// Rows of tables that aren't listed are never removed by age.
 	Kept    map[string]time.Duration
 	Secrets []Secret
-	// Facts are what the document says of the configuration besides.
+	// Facts are what else the document says about the configuration.
 	Facts Facts
 }
 
-// Never is that rows are not kept at all.
+// Never means that rows aren't kept at all.
 const Never = time.Duration(-1)
 
-// Channel is where alerts go.
+// Channel is a destination for alerts.
 type Channel struct {
 	Name     string
-	Kinds    []string // none is all
-	Narrowed bool     // to some teams, or to what is critical
+	Kinds    []string // empty is all
+	Narrowed bool     // restricted to some teams, or to critical alerts
 }
 
-// Secret is a credential and where it comes from.
+// Secret is a credential and its source.
 type Secret struct {
 	Setting      string
-	Source       string   // env, file, vault, …; inline stands in the configuration itself
-	Environments []string // of the keys that it is for; none is all
+	Source       string   // env, file, vault, …; inline is written in the configuration itself
+	Environments []string // of the keys that it is for; empty is all
 }
 
-// Facts are what the document tells of the configuration.
+// Facts are what the document says about the configuration.
 type Facts struct {
-	Providers     []string // that take requests
+	Providers     []string // those that take requests
 	Database      string   // PostgreSQL or SQLite
-	Login         string   // the issuer by which people log in; "" is none
+	Login         string   // the issuer through which people log in; "" is none
 	MFA           bool
 	LeakListener  bool
 	PepperSource  string
 	IntegrityRuns time.Duration // 0 is never
-	KeyEnded      time.Duration // until a stream of a key ends that was revoked
+	KeyEnded      time.Duration // until the streams of a revoked key are ended
 }
 
-// OfSetup are the rules that a configuration breaks.
+// OfSetup returns the rules that a configuration breaks.
 func (r *Rules) OfSetup(s Setup) (found []Finding) {
 	if r == nil {
 		return nil
@@ -122,8 +122,8 @@ func keptText(d time.Duration) string {
 	return "for " + wholeHours(d)
 }
 
-// fix is what to do so that the secret comes from a source. A provider has its own names
-// for what it is called with.
+// fix says how to get the secret from an allowed source. A provider's credentials have
+// variable names of their own.
 func (s Secret) fix(source string) string {
 	if strings.HasPrefix(s.Setting, "providers.") {
 		return fmt.Sprintf("keep it there, and refer to it as %s:… below %s", source, s.Setting)

@@ -3,20 +3,20 @@ package governance
 // control is one entry of a standard: its number and title.
 type control struct{ number, title string }
 
-// standard is a set of controls that something of the product has to do with.
+// standard is a set of controls that the product supports.
 type standard struct {
 	name  string
 	pairs []pair
 }
 
-// pair is a control, and what stands for it here.
+// pair is a control, and what implements it here.
 type pair struct {
 	control
 	here string
 }
 
-// standards are the informative map. Titles are those of the standards; criteria of SOC 2
-// have no titles, so that their text is shortened.
+// standards returns the mapping, which is informative only. Titles are those of the
+// standards; SOC 2 criteria have no titles, so their text is abbreviated.
 func standards() []standard {
 	return []standard{
 		{"PCI DSS v4.0", []pair{

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of a policy.
+// Limits on the size of a policy.
 const (
 	mostEntries    = 200
 	longestEntry   = 256 // bytes
@@ -19,10 +19,11 @@ const (
 	mostOf         = 1_000_000_000_000 // tokens or bytes
 )
 
-// Fault is what is wrong with a member of a policy.
+// Fault is what is wrong with a field of a policy.
 type Fault struct{ Field, Detail string }
 
-// Check is every fault of a policy. A nil policy has none. Nil groups are not known.
+// Check returns every fault of a policy. A nil policy has none. If groups is nil, group
+// names aren't checked.
 func (p *Policy) Check(groups Groups) []Fault {
 	if p == nil {
 		return nil
@@ -56,7 +57,7 @@ func (p *Policy) Check(groups Groups) []Fault {
 	return all
 }
 
-// faults are those that were found.
+// faults collects the faults found.
 type faults []Fault
 
 func (f *faults) add(field, format string, args ...any) {
@@ -103,7 +104,7 @@ func (f *faults) conditions(list []Condition) {
 	}
 }
 
-// list is one of the lists of a policy, and what may be wrong with an entry.
+// list is one of the lists of a policy, and a check for its entries.
 type list struct {
 	name    string
 	entries []string
@@ -134,7 +135,7 @@ func (p *Policy) lists() []list {
 	}
 }
 
-// maximum is one of the numbers of a policy.
+// maximum is one of the numeric limits of a policy.
 type maximum struct {
 	name  string
 	value *int64
@@ -175,7 +176,7 @@ func isOrigin(e string) string {
 	return ""
 }
 
-// isPlain reports plain text on one line.
+// isPlain reports whether s is plain text on one line.
 func isPlain(s string) bool {
 	return s != "" && len(s) <= longestEntry && strings.TrimSpace(s) == s && utf8.ValidString(s) &&
 		strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0

@@ -11,17 +11,17 @@ import (
 	"github.com/expr-lang/expr/vm"
 )
 
-// mostNodes bounds the cost of a condition: without loops, each of its parts is worked
-// out at most once.
+// mostNodes limits the cost of a condition: without loops, each of its nodes is evaluated
+// at most once.
 const mostNodes = 64
 
-// longestMust bounds its text, in bytes.
+// longestMust limits the length of its text, in bytes.
 const longestMust = 1000
 
-// longestText bounds the texts of clients that conditions see, in bytes.
+// longestText limits the client-supplied texts that conditions see, in bytes.
 const longestText = 512
 
-// Facts are what conditions see.
+// Facts are the facts available to conditions.
 type Facts struct {
 	Request RequestFacts `expr:"request"`
 	Key     KeyFacts     `expr:"key"`
@@ -29,13 +29,13 @@ type Facts struct {
 	Time    TimeFacts    `expr:"time"`
 }
 
-// RequestFacts are what conditions see of a request.
+// RequestFacts are the facts about a request.
 type RequestFacts struct {
 	Endpoint  string            `expr:"endpoint"`
 	Model     string            `expr:"model"`
 	Stream    bool              `expr:"stream"`
 	Features  []string          `expr:"features"`
-	MaxOutput int               `expr:"max_output"` // 0 where the client gives no bound
+	MaxOutput int               `expr:"max_output"` // 0 if the client sets no limit
 	BodyBytes int               `expr:"body_bytes"`
 	Choices   int               `expr:"choices"`
 	Tags      map[string]string `expr:"tags"`
@@ -44,7 +44,7 @@ type RequestFacts struct {
 	Origin    string            `expr:"origin"`
 }
 
-// KeyFacts are what conditions see of a key.
+// KeyFacts are the facts about a key.
 type KeyFacts struct {
 	ID          string            `expr:"id"`
 	Name        string            `expr:"name"`
@@ -54,7 +54,7 @@ type KeyFacts struct {
 	Tags        map[string]string `expr:"tags"`
 }
 
-// TimeFacts are an instant, in UTC.
+// TimeFacts are the facts about an instant, in UTC.
 type TimeFacts struct {
 	Hour    int    `expr:"hour"`
 	Minute  int    `expr:"minute"`
@@ -70,19 +70,19 @@ func timeFactsIn(at time.Time, zone *time.Location) TimeFacts {
 	return TimeFacts{at.Hour(), at.Minute(), weekdays[at.Weekday()], at.Format(time.DateOnly), at}
 }
 
-// zones are those that a condition names, which are read when it is compiled.
+// zones are the time zones named in a condition; they are loaded when it is compiled.
 type zones map[string]*time.Location
 
-// in is in_zone(time, "Europe/Berlin").
+// in implements in_zone(time, "Europe/Berlin").
 func (z zones) in(args ...any) (any, error) {
 	return timeFactsIn(args[0].(TimeFacts).at, z[args[1].(string)]), nil
 }
 
 func (c Condition) compile() (*vm.Program, error) { return compileMust(c.Must, &Facts{}) }
 
-// compileMust type-checks a condition about facts and bounds what it may cost: it has no
-// loops, calls nothing but len, lower, in_range and in_zone, and compares with regular expressions
-// only where they are written in it.
+// compileMust type-checks a condition against the facts and limits its cost: it has no
+// loops, calls only len, lower, in_range and in_zone, and matches only regular expressions
+// that are written as literals.
 func compileMust(must string, facts any) (*vm.Program, error) {
 	if len(must) > longestMust {
 		return nil, fmt.Errorf("must have at most %d bytes", longestMust)
@@ -101,20 +101,20 @@ func compileMust(must string, facts any) (*vm.Program, error) {
 	return program, nil
 }
 
-// inRange is in_range(address, "10.0.0.0/8").
+// inRange implements in_range(address, "10.0.0.0/8").
 func inRange(args ...any) (any, error) {
 	from, err := netip.ParseAddr(args[0].(string))
 	p, ok := parseRange(args[1].(string))
 	return err == nil && ok && p.Contains(from.Unmap()), nil
 }
 
-// cost finds what might take long, and reads the zones that are named.
+// cost looks for expensive expressions, and loads the time zones that are named.
 type cost struct {
 	fault string
 	zones zones
 }
 
-// readZone reads a zone that is written in the condition.
+// readZone loads a time zone that is written as a literal in the condition.
 func (c *cost) readZone(node ast.Node) {
 	text, written := node.(*ast.StringNode)
 	if !written {
@@ -153,7 +153,8 @@ func (c *cost) Visit(node *ast.Node) {
 	}
 }
 
-// holds reports whether a condition is true. One that cannot be worked out is not.
+// holds reports whether a condition is true. A condition that can't be evaluated doesn't
+// hold.
 func holds(p *vm.Program, f any) bool {
 	result, err := expr.Run(p, f)
 	is, ok := result.(bool)

@@ -1,8 +1,8 @@
 // Package policy decides what a key may do: which models, providers, endpoints and
-// features, how much in one request, from where, when, and under which conditions. A
-// Policy is what an operator wrote for a team, a project or a key; each narrows the one
-// above. Rights are the three of them compiled, once, when the key is read. It is pure: it
-// knows no clock and no I/O, and nothing of what else a key is.
+// features, how much in one request, from where, when, and under which conditions. A Policy
+// is what an operator wrote for a team, a project or a key; each level narrows the one
+// above. Rights are all the levels compiled, once, when the key is read. The package is
+// pure: it uses no clock and no I/O, and knows nothing else about a key.
 //
 // The files, from the ground up; each uses only those above it:
 //

@@ -2,11 +2,11 @@ package policy
 
 import "time"
 
-// Guard is a condition that guards what somebody may do as an administrator: the same
-// expressions as those of keys, about other facts. The empty one always holds.
+// Guard is a condition on what somebody may do as an administrator: the same kind of
+// expression as for keys, but about other facts. An empty guard always holds.
 type Guard string
 
-// Acting is what guards see.
+// Acting holds the facts available to guards.
 type Acting struct {
 	Act       ActFacts       `expr:"act"`
 	Principal PrincipalFacts `expr:"principal"`
@@ -15,13 +15,13 @@ type Acting struct {
 	Time      TimeFacts      `expr:"time"`
 }
 
-// ActFacts are what is to be done.
+// ActFacts say what is to be done.
 type ActFacts struct {
 	Operation  string `expr:"operation"` // its id in the OpenAPI document
 	Permission string `expr:"permission"`
 }
 
-// PrincipalFacts are who is to do it.
+// PrincipalFacts say who is to do it.
 type PrincipalFacts struct {
 	ID    string `expr:"id"`
 	Name  string `expr:"name"`
@@ -29,20 +29,20 @@ type PrincipalFacts struct {
 	Email string `expr:"email"`
 }
 
-// LoginFacts are how he has shown who he is.
+// LoginFacts say how the principal was authenticated.
 type LoginFacts struct {
-	Session    bool     `expr:"session"`     // a login, and no token
-	AgeMinutes int      `expr:"age_minutes"` // since the identity provider saw him; of a token NeverSeen
+	Session    bool     `expr:"session"`     // a login, not a token
+	AgeMinutes int      `expr:"age_minutes"` // since the identity provider authenticated the person; NeverSeen for a token
 	Strength   []string `expr:"strength"`    // amr and acr
 }
 
-// NeverSeen is the age of what is no login.
+// NeverSeen is the age used when there was no login.
 const NeverSeen = 1 << 30
 
-// Instant are the facts about an instant.
+// Instant returns the facts about an instant.
 func Instant(at time.Time) TimeFacts { return timeFacts(at) }
 
-// Fault is what is wrong with a guard; "" is nothing.
+// Fault says what is wrong with a guard; "" means nothing.
 func (g Guard) Fault() string {
 	if g == "" {
 		return ""
@@ -53,7 +53,7 @@ func (g Guard) Fault() string {
 	return ""
 }
 
-// Holds reports whether a guard is true. One that cannot be worked out is not.
+// Holds reports whether a guard is true. A guard that can't be evaluated doesn't hold.
 func (g Guard) Holds(a *Acting) bool {
 	if g == "" {
 		return true

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Hours are a part of some days of the week. Where they end before they begin, they end on
-// the day after.
+// Hours are a period on certain days of the week. If they end before they begin, they end
+// on the following day.
 type Hours struct {
 	Days  []string `json:"days,omitempty" doc:"mon, tue, wed, thu, fri, sat, sun; all by default."`
 	From  string   `json:"from" required:"true" doc:"08:00"`
@@ -18,14 +18,14 @@ type Hours struct {
 
 var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 
-// hours are Hours compiled.
+// hours is the compiled form of Hours.
 type hours struct {
 	days        [7]bool
 	from, until int // minutes of the day
 	zone        *time.Location
 }
 
-// fault says what is wrong with the hours; "" is nothing.
+// fault says what is wrong with the hours; "" means nothing.
 func (h Hours) fault() string {
 	for _, d := range h.Days {
 		if !slices.Contains(weekdays, d) {
@@ -47,13 +47,13 @@ func (h Hours) fault() string {
 }
 
 func zoneOf(name string) (*time.Location, error) {
-	if name == "Local" { // of whichever router it is
+	if name == "Local" { // it would differ from router to router
 		return nil, strconv.ErrSyntax
 	}
 	return time.LoadLocation(name)
 }
 
-// minutes reads "08:30".
+// minutes parses "08:30".
 func minutes(text string) (int, bool) {
 	hour, minute, _ := strings.Cut(text, ":")
 	h, err := strconv.ParseUint(hour, 10, 8)
@@ -62,7 +62,7 @@ func minutes(text string) (int, bool) {
 	return n, len(hour) == 2 && len(minute) == 2 && err == nil && failed == nil && m < 60 && n <= 24*60
 }
 
-// compile is the hours, which have no fault.
+// compile compiles hours that have no fault.
 func (h Hours) compile() (c hours) {
 	c.from, _ = minutes(h.From)
 	c.until, _ = minutes(h.Until)
@@ -73,13 +73,13 @@ func (h Hours) compile() (c hours) {
 	return c
 }
 
-// contain reports whether an instant falls into the hours.
+// contain reports whether an instant falls within the hours.
 func (h *hours) contain(at time.Time) bool {
 	at = at.In(h.zone)
 	return h.covers(int(at.Weekday()), at.Hour()*60+at.Minute())
 }
 
-// covers is contain of a minute of a day of the week.
+// covers is contain for a minute of a day of the week.
 func (h *hours) covers(day, minute int) bool {
 	if h.from < h.until {
 		return h.days[day] && minute >= h.from && minute < h.until

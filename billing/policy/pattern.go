@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// Groups are the patterns that a name with an @ stands for.
+// Groups maps group names, as used with an @, to their patterns.
 type Groups map[string][]string
 
-// Match compares a name with a pattern, in which each * stands for any characters.
+// Match reports whether a name matches a pattern, in which each * stands for any
+// characters.
 func Match(pattern, name string) bool {
 	head, rest, some := strings.Cut(pattern, "*")
 	if !some {
@@ -32,8 +33,8 @@ func Match(pattern, name string) bool {
 	}
 }
 
-// In reports whether a name is like one of some patterns, those of groups included. A
-// group that there is none of has nothing in it.
+// In reports whether a name matches one of the patterns, including those of groups. An
+// unknown group contains nothing.
 func (g Groups) In(patterns []string, name string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool {
 		if group, named := strings.CutPrefix(p, "@"); named {
@@ -43,7 +44,7 @@ func (g Groups) In(patterns []string, name string) bool {
 	})
 }
 
-// spread are patterns with those of the groups that are named among them.
+// spread returns the patterns with the groups among them expanded.
 func (g Groups) spread(patterns []string) (list []string) {
 	for _, p := range patterns {
 		if group, named := strings.CutPrefix(p, "@"); named {
@@ -55,26 +56,26 @@ func (g Groups) spread(patterns []string) (list []string) {
 	return list
 }
 
-// covers reports whether all that is like a pattern is like one of some others. The * of
-// the pattern is taken for a character that only a * is like.
+// covers reports whether everything that matches a pattern also matches one of the others.
+// The pattern's own * is treated as a character that only a * matches.
 func covers(others []string, pattern string) bool {
 	return slices.ContainsFunc(others, func(o string) bool { return Match(o, pattern) })
 }
 
-// Covers reports whether all models of some lists are among those above, or the first
-// that is not.
+// Covers reports whether all the listed models are covered by those above, or else returns
+// the first one that isn't.
 func (g Groups) Covers(above, models []string) (outside string, ok bool) {
 	above = g.spread(above)
 	for _, m := range g.spread(models) {
-		if _, model, _ := strings.Cut(m, "/"); !covers(above, m) && !covers(above, model) { // of whichever provider
+		if _, model, _ := strings.Cut(m, "/"); !covers(above, m) && !covers(above, model) { // of any provider
 			return m, false
 		}
 	}
 	return "", true
 }
 
-// parseRange is a range of addresses, or one address. An IPv4 address is the same one
-// however it is written.
+// parseRange parses an address range or a single address. An IPv4 address is the same in
+// either notation.
 func parseRange(text string) (netip.Prefix, bool) {
 	if one, err := netip.ParseAddr(text); err == nil && one.Zone() == "" {
 		one = one.Unmap()
@@ -90,13 +91,13 @@ func parseRange(text string) (netip.Prefix, bool) {
 	return p.Masked(), true
 }
 
-// within reports whether an address is in one of some ranges.
+// within reports whether an address is in one of the ranges.
 func within(ranges []netip.Prefix, from netip.Addr) bool {
 	from = from.Unmap().WithZone("")
 	return slices.ContainsFunc(ranges, func(p netip.Prefix) bool { return p.Contains(from) })
 }
 
-// mask is the sum of the bits that some names stand for, by their places among the known.
+// mask returns the bits of the given names, each by its position among the known names.
 func mask[B ~uint16](known, names []string) (sum B) {
 	for i, name := range known {
 		if slices.Contains(names, name) {
@@ -106,7 +107,7 @@ func mask[B ~uint16](known, names []string) (sum B) {
 	return sum
 }
 
-// namesOf are the names of all bits.
+// namesOf returns the names of the given bits.
 func namesOf[B ~uint16](known []string, bits B) (names []string) {
 	for i, name := range known {
 		if bits&(1<<i) != 0 {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Policy is what keys may do, as it was written for one of their levels. What is not said
-// narrows nothing.
+// Policy is what keys may do, as written for one of their levels. Whatever is left out
+// isn't restricted.
 type Policy struct {
 	Models        []string `json:"models,omitempty" doc:"The models that may be asked for: names, patterns with *, or @GROUP."`
 	DenyModels    []string `json:"deny_models,omitempty" doc:"Those that may not, whatever else allows them."`
@@ -37,42 +37,42 @@ type Policy struct {
 	Conditions   []Condition `json:"conditions,omitempty" doc:"What must be true besides; all of them."`
 }
 
-// Condition is an expression that must be true of a request.
+// Condition is an expression that must hold for a request.
 type Condition struct {
 	Name string `json:"name" required:"true" doc:"By which a refusal names it."`
 	Must string `json:"must" required:"true" doc:"Such as: request.tags.env != 'prod' or request.max_output <= 1000"`
 }
 
-// Level is whose a policy is.
+// Level says whose policy it is.
 type Level string
 
-// The levels, from the outside in.
+// The levels, outermost first.
 const (
 	Team    Level = "team"
 	Project Level = "project"
 	Key     Level = "key"
 
-	Temporary Level = "temporary_key" // which a key was exchanged for
+	Temporary Level = "temporary_key" // that a key was exchanged for
 )
 
-// Layers are the policies that bind a key; nil is none.
+// Layers are the policies that apply to a key; nil is none.
 type Layers struct{ Team, Project, Key, Temporary *Policy }
 
-// Revision tells one wording of a policy from another, so that nobody replaces one that
-// they have not seen. That of none is "none".
+// Revision distinguishes one wording of a policy from another, so that nobody replaces a
+// policy that they haven't seen. The revision of a nil policy is "none".
 func (p *Policy) Revision() string {
 	if p == nil {
 		return "none"
 	}
-	text, _ := json.Marshal(p) // texts and numbers always have a JSON form
+	text, _ := json.Marshal(p) // texts and numbers can always be encoded
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:6])
 }
 
-// endpoints are the names of what can be called, in the order of their bits.
+// endpoints are the names of the endpoints, in the order of their bits.
 var endpoints = []string{"chat", "embeddings", "responses", "messages", "count_tokens", "models", "key", "tokens"}
 
-// Endpoint is what is called.
+// Endpoint is a set of API endpoints.
 type Endpoint uint16
 
 // The endpoints.
@@ -87,7 +87,7 @@ const (
 	Tokens                           // /v1/key/tokens
 )
 
-// String is the name of the endpoint.
+// String returns the name of the endpoint.
 func (e Endpoint) String() string {
 	if i := bits.TrailingZeros16(uint16(e)); i < len(endpoints) {
 		return endpoints[i]
@@ -95,7 +95,7 @@ func (e Endpoint) String() string {
 	return ""
 }
 
-// Feature is what a request uses of a model besides text.
+// Feature is a set of model features, beyond text, that a request uses.
 type Feature uint16
 
 // The features. A request may have several.
@@ -109,7 +109,7 @@ const (
 	ServerTools
 )
 
-// ParseEndpoint is the endpoint of that name.
+// ParseEndpoint returns the endpoint with the given name.
 func ParseEndpoint(name string) (Endpoint, error) {
 	e := mask[Endpoint](endpoints, []string{name})
 	if e == 0 {
@@ -118,7 +118,7 @@ func ParseEndpoint(name string) (Endpoint, error) {
 	return e, nil
 }
 
-// ParseFeatures are the features of some names.
+// ParseFeatures returns the features with the given names.
 func ParseFeatures(names []string) (f Feature, err error) {
 	for _, n := range names {
 		one := mask[Feature](features, []string{n})
@@ -130,5 +130,5 @@ func ParseFeatures(names []string) (f Feature, err error) {
 	return f, nil
 }
 
-// features are the names of what requests may use, in the order of their bits.
+// features are the names of the features, in the order of their bits.
 var features = []string{"stream", "tools", "vision", "audio", "documents", "reasoning", "server_tools"}

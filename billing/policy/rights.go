@@ -11,41 +11,41 @@ import (
 	"github.com/expr-lang/expr/vm"
 )
 
-// Rights are what a key may do by all policies that bind it. They do not change, and are
-// safe for use by many goroutines. Nil rights narrow nothing.
+// Rights are what a key may do under all the policies that apply to it. They are immutable,
+// and safe for concurrent use. Nil rights restrict nothing.
 type Rights struct {
-	levels    []level // from the outside in
+	levels    []level // outermost first
 	key       KeyFacts
-	models    bool  // some model or provider is refused
+	models    bool  // some models or providers are refused
 	maxOutput int64 // 0 is no limit
 	maxPrompt int64 // 0 is no limit
-	judging   bool  // there are conditions
+	judging   bool  // there are conditions to evaluate
 	runaway   Runaway
 }
 
-// level is one policy compiled.
+// level is one compiled policy.
 type level struct {
 	Policy
 	level         Level
 	endpoints     Endpoint // 0 is all
-	features      Feature  // those that may not be used
+	features      Feature  // those that must not be used
 	allow, refuse []netip.Prefix
 	hours         []hours
 	conditions    []*vm.Program
-	broken        bool // it has faults: it allows nothing
+	broken        bool // it has faults, so it allows nothing
 }
 
-// Denied is what a policy does not allow.
+// Denied is something that a policy doesn't allow.
 type Denied struct {
 	Level  Level
-	Rule   string // the member of the policy, of conditions with the name: conditions.office
+	Rule   string // the field of the policy; for conditions including the name: conditions.office
 	Detail string // what is not allowed, in words
 }
 
 // Error names the rule.
 func (d *Denied) Error() string { return fmt.Sprintf("policy: %s: %s", d.Name(), d.Detail) }
 
-// Name is the rule with its level: team.features.
+// Name returns the rule with its level: team.features.
 func (d *Denied) Name() string { return string(d.Level) + "." + d.Rule }
 
 type layer struct {
@@ -53,14 +53,14 @@ type layer struct {
 	policy *Policy
 }
 
-// all are the policies that there are, from the outside in.
+// all returns the policies that are set, outermost first.
 func (l Layers) all() []layer {
 	return slices.DeleteFunc([]layer{{Team, l.Team}, {Project, l.Project}, {Key, l.Key}, {Temporary, l.Temporary}},
 		func(l layer) bool { return l.policy == nil })
 }
 
-// Compile is what policies allow a key; nil where there are none. A policy with faults,
-// which is not stored, allows nothing.
+// Compile returns what the policies allow a key; nil if there are none. A policy with
+// faults, which shouldn't have been stored, allows nothing.
 func (l Layers) Compile(key KeyFacts) *Rights {
 	layers := l.all()
 	if len(layers) == 0 {
@@ -101,23 +101,23 @@ func compile(l layer) level {
 		c.hours = append(c.hours, h.compile())
 	}
 	for _, one := range l.policy.Conditions {
-		program, _ := one.compile() // it was checked
+		program, _ := one.compile() // it was checked before
 		c.conditions = append(c.conditions, program)
 	}
 	return c
 }
 
-// Runaway is from when on requests have run away. 0 is no limit.
+// Runaway sets the thresholds from which requests count as runaway. 0 is no limit.
 type Runaway struct{ Repeats, SessionRequests, SessionCents int64 }
 
-// Lesser are the lesser limits of two.
+// Lesser returns the lower of each pair of limits.
 func (r Runaway) Lesser(o Runaway) Runaway {
 	return Runaway{
 		lesser(r.Repeats, o.Repeats), lesser(r.SessionRequests, o.SessionRequests), lesser(r.SessionCents, o.SessionCents),
 	}
 }
 
-// Runaway is from when on requests of the key have run away.
+// Runaway returns the runaway thresholds for requests of the key.
 func (r *Rights) Runaway() Runaway {
 	if r == nil {
 		return Runaway{}
@@ -125,7 +125,7 @@ func (r *Rights) Runaway() Runaway {
 	return r.runaway
 }
 
-// lesser is the lesser of two limits, of which 0 is none.
+// lesser returns the lower of two limits, where 0 is no limit.
 func lesser(a, b int64) int64 {
 	if a == 0 || b == 0 {
 		return max(a, b)
@@ -137,7 +137,7 @@ func (l *level) deny(rule, format string, args ...any) error {
 	return &Denied{Level: l.level, Rule: rule, Detail: fmt.Sprintf(format, args...)}
 }
 
-// Entry is who asks, for what, from where and when.
+// Entry says which client calls which endpoint, from where and when.
 type Entry struct {
 	Endpoint        Endpoint
 	From            netip.Addr
@@ -145,8 +145,8 @@ type Entry struct {
 	At              time.Time
 }
 
-// Enter says whether a key may be used at all, before anything of the request was read:
-// a *Denied where not.
+// Enter says whether a key may be used at all, before anything of the request has been
+// read. It returns a *Denied if not.
 func (r *Rights) Enter(e *Entry) error {
 	if r == nil {
 		return nil
@@ -179,19 +179,19 @@ func (l *level) enter(e *Entry) error {
 	return nil
 }
 
-// Request is what a request asks for.
+// Request describes what a request asks for.
 type Request struct {
 	Entry
 	Model            string // as the client writes it
 	Features         Feature
-	MaxOutput        int64 // of one choice; 0 where the client gives no bound
+	MaxOutput        int64 // of one choice; 0 if the client sets no limit
 	Choices          int64
 	BodyBytes        int64
 	Tags             map[string]string
 	EndUser, Session string
 }
 
-// Ask says whether a request may be made, whoever serves it: a *Denied where not.
+// Ask says whether a request is allowed, whoever serves it. It returns a *Denied if not.
 func (r *Rights) Ask(q *Request) error {
 	if r == nil {
 		return nil
@@ -233,7 +233,7 @@ func (l *level) ask(q *Request) error {
 	return nil
 }
 
-// facts are what conditions see of a request.
+// facts returns the facts about a request that conditions see.
 func (r *Rights) facts(q *Request) *Facts {
 	return &Facts{
 		Request: RequestFacts{
@@ -245,16 +245,16 @@ func (r *Rights) facts(q *Request) *Facts {
 	}
 }
 
-// Names are how a target can be called by who asks for it.
+// Names are the names that a client can use for a target.
 type Names struct {
-	Asked    string // by the client: one of the others, or an alias
-	Provider string // "" where nobody has been chosen
+	Asked    string // by the client: one of the names below, or an alias
+	Provider string // "" if none has been chosen
 	Model    string
 	Target   string // provider/model
 }
 
-// Serve says whether a target may serve a request: a *Denied where not. A level that
-// allows the name that was asked for allows all that it stands for.
+// Serve says whether a target may serve a request; it returns a *Denied if not. A level
+// that allows the requested name allows everything that it stands for.
 func (r *Rights) Serve(n Names, groups Groups) error {
 	if r == nil || !r.models {
 		return nil
@@ -279,10 +279,10 @@ func (r *Rights) Serve(n Names, groups Groups) error {
 	return nil
 }
 
-// Chooses reports that not every model of every provider may serve.
+// Chooses reports whether some models or providers are refused.
 func (r *Rights) Chooses() bool { return r != nil && r.models }
 
-// MaxOutput is how many tokens one choice of an answer may have; 0 is no limit.
+// MaxOutput returns the maximum number of tokens in one choice of an answer; 0 is no limit.
 func (r *Rights) MaxOutput() int64 {
 	if r == nil {
 		return 0
@@ -290,7 +290,8 @@ func (r *Rights) MaxOutput() int64 {
 	return r.maxOutput
 }
 
-// Prompt says whether a prompt of so many tokens may be sent: a *Denied where not.
+// Prompt says whether a prompt with that many tokens is allowed. It returns a *Denied if
+// not.
 func (r *Rights) Prompt(tokens int64) error {
 	if r == nil || r.maxPrompt == 0 || tokens <= r.maxPrompt {
 		return nil
@@ -303,7 +304,7 @@ func (r *Rights) Prompt(tokens int64) error {
 	return nil
 }
 
-// MaxPrompt is how many tokens a prompt may have; 0 is no limit.
+// MaxPrompt returns the maximum number of tokens in a prompt; 0 is no limit.
 func (r *Rights) MaxPrompt() int64 {
 	if r == nil {
 		return 0

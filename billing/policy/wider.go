@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Wider is where a policy allows what the one above it does not. What a policy does not
-// say, it has from above. The hours of different zones are not compared. Nothing is ever
-// allowed that any level forbids: this is for those who write policies, so that none says
-// what it cannot mean.
+// Wider returns where a policy allows something that the one above it doesn't. Whatever a
+// policy leaves out, it inherits. Hours in different time zones aren't compared. Nothing
+// that any level forbids is ever allowed: this check serves those who write policies, so
+// that none claims what it can't grant.
 func (p *Policy) Wider(above *Policy, groups Groups) []Fault {
 	if p == nil || above == nil {
 		return nil
@@ -26,7 +26,7 @@ func (p *Policy) Wider(above *Policy, groups Groups) []Fault {
 		{"referers", p.Referers, above.Referers},
 	} {
 		for _, e := range l.own {
-			_, model, _ := strings.Cut(e, "/") // of whichever provider
+			_, model, _ := strings.Cut(e, "/") // of any provider
 			if l.above != nil && !covers(l.above, e) && (l.name != "models" || !covers(l.above, model)) {
 				all.add(l.name, "has %q, which the level above does not allow", e)
 			}
@@ -57,7 +57,7 @@ func coversRange(ranges []string, text string) bool {
 	})
 }
 
-// hoursWider compares hours minute by minute, where all are of one zone.
+// hoursWider compares hours minute by minute, if all are in one time zone.
 func hoursWider(own, above []Hours) bool {
 	for _, h := range slices.Concat(own, above) {
 		if h.Zone != own[0].Zone || h.fault() != "" {
@@ -73,7 +73,7 @@ func hoursWider(own, above []Hours) bool {
 	return false
 }
 
-// week says of each minute of a week whether it is in some hours.
+// week says for each minute of the week whether it falls within the hours.
 func week(list []Hours) (in [7 * 24 * 60]bool) {
 	for _, one := range list {
 		h := one.compile()

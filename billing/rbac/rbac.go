@@ -1,6 +1,5 @@
-// Package rbac says who may do what: permissions, the roles that are sets of them,
-// and what the grants of a principal come to at an instant. It reads and writes
-// nothing.
+// Package rbac says who may do what: permissions, the roles that are sets of them, and what
+// a principal's grants amount to at an instant. It does no I/O.
 package rbac
 
 import (
@@ -22,7 +21,7 @@ const (
 	KeysRead        Permission = "keys.read"
 	KeysWrite       Permission = "keys.write"  // make, change, rotate, hand over
 	KeysRevoke      Permission = "keys.revoke" // revoke, disable, archive
-	KeysOwn         Permission = "keys.own"    // make and end keys of one's own, within the ceiling of the team
+	KeysOwn         Permission = "keys.own"    // make and revoke one's own keys, within the team's ceiling
 	OwnersRead      Permission = "owners.read"
 	OwnersWrite     Permission = "owners.write"
 	BudgetsRead     Permission = "budgets.read"
@@ -40,7 +39,7 @@ const (
 	ProvidersRead   Permission = "providers.read"
 	ProvidersWrite  Permission = "providers.write" // store, change and end providers and credentials
 	EventsRead      Permission = "events.read"
-	AlertsWrite     Permission = "alerts.write" // send again, try channels
+	AlertsWrite     Permission = "alerts.write" // send again, test channels
 	AccessRead      Permission = "access.read"
 	AccessErase     Permission = "access.erase"
 	IntegrityRead   Permission = "integrity.read"
@@ -49,10 +48,11 @@ const (
 	AuditPrune      Permission = "audit.prune"
 	PrincipalsRead  Permission = "principals.read"
 	PrincipalsWrite Permission = "principals.write"
-	// GovernanceWrite is to set the organisation's rules, and to sign reviews of access off.
+	// GovernanceWrite covers setting the organisation's rules and signing off access
+	// reviews.
 	GovernanceRead  Permission = "governance.read"
 	GovernanceWrite Permission = "governance.write"
-	// Any is what every principal may do.
+	// Any is what every principal is allowed to do.
 	Any Permission = "any"
 )
 
@@ -65,7 +65,7 @@ var all = []Permission{
 	GovernanceRead, GovernanceWrite,
 }
 
-// Permissions are all that a role can have.
+// Permissions returns all the permissions that a role can have.
 func Permissions() []Permission { return slices.Clone(all) }
 
 // Owner is the role that may do everything.
@@ -74,19 +74,19 @@ const Owner = "owner"
 // Roles are named sets of permissions.
 type Roles map[string][]Permission
 
-// BuiltIn are the roles that there always are.
+// BuiltIn returns the built-in roles.
 func BuiltIn() Roles {
 	reads := slices.DeleteFunc(Permissions(), func(p Permission) bool { return !strings.HasSuffix(string(p), ".read") })
 	return Roles{
 		Owner:   Permissions(),
 		"admin": without(Permissions(), SpendAdjust, PeriodsWrite, AccessErase, AuditPrune, GovernanceWrite),
-		// Security ends the use of keys and reads what happened; it issues nothing.
+		// Security stops the use of keys and reads what happened; it issues nothing.
 		"security": {
 			KeysRead, KeysRevoke, OwnersRead, BudgetsRead, SpendRead, EventsRead, AlertsWrite, AccessRead, AccessErase,
 			IntegrityRead, AuditRead,
 			AuditExport, PrincipalsRead, ProvidersRead, GovernanceRead, GovernanceWrite,
 		},
-		// Platform runs the router; it has nothing to do with virtual keys.
+		// Platform runs the router, and has no access to virtual keys.
 		"platform": {
 			ProvidersRead, ProvidersWrite, PricesRead, ReplicasRead, ReplicasForget, RejectsRead, RejectsBook, EventsRead, AlertsWrite,
 			IntegrityRead,
@@ -95,7 +95,8 @@ func BuiltIn() Roles {
 			KeysRead, KeysWrite, KeysRevoke, KeysOwn, OwnersRead, OwnersWrite, BudgetsRead, BudgetsWrite, SpendRead, PricesRead,
 		},
 		"developer": {KeysRead, KeysWrite, KeysRevoke, KeysOwn, OwnersRead, BudgetsRead, SpendRead, PricesRead},
-		// A member has what he makes for himself, and sees nothing of others.
+		// Members have only what they make for themselves, and see nothing of anybody
+		// else's.
 		"member": {KeysOwn},
 		"finance": {
 			KeysRead, OwnersRead, BudgetsRead, SpendRead, SpendAdjust, PeriodsRead, PeriodsWrite, PricesRead, PricesWrite, RejectsRead,
@@ -110,7 +111,7 @@ func without(from []Permission, some ...Permission) []Permission {
 	return slices.DeleteFunc(slices.Clone(from), func(p Permission) bool { return slices.Contains(some, p) })
 }
 
-// NewRoles are the built-in roles and an organisation's own.
+// NewRoles returns the built-in roles together with an organisation's own.
 func NewRoles(own map[string][]string) (Roles, error) {
 	roles := BuiltIn()
 	for _, name := range slices.Sorted(maps.Keys(own)) {
@@ -140,18 +141,18 @@ func listed(permissions []Permission) string {
 	return strings.Join(texts, ", ")
 }
 
-// Names are the names of the roles.
+// Names returns the names of the roles.
 func (r Roles) Names() []string { return slices.Sorted(maps.Keys(r)) }
 
-// Place is what an act is about: a project of a team, a team (ProjectID is empty), or
-// the organisation (both are).
+// Place says what an act is about: a project of a team, a team (ProjectID is empty), or the
+// organisation (both are empty).
 type Place struct{ TeamID, ProjectID string }
 
-// Access is what somebody may do, and where. The zero value is nothing at all.
+// Access is what somebody may do, and where. The zero value allows nothing.
 type Access struct {
 	everything bool
 	parts      []part
-	guarded    []part // which count for nothing unless their conditions hold: Under says so
+	guarded    []part // only effective if their conditions hold; see Under
 }
 
 type part struct {
@@ -162,14 +163,14 @@ type part struct {
 	must        policy.Guard
 }
 
-// Everything is the access of the static admin token and of the host itself.
+// Everything returns the access of the static admin token and of the host itself.
 func Everything() Access { return Access{everything: true} }
 
-// Full reports the access that Everything is.
+// Full reports whether this is the access that Everything returns.
 func (a Access) Full() bool { return a.everything }
 
-// Of is what the grants of a principal come to at an instant. A role that is not
-// defined any more gives nothing.
+// Of returns what a principal's grants amount to at an instant. A role that is no longer
+// defined gives nothing.
 func (r Roles) Of(p billing.Principal, now time.Time) Access {
 	var a Access
 	if !p.DisabledAt.IsZero() {
@@ -188,7 +189,7 @@ func (r Roles) Of(p billing.Principal, now time.Time) Access {
 	return a
 }
 
-// Under is the access with the grants whose conditions hold.
+// Under returns the access including the grants whose conditions hold.
 func (a Access) Under(facts *policy.Acting) Access {
 	b := Access{everything: a.everything, parts: slices.Clone(a.parts)}
 	for _, one := range a.guarded {
@@ -201,8 +202,8 @@ func (a Access) Under(facts *policy.Acting) Access {
 	return b
 }
 
-// Lacking is the condition that stands between somebody and a permission at a place, or
-// anywhere where that is the organisation; "" where it is no condition.
+// Lacking returns the condition that stands in the way of a permission at a place, or
+// anywhere if the place is the organisation; "" if it isn't a condition.
 func (a Access) Lacking(p Permission, at Place) policy.Guard {
 	for _, one := range a.guarded {
 		if (at == (Place{}) || one.covers(at)) && (p == Any || slices.Contains(one.permissions, p)) {
@@ -212,8 +213,8 @@ func (a Access) Lacking(p Permission, at Place) policy.Guard {
 	return ""
 }
 
-// Role is the role by which somebody may do something at a place; it is empty for the
-// static admin token. ok is false where there is none.
+// Role returns the role that gives a permission at a place; it is empty for the static
+// admin token. ok is false if there is none.
 func (a Access) Role(p Permission, at Place) (role string, ok bool) {
 	if a.everything {
 		return "", true
@@ -226,7 +227,7 @@ func (a Access) Role(p Permission, at Place) (role string, ok bool) {
 	return "", false
 }
 
-// Anywhere is Role at any place.
+// Anywhere is Role for any place.
 func (a Access) Anywhere(p Permission) (role string, ok bool) {
 	if a.everything {
 		return "", true
@@ -236,13 +237,13 @@ func (a Access) Anywhere(p Permission) (role string, ok bool) {
 			return part.role, true
 		}
 	}
-	if p == Any && len(a.guarded) > 0 { // to learn which condition it is, or to log out
+	if p == Any && len(a.guarded) > 0 { // needed to find out which condition it is, or to log out
 		return a.guarded[0].role, true
 	}
 	return "", false
 }
 
-// Placed is a role where it counts, and the condition under which it does.
+// Placed is a role, where it applies, and the condition under which it does.
 type Placed struct {
 	Role  string
 	Scope billing.Scope
@@ -251,7 +252,7 @@ type Placed struct {
 	Holds bool
 }
 
-// Roles are the roles that an access comes from.
+// Roles returns the roles that an access consists of.
 func (a Access) Roles() (list []Placed) {
 	for _, one := range a.parts {
 		list = append(list, Placed{one.role, one.scope, one.id, one.must, true})
@@ -262,14 +263,14 @@ func (a Access) Roles() (list []Placed) {
 	return list
 }
 
-// May reports whether somebody may do something at a place.
+// May reports whether a permission is given at a place.
 func (a Access) May(p Permission, at Place) bool {
 	_, ok := a.Role(p, at)
 	return ok
 }
 
-// Exceeds reports whether a grant under a condition gives something that a may not do
-// itself, or only under another condition: nobody can give what he does not have.
+// Exceeds reports whether a conditional grant would give something that a doesn't have, or
+// has only under another condition: nobody can give what they don't have.
 func (a Access) Exceeds(permissions []Permission, at Place, must policy.Guard) bool {
 	for _, p := range permissions {
 		if !a.everything && !slices.ContainsFunc(a.parts, func(one part) bool {
@@ -281,7 +282,7 @@ func (a Access) Exceeds(permissions []Permission, at Place, must policy.Guard) b
 	return false
 }
 
-// Places are where somebody may do something; everywhere says that it is all places.
+// Places returns where a permission is given; everywhere means all places.
 func (a Access) Places(p Permission) (teams, projects []string, everywhere bool) {
 	if a.everything {
 		return nil, nil, true
@@ -297,7 +298,7 @@ func (a Access) Places(p Permission) (teams, projects []string, everywhere bool)
 			teams = append(teams, part.id)
 		case billing.ScopeProject:
 			projects = append(projects, part.id)
-		case billing.ScopeKey, billing.ScopeTemporary: // are granted to nobody
+		case billing.ScopeKey, billing.ScopeTemporary: // never granted to anybody
 		}
 	}
 	return teams, projects, false
@@ -311,7 +312,7 @@ func (g part) covers(at Place) bool {
 		return at.TeamID == g.id && g.id != ""
 	case billing.ScopeProject:
 		return at.ProjectID == g.id && g.id != ""
-	case billing.ScopeKey, billing.ScopeTemporary: // are granted to nobody
+	case billing.ScopeKey, billing.ScopeTemporary: // never granted to anybody
 	}
 	return false
 }
