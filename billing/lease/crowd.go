@@ -8,13 +8,13 @@ import (
 )
 
 // Near its limit a budget grants little at a time, and requests wait for each other.
-// Whoever asks therefore asks for all that wait, of whom as many are granted as there is
-// room for, and a refusal holds for those that were waiting when it was asked for and want
-// no less.
+// Whichever request asks therefore asks for everything that is waiting, and as much is
+// granted as there is room for. A refusal applies to the requests that were waiting
+// when it was asked for and want no less.
 
-// crowd is who waits for more of a lease.
+// crowd is the set of requests that wait for more of a lease.
 type crowd struct {
-	needs   billing.Amount // of those that wait
+	needs   billing.Amount // of the waiting requests
 	refusal noRoom         // the last one
 }
 
@@ -26,13 +26,13 @@ type noRoom struct {
 	granted  []billing.Granted
 }
 
-// standsFor is how long a refusal stands that nobody can change by giving back: whoever
-// raises the limit is heard of within so long.
+// standsFor is how long a refusal remains valid that nobody can change by giving back:
+// a raised limit is noticed within this time.
 const standsFor = time.Second
 
-// stands reports that a refusal goes for a want, too, although it was asked for earlier: so
-// much is used of a minute that nothing which comes back leaves room. A client that does not
-// wait costs the database nothing then.
+// stands reports whether an earlier refusal also applies to a want: so much of a minute
+// is used that nothing that may come back leaves room. A client that does not wait then
+// costs the database nothing.
 func (r noRoom) stands(w billing.Want, now time.Time) bool {
 	if w.Budget.Period != billing.PeriodMinute || now.Sub(r.asked) > standsFor {
 		return false
@@ -45,7 +45,7 @@ func (r noRoom) stands(w billing.Want, now time.Time) bool {
 	return !b.Stands(b.Used(), billing.Amount{}).Fits(r.need)
 }
 
-// wait notes that a request waits for leases; its end is leave.
+// wait records that a request waits for leases; leave ends the wait.
 func (l *Ledger) wait(leases []*lease, need billing.Amount) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -62,7 +62,7 @@ func (l *Ledger) leave(leases []*lease, need billing.Amount) {
 	}
 }
 
-// count puts into wants what those need that wait by now.
+// count adds what the currently waiting requests need to wants.
 func (l *Ledger) count(wants []billing.Want) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,7 +73,7 @@ func (l *Ledger) count(wants []billing.Want) {
 	}
 }
 
-// refused notes a refusal that was asked for at an instant, for those that wait.
+// refused records a refusal that was asked for at an instant, for the waiting requests.
 func (l *Ledger) refused(asked time.Time, wants []billing.Want, granted []billing.Granted) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,8 +86,8 @@ func (l *Ledger) refused(asked time.Time, wants []billing.Want, granted []billin
 	}
 }
 
-// refusedSince is a refusal that was asked for since began, for no more than what
-// one of these wants needs.
+// refusedSince returns a refusal that was asked for after began, for no more than one
+// of these wants needs.
 func (l *Ledger) refusedSince(began time.Time, wants []billing.Want) []billing.Granted {
 	l.mu.Lock()
 	defer l.mu.Unlock()

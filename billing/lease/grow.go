@@ -8,8 +8,8 @@ import (
 	"tallyroute/billing"
 )
 
-// grow takes more for a request that holds something already, after asking the
-// database for what the leases lack.
+// grow takes more for a request that already holds something, after asking the database
+// for what the leases lack.
 func (l *Ledger) grow(ctx context.Context, holdID string, more billing.Amount) error {
 	if more.Tokens < 0 || more.Money < 0 {
 		return fmt.Errorf("billing/lease: hold %q cannot shrink", holdID)
@@ -31,8 +31,9 @@ func (l *Ledger) grow(ctx context.Context, holdID string, more billing.Amount) e
 	return fmt.Errorf("%w: others were faster %d times", billing.ErrUnavailable, mostRounds)
 }
 
-// takeMore takes from the leases that a request holds in already, from all or from
-// none. Those that lack something are returned, with the lines of the hold.
+// takeMore takes more from the leases in which a request already holds something, from
+// all or from none. It returns the leases that lack something, with the lines of the
+// hold.
 func (l *Ledger) takeMore(holdID string, more billing.Amount) (lines []billing.HoldLine, lacking []*lease, err error) {
 	usable, now := l.usable(), time.Now()
 	l.mu.Lock()
@@ -79,8 +80,8 @@ func (l *Ledger) Widen(ctx context.Context, holdID string, lines []billing.HoldL
 	return fmt.Errorf("%w: others were faster %d times", billing.ErrUnavailable, mostRounds)
 }
 
-// takeAlso takes what a request holds from further leases, too, from all or from none.
-// Those that lack something are returned, with what is held.
+// takeAlso takes what a request holds from further leases as well, from all or from
+// none. It returns the leases that lack something, with what is held.
 func (l *Ledger) takeAlso(holdID string, lines []billing.HoldLine) (held billing.Amount, lacking []*lease, err error) {
 	usable, now := l.usable(), time.Now()
 	l.mu.Lock()

@@ -11,24 +11,24 @@ import (
 	"tallyroute/billing/journal"
 )
 
-// A database that was restored from a copy, or whose standby has taken over,
-// may lack what it had confirmed. It lacks the end of it: so whenever the
-// database does not know us as we know it, and at the start, it is asked for
-// the last row that it confirmed. If that is gone, all that the journal still
-// has is posted again, before anything else: what is there stays as it is.
+// A database that was restored from a backup, or whose standby has taken over, may lack
+// the latest data that it had confirmed. So at the start, and whenever the database
+// does not recognise us, it is asked for the last row that it confirmed. If that is
+// gone, everything that the journal still has is posted again before anything else;
+// existing rows stay as they are.
 
 // youngEnough is how old a row may be to be posted again whatever its month: one
 // of a month that is over might have been archived, and would count twice.
 const youngEnough = time.Hour
 
-// recent reports that a row can be looked for in the ledger.
+// recent reports whether a row can be looked up in the ledger.
 func (l *Ledger) recent(row billing.Spend) bool {
 	now := time.Now().In(l.o.Zone)
 	month := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, l.o.Zone)
 	return row.OccurredAt.After(month) || now.Sub(row.OccurredAt) < youngEnough
 }
 
-// proven reports that the database has what it has confirmed, or has it again.
+// proven reports whether the database has what it confirmed, or has it again.
 func (l *Ledger) proven(ctx context.Context) bool {
 	l.mu.Lock()
 	last := l.doubted
@@ -51,7 +51,7 @@ func (l *Ledger) proven(ctx context.Context) bool {
 	return true
 }
 
-// proofWait is how long a request waits for what the database has lost.
+// proofWait is how long a request waits for lost data to be posted again.
 const proofWait = reclaimWait
 
 // trusted waits until the database has what it has confirmed: what it has lost
@@ -101,7 +101,7 @@ func (l *Ledger) prove(ctx context.Context, last billing.Spend) error {
 	return err
 }
 
-// again is what is posted again.
+// again is what is to be posted again.
 type again struct {
 	l       *Ledger
 	begun   map[string][]billing.Spend // by earlier processes, and not ended
@@ -114,7 +114,7 @@ type again struct {
 func (a *again) take(ctx context.Context, seg journal.Segment, raw []byte) error {
 	r, err := readRecord(raw)
 	if err != nil {
-		return nil //nolint:nilerr // it was told when it was replayed
+		return nil //nolint:nilerr // it was reported when it was replayed
 	}
 	switch r.kind {
 	case recordBegin, recordRetry:
@@ -143,8 +143,8 @@ func (a *again) add(rows []billing.Spend) {
 	}
 }
 
-// post posts rows without moving a lease. One that is refused for what is in it
-// is kept aside, as it was before.
+// post posts rows without changing a lease. A row that is refused because of its
+// contents is set aside, as it was before.
 func (a *again) post(ctx context.Context, rows []billing.Spend) error {
 	if len(rows) == 0 {
 		return nil
@@ -167,7 +167,7 @@ func (a *again) post(ctx context.Context, rows []billing.Spend) error {
 	return err
 }
 
-// Restored is how many rows were posted again because the database had lost them.
+// Restored returns how many rows were posted again because the database had lost them.
 func (l *Ledger) Restored() int64 { return l.restored.Load() }
 
 // Disown forgets what was posted: it belongs to another database.

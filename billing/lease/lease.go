@@ -7,8 +7,8 @@ import (
 	"tallyroute/billing"
 )
 
-// lease is what this process has of one window of one budget. All of its
-// members are guarded by the ledger's lock. Its state moves like this:
+// lease is what this process has leased from one window of one budget. All of its
+// fields are guarded by the ledger's lock. Its state changes like this:
 //
 //	grant     amount += granted
 //	take      held += hold
@@ -17,20 +17,21 @@ import (
 //	post      amount -= covered of the batch, covered -= it, spent -= it
 //	give back amount -= free
 //
-// amount is never more than what the database has leased to us, and covers
-// everything that we admitted: held + covered <= amount, as long as the lease
-// was not cut short by the operator.
+// amount is never more than what the database has leased to us, and it covers
+// everything that we admitted: held + covered <= amount, unless the operator cut the
+// lease short.
 type lease struct {
 	id     billing.LeaseID
 	budget billing.Budget // as it was when the lease was last granted
 	window billing.Window
-	// What the database was last asked with, which may be older than its answer.
+	// The budget that the database was last asked with, which may be older than its
+	// answer.
 	asOf     billing.Budget
 	asOfTime time.Time
 
 	amount  billing.Amount
-	held    billing.Amount // by requests under way
-	covered billing.Amount // of the amount, used by settlements that are yet to be posted
+	held    billing.Amount // by in-flight requests
+	covered billing.Amount // part of amount, used by settlements that are yet to be posted
 	spent   billing.Amount // what those settlements used, overruns included
 	owed    billing.Amount // given up, and to be given back with the next posting
 
@@ -43,23 +44,23 @@ type lease struct {
 	taken   billing.Amount // since the last tick
 	rate    billing.Amount // taken in a second, smoothed
 	touched time.Time      // when it was last taken from
-	exact   time.Time      // until then others want what we do not need
-	asked   time.Time      // when we last waited in vain for others to give back
-	topped  time.Time      // when it was last asked for ahead
-	shown   billing.Amount // what the database was last told to be busy
-	stale   bool           // how the window stands is not known
+	exact   time.Time      // until then other replicas want what we do not need
+	asked   time.Time      // when we last waited in vain for other replicas to give back
+	topped  time.Time      // when more was last requested ahead of need
+	shown   billing.Amount // what the database was last told is busy
+	stale   bool           // the state of the window is not known
 	doubt   bool           // a grant may or may not have been made
-	asking  bool           // a grant is under way
+	asking  bool           // a grant is in progress
 	refill  chan struct{}  // holds one token while nobody is asking for more
-	crowd   crowd          // who waits for that token
-	gone    bool           // the database gave it back for us, or all of it was given back: it counts for nothing
+	crowd   crowd          // the requests waiting for that token
+	gone    bool           // the database gave it back for us, or all of it was given back: it no longer counts
 	listed  bool           // in changed
-	passed  int            // thresholds of its limits that were told
+	passed  int            // how many thresholds of its limits were reported
 	changed *changes       // of the ledger
 }
 
-// changes are the leases of which the database may have to hear something. There
-// may be very many leases, of which few are used between two postings.
+// changes are the leases that the database may have to be told about. There may be very
+// many leases, of which few are used between two postings.
 type changes []*lease
 
 // note lists the lease as changed.
@@ -70,12 +71,12 @@ func (l *lease) note() {
 	}
 }
 
-// told reports that the database knows all about the lease.
+// told reports whether the database knows everything about the lease.
 func (l *lease) told() bool {
 	return l.gone || l.owed == (billing.Amount{}) && !l.doubt && l.busy() == l.shown
 }
 
-// tidy takes out of the list what the database knows.
+// tidy removes from the list the leases that the database knows all about.
 func (c *changes) tidy() {
 	*c = slices.DeleteFunc(*c, func(l *lease) bool {
 		l.listed = !l.told()
@@ -93,7 +94,7 @@ func newLease(line billing.HoldLine, changed *changes) *lease {
 	return l
 }
 
-// unasked takes the right to ask for more, if nobody has it.
+// unasked takes the right to ask for more, if it is free.
 func (l *lease) unasked() bool {
 	select {
 	case <-l.refill:
@@ -103,10 +104,10 @@ func (l *lease) unasked() bool {
 	}
 }
 
-// free is what may still be held. It may be negative.
+// free returns what may still be held. It may be negative.
 func (l *lease) free() billing.Amount { return l.amount.Minus(l.held).Minus(l.covered) }
 
-// idle is the part of free that there is.
+// idle returns free, but no less than zero.
 func (l *lease) idle() billing.Amount { return l.free().AtLeast(billing.Amount{}) }
 
 // part is what a hold takes of the lease: where it is of what is under way at once, a
@@ -135,18 +136,18 @@ func (l *lease) counted(e *entry) (sum billing.Amount) {
 	return sum
 }
 
-// suffices reports that a hold can be taken.
+// suffices reports whether a hold can be taken.
 func (l *lease) suffices(hold billing.Amount) bool { return !l.stale && l.free().Covers(l.part(hold)) }
 
-// lacks is what is missing for a hold.
+// lacks returns what is missing for a hold.
 func (l *lease) lacks(hold billing.Amount) billing.Amount {
 	return l.part(hold).Minus(l.free()).AtLeast(billing.Amount{})
 }
 
-// busy is the part of amount that is not idle.
+// busy returns the part of amount that is not idle.
 func (l *lease) busy() billing.Amount { return l.held.Plus(l.covered) }
 
-// wanted reports that others want what we do not need.
+// wanted reports whether other replicas want what we do not need.
 func (l *lease) wanted() bool { return !l.exact.IsZero() && l.exact.After(time.Now()) }
 
 func (l *lease) take(hold billing.Amount, now time.Time) {
@@ -162,7 +163,7 @@ func (l *lease) release(hold billing.Amount) {
 	l.note()
 }
 
-// settle says how much of what a request has used the lease covers: more than the hold
+// settle returns how much of a request's usage the lease covers: more than the hold
 // only if that much is idle.
 func (l *lease) settle(e *entry) (covered billing.Amount) {
 	hold, used := l.part(e.hold), l.counted(e)
@@ -174,8 +175,8 @@ func (l *lease) settle(e *entry) (covered billing.Amount) {
 	return covered
 }
 
-// unsettled reports that the database must hear of something before it is asked
-// for more: it would grant what is spoken for, or refuse what is not.
+// unsettled reports whether the database must be told something before it is asked for
+// more: otherwise it would grant what is already taken, or refuse what is free.
 func (l *lease) unsettled() bool {
 	return !l.gone && (l.owed != (billing.Amount{}) || l.spent != l.covered)
 }
@@ -191,7 +192,7 @@ func (l *lease) move(line billing.HoldLine) {
 	}
 }
 
-// posted forgets what the database now knows as used.
+// posted forgets what the database now counts as used.
 func (l *lease) posted(covered, spent billing.Amount) {
 	l.amount = l.amount.Minus(covered)
 	l.covered = l.covered.Minus(covered)
@@ -207,15 +208,15 @@ func (l *lease) giveBack() {
 	l.note()
 }
 
-// granted adds what the database granted, and notes how the window stands. way is
-// what the answer knows to be posted and we do not.
+// granted adds what the database granted, and records the state of the window. way is
+// what the answer includes as posted that we do not know to be posted yet.
 func (l *lease) granted(g billing.Granted, asked billing.Budget, way move) {
 	if lower(g.Balance.Budget, l.budget) {
-		l.giveBack() // it was granted under a limit that is no more
+		l.giveBack() // it was granted under a limit that no longer exists
 	}
 	l.asOf, l.asOfTime = asked, time.Now()
 	l.amount = l.amount.Plus(g.Amount)
-	l.shown = billing.Amount{Tokens: -1} // the database took the need for busy
+	l.shown = billing.Amount{Tokens: -1} // the database counted the need as busy
 	l.note()
 	l.budget, l.stale = g.Balance.Budget, false
 	l.stands(g.Balance, g.Seq, way)
@@ -242,7 +243,7 @@ func (l *lease) balance(b billing.Budget) billing.Balance {
 	return billing.Balance{Budget: b, Window: l.window}.Stands(l.used.Plus(l.spent), l.others.Plus(l.held))
 }
 
-// tick moves the rate on by a second.
+// tick advances the rate by one second.
 func (l *lease) tick() {
 	l.rate = billing.Amount{
 		Tokens: smooth(l.rate.Tokens, l.taken.Tokens), Money: smooth(l.rate.Money, l.taken.Money),
@@ -251,11 +252,11 @@ func (l *lease) tick() {
 	l.taken = billing.Amount{}
 }
 
-// smooth moves a rate towards what was taken in a second, by one at least.
+// smooth moves a rate towards what was taken in one second, by at least one.
 func smooth[T int64 | billing.Money](rate, taken T) T {
 	const memory = 8
 	switch {
-	case rate == 0: // a first second
+	case rate == 0: // the first second
 		return taken
 	case taken > rate:
 		return rate + (taken-rate+memory-1)/memory
@@ -263,17 +264,17 @@ func smooth[T int64 | billing.Money](rate, taken T) T {
 	return rate - (rate-taken+memory-1)/memory
 }
 
-// firstBlock is how many holds like the first one are asked for before there
-// is a rate.
+// firstBlock is how many holds like the first one are asked for before there is a rate.
 const firstBlock = 20
 
-// manyRequests are leased at once where they are not limited: nobody is to wait for one.
+// manyRequests are leased at once where requests are not limited, so that nobody waits
+// for them.
 const manyRequests = 1 << 30
 
-// wish is how much to ask for: what is used in the time that we may have to do
-// without the database. The database gives less near the limit.
+// wish returns how much to ask for: what is used in the time that we may have to manage
+// without the database. The database grants less near the limit.
 func (l *lease) wish(hold billing.Amount, ttl time.Duration) billing.Amount {
-	if l.window.Concurrent() { // is used again and again, however fast
+	if l.window.Concurrent() { // it is reused again and again, however fast requests come
 		return times(l.part(hold), firstBlock)
 	}
 	wish := times(l.rate, int64(ttl/time.Second)).AtLeast(times(hold, firstBlock))
@@ -283,23 +284,23 @@ func (l *lease) wish(hold billing.Amount, ttl time.Duration) billing.Amount {
 	return wish
 }
 
-// low reports that the lease will run dry within moments, so that it is topped
-// up before a request has to wait for it.
+// low reports whether the lease will run dry within moments, so that it is topped up
+// before a request has to wait for it.
 func (l *lease) low(now time.Time) bool {
 	const moments = 2
 	soon := times(l.rate.AtLeast(l.taken), moments)
 	return !l.gone && !l.window.Concurrent() && now.After(l.exact) && soon != (billing.Amount{}) && !l.free().Covers(soon)
 }
 
-// over reports that nothing can be held in the window any more, give or take
-// the difference of clocks.
+// over reports whether the window has ended, allowing for differences between clocks,
+// so that nothing more can be held in it.
 func (l *lease) over(now time.Time) bool {
 	return !l.window.End.IsZero() && now.After(l.window.End.Add(time.Minute))
 }
 
-// narrowed reports that a limit of the budget is lower than when the lease was
-// granted. It goes by keys that are up to a second old, and so may have it the
-// wrong way round: what the database was asked with just now is not news.
+// narrowed reports whether a limit of the budget is lower than when the lease was
+// granted. It relies on keys that are up to a second old, and so may see the change in
+// reverse: what the database was asked with just now is not new.
 func (l *lease) narrowed(b billing.Budget) bool {
 	if !lower(b, l.budget) {
 		return false
@@ -319,12 +320,12 @@ func same[T int64 | billing.Money](a, b *T) bool {
 	return a == nil && b == nil || a != nil && b != nil && *a == *b
 }
 
-// lower reports that a limit of a is lower than that of b.
+// lower reports whether a limit of a is lower than that of b.
 func lower(a, b billing.Budget) bool {
 	return less(a.Tokens, b.Tokens) || less(a.Money, b.Money) || less(a.Requests, b.Requests) || a.Binds() && !b.Binds()
 }
 
-// less compares limits, of which nil means none.
+// less compares limits; nil means no limit.
 func less[T int64 | billing.Money](a, b *T) bool {
 	return a != nil && (b == nil || *a < *b)
 }

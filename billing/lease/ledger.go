@@ -12,7 +12,7 @@ import (
 	"tallyroute/billing/journal"
 )
 
-// Store is what the ledger stands on.
+// Store is the part of billing.Store that the ledger needs.
 type Store interface {
 	billing.Allowances
 	Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error)
@@ -20,32 +20,32 @@ type Store interface {
 	Events(ctx context.Context, q billing.EventQuery) ([]billing.Spend, error)
 }
 
-// Options tune a ledger. The zero value of each has a default.
+// Options configure a ledger. Zero values mean the defaults.
 type Options struct {
 	Replica string         // the id of this process, which stays with its journal
-	Name    string         // for people
-	Zone    *time.Location // of reports; UTC
+	Name    string         // for people to read
+	Zone    *time.Location // for report days; default UTC
 	// TTL is how long leases last without the database, and so how long requests
-	// go on when it is away. 5 min.
+	// continue when it is unavailable. 5 min.
 	TTL time.Duration
-	// Batch is the most settlements of one posting; 1000. Pause is between two
-	// postings while nobody waits for them; 200 ms.
+	// Batch is the maximum number of settlements in one posting; 1000. Pause is the time
+	// between two postings while nobody is waiting for them; 200 ms.
 	Batch int
 	Pause time.Duration
-	// Room is how large the journal may be for requests to begin: less than its
-	// own limit, so that those under way can be settled. 0 is any size.
+	// Room is the maximum size of the journal at which requests may begin: less than its
+	// own limit, so that in-flight requests can still be settled. 0 means any size.
 	Room int64
-	// Overrun is how far a key may go before it is stopped: what the store has.
+	// Overrun is how far a key may go before it is stopped: the store's own limit.
 	Overrun billing.OverrunLimit
-	// Recovered is told of the rows of a request that an earlier process began and never
-	// ended, as they are booked; nil tells nobody.
+	// Recovered is called with the rows of a request that an earlier process began and
+	// never ended, as they are booked; it may be nil.
 	Recovered func(rows []billing.Spend)
-	// Report is told of faults in the background. It must not block.
+	// Report is called with background faults. It must not block.
 	Report func(error)
 }
 
-// renewEvery is how often a process shows that it is alive, and at most so
-// long it takes to notice that others want what it does not use.
+// renewEvery is how often a process shows that it is alive, and the longest it takes to
+// notice that other replicas want what it does not use.
 const renewEvery = time.Second
 
 // Ledger is a billing.Ledger in memory. Open makes one, Run keeps it going.
@@ -61,20 +61,20 @@ type Ledger struct {
 	ending  int // requests that are neither open nor queued: their last record is being written
 	segs    segments
 	queue   []*entry // settled, oldest first, yet to be posted
-	onWay   *posting // that the writer has made last, and that is not known to have arrived
+	onWay   *posting // the last one the writer made, while it is not known to have arrived
 	// unwritten says that the journal has lost records that are still needed.
 	unwritten bool
 	posted    int64 // entries ever posted
 	queued    int64 // entries ever queued
-	// Calls of Flush, and those of them that were answered. A round answers those
-	// that came before it began.
+	// The number of calls of Flush, and how many of them were answered. A round answers
+	// the calls that came before it began.
 	flushes, flushed int64
 	postings         int64         // ever made
 	onPosted         chan struct{} // closed, and recreated, after each of them
 
 	stops   stops
 	denials billing.Denials
-	events  []billing.Event // that are yet to be posted
+	events  []billing.Event // yet to be posted
 
 	replica   billing.Replica // guarded by mu; its epoch changes when it was fenced
 	joined    atomic.Bool
@@ -82,12 +82,12 @@ type Ledger struct {
 	deadline  atomic.Int64 // nanoseconds since begun: leases may not be used after it
 	latest    atomic.Int64 // the same by the wall clock, which goes on while a machine is suspended
 	begun     time.Time
-	heardWant atomic.Bool  // that somebody ran dry
+	heardWant atomic.Bool  // another replica ran dry
 	offset    atomic.Int64 // nanoseconds that the database's clock is ahead of ours
 
 	day                    lastDay
 	wakeWriter, wakeKeeper chan struct{}
-	hurry                  chan struct{} // ends the writer's rest
+	hurry                  chan struct{} // cuts the writer's rest short
 	// What earlier epochs had leased covers what they admitted, and is given back
 	// once all of that is posted or released: returned is the epoch that did.
 	epoch       int // of this process, counted; those before it had the requests of the journal
@@ -96,7 +96,7 @@ type Ledger struct {
 	returned    string
 	returnTried time.Time
 
-	rejected atomic.Int64 // rows that were refused for what is in them
+	rejected atomic.Int64 // rows that were refused because of their contents
 	restored atomic.Int64 // rows that the database had lost
 
 	own       journal.Segment   // the first segment of this process
@@ -112,10 +112,10 @@ type Ledger struct {
 
 var _ billing.Ledger = (*Ledger)(nil)
 
-// windowKey finds a lease.
+// windowKey identifies a lease.
 type windowKey struct {
 	budget string
-	start  int64 // UnixNano of the window, 0 where it always was
+	start  int64 // UnixNano of the window's start, 0 if it has none
 }
 
 func keyOf(l billing.HoldLine) windowKey {
@@ -126,7 +126,7 @@ func keyOf(l billing.HoldLine) windowKey {
 	return k
 }
 
-// of finds the lease of a window, or nil. The lock is held.
+// of returns the lease of a window, or nil. The lock is held.
 func (l *Ledger) of(b billing.Balance) *lease {
 	return l.leases[keyOf(billing.HoldLine{Budget: b.Budget, Window: b.Window})]
 }
@@ -143,26 +143,25 @@ type entry struct {
 	id      string
 	epoch   int // whose leases cover it; none if there is nothing to cover
 	hold    billing.Amount
-	used    billing.Amount // once it is settled
+	used    billing.Amount // once settled
 	leases  []*lease
 	ifLost  []billing.Spend
-	rows    []billing.Spend // once it is settled
+	rows    []billing.Spend // once settled
 	begun   journal.Segment
 	settled journal.Segment
-	covered []billing.Amount // of used, by each of the leases
+	covered []billing.Amount // the part of used that each lease covers
 	version int64            // of the key, as it was read
-	enabled time.Time        // so too
-	before  billing.Amount   // the overrun of the key, so too
-	key     *keyOverrun      // while an overrun of it is yet to be posted
+	enabled time.Time        // the same
+	before  billing.Amount   // the overrun of the key, likewise as read
+	key     *keyOverrun      // while an overrun of the key is yet to be posted
 	over    billing.Amount   // that overrun
 	first   [1]billing.Spend // room for ifLost
 	few     [4]*lease        // room for leases
 	some    [4]billing.Amount
 }
 
-// Open takes up what an earlier process left in the journal, which must not
-// have been appended to, and is ready to hold. Run must be called for anything
-// to be posted.
+// Open takes over what an earlier process left in the journal, which must not have been
+// appended to, and is then ready to hold. Nothing is posted until Run is called.
 func Open(store Store, log *journal.Log, o Options) (*Ledger, error) {
 	o.TTL = cmp.Or(o.TTL, 5*time.Minute)
 	o.Batch = cmp.Or(o.Batch, 1000)
@@ -184,15 +183,15 @@ func Open(store Store, log *journal.Log, o Options) (*Ledger, error) {
 	return l, l.replay()
 }
 
-// usable reports whether leases may be used now: the database was heard of
-// recently enough that nobody can have taken them back. Neither clock may say
-// otherwise: one stops while the machine is suspended, the other can be set.
+// usable reports whether leases may be used now: the database was heard from recently
+// enough that nobody can have taken them back. Both clocks must agree: one stops while
+// the machine is suspended, the other can be changed.
 func (l *Ledger) usable() bool {
 	now := time.Now()
 	return int64(now.Sub(l.begun)) < l.deadline.Load() && now.UnixNano() < l.latest.Load()
 }
 
-// heard notes that the database gave us another TTL when it was asked.
+// heard records that the database extended our TTL when it was asked.
 func (l *Ledger) heard(asked time.Time) {
 	margin := min(15*time.Second, l.o.TTL/4)
 	until := int64(asked.Sub(l.begun) + l.o.TTL - margin)
@@ -226,8 +225,8 @@ func (l *Ledger) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]
 	return balances, nil
 }
 
-// take takes e from the leases, from all or from none. Without balances, there
-// are leases that lack something.
+// take takes e from the leases, from all or from none. If it returns no balances, some
+// leases lack something.
 func (l *Ledger) take(e *entry, h billing.Hold) (balances []billing.Balance, lacking []*lease, err error) {
 	usable, now := l.usable() || len(h.Lines) == 0, time.Now()
 	l.mu.Lock()
@@ -261,12 +260,12 @@ func (l *Ledger) take(e *entry, h billing.Hold) (balances []billing.Balance, lac
 		e.epoch = l.epoch
 		l.admitted++
 	}
-	e.begun = l.log.Active() // pinned before it is written to, lest it be dropped
+	e.begun = l.log.Active() // pinned before it is written to, so that it is not dropped
 	l.segs.pin(e.begun)
 	return balances, nil, nil
 }
 
-// lease finds or begins the lease of a line. The lock is held.
+// lease returns the lease of a line, creating it if needed. The lock is held.
 func (l *Ledger) lease(line billing.HoldLine) *lease {
 	k := keyOf(line)
 	le := l.leases[k]
@@ -278,7 +277,7 @@ func (l *Ledger) lease(line billing.HoldLine) *lease {
 	return le
 }
 
-// begin puts the attempt into the journal.
+// begin writes the attempt to the journal.
 func (l *Ledger) begin(e *entry) error {
 	if l.o.Room > 0 && l.log.Size() > l.o.Room {
 		return fmt.Errorf("%w: %w: what is left is for requests under way", billing.ErrUnavailable, journal.ErrFull)
@@ -303,15 +302,15 @@ func (l *Ledger) append(kind byte, id string, rows []billing.Spend) (journal.Seg
 	return seg, nil
 }
 
-// moved pins the segment that a record went to, where that is not the one that
-// was pinned for it.
+// moved pins the segment that a record went to, if that differs from the one pinned for
+// it.
 func (l *Ledger) moved(at *journal.Segment, seg journal.Segment) {
 	if *at == seg {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if *at > seg { // written again meanwhile
+	if *at > seg { // written again in the meantime
 		return
 	}
 	l.segs.unpin(*at)
@@ -319,7 +318,7 @@ func (l *Ledger) moved(at *journal.Segment, seg journal.Segment) {
 	l.segs.pin(seg)
 }
 
-// drop undoes a hold of which nothing was sent.
+// drop undoes a hold for which nothing was sent.
 func (l *Ledger) drop(e *entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -367,10 +366,10 @@ func (l *Ledger) Retry(ctx context.Context, holdID string, more billing.Amount, 
 	return err
 }
 
-// Settle implements billing.Ledger. What it returns is in the journal, and will
-// be in the database soon. Where the journal cannot be written the settlement
-// is kept in memory, and if the process dies before it is posted, the hold is
-// charged instead.
+// Settle implements billing.Ledger. Once it returns, the settlement is in the journal
+// and will soon be in the database. If the journal cannot be written, the settlement is
+// kept in memory; if the process then dies before it is posted, the hold is charged
+// instead.
 func (l *Ledger) Settle(_ context.Context, st billing.Settlement) ([]billing.Balance, error) {
 	rows, err := l.rows(st.Attempts)
 	if err != nil {
@@ -389,8 +388,8 @@ func (l *Ledger) Settle(_ context.Context, st billing.Settlement) ([]billing.Bal
 	return l.queueUp(e, rows), nil
 }
 
-// end takes a request from those under way: from here on it is the caller's,
-// whoever else would end it. The segment of its last record is pinned.
+// end removes a request from those in flight: from here on it belongs to the caller,
+// even if others try to end it. The segment of its last record is pinned.
 func (l *Ledger) end(holdID string) *entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -420,7 +419,7 @@ func (l *Ledger) queueUp(e *entry, rows []billing.Spend) []billing.Balance {
 	}
 	l.queue = append(l.queue, e)
 	l.queued++
-	urgent = l.stops.settled(e) || urgent // others are to hear of it soon
+	urgent = l.stops.settled(e) || urgent // other replicas should hear of it soon
 	if urgent {
 		l.postNow()
 	} else if len(l.queue) == 1 {
@@ -444,7 +443,7 @@ func (l *Ledger) Release(_ context.Context, holdID string) error {
 		wanted = wanted || le.wanted()
 	}
 	if wanted {
-		l.flushes++ // others wait for it
+		l.flushes++ // other replicas are waiting for it
 		l.postNow()
 	}
 	l.ending--

@@ -16,23 +16,23 @@ import (
 	"tallyroute/billing"
 )
 
-// A record of the journal is its kind, the id of the request, and rows. All
-// numbers are varints, texts have their length in front. The members of a row
-// follow each other in the order of codec.spend; a change of that order, or a
-// member more, is another recordVersion, and the old ones stay readable.
-// Version 2 added codec.facts, version 3 codec.sent, version 4 the limits of parts.
+// A record of the journal is its kind, the id of the request, and rows. All numbers are
+// varints, and texts are prefixed with their length. The fields of a row follow each
+// other in the order of codec.spend; changing that order or adding a field requires a
+// new recordVersion, and the old versions stay readable. Version 2 added codec.facts,
+// version 3 codec.sent, version 4 the limits of parts.
 const recordVersion = 4
 
 // The kinds of records.
 const (
-	recordBegin   byte = 1 // an attempt is about to be made; the row that is booked if nothing else is heard of it
-	recordRetry   byte = 2 // another attempt is about to be made; takes the place of the rows before
+	recordBegin   byte = 1 // an attempt is about to be made; the row that is booked if nothing more is heard of it
+	recordRetry   byte = 2 // another attempt is about to be made; replaces the earlier rows
 	recordSettle  byte = 3 // the request has ended; its rows
 	recordRelease byte = 4 // nothing was sent
 	recordDone    byte = 5 // everything before is in the database
 )
 
-// record is one of the journal, read.
+// record is a decoded record of the journal.
 type record struct {
 	kind byte
 	id   string
@@ -76,7 +76,7 @@ func readRecord(b []byte) (record, error) {
 	return r, nil
 }
 
-// codec writes and reads members in one order, so that both agree.
+// codec writes and reads fields in one order, so that both directions agree.
 type codec struct {
 	b       []byte
 	version byte
@@ -129,13 +129,13 @@ func (c *codec) spend(s *billing.Spend) {
 	}
 }
 
-// sent is who answered, and what was sent that has no price.
+// sent covers who answered, and what was sent that has no price.
 func (c *codec) sent(s *billing.Spend) {
 	c.text(&s.AnsweredModel)
 	c.texts(&s.UnpricedMembers)
 }
 
-// facts is what is known of an attempt beside usage and cost.
+// facts covers what is known of an attempt besides usage and cost.
 func (c *codec) facts(s *billing.Spend) {
 	c.bool(&s.Disputed)
 	maybe(c, &s.Reported, c.tokens)
@@ -153,7 +153,7 @@ func (c *codec) facts(s *billing.Spend) {
 	c.bytes(&s.Prefixes)
 }
 
-// maybe writes or reads whether there is a member, and the member.
+// maybe writes or reads whether a field is set, and the field.
 func maybe[T any](c *codec, member **T, value func(*T)) {
 	there := *member != nil
 	c.bool(&there)
@@ -168,11 +168,11 @@ func maybe[T any](c *codec, member **T, value func(*T)) {
 
 func (c *codec) duration(d *time.Duration) { c.int64((*int64)(d)) }
 
-// list writes or reads how many a list has, and makes one of as many.
+// list writes or reads the length of a list, and on reading allocates it.
 func list[T any](c *codec, l *[]T) {
 	if c.writing {
 		c.b = binary.AppendUvarint(c.b, uint64(len(*l)))
-	} else if n := c.uint(); n > uint64(len(c.b)) { // each has bytes of its own
+	} else if n := c.uint(); n > uint64(len(c.b)) { // each element takes at least one byte
 		c.broken = true
 	} else if n > 0 {
 		*l = make([]T, n)
@@ -261,7 +261,7 @@ func (c *codec) text(s *string) {
 	*s, c.b = string(c.b[:n]), c.b[n:]
 }
 
-// bytes reads nothing as nil.
+// bytes reads an empty value as nil.
 func (c *codec) bytes(b *[]byte) {
 	s := string(*b)
 	c.text(&s)
@@ -310,7 +310,7 @@ func (c *codec) bool(v *bool) {
 	*v = n != 0
 }
 
-// time has microseconds, as the databases do.
+// time has microsecond precision, like the databases.
 func (c *codec) time(t *time.Time) {
 	n := t.UnixMicro()
 	c.int64(&n)
@@ -323,8 +323,8 @@ func appendText(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// row is a row as it will be stored, so that a replay stores the same: with its
-// id, its day, and times that the database can keep.
+// row returns a row as it will be stored, so that a replay stores the same: with its
+// id, its day, and times that the database can represent.
 func (l *Ledger) row(s billing.Spend) (billing.Spend, error) {
 	s = s.Tidy()
 	s.OccurredAt = s.OccurredAt.UTC().Truncate(time.Microsecond)
@@ -341,7 +341,7 @@ func (l *Ledger) row(s billing.Spend) (billing.Spend, error) {
 	return s, s.Check()
 }
 
-// lastDay remembers how a day is written: nearly all rows are of one.
+// lastDay caches how a day is written, since nearly all rows are of the same day.
 type lastDay struct{ known atomic.Pointer[writtenDay] }
 
 type writtenDay struct {
@@ -358,7 +358,7 @@ func (d *lastDay) of(t time.Time) string {
 	return known.text
 }
 
-// rows are the attempts of one request as they will be stored.
+// rows returns the attempts of one request as they will be stored.
 func (l *Ledger) rows(attempts []billing.Spend) ([]billing.Spend, error) {
 	if len(attempts) == 0 {
 		return nil, errors.New("billing/lease: a settlement needs an attempt")
@@ -383,7 +383,7 @@ func (l *Ledger) rows(attempts []billing.Spend) ([]billing.Spend, error) {
 // buffers are for encoding records.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
-// newEpoch names a start of the process.
+// newEpoch returns a name for one start of the process.
 func newEpoch() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
