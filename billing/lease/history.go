@@ -114,7 +114,7 @@ type again struct {
 func (a *again) take(ctx context.Context, seg journal.Segment, raw []byte) error {
 	r, err := readRecord(raw)
 	if err != nil {
-		return nil //nolint:nilerr // it was reported when it was replayed
+		return nil //nolint:nilerr // it was told when it was replayed
 	}
 	switch r.kind {
 	case recordBegin, recordRetry:

@@ -201,7 +201,7 @@ func (l *Ledger) heard(asked time.Time) {
 }
 
 // Reserve implements billing.Ledger. Whether the key is in force is for the
-// verifier to say; but where its overruns here stop it, it is refused at once.
+// verifier to decide, but a key that is stopped by its overruns here is refused at once.
 func (l *Ledger) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error) {
 	if h.ID == "" || h.Tokens < 0 || h.Money < 0 || h.HeadroomTokens < 0 || h.HeadroomMoney < 0 {
 		return nil, fmt.Errorf("billing/lease: hold %q is negative or has no id", h.ID)
@@ -330,8 +330,8 @@ func (l *Ledger) drop(e *entry) {
 	}
 }
 
-// uncover notes that a request needs its leases no more: it is posted, or nothing
-// was sent. The last one of earlier epochs frees what those had. The lock is held.
+// uncover records that a request no longer needs its leases: it is posted, or nothing was
+// sent. The last such request of earlier epochs frees what those had leased. The lock is held.
 func (l *Ledger) uncover(e *entry) {
 	switch e.epoch {
 	case noEpoch:

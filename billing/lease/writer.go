@@ -296,8 +296,9 @@ func (l *Ledger) post(ctx context.Context, p *posting) error {
 	return nil
 }
 
-// thresholds tells which thresholds of its limits a window has reached, with the next
-// posting. What was told before, by whomever, is told once. The lock is held.
+// thresholds reports, with the next posting, which thresholds of its limits a window has
+// reached. A threshold that any replica has already reported is not reported again. The lock
+// is held.
 func (l *Ledger) thresholds(le *lease, b billing.Balance) {
 	passed := b.Passed(time.Now())
 	more := len(passed) > le.passed
