@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Allowed is the decision about a request that was not refused.
+// Allowed is the decision on a request that wasn't refused.
 const Allowed = "allowed"
 
 // Entry is one request.
 type Entry struct {
 	At        time.Time
 	RequestID string
-	KeyID     string // "" where nobody's key was sent
-	Version   int    // of the key's secret; 0 where it is not known
+	KeyID     string // "" if no key of ours was sent
+	Version   int    // of the key's secret; 0 if unknown
 	Address   netip.Addr
-	Agent     string // as the client calls itself
+	Agent     string // the client's User-Agent
 	Endpoint  string // the route: /v1/chat/completions
 	Decision  string // Allowed, or the code of the error
 	Status    int
@@ -25,10 +25,11 @@ type Entry struct {
 	BytesOut  int64
 }
 
-// mostAgent is what is kept of what a client calls itself, in bytes.
+// mostAgent is how much of a User-Agent is kept, in bytes.
 const mostAgent = 200
 
-// bounded is e without more of the client's own words than are kept, nor a hold on them.
+// bounded returns e with client-supplied text truncated to what is kept, and copied so as
+// not to pin the original.
 func (e Entry) bounded() Entry {
 	if len(e.Agent) > mostAgent {
 		e.Agent = strings.Clone(e.Agent[:mostAgent])
@@ -36,14 +37,14 @@ func (e Entry) bounded() Entry {
 	return e
 }
 
-// tidy is e as every database keeps it.
+// tidy returns e in the form that every database stores.
 func (e Entry) tidy() Entry {
 	e.Agent = strings.Map(printable, strings.ToValidUTF8(e.Agent, ""))
 	e.At = e.At.UTC().Truncate(time.Microsecond)
 	return e
 }
 
-// printable leaves out what is no character of a text.
+// printable drops runes that aren't printable text.
 func printable(r rune) rune {
 	if r < ' ' || r == 0x7f {
 		return -1
@@ -51,7 +52,7 @@ func printable(r rune) rune {
 	return r
 }
 
-// From is an address as it is kept: "" where it is not known.
+// From returns the stored form of an address; "" if it is unknown.
 func From(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""
@@ -59,32 +60,32 @@ func From(a netip.Addr) string {
 	return a.String()
 }
 
-// Query chooses entries. Its zero value chooses all.
+// Query selects entries. The zero value selects all.
 type Query struct {
 	KeyID    string
 	Address  netip.Addr
-	Agent    string    // exactly
-	Decision string    // Allowed, the code of an error, or Refused
-	Since    time.Time // the first instant
-	Until    time.Time // the one after the last; zero is no end
-	// Before is the entry that a list, which begins with the newest, goes on after.
+	Agent    string    // exact match
+	Decision string    // Allowed, an error code, or Refused
+	Since    time.Time // inclusive
+	Until    time.Time // exclusive; zero is no end
+	// Before is the position after which a list, newest first, continues.
 	Before Position
-	Limit  int // of a list; 0 is MostListed, which is also the most
+	Limit  int // of a list; 0 is MostListed, which is also the maximum
 }
 
-// Refused as the decision of a query chooses every error.
+// Refused, as the decision in a query, selects all errors.
 const Refused = "refused"
 
-// MostListed is how many entries are listed at once.
+// MostListed is the maximum number of entries listed at once.
 const MostListed = 1000
 
-// Position is where an entry stands in a list.
+// Position is the position of an entry in a list.
 type Position struct {
 	At        time.Time
 	RequestID string
 }
 
-// Most is how many entries are listed.
+// Most returns how many entries to list.
 func (q Query) Most() int {
 	if q.Limit < 1 || q.Limit > MostListed {
 		return MostListed
@@ -92,16 +93,16 @@ func (q Query) Most() int {
 	return q.Limit
 }
 
-// Empty reports a query that chooses all.
+// Empty reports whether a query selects everything.
 func (q Query) Empty() bool {
 	q.Limit, q.Before = 0, Position{}
 	return q == Query{}
 }
 
-// Column is by what entries are counted.
+// Column is something that entries are counted by.
 type Column string
 
-// The columns, as they are called in the database.
+// The columns, as named in the database.
 const (
 	ByKey      Column = "key_id"
 	ByVersion  Column = "version"
@@ -111,12 +112,13 @@ const (
 	ByDecision Column = "decision"
 )
 
-// Columns are all columns, in their order.
+// Columns returns all the columns, in order.
 func Columns() []Column {
 	return []Column{ByKey, ByVersion, ByAddress, ByAgent, ByEndpoint, ByDecision}
 }
 
-// Select are the columns of a count in SQL: those that it is by, and nothing in the others.
+// Select returns the columns of a count in SQL: those counted by, and empty values for the
+// others.
 func Select(by []Column) string {
 	list := make([]string, len(Columns()))
 	for i, column := range Columns() {
@@ -132,7 +134,8 @@ func Select(by []Column) string {
 	return strings.Join(list, ", ")
 }
 
-// Count is how many entries have the same values in some columns. The others are zero.
+// Count is the number of entries with the same values in some columns. The other columns
+// are zero.
 type Count struct {
 	KeyID    string
 	Version  int
@@ -146,5 +149,5 @@ type Count struct {
 	First, Last       time.Time
 }
 
-// MostCounts is how many counts there are at the most: those of the most requests.
+// MostCounts is the maximum number of counts: those with the most requests.
 const MostCounts = 10_000

@@ -6,24 +6,25 @@ import (
 	"time"
 )
 
-// Bounds of what waits to be written.
+// Limits on what is waiting to be written.
 const (
-	// MostWaiting is how many entries wait at the most. Those beyond are dropped.
+	// MostWaiting is the maximum number of waiting entries. Any beyond that are dropped.
 	MostWaiting = 16_384
-	// batch is how many are written at once, so that nobody else waits long for the database.
+	// batch is how many are written at once, so that nobody else waits long for the
+	// database.
 	batch = 1000
-	// every is how often they are.
+	// every is how often they are written.
 	every = time.Second
 )
 
-// Recorder gathers entries until they are written.
+// Recorder collects entries until they are written.
 type Recorder struct {
 	mu      sync.Mutex
 	waiting []Entry
 	dropped int64
 }
 
-// Record takes an entry. It never waits for the database.
+// Record adds an entry. It never waits for the database.
 func (r *Recorder) Record(e Entry) {
 	e = e.bounded()
 	r.mu.Lock()
@@ -35,29 +36,29 @@ func (r *Recorder) Record(e Entry) {
 	r.waiting = append(r.waiting, e)
 }
 
-// Drop counts entries that are not kept.
+// Drop counts entries that weren't kept.
 func (r *Recorder) Drop(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.dropped += int64(n)
 }
 
-// Dropped is how many entries were dropped so far.
+// Dropped returns how many entries have been dropped so far.
 func (r *Recorder) Dropped() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.dropped
 }
 
-// Waiting is how many entries wait to be written.
+// Waiting returns how many entries are waiting to be written.
 func (r *Recorder) Waiting() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.waiting)
 }
 
-// Run writes what was recorded, until ctx ends, and once more then, for as long as grace.
-// What cannot be written waits for the next time; failed is told of it.
+// Run writes what was recorded until ctx ends, and once more at the end, for at most grace.
+// Entries that can't be written wait for the next time; failed is called with the error.
 func (r *Recorder) Run(ctx context.Context, grace time.Duration, write func(context.Context, []Entry) error, failed func(error)) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -78,8 +79,8 @@ func (r *Recorder) Run(ctx context.Context, grace time.Duration, write func(cont
 	}
 }
 
-// flush writes all that waits. What comes meanwhile waits for the next time: every write
-// costs the database a statement.
+// flush writes all waiting entries. Those that arrive in the meantime wait for the next
+// time, because every write costs the database a statement.
 func (r *Recorder) flush(ctx context.Context, write func(context.Context, []Entry) error) error {
 	for left := r.Waiting(); left > 0; {
 		entries := r.take()
@@ -95,7 +96,7 @@ func (r *Recorder) flush(ctx context.Context, write func(context.Context, []Entr
 	return nil
 }
 
-// take is the oldest entries, as many as are written at once.
+// take removes the oldest entries, as many as are written at once.
 func (r *Recorder) take() []Entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -109,7 +110,8 @@ func (r *Recorder) take() []Entry {
 	return entries
 }
 
-// giveBack puts entries back in front of those that came since, as far as there is room.
+// giveBack puts entries back in front of those that have arrived since, as far as there is
+// room.
 func (r *Recorder) giveBack(entries []Entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

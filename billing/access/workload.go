@@ -8,25 +8,26 @@ import (
 	"time"
 )
 
-// Workload is who uses a key from one network as one program: the versions of a program
-// and the machines of a network are not told apart.
+// Workload is the use of a key from one network by one program; versions of the program and
+// machines in the network aren't distinguished.
 type Workload struct {
 	Program   string
-	Network   netip.Prefix // the zero value where addresses are not known
+	Network   netip.Prefix // zero if addresses are unknown
 	Addresses int
 	Requests  int64
 	First     time.Time
 	Last      time.Time
 }
 
-// A workload counts where it makes that many of a key's requests, and that share.
+// A workload only counts if it makes at least this number and this share of a key's
+// requests.
 const (
 	leastRequests = 10
 	leastShare    = 100 // one in so many
 )
 
-// Workloads are those of one key, the largest first, by counts that tell addresses and
-// agents apart. What somebody has tried by hand is left out.
+// Workloads returns the workloads of one key, largest first, from counts by address and
+// agent. Small ones, such as somebody's manual tests, are left out.
 func Workloads(counts []Count) []Workload {
 	type name struct {
 		program string
@@ -65,8 +66,8 @@ func Workloads(counts []Count) []Workload {
 	return list
 }
 
-// Shared reports whether two workloads use the key at the same time: one that has moved
-// does not share it with itself.
+// Shared reports whether two workloads use the key at the same time: a workload that has
+// moved doesn't share the key with itself.
 func Shared(workloads []Workload) bool {
 	for i, a := range workloads {
 		for _, b := range workloads[i+1:] {
@@ -78,8 +79,8 @@ func Shared(workloads []Workload) bool {
 	return false
 }
 
-// Program is what a client calls itself, without its version and what follows:
-// "OpenAI/Python 1.40.0" is OpenAI/Python, and "curl/8.5.0" curl.
+// Program returns the User-Agent without its version and whatever follows: "OpenAI/Python
+// 1.40.0" becomes OpenAI/Python, and "curl/8.5.0" curl.
 func Program(agent string) string {
 	name, _, _ := strings.Cut(agent, " ")
 	if i := strings.IndexByte(name, '/'); i >= 0 && i+1 < len(name) && name[i+1] >= '0' && name[i+1] <= '9' {
@@ -88,13 +89,13 @@ func Program(agent string) string {
 	return name
 }
 
-// Bits of an address that say in which network it is.
+// Prefix lengths that identify the network of an address.
 const (
 	bits4 = 24
 	bits6 = 64
 )
 
-// NetworkOf is the network of an address; the zero value where the text is not an address.
+// NetworkOf returns the network of an address; zero if the text isn't an address.
 func NetworkOf(address string) netip.Prefix {
 	at, err := netip.ParseAddr(address)
 	if err != nil {

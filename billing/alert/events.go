@@ -143,8 +143,8 @@ func ofAsk(c billing.Change, owner Owner) billing.Alert {
 	return a
 }
 
-// OfChange returns the alert to a key's owner about a record of the audit log. ok is false
-// if there is none.
+// OfChange returns the alert to a key's owner about a record of the audit log. It reports
+// false if there is none.
 func OfChange(c billing.Change, owner Owner) (billing.Alert, bool) {
 	if c.Action == "raise.ask" {
 		return ofAsk(c, owner), c.Outcome == "" || c.Outcome == billing.OutcomeDone

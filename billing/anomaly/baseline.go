@@ -7,42 +7,42 @@ import (
 	"time"
 )
 
-// Span is over how long a figure is summed up.
+// Span is the length of time over which a figure is summed.
 type Span string
 
 // The spans.
 const (
-	ByHour Span = "hour" // of the clock
+	ByHour Span = "hour" // a clock hour
 	ByDay  Span = "day"  // the last 24 hours
 )
 
 // Basis is what a baseline was learned from.
 type Basis string
 
-// The bases, the best first.
+// The bases, best first.
 const (
-	SameHours Basis = "hour of the week" // the same hour of the same day in weeks before, and those beside it
-	SameTime  Basis = "hour of the day"  // the same hour of days before of the same kind: of work, or of weekends
+	SameHours Basis = "hour of the week" // the same hour of the same weekday in earlier weeks, and the hours next to it
+	SameTime  Basis = "hour of the day"  // the same hour of earlier days of the same kind: working days or weekends
 	AnyHours  Basis = "all hours"        // of the last two weeks
 )
 
-// Baseline is what is usual of a figure, and beyond what it is unusual.
+// Baseline is the usual value of a figure, and the limit beyond which it is unusual.
 type Baseline struct {
 	Figure  Figure
 	Span    Span
 	Median  int64
-	Spread  int64 // the median of the distances to the median, as a standard deviation
+	Spread  int64 // the median absolute deviation, scaled to a standard deviation
 	Limit   int64
 	Samples int
 	Basis   Basis
 }
 
-// How unusual something must be, in hundredths. A sum of a day varies less than one of an
-// hour.
+// How far from usual something must be, in hundredths. Daily sums vary less than hourly
+// ones.
 type margins struct {
 	times  int64 // of the median
 	spread int64 // above it
-	tail   int64 // of what is exceeded in 5 of 100 such times, of those with any use
+	tail   int64 // of the 95th percentile of such times with any use
 }
 
 func marginsOf(s Span) margins {
@@ -52,7 +52,7 @@ func marginsOf(s Span) margins {
 	return margins{times: 300, spread: 600, tail: 250}
 }
 
-// floor is what of a figure is never worth telling.
+// floor returns the value of a figure up to which it is never worth reporting.
 func floor(f Figure, s Span) int64 {
 	n := map[Figure]int64{Requests: 200, Spend: 1_000_000_000, Errors: 30, Denials: 30, Answers: 4 << 20}[f]
 	if s == ByDay {
@@ -61,7 +61,7 @@ func floor(f Figure, s Span) int64 {
 	return n
 }
 
-// Worth reports whether sums are so large that it is worth knowing what is usual.
+// Worth reports whether sums are large enough for it to matter what is usual.
 func Worth(hour, day Sums) bool {
 	for _, f := range Figures() {
 		if hour.Of(f) > floor(f, ByHour) || day.Of(f) > floor(f, ByDay) {
@@ -71,8 +71,8 @@ func Worth(hour, day Sums) bool {
 	return false
 }
 
-// Baselines are those of all figures and spans at an hour. There are none for a key that
-// is not two days old, and none by the day for one that is not four.
+// Baselines returns the baselines of all figures and spans at an hour. There are none for a
+// key that is less than two days old, and no daily ones for a key less than four days old.
 func (h History) Baselines(at time.Time) (all []Baseline) {
 	for _, f := range Figures() {
 		for _, s := range []Span{ByHour, ByDay} {
@@ -84,8 +84,8 @@ func (h History) Baselines(at time.Time) (all []Baseline) {
 	return all
 }
 
-// Baseline is what is usual of a figure in the hour with at in it, or in the day that ends
-// with it, by what was before.
+// Baseline returns what is usual for a figure in the hour that contains at, or in the day
+// that ends with that hour, judging by what came before.
 func (h History) Baseline(f Figure, s Span, at time.Time) (b Baseline, known bool) {
 	like, basis := h.like(f, s, at)
 	if len(like) == 0 {
@@ -96,8 +96,8 @@ func (h History) Baseline(f Figure, s Span, at time.Time) (b Baseline, known boo
 	slices.Sort(like)
 	b.Median = quantile(like, 50)
 	b.Spread = spread(like, b.Median)
-	// The counts of independent events vary by the root of their number, and what single
-	// ones amount to by more.
+	// Counts of independent events vary by the square root of their number, and the amounts
+	// that add up from single events vary by more.
 	least := root(b.Median)
 	if f == Spend || f == Answers {
 		least = b.Median / 5
@@ -108,8 +108,8 @@ func (h History) Baseline(f Figure, s Span, at time.Time) (b Baseline, known boo
 	return b, true
 }
 
-// like are the sums of times that were like this one: in earlier weeks, if there are three
-// of them, else in earlier days.
+// like returns the sums of comparable times: in earlier weeks if there are three of them,
+// otherwise in earlier days.
 func (h History) like(f Figure, s Span, at time.Time) (list []int64, basis Basis) {
 	n := number(at)
 	for w := int64(1); w <= 8; w++ {
@@ -143,10 +143,10 @@ func (h History) like(f Figure, s Span, at time.Time) (list []int64, basis Basis
 	return list, AnyHours
 }
 
-// leastHours is how many hours of a key must be known before any is unusual.
+// leastHours is how many hours of a key must be known before anything counts as unusual.
 const leastHours = 48
 
-// perWeek is how many sums add adds.
+// perWeek returns how many sums add appends.
 func perWeek(s Span) int {
 	if s == ByDay {
 		return 1
@@ -154,7 +154,7 @@ func perWeek(s Span) int {
 	return 3
 }
 
-// add adds the sum of the hour n and those beside it, or of the day that ends with it.
+// add appends the sums of hour n and the hours next to it, or of the day that ends with it.
 func (h History) add(list []int64, f Figure, s Span, n int64) []int64 {
 	if s == ByDay {
 		if sum, whole := h.until(n, 24); whole {
@@ -170,8 +170,8 @@ func (h History) add(list []int64, f Figure, s Span, n int64) []int64 {
 	return list
 }
 
-// around are the sums of about this time of all days of the last four weeks: how much
-// there is at times, though not each day or week.
+// around returns the sums at about this time on all days of the last four weeks: values
+// that do occur at times, though not every day or week.
 func (h History) around(f Figure, s Span, at time.Time) (list []int64) {
 	n := number(at)
 	for d := int64(1); d <= 28; d++ {
@@ -185,11 +185,11 @@ func (h History) around(f Figure, s Span, at time.Time) (list []int64) {
 	return list
 }
 
-// leastActive is of how many times at least with any use the tail is taken: fewer may be
-// what was unusual before.
+// leastActive is the minimum number of times with any use from which the tail is computed:
+// fewer might be earlier anomalies.
 const leastActive = 5
 
-// active is a list, sorted, without the times of no use, if enough are left.
+// active returns a list, sorted and without the times of no use, if enough values are left.
 func active(list []int64) []int64 {
 	slices.Sort(list)
 	if used, _ := slices.BinarySearch(list, 1); len(list)-used >= leastActive {
@@ -198,13 +198,13 @@ func active(list []int64) []int64 {
 	return list
 }
 
-// weekend reports whether an hour is on a Saturday or a Sunday of UTC.
+// weekend reports whether an hour is on a Saturday or Sunday in UTC.
 func weekend(n int64) bool {
 	at := time.Unix(n*3600, 0).UTC().Weekday()
 	return at == time.Saturday || at == time.Sunday
 }
 
-// quantile is what so many of 100 in a sorted list do not exceed; 0 of none.
+// quantile returns the given percentile of a sorted list; 0 for an empty one.
 func quantile(sorted []int64, percent int) int64 {
 	if len(sorted) == 0 {
 		return 0
@@ -212,8 +212,8 @@ func quantile(sorted []int64, percent int) int64 {
 	return sorted[(len(sorted)*percent+99)/100-1]
 }
 
-// spread is the median absolute deviation of a list from its median, scaled as a standard
-// deviation is.
+// spread returns the median absolute deviation of a list from its median, scaled to a
+// standard deviation.
 func spread(list []int64, median int64) int64 {
 	far := make([]int64, len(list))
 	for i, v := range list {
@@ -223,10 +223,10 @@ func spread(list []int64, median int64) int64 {
 	return scaled(quantile(far, 50), 148)
 }
 
-// most is what no sum comes near.
+// most is far above any sum.
 const most = math.MaxInt64 / 4
 
-// scaled is so many hundredths of n.
+// scaled returns the given number of hundredths of n, rounded up.
 func scaled(n, hundredths int64) int64 {
 	if n > most/hundredths {
 		return most
@@ -234,9 +234,9 @@ func scaled(n, hundredths int64) int64 {
 	return (n*hundredths + 99) / 100
 }
 
-// root is the integer part of a square root.
+// root returns the integer part of the square root.
 func root(n int64) int64 {
-	r := int64(1) << ((bits.Len64(uint64(max(n, 0))) + 1) / 2) // not below it
+	r := int64(1) << ((bits.Len64(uint64(max(n, 0))) + 1) / 2) // an upper bound
 	for r > 0 && r > n/r {
 		r = (r + n/r) / 2
 	}

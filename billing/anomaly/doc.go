@@ -1,7 +1,6 @@
-// Package anomaly finds what is unusual about the use of a key: more of something than
-// was ever usual at that hour, or a network, country, program or model from which or for
-// which it was never used. It learns from what the key did before, and is pure: it reads
-// nothing and knows no clock.
+// Package anomaly finds unusual use of a key: more of something than was ever usual at that
+// hour, or a network, country, program or model that the key was never used with before. It
+// learns from the key's past, and is pure: it does no I/O and uses no clock.
 //
 // The files, from the ground up; each uses only those above it:
 //

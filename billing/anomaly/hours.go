@@ -2,29 +2,29 @@ package anomaly
 
 import "time"
 
-// Figure is something that is counted of a key.
+// Figure is something counted for each key.
 type Figure string
 
 // The figures.
 const (
 	Requests Figure = "requests"
 	Spend    Figure = "spend"   // in nano-dollars
-	Errors   Figure = "errors"  // of the client: what it asks for is wrong or is not there
-	Denials  Figure = "denials" // what it may not do, or not so often
+	Errors   Figure = "errors"  // the client's: its request is wrong, or what it asks for doesn't exist
+	Denials  Figure = "denials" // the client isn't allowed to, or not so often
 	Answers  Figure = "answers" // in bytes
 )
 
-// Figures are all figures.
+// Figures returns all the figures.
 func Figures() []Figure { return []Figure{Requests, Spend, Errors, Denials, Answers} }
 
-// Sums are the figures of some time.
+// Sums are the figures of a period.
 type Sums struct {
 	Requests, Errors, Denials int64
 	Answers                   int64
 	Tokens, Spend             int64
 }
 
-// Of is one of them.
+// Of returns one of the figures.
 func (s Sums) Of(f Figure) int64 {
 	switch f {
 	case Requests:
@@ -41,8 +41,8 @@ func (s Sums) Of(f Figure) int64 {
 	return 0
 }
 
-// Refused says as what a refused request counts, by its status. Faults of ours, of
-// providers and of the way to them are none of the key's.
+// Refused classifies a refused request by its status. Our own faults, those of providers
+// and those on the way to them don't count against the key.
 func Refused(status int) (errors, denials int64) {
 	switch {
 	case status == 401, status == 402, status == 403, status == 429:
@@ -53,7 +53,7 @@ func Refused(status int) (errors, denials int64) {
 	return 0, 0
 }
 
-// Plus is s and t.
+// Plus returns the sum of s and t.
 func (s Sums) Plus(t Sums) Sums {
 	return Sums{
 		Requests: s.Requests + t.Requests, Errors: s.Errors + t.Errors, Denials: s.Denials + t.Denials,
@@ -61,30 +61,30 @@ func (s Sums) Plus(t Sums) Sums {
 	}
 }
 
-// Hour is what a key did in the hour that begins at an instant.
+// Hour is what a key did in the hour starting at an instant.
 type Hour struct {
 	KeyID string
 	At    time.Time
 	Sums
 }
 
-// Caller is from where and as what a key was used.
+// Caller says from where, and by which program, a key was used.
 type Caller struct {
 	KeyID, Address, Agent string
 	Requests              int64
 	First, Last           time.Time
 }
 
-// Use is what a key used of a model.
+// Use is a key's use of a model.
 type Use struct {
 	KeyID, Model            string
 	Requests, Tokens, Spend int64
 	First, Last             time.Time
 }
 
-// Activity is what keys did in some time.
+// Activity is what keys did in a period.
 type Activity struct {
-	Hours   []Hour // in the whole of each hour that the time touches
+	Hours   []Hour // the whole of each hour that overlaps the period
 	Callers []Caller
 	Uses    []Use
 
@@ -96,7 +96,7 @@ type hourOf struct {
 	at  int64
 }
 
-// AddHour adds what a key did in an hour, of which a part may be there.
+// AddHour adds what a key did in an hour; part of it may have been added before.
 func (a *Activity) AddHour(h Hour) {
 	key := hourOf{h.KeyID, h.At.Unix()}
 	i, there := a.index[key]
@@ -111,13 +111,13 @@ func (a *Activity) AddHour(h Hour) {
 	a.Hours[i].Sums = a.Hours[i].Plus(h.Sums)
 }
 
-// AddUse adds what a key used in an hour.
+// AddUse adds a key's use of a model in an hour.
 func (a *Activity) AddUse(u Use, hour time.Time) {
 	a.Uses = append(a.Uses, u)
 	a.AddHour(Hour{KeyID: u.KeyID, At: hour, Sums: Sums{Tokens: u.Tokens, Spend: u.Spend}})
 }
 
-// Kept is how long hours are kept: eight weeks, and the day before them.
+// Kept is how long hours are kept: eight weeks, plus the day before.
 const Kept = 57 * day
 
 const (
@@ -131,11 +131,11 @@ type History struct {
 	hours []Sums
 }
 
-// number counts hours.
+// number returns the number of an hour since 1970.
 func number(at time.Time) int64 { return at.Unix() / 3600 }
 
-// HistoryOf puts hours together, in any order, as far as they are kept at an instant. What
-// is not there was quiet.
+// HistoryOf assembles hours, given in any order, as far as they are kept at an instant.
+// Missing hours had no use.
 func HistoryOf(hours []Hour, at time.Time) History {
 	least, first, last := number(at.Add(-Kept)), number(at), number(at)
 	for i := range hours {
@@ -152,7 +152,7 @@ func HistoryOf(hours []Hour, at time.Time) History {
 	return h
 }
 
-// at are the sums of an hour; false before the first.
+// at returns the sums of an hour; false before the first one.
 func (h History) at(n int64) (Sums, bool) {
 	if i := n - h.first; i >= 0 && i < int64(len(h.hours)) {
 		return h.hours[i], true
@@ -160,8 +160,8 @@ func (h History) at(n int64) (Sums, bool) {
 	return Sums{}, false
 }
 
-// Last are the sums of so many hours up to the one with at in it, and whether none of them
-// was before the first.
+// Last returns the sums of the last so many hours, up to the one that contains at, and
+// whether none of them is before the first.
 func (h History) Last(at time.Time, hours int64) (sum Sums, whole bool) {
 	return h.until(number(at), hours)
 }

@@ -12,32 +12,32 @@ import (
 type Finding struct {
 	KeyID    string
 	Critical bool
-	Minor    bool // it is written down, and nobody is told
+	Minor    bool // recorded, but not reported to anybody
 	At       time.Time
 	Since    time.Time // when it began
 	Text     string    // in one sentence
 
-	Figure   Figure // of too much of something; "" of something that is new
+	Figure   Figure // that is too high; "" if the finding is about something new
 	Baseline Baseline
 	Value    int64
 
-	Kind Kind // of something that is new
+	Kind Kind // of what is new
 	Seen string
 }
 
-// What is what the finding is of: a figure or a kind.
+// What returns what the finding is about: a figure or a kind.
 func (f Finding) What() string { return cmp.Or(string(f.Figure), "new_"+string(f.Kind)) }
 
-// Key is what is known of a key: what it did, and what it was seen with.
+// Key is what is known about a key: what it did, and what it has been seen with.
 type Key struct {
 	ID        string
-	Baselines []Baseline // at the hour that is judged
-	Unit      int64      // nano-dollars for 1000 tokens, so far; 0 is not known
+	Baselines []Baseline // for the hour being judged
+	Unit      int64      // nano-dollars per 1000 tokens so far; 0 if unknown
 	Requests  int64      // so far
 	Sights    []Sight
 }
 
-// KeyOf is what is known of a key by the hours before the one with at in it.
+// KeyOf returns what is known about a key from the hours before the one that contains at.
 func KeyOf(id string, h History, at time.Time) Key {
 	k := Key{ID: id, Baselines: h.Baselines(at)}
 	all, _ := h.until(number(at)-1, number(at)-h.first)
@@ -45,7 +45,7 @@ func KeyOf(id string, h History, at time.Time) Key {
 	return k
 }
 
-// unit is what 1000 tokens cost; 0 where there were none.
+// unit returns the cost of 1000 tokens; 0 if there were none.
 func unit(spend, tokens int64) int64 {
 	if tokens < 1 {
 		return 0
@@ -56,18 +56,19 @@ func unit(spend, tokens int64) int64 {
 	return spend * 1000 / tokens
 }
 
-// Present is what a key does now.
+// Present is what a key is doing now.
 type Present struct {
 	At        time.Time
-	Hour, Day Sums // in this hour, and in the last 24 with it
+	Hour, Day Sums // in this hour, and in the last 24 including it
 	Callers   []Caller
 	Uses      []Use
 }
 
-// quiet is for how long something that was told must have been over to be told again.
+// quiet is how long something reported must have been over before it is reported again.
 const quiet = 12 * time.Hour
 
-// Judge is what is unusual about what a key does now, and what it was seen with by then.
+// Judge returns what is unusual about what a key is doing now, and what it has been seen
+// with so far.
 func (k Key) Judge(p Present, countries Countries) (found []Finding, sights []Sight) {
 	all := seenOf(k.Sights)
 	began := p.At
@@ -93,7 +94,7 @@ func (k Key) Judge(p Present, countries Countries) (found []Finding, sights []Si
 	return j.found, sights
 }
 
-// judging is a key while it is judged.
+// judging is a key while it is being judged.
 type judging struct {
 	Key
 	now       Present
@@ -103,7 +104,7 @@ type judging struct {
 	found     []Finding
 }
 
-// figures finds what there is too much of. What goes on is told once.
+// figures finds figures that are too high. Something that continues is reported once.
 func (j *judging) figures() {
 	for _, b := range j.Baselines {
 		value := j.now.Hour.Of(b.Figure)
@@ -129,13 +130,13 @@ func (j *judging) figures() {
 	}
 }
 
-// mature reports that the key was watched long enough to know what is new of it.
+// mature reports whether the key has been watched for long enough to know what is new.
 func (j *judging) mature() bool {
 	return j.now.At.Sub(j.began) >= learned && j.Requests >= learnedFrom
 }
 
-// isNew notes a sight, and reports whether it is the first and whether that is worth
-// telling.
+// isNew notes a sight, and reports whether it is the first of its kind and value and
+// whether that is worth reporting.
 func (j *judging) isNew(kind Kind, value string, first, last time.Time) (fresh, tell bool) {
 	if value == "" {
 		return false, false
@@ -145,7 +146,7 @@ func (j *judging) isNew(kind Kind, value string, first, last time.Time) (fresh, 
 	return fresh, fresh && j.mature() && !varies
 }
 
-// callers finds networks, countries and programs that are new.
+// callers finds new networks, countries and programs.
 func (j *judging) callers() {
 	slices.SortFunc(j.now.Callers, func(a, b Caller) int {
 		return cmp.Or(a.First.Compare(b.First), cmp.Compare(a.Address, b.Address), cmp.Compare(a.Agent, b.Agent))
@@ -157,7 +158,7 @@ func (j *judging) callers() {
 		}
 		fresh, newNetwork := j.isNew(Network, networkOf(c.Address), c.First, c.Last)
 		_, newCountry := j.isNew(Country, country, c.First, c.Last)
-		newCountry = newCountry && fresh // else the file of countries is what is new
+		newCountry = newCountry && fresh // otherwise it is the countries file that is new
 		_, newAgent := j.isNew(Agent, agentOf(c.Agent), c.First, c.Last)
 		from := fmt.Sprintf("%d requests from %s as %q", c.Requests, cmp.Or(c.Address, "an unknown address"), short(c.Agent))
 		switch {
@@ -178,10 +179,11 @@ func (j *judging) callers() {
 	}
 }
 
-// dearer is how much more than so far a new model must cost for its tokens to be told.
+// dearer is how many times as much per token as the key's previous use a new model must
+// cost to be reported.
 const dearer = 3
 
-// models finds models that are new.
+// models finds new models.
 func (j *judging) models() {
 	slices.SortFunc(j.now.Uses, func(a, b Use) int { return cmp.Or(a.First.Compare(b.First), cmp.Compare(a.Model, b.Model)) })
 	for _, u := range j.now.Uses {
@@ -206,7 +208,7 @@ func (j *judging) new(kind Kind, value string, since time.Time, f Finding) {
 	j.found = append(j.found, f)
 }
 
-// Plain is a value as a reader takes it.
+// Plain formats a value for people.
 func (f Figure) Plain(n int64) string {
 	if f == Spend {
 		return fmt.Sprintf("$%d.%02d", n/1_000_000_000, n%1_000_000_000/10_000_000)
@@ -217,7 +219,7 @@ func (f Figure) Plain(n int64) string {
 	return fmt.Sprint(n)
 }
 
-// words are a value and what it is of.
+// words formats a value together with its unit.
 func (f Figure) words(n int64) string {
 	switch f {
 	case Requests:

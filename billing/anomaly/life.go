@@ -2,7 +2,7 @@ package anomaly
 
 import "slices"
 
-// Life is what is known of a key whose hours are judged one after the other.
+// Life is what is known about a key whose hours are judged one after another.
 type Life struct {
 	ID     string
 	hours  []Hour
@@ -10,8 +10,8 @@ type Life struct {
 	past   Sums
 }
 
-// Judge is what is unusual of an hour, which is known from then on. Its Day is summed up
-// by what is known.
+// Judge returns what is unusual about an hour, which counts as known from then on. Its Day
+// is computed from what is known.
 func (l *Life) Judge(p Present, countries Countries) []Finding {
 	before := HistoryOf(l.hours, p.At)
 	hour := Hour{KeyID: l.ID, At: p.At, Sums: p.Hour}

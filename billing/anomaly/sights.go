@@ -8,18 +8,18 @@ import (
 	"tallyroute/billing/access"
 )
 
-// Kind is what of a key's use can be seen for the first time.
+// Kind is an aspect of a key's use that can be seen for the first time.
 type Kind string
 
 // The kinds.
 const (
-	Network Kind = "network" // of 24 bits, or 64 of an IPv6 address
-	Country Kind = "country" // by its ISO code
+	Network Kind = "network" // the first 24 bits of an IPv4 address, or 64 of an IPv6 address
+	Country Kind = "country" // ISO code
 	Agent   Kind = "agent"   // the program, without its version
-	Model   Kind = "model"   // as it was asked for
+	Model   Kind = "model"   // as requested
 )
 
-// Sight is that something of a key's use was seen.
+// Sight records that something was seen in a key's use.
 type Sight struct {
 	KeyID       string
 	Kind        Kind
@@ -27,33 +27,35 @@ type Sight struct {
 	First, Last time.Time
 }
 
-// refresh notes that a sight was seen again: to the hour, so that few have to be stored.
+// refresh notes that a sight was seen again: to the hour, so that few updates have to be
+// stored.
 func (s *Sight) refresh(at time.Time) {
 	if at.Sub(s.Last) >= time.Hour {
 		s.Last = at
 	}
 }
 
-// Told as the kind of a sight says that a figure, its value, was told as unusual, and how
-// long it was.
+// Told is the kind of a sight that records that a figure, its value, was reported as
+// unusual, and for how long it lasted.
 const Told Kind = "told"
 
-// Bounds of what is known of a key.
+// Limits on what is known about a key.
 const (
-	// mostSights are kept of one kind. A key that has more is used from everywhere.
+	// mostSights is how many are kept of one kind. A key with more is used from everywhere.
 	mostSights = 200
-	// mostValue is how long a value may be.
+	// mostValue is the maximum length of a value, in bytes.
 	mostValue = 120
-	// learned is for how long, and on how many of its days, a key is watched before anything
-	// of it is new.
+	// learned is how long, and learnedFrom for how many requests, a key is watched before
+	// anything about it counts as new.
 	learned     = 3 * day
 	learnedFrom = 50 // requests
-	// A key that has met so many new ones in the time before will meet more.
+	// A key with this many new values of a kind in the last newIn can be expected to meet
+	// more.
 	newOften = 3
 	newIn    = 4 * week
 )
 
-// seen are the sights of a key, by kind and value.
+// seen holds the sights of a key, by kind and value.
 type seen map[Kind]map[string]*Sight
 
 func seenOf(list []Sight) seen {
@@ -68,7 +70,7 @@ func seenOf(list []Sight) seen {
 	return all
 }
 
-// note notes a sight where there is room, and reports whether it is the first.
+// note notes a sight if there is room, and reports whether it is the first.
 func (a seen) note(s Sight) (first bool) {
 	of := a[s.Kind]
 	if of == nil {
@@ -86,8 +88,8 @@ func (a seen) note(s Sight) (first bool) {
 	return true
 }
 
-// varies reports whether a key has met so many new ones of a kind lately, after those that
-// it began with, that one more says nothing.
+// varies reports whether a key has lately met so many new values of a kind, after its
+// initial ones, that one more means nothing.
 func (a seen) varies(k Kind, began, now time.Time) bool {
 	n := 0
 	for _, s := range a[k] {
@@ -98,7 +100,7 @@ func (a seen) varies(k Kind, began, now time.Time) bool {
 	return n >= newOften || len(a[k]) >= mostSights
 }
 
-// networkOf is the network of an address, "" where that is not known.
+// networkOf returns the network of an address; "" if it is unknown.
 func networkOf(address string) string {
 	if n := access.NetworkOf(address); n.IsValid() {
 		return n.String()
@@ -106,12 +108,12 @@ func networkOf(address string) string {
 	return ""
 }
 
-// agentOf is the program that calls itself so.
+// agentOf returns the program that identifies itself with agent.
 func agentOf(agent string) string {
 	return short(strings.ToLower(access.Program(agent)))
 }
 
-// short is a value that is not longer than is kept.
+// short returns a value truncated to the length that is kept.
 func short(s string) string {
 	if len(s) > mostValue {
 		s = strings.ToValidUTF8(s[:mostValue], "")
@@ -119,7 +121,7 @@ func short(s string) string {
 	return s
 }
 
-// Countries says in which country an address is, "" where that is not known.
+// Countries returns the country of an address; "" if it is unknown.
 type Countries interface {
 	Country(a netip.Addr) string
 }

@@ -10,8 +10,8 @@ import (
 	"tallyroute/billing"
 )
 
-// sealed is what the hash of a record covers, in this order. To change it is to
-// break every chain.
+// sealed is what the hash of a record covers, in this order. Changing it would break every
+// chain.
 type sealed struct {
 	Previous string            `json:"previous"`
 	Seq      int64             `json:"seq"`
@@ -26,10 +26,10 @@ type sealed struct {
 	Detail   map[string]string `json:"detail"`
 }
 
-// Hash is the SHA-256, in hexadecimal, of a record and the hash before it: of the
-// JSON object with the members previous, seq, at, actor, role, source, action,
-// object, outcome, reason and detail, in this order and without white space; the
-// members of detail are sorted.
+// Hash returns the SHA-256, in hexadecimal, of a record and the previous hash: of the JSON
+// object with the members previous, seq, at, actor, role, source, action, object, outcome,
+// reason and detail, in this order and without white space; the members of detail are
+// sorted.
 func Hash(previous string, c billing.Change) string {
 	if c.Detail == nil {
 		c.Detail = map[string]string{}
@@ -38,45 +38,45 @@ func Hash(previous string, c billing.Change) string {
 		previous, c.Seq, c.At.UTC().Format(time.RFC3339Nano), c.Actor, c.Role, c.Source, c.Action, c.Object, string(c.Outcome), c.Reason,
 		c.Detail,
 	})
-	if err != nil { // of texts alone: it cannot fail
+	if err != nil { // it contains only text, so this can't fail
 		panic(err)
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
 }
 
-// Seal is a record with its place in the chain: the one after the last.
+// Seal returns a record with its place in the chain, following the last one.
 func Seal(c billing.Change, last billing.AuditMark) billing.Change {
 	c.Seq = last.Seq + 1
 	c.Hash = Hash(last.Hash, c)
 	return c
 }
 
-// Report is what a verification found.
+// Report is the result of a verification.
 type Report struct {
-	Records  int64             // that are linked to the one before them
-	Unlinked int64             // that were written before there was a chain
-	Last     billing.AuditMark // of the last record that is right
+	Records  int64             // linked to the one before them
+	Unlinked int64             // written before there was a chain
+	Last     billing.AuditMark // the last correct record
 	Fault    *Fault            // the first; nil if the log is intact
 }
 
-// Fault is the first place at which a log is not what was written.
+// Fault is the first place where a log isn't what was originally written.
 type Fault struct {
-	Seq  int64  // of the record, or of the one that should be there
+	Seq  int64  // of the record, or of the missing one
 	Kind string // altered, missing, cut, forged
 	Text string
 }
 
 func (f *Fault) Error() string { return fmt.Sprintf("record %d is %s: %s", f.Seq, f.Kind, f.Text) }
 
-// Verifier follows a chain.
+// Verifier verifies a chain record by record.
 type Verifier struct {
 	report Report
-	marks  map[int64]string // what checkpoints say
+	marks  map[int64]string // according to checkpoints
 }
 
-// NewVerifier follows a chain from the record after first. Of the marks, which
-// somebody vouches for, those that it comes by are compared.
+// NewVerifier verifies a chain from the record after first. The marks, for which somebody
+// vouches, are compared as the verification reaches them.
 func NewVerifier(first billing.AuditMark, marks ...billing.AuditMark) *Verifier {
 	v := &Verifier{report: Report{Last: first}, marks: make(map[int64]string)}
 	for _, m := range marks {
@@ -85,7 +85,7 @@ func NewVerifier(first billing.AuditMark, marks ...billing.AuditMark) *Verifier 
 	return v
 }
 
-// Add takes the next record, in the order of the log.
+// Add verifies the next record, in the order of the log.
 func (v *Verifier) Add(c billing.Change) {
 	r := &v.report
 	switch {
@@ -108,8 +108,8 @@ func (v *Verifier) Add(c billing.Change) {
 	}
 }
 
-// End is called after the last record. last is what the log itself says that its
-// last record is; the zero value says nothing.
+// End is called after the last record. last is what the log itself claims to be its last
+// record; the zero value claims nothing.
 func (v *Verifier) End(last billing.AuditMark) Report {
 	r := &v.report
 	if r.Fault != nil {

@@ -14,8 +14,8 @@ import (
 	"tallyroute/billing"
 )
 
-// Checkpoint says, signed, what the log was at an instant. Whoever keeps one
-// elsewhere can prove later that nothing before it was changed.
+// Checkpoint is a signed statement of what the log was at an instant. Whoever keeps one
+// elsewhere can later prove that nothing before it was changed.
 type Checkpoint struct {
 	Ledger    string `json:"ledger"` // the id of the database
 	Seq       int64  `json:"seq"`
@@ -25,18 +25,18 @@ type Checkpoint struct {
 	Signature string `json:"signature"` // Ed25519 over the lines of signedText, in base64
 }
 
-// signedText is what is signed.
+// signedText returns the text that is signed.
 func (c Checkpoint) signedText() []byte {
 	return fmt.Appendf(nil, "tallyroute audit checkpoint 1\n%s\n%d\n%s\n%s\n", c.Ledger, c.Seq, c.Hash, c.At)
 }
 
-// SigningKey signs checkpoints. It does not print.
+// SigningKey signs checkpoints. It is never printed.
 type SigningKey struct{ private ed25519.PrivateKey }
 
 var errSigningKey = errors.New("not a signing key: want the 32 bytes of an Ed25519 seed in base64, as printed by " +
 	"tallyroute audit signing-key")
 
-// ParseSigningKey reads the seed of a key in base64.
+// ParseSigningKey parses the seed of a key in base64.
 func ParseSigningKey(text string) (SigningKey, error) {
 	seed, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 	if err != nil || len(seed) != ed25519.SeedSize {
@@ -45,19 +45,19 @@ func ParseSigningKey(text string) (SigningKey, error) {
 	return SigningKey{ed25519.NewKeyFromSeed(seed)}, nil
 }
 
-// String does not show the key.
+// String hides the key.
 func (SigningKey) String() string { return "[signing key]" }
 
-// GoString does not show the key.
+// GoString hides the key.
 func (SigningKey) GoString() string { return "[signing key]" }
 
-// Public is what checkpoints are verified with, in base64.
+// Public returns the key that checkpoints are verified with, in base64.
 func (k SigningKey) Public() string {
 	public, _ := k.private.Public().(ed25519.PublicKey)
 	return base64.StdEncoding.EncodeToString(public)
 }
 
-// keyID is what a public key is called: its first 16 characters.
+// keyID returns the id of a public key: its first 16 characters.
 func keyID(public string) string {
 	public = strings.TrimSpace(public)
 	return public[:min(len(public), 16)]
@@ -75,7 +75,7 @@ var (
 	errSignature = errors.New("the signature of the checkpoint is not by this key, or the checkpoint was changed")
 )
 
-// Open reads a checkpoint and verifies it by a public key in base64.
+// Open parses a checkpoint and verifies it with a public key in base64.
 func Open(text []byte, public string) (Checkpoint, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(public))
 	if err != nil || len(key) != ed25519.PublicKeySize {
@@ -90,15 +90,15 @@ func Open(text []byte, public string) (Checkpoint, error) {
 		return c, errSignature
 	}
 	if c.KeyID != keyID(public) {
-		return c, errSignature // which is not signed, and so says what anybody likes
+		return c, errSignature // unverified, so its contents can't be trusted
 	}
 	return c, nil
 }
 
-// Mark is what the checkpoint vouches for.
+// Mark returns what the checkpoint vouches for.
 func (c Checkpoint) Mark() billing.AuditMark { return billing.AuditMark{Seq: c.Seq, Hash: c.Hash} }
 
-// Evidence is a text that was signed, for whoever verifies it without the database.
+// Evidence is a signed text for somebody who verifies it without the database.
 type Evidence struct {
 	What      string `json:"what"` // such as "governance report"
 	Text      string `json:"text"`
@@ -125,7 +125,7 @@ func digest(text string) string {
 
 var errEvidence = errors.New("the evidence is not signed by this key, or was changed")
 
-// OpenEvidence reads evidence and verifies it by a public key in base64.
+// OpenEvidence parses evidence and verifies it with a public key in base64.
 func OpenEvidence(text []byte, public string) (Evidence, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(public))
 	if err != nil || len(key) != ed25519.PublicKeySize {
@@ -140,7 +140,7 @@ func OpenEvidence(text []byte, public string) (Evidence, error) {
 		return Evidence{}, errEvidence
 	}
 	if e.KeyID != keyID(public) {
-		return Evidence{}, errEvidence // which is not signed, and so says what anybody likes
+		return Evidence{}, errEvidence // unverified, so its contents can't be trusted
 	}
 	return e, nil
 }

@@ -1,5 +1,5 @@
-// Package audit is the audit log's chain: the hash of a record covers the record
-// and the hash of the one before it, so that a record that is altered, missing or
-// moved is found; a signed checkpoint finds a log whose tail was cut off or which
-// was written anew as a whole. Stores keep the records, billing/manage writes them.
+// Package audit is the audit log's hash chain: the hash of a record covers the record and
+// the hash of the one before it, so that an altered, missing or moved record is detected; a
+// signed checkpoint detects a log whose tail was cut off or that was rewritten as a whole.
+// Stores keep the records, and billing/manage writes them.
 package audit
