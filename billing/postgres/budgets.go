@@ -137,7 +137,7 @@ WITH ended AS (
    WHERE scope = 'key' AND scope_id = $1 AND parent_id IS NULL AND archived_at IS NULL AND id <> ALL ($2::text[])
 )
 UPDATE budgets SET archived_at = now()
- WHERE archived_at IS NULL AND (id IN (SELECT id FROM ended) OR parent_id IN (SELECT id FROM ended))`
+ WHERE archived_at IS NULL AND id IN (SELECT id FROM ended UNION ALL SELECT c.id FROM budgets c JOIN ended e ON c.parent_id = e.id)`
 
 // keepBudgets makes the budgets of scope key that k carries the only ones that
 // it has.

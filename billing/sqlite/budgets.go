@@ -300,7 +300,7 @@ const archiveOthers = `WITH ended AS (
    WHERE scope = 'key' AND scope_id = ?2 AND parent_id IS NULL AND archived_at IS NULL AND id NOT IN (SELECT value FROM json_each(?3))
 )
 UPDATE budgets SET archived_at = ?1
-WHERE archived_at IS NULL AND (id IN (SELECT id FROM ended) OR parent_id IN (SELECT id FROM ended))`
+WHERE archived_at IS NULL AND id IN (SELECT id FROM ended UNION ALL SELECT c.id FROM budgets c JOIN ended e ON c.parent_id = e.id)`
 
 // replaceBudgets makes own the budgets of a key.
 func replaceBudgets(ctx context.Context, tx *session, keyID string, own []billing.Budget, now time.Time) error {
