@@ -215,3 +215,11 @@ func isName(s string, most int) bool {
 	return s != "" && len(s) <= most && strings.TrimSpace(s) == s && utf8.ValidString(s) &&
 		strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
+
+// noSecret refuses a secret passed as an id.
+func noSecret(id string) error {
+	if !strings.HasPrefix(id, "sk-") {
+		return nil
+	}
+	return invalid("id", "must be an id such as key_…; give a secret to tallyroute keys find, on its standard input")
+}

@@ -228,14 +228,6 @@ func (a Actions) FindKey(ctx context.Context, text string) (billing.Key, error) 
 	return k, err
 }
 
-// noSecret refuses a secret passed as an id.
-func noSecret(id string) error {
-	if !strings.HasPrefix(id, "sk-") {
-		return nil
-	}
-	return invalid("id", "must be an id such as key_…; give a secret to tallyroute keys find, on its standard input")
-}
-
 // Keys returns up to limit keys, in the order of creation, and whether there are more.
 func (a Actions) Keys(ctx context.Context, f billing.KeyFilter) (keys []billing.Key, more bool, err error) {
 	if statuses := billing.KeyStatuses(); f.Status != "" && !slices.Contains(statuses, f.Status) {
