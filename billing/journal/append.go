@@ -5,12 +5,12 @@ import (
 	"io"
 )
 
-// Append writes a record and returns the segment it is in. When it returns the
-// record is in the file, with SyncAlways on the disk. It does not keep rec.
+// Append writes a record and returns the segment it is in. When it returns, the record
+// is in the file and, with SyncAlways, on the disk. It does not retain rec.
 //
-// It fails with ErrRecord, ErrClosed, or an error that wraps ErrFull or
-// ErrFailed. A record that failed is taken back, as far as the disk lets us: it
-// may still be replayed if the disk failed altogether.
+// It fails with ErrRecord, ErrClosed, or an error that wraps ErrFull or ErrFailed. A
+// record that failed is removed as far as the disk allows: it may still be replayed if
+// the disk failed altogether.
 func (l *Log) Append(rec []byte) (Segment, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -27,8 +27,8 @@ func (l *Log) Append(rec []byte) (Segment, error) {
 	return s.number, nil
 }
 
-// Write is Append for a record that nobody waits for: it is in the file, and
-// reaches the disk before the next one that somebody waits for, or soon.
+// Write is Append for a record that nobody waits for: it is in the file, and reaches
+// the disk soon, or before the next record that somebody waits for.
 func (l *Log) Write(rec []byte) (Segment, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -39,8 +39,8 @@ func (l *Log) Write(rec []byte) (Segment, error) {
 	return s.number, nil
 }
 
-// Wait returns when what was written is on the disk, where Append waits for that
-// too.
+// Wait returns when everything written is on the disk, in the cases in which Append
+// would wait for that too.
 func (l *Log) Wait() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,7 +51,7 @@ func (l *Log) Wait() error {
 	return l.await(s, s.size)
 }
 
-// await waits until so much of a segment is on the disk.
+// await waits until a segment is on the disk up to end.
 func (l *Log) await(s *segment, end int64) error {
 	l.wake()
 	for s.synced < end && s.err == nil {
@@ -63,7 +63,7 @@ func (l *Log) await(s *segment, end int64) error {
 	return nil
 }
 
-// put writes a record and has it synced.
+// put writes a record and requests its sync.
 func (l *Log) put(rec []byte) (*segment, error) {
 	if len(rec) == 0 || len(rec) > MaxRecord {
 		return nil, ErrRecord
@@ -81,7 +81,7 @@ func (l *Log) put(rec []byte) (*segment, error) {
 	return s, nil
 }
 
-// write puts a record into the active segment.
+// write appends a record to the active segment.
 func (l *Log) write(rec []byte) (*segment, error) {
 	n := int64(headSize + len(rec))
 	s, err := l.place(n)
@@ -95,7 +95,7 @@ func (l *Log) write(rec []byte) (*segment, error) {
 	s.size += n
 	l.size.Add(n)
 	if l.fault.Load() != nil {
-		l.fault.Store(nil) // it was for lack of space
+		l.fault.Store(nil) // the fault was a lack of space
 	}
 	return s, nil
 }
@@ -115,7 +115,8 @@ func (l *Log) place(n int64) (*segment, error) {
 		return l.reopen()
 	}
 	if s := l.active; s.size > headerSize && s.size+n > l.opt.SegmentBytes {
-		// If there can be no new segment the old one goes on: its size is not a promise.
+		// If a new segment cannot be created, the old one continues to be used: its
+		// maximum size is not a promise.
 		if next, err := l.create(); err == nil {
 			l.retire(s)
 			l.active = next
@@ -126,8 +127,8 @@ func (l *Log) place(n int64) (*segment, error) {
 
 var errCap = errors.New("all segments together have reached their largest size")
 
-// reopen begins a segment if none is open because there was no space.
-// After a disk that failed it is for the goroutine, which syncs first.
+// reopen begins a segment if none is open because there was no space. After a disk
+// failure that is left to the goroutine, which syncs first.
 func (l *Log) reopen() (*segment, error) {
 	f := l.fault.Load()
 	if f != nil && !errors.Is(f.err, ErrFull) {
@@ -141,21 +142,21 @@ func (l *Log) reopen() (*segment, error) {
 	return s, nil
 }
 
-// unwritten takes back a record that was written in part.
+// unwritten removes a partly written record.
 func (l *Log) unwritten(s *segment, err error) error {
 	if err == nil {
 		err = io.ErrShortWrite
 	}
 	cut := s.file.Truncate(s.size)
 	if !noSpace(err) || cut != nil {
-		l.retire(s) // a reader stops at s.size, which the next header tells
+		l.retire(s) // a reader stops at s.size, which the next header states
 		l.active = nil
 	}
 	return l.fail(refusal("write segment "+s.number.String(), err))
 }
 
-// create makes the file of the next segment. The name can only be taken by an
-// attempt of our own that failed.
+// create creates the file of the next segment. Only a failed attempt of our own can
+// already have taken the name.
 func (l *Log) create() (*segment, error) {
 	if l.spare() < l.opt.MaxBytes/4 {
 		l.Forget()
@@ -173,7 +174,7 @@ func (l *Log) create() (*segment, error) {
 	}
 	if err != nil {
 		_ = f.Close()
-		_ = l.disk.remove(s.number.file()) // if it stays, the next attempt empties it
+		_ = l.disk.remove(s.number.file()) // if it remains, the next attempt empties it
 		return nil, err
 	}
 	l.all = append(l.all, s)
@@ -188,7 +189,7 @@ func (l *Log) retire(s *segment) {
 	l.wake()
 }
 
-// end is the size of the newest segment if this process wrote it.
+// end returns the size of the newest segment if this process wrote it.
 func (l *Log) end() int64 {
 	if s := l.all; len(s) > 0 && s[len(s)-1].number >= l.own {
 		return s[len(s)-1].size

@@ -13,7 +13,7 @@ import (
 	"github.com/oklog/ulid/v2"
 )
 
-// Names in the directory besides the segments.
+// The names in the directory besides the segments.
 const (
 	lockFile   = "lock"
 	idFile     = "id"
@@ -21,7 +21,7 @@ const (
 	quarantine = "quarantine"
 )
 
-// makeDir creates the directory and makes its name last.
+// makeDir creates the directory and makes its name durable.
 func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -29,7 +29,7 @@ func makeDir(dir string) error {
 	return syncDir(filepath.Dir(filepath.Clean(dir)))
 }
 
-// lockDir makes this process the only one that uses the directory.
+// lockDir makes this process the only one that may use the directory.
 func lockDir(dir string) (*os.File, error) {
 	name := filepath.Join(dir, lockFile)
 	f, err := openLocked(name)
@@ -39,7 +39,8 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Who it is only helps the one who is refused: no space for it is not a fault.
+	// The name of the holder only helps whoever is refused the lock, so failing to write
+	// it is not a fault.
 	host, _ := os.Hostname()
 	if err := f.Truncate(0); err == nil {
 		_, _ = f.WriteAt(fmt.Appendf(nil, "pid %d on %s\n", os.Getpid(), host), 0)
@@ -47,7 +48,7 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// holder is who says that he holds the lock.
+// holder returns the name that the holder of the lock left.
 func holder(name string) string {
 	b, err := os.ReadFile(name)
 	if text := strings.TrimSpace(string(b)); err == nil && text != "" {
@@ -77,7 +78,7 @@ func loadID(dir string) (string, error) {
 
 const idPrefix = "rep_"
 
-// newID is the time and 80 random bits.
+// newID returns an id made of the time and 80 random bits.
 func newID() string {
 	var id ulid.ULID
 	_ = id.SetTime(ulid.Now()) // fits until the year 10889
@@ -85,7 +86,7 @@ func newID() string {
 	return idPrefix + id.String()
 }
 
-// replace writes a small file so that it is there whole or not at all.
+// replace writes a small file atomically.
 func replace(name string, content []byte) error {
 	f, err := os.OpenFile(name+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -104,8 +105,8 @@ func replace(name string, content []byte) error {
 	return syncDir(filepath.Dir(name))
 }
 
-// listSegments returns the segments of a directory in their order, with their
-// sizes. It refuses a directory that a newer version has written to.
+// listSegments returns the segments of a directory in order, with their sizes. It
+// refuses a directory that a newer version has written to.
 func listSegments(dir string) ([]*segment, error) {
 	entries, err := os.ReadDir(dir) // sorted by name, which is by number
 	if err != nil {
@@ -126,13 +127,12 @@ func listSegments(dir string) ([]*segment, error) {
 	return list, nil
 }
 
-// disk is the directory as the writer sees it; tests put one with faults in its
-// place.
+// disk is the directory as the writer sees it; tests substitute one with faults.
 type disk interface {
-	create(name string) (file, error) // empty, whatever was there
+	create(name string) (file, error) // empties an existing file
 	remove(name string) error
 	rename(from, to string) error
-	sync() error // forces the names to the disk
+	sync() error // forces the file names to the disk
 }
 
 // file is a segment that is being written.
@@ -143,7 +143,7 @@ type file interface {
 	Close() error
 }
 
-// realDisk is a directory of the system.
+// realDisk is a directory in the file system.
 type realDisk string
 
 var _ disk = realDisk("")
@@ -169,7 +169,7 @@ func (d realDisk) rename(from, to string) error {
 
 func (d realDisk) sync() error { return syncDir(string(d)) }
 
-// realFile is a file of the system with its cheapest sufficient sync.
+// realFile is a file in the file system with its cheapest sufficient sync.
 type realFile struct {
 	*os.File
 	sync func() error
@@ -179,20 +179,20 @@ var _ file = (*realFile)(nil)
 
 func (f *realFile) Sync() error { return f.sync() }
 
-// segment is one file of the log. What changes is guarded by Log.mu.
+// segment is one file of the log. Mutable fields are guarded by Log.mu.
 type segment struct {
 	number Segment
-	size   int64 // of what is good in it
+	size   int64 // of its valid part
 	before int64 // size of the segment before it, if the header says so
 
-	file   file // nil in the segments of earlier processes
+	file   file // nil for the segments of earlier processes
 	seed   uint32
 	synced int64 // how much of it is on the disk
-	named  bool  // its name is on the disk; the goroutine's
-	err    error // of its sync, which is never tried again
+	named  bool  // its name is on the disk; used by the goroutine only
+	err    error // of its sync, which is never retried
 }
 
-// inspect reads size and header of a segment of an earlier process.
+// inspect reads the size and header of an earlier process's segment.
 func (s *segment) inspect(name string) error {
 	f, err := os.Open(name)
 	if err != nil {
@@ -216,7 +216,7 @@ func (s *segment) inspect(name string) error {
 	return nil
 }
 
-// sync forces the segment to the disk, the first time with its name.
+// sync forces the segment to the disk, and the first time its name as well.
 func (s *segment) sync(d disk) error {
 	if err := s.file.Sync(); err != nil {
 		return err

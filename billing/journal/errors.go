@@ -17,8 +17,8 @@ var (
 	ErrRecord  = errors.New("journal: a record must have 1 to 1048576 bytes")
 )
 
-// failure is an error of one of the kinds above with what was done and what the
-// system said.
+// failure returns an error of one of the kinds above, with what was attempted and what
+// the system reported.
 func failure(kind error, what string, err error) error {
 	return fmt.Errorf("%w: %s: %w", kind, what, err)
 }
@@ -32,7 +32,7 @@ type Damage struct {
 	Reason      string
 }
 
-// String says where it is and what is wrong.
+// String says where the damage is and what is wrong.
 func (d Damage) String() string {
 	text := fmt.Sprintf("segment %s at byte %d, %d bytes: %s", d.Segment, d.Offset, d.Bytes, d.Reason)
 	if d.Quarantined != "" {
@@ -41,8 +41,8 @@ func (d Damage) String() string {
 	return text
 }
 
-// DamageError says that records which had been written are not there any more.
-// All that could be read has been replayed.
+// DamageError means that records which had been written are no longer there. Everything
+// that could be read has been replayed.
 type DamageError struct {
 	Damage []Damage
 }

@@ -15,9 +15,9 @@ import (
 //	header:  magic (8 bytes), version u32, segment u64, before u64, crc32c u32 over these
 //	record:  length u32, its complement u32, crc32c u32, payload
 //
-// The header keeps this form in every version. "before" is the length of the
-// segment before this one if the same process wrote it, else nought. The crc32c
-// of a record covers the segment's number, the length and the payload.
+// The header has this form in every version. "before" is the length of the segment
+// before this one if the same process wrote it, otherwise zero. The crc32c of a record
+// covers the segment's number, the length and the payload.
 const (
 	magic      = "tallyjnl"
 	version    = 1
@@ -28,15 +28,16 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Segment numbers the files of a log; they grow for the life of the directory.
+// Segment is the number of a file of the log; numbers grow for the life of the
+// directory.
 type Segment uint64
 
-// String is the number as in the name of the file.
+// String returns the number as it appears in the name of the file.
 func (s Segment) String() string { return fmt.Sprintf("%016x", uint64(s)) }
 
 func (s Segment) file() string { return s.String() + suffix }
 
-// segmentOf reads the name of a file.
+// segmentOf parses the name of a file.
 func segmentOf(name string) (Segment, bool) {
 	digits, ok := strings.CutSuffix(name, suffix)
 	if !ok || len(digits) != 16 {
@@ -49,22 +50,22 @@ func segmentOf(name string) (Segment, bool) {
 	return Segment(n), true
 }
 
-// seed is where the sum of every record of a segment starts, so that bytes of
-// another segment are never taken for a record of this one.
+// seed is the initial checksum for every record of a segment, so that bytes of another
+// segment are never taken for a record of this one.
 func (s Segment) seed() uint32 {
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], uint64(s))
 	return crc32.Checksum(b[:], castagnoli)
 }
 
-// head is what a header says.
+// head is the contents of a header.
 type head struct {
 	version uint32
 	number  Segment
 	before  int64
 }
 
-// header is the beginning of a segment.
+// header returns the header of a segment.
 func header(s Segment, before int64) []byte {
 	b := make([]byte, 0, headerSize)
 	b = append(b, magic...)
@@ -74,7 +75,7 @@ func header(s Segment, before int64) []byte {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-// parseHeader reads a header; ok is whether it is one, of whatever version.
+// parseHeader parses a header; ok says whether it is one, of whatever version.
 func parseHeader(b []byte) (h head, ok bool) {
 	if len(b) < headerSize || string(b[:8]) != magic ||
 		binary.LittleEndian.Uint32(b[28:]) != crc32.Checksum(b[:28], castagnoli) {
@@ -87,7 +88,7 @@ func parseHeader(b []byte) (h head, ok bool) {
 	}, true
 }
 
-// frame appends a record to b as it stands in the file.
+// frame appends a record to b in the form it has in the file.
 func frame(b []byte, seed uint32, rec []byte) []byte {
 	at := len(b)
 	length := uint32(len(rec))

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// Log is a journal that this process may write. All methods may be called by
-// several goroutines.
+// Log is a journal that this process may write. All methods are safe for concurrent
+// use.
 type Log struct {
 	dir  string
 	id   string
@@ -18,18 +18,18 @@ type Log struct {
 	lock *os.File
 	own  Segment // the first segment of this process
 
-	last  atomic.Uint64 // the newest segment there is
+	last  atomic.Uint64 // the newest segment
 	size  atomic.Int64  // of all segments
 	fault atomic.Pointer[fault]
 
 	dropping sync.Mutex // one Drop at a time; taken before mu
 
 	mu       sync.Mutex
-	progress sync.Cond  // some segment was synced, or could not be
+	progress sync.Cond  // a segment was synced, or failed to be
 	all      []*segment // oldest first
 	active   *segment   // where records go; nil while there is none
 	retired  []*segment // full or given up, still to be synced and closed
-	buf      []byte     // a record as it is written
+	buf      []byte     // a record being encoded
 	dirty    bool       // the goroutine knows that there is something to sync
 	syncs    bool       // false with SyncOff, until Close
 	closed   bool
@@ -39,16 +39,15 @@ type Log struct {
 	done chan struct{}
 }
 
-// fault is why nothing can be written now.
+// fault is the reason why nothing can be written now.
 type fault struct {
 	err error
-	cap bool // MaxBytes: only Drop helps
+	cap bool // MaxBytes was reached: only Drop helps
 }
 
-// Open locks the directory, which it creates if need be, and begins a new
-// segment in it. It fails with ErrLocked or ErrVersion, or with what the system
-// says; a full disk is not a failure yet, so that old records can be stored and
-// dropped.
+// Open locks the directory, creating it if necessary, and begins a new segment in it.
+// It fails with ErrLocked, ErrVersion or the system's error; a full disk is not yet a
+// failure, so that old records can be stored and dropped.
 func Open(dir string, o Options) (*Log, error) {
 	return open(dir, o, realDisk(dir))
 }
@@ -78,7 +77,7 @@ func open(dir string, o Options, d disk) (*Log, error) {
 	return l, nil
 }
 
-// load finds what is there and begins the first segment of this process.
+// load finds the existing segments and begins the first segment of this process.
 func (l *Log) load() error {
 	var err error
 	if l.id, err = loadID(l.dir); err != nil {
@@ -104,13 +103,13 @@ func (l *Log) load() error {
 // for as long as the directory lives.
 func (l *Log) ID() string { return l.id }
 
-// Active is the newest segment: every later record goes to it or to a later one.
+// Active returns the newest segment: every later record goes to it or to a later one.
 func (l *Log) Active() Segment { return Segment(l.last.Load()) }
 
-// Size is the number of bytes in all segments.
+// Size returns the number of bytes in all segments.
 func (l *Log) Size() int64 { return l.size.Load() }
 
-// Err is why nothing can be written now: nil, or an error that wraps ErrFull or
+// Err returns why nothing can be written now: nil, or an error that wraps ErrFull or
 // ErrFailed.
 func (l *Log) Err() error {
 	if f := l.fault.Load(); f != nil {
@@ -119,7 +118,7 @@ func (l *Log) Err() error {
 	return nil
 }
 
-// refusal is the fault behind an error of the disk.
+// refusal returns the fault behind a disk error.
 func refusal(what string, err error) fault {
 	if noSpace(err) {
 		return fault{err: failure(ErrFull, what, err)}
@@ -127,7 +126,7 @@ func refusal(what string, err error) fault {
 	return fault{err: failure(ErrFailed, what, err)}
 }
 
-// fail notes a fault and wakes the goroutine, which tries to repair it.
+// fail records a fault and wakes the goroutine, which tries to repair it.
 func (l *Log) fail(f fault) error {
 	l.fault.Store(&f)
 	if !f.cap {
@@ -137,7 +136,7 @@ func (l *Log) fail(f fault) error {
 	return f.err
 }
 
-// wake makes the goroutine look.
+// wake makes the goroutine check for work.
 func (l *Log) wake() {
 	select {
 	case l.kick <- struct{}{}:
@@ -145,8 +144,8 @@ func (l *Log) wake() {
 	}
 }
 
-// Close syncs what was written and gives the directory free. It waits for
-// appends that wait for their sync.
+// Close syncs what was written and releases the directory. It waits for appends that
+// are waiting for their sync.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -169,5 +168,5 @@ func (l *Log) Close() error {
 	return errors.Join(err, l.lock.Close())
 }
 
-// path is where a file of the log is.
+// path returns the path of a file of the log.
 func (l *Log) path(name string) string { return filepath.Join(l.dir, name) }

@@ -8,14 +8,14 @@ import (
 // MaxRecord is the longest record in bytes.
 const MaxRecord = 1 << 20
 
-// Sync says when what was written is forced to the disk. Whatever it says, a
-// record survives the death of the process; this is about power and kernels.
+// Sync says when written data is forced to the disk. Under every setting a record
+// survives the death of the process; this is about power failures and kernel crashes.
 type Sync string
 
 // When to sync.
 const (
 	SyncAlways   Sync = "always"   // before Append returns, one sync for all who wait
-	SyncInterval Sync = "interval" // within Options.Interval, the syncs themselves not counted
+	SyncInterval Sync = "interval" // within Options.Interval, not counting the duration of the syncs
 	SyncOff      Sync = "off"      // when the kernel likes, and at Close
 )
 
@@ -23,23 +23,23 @@ const (
 type Options struct {
 	Sync Sync // "" is SyncInterval
 
-	// Interval is the longest time that a record waits for its sync, and how
-	// often a failed log tries to get well; 0 is 100 ms.
+	// Interval is the longest time that a record waits for its sync, and how often a
+	// failed log tries to recover; 0 means 100 ms.
 	Interval time.Duration
 
-	// SegmentBytes is where a new segment is begun; 0 is 16 MiB. It is never more
-	// than a quarter of MaxBytes, because only whole segments can be dropped.
+	// SegmentBytes is the size at which a new segment is begun; 0 means 16 MiB. It is
+	// never more than a quarter of MaxBytes, because only whole segments can be dropped.
 	SegmentBytes int64
 
-	// Keep is how long segments that were dropped can still be read, as long as
-	// there is room: a quarter of MaxBytes at most. 0 is not at all.
+	// Keep is how long dropped segments can still be read, as long as there is room: at
+	// most a quarter of MaxBytes. 0 means not at all.
 	Keep time.Duration
 
-	// MaxBytes is the most that all segments may have together; 0 is 1 GiB.
+	// MaxBytes is the maximum total size of all segments; 0 means 1 GiB.
 	MaxBytes int64
 }
 
-// withDefaults fills what was left out and checks the rest.
+// withDefaults fills in defaults and checks the rest.
 func (o Options) withDefaults() (Options, error) {
 	switch o.Sync {
 	case "":

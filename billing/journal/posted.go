@@ -9,27 +9,27 @@ import (
 	"time"
 )
 
-// Segments that were dropped stay beside the log for Options.Keep under another
-// name: what they hold is stored elsewhere, and may have to be stored again if
-// that turns out to be older than it was. They are not part of the log: they do
-// not count, and go first where space is wanted.
+// Dropped segments stay beside the log for Options.Keep under another name: their
+// contents are stored elsewhere, and may have to be stored again if that storage turns
+// out to have gone back in time. They are not part of the log: they do not count
+// towards its size, and are removed first when space is needed.
 const postedSuffix = ".posted"
 
 func (s Segment) postedFile() string { return s.String() + postedSuffix }
 
-// putAside takes a segment out of the log.
+// putAside takes a segment out of the log but keeps its file.
 func (l *Log) putAside(s Segment) error {
 	if l.opt.Keep > 0 && l.Err() == nil {
 		if err := l.disk.rename(s.file(), s.postedFile()); err == nil {
 			now := time.Now()
-			_ = os.Chtimes(l.path(s.postedFile()), now, now) // else it goes earlier
+			_ = os.Chtimes(l.path(s.postedFile()), now, now) // if this fails, the file is removed earlier
 			return nil
 		}
 	}
 	return l.disk.remove(s.file())
 }
 
-// posted lists what was put aside, oldest first.
+// posted lists the files that were put aside, oldest first.
 func (l *Log) posted() []fs.FileInfo {
 	entries, _ := os.ReadDir(l.dir) // sorted by name, which is by number
 	var list []fs.FileInfo
@@ -52,16 +52,17 @@ func postedSegment(name string) (Segment, bool) {
 	return segmentOf(number + suffix)
 }
 
-// spare is how much may be kept beside the log: a quarter of MaxBytes, as long
-// as all of it stays within MaxBytes when the active segment is full.
+// spare returns how much may be kept beside the log: a quarter of MaxBytes, provided
+// that everything stays within MaxBytes when the active segment is full.
 func (l *Log) spare() int64 { return min(l.opt.MaxBytes/4, l.opt.MaxBytes-l.Size()-l.opt.SegmentBytes) }
 
-// prune removes what was put aside too long ago, and what is too much.
+// prune removes files that were put aside too long ago, and those beyond the spare
+// room.
 func (l *Log) prune() {
 	list, room := l.posted(), l.spare()
 	for _, f := range slices.Backward(list) {
 		if room -= f.Size(); room < 0 || time.Since(f.ModTime()) > l.opt.Keep {
-			_ = os.Remove(l.path(f.Name())) // it is tried again with the next
+			_ = os.Remove(l.path(f.Name())) // retried with the next one
 		}
 	}
 }
@@ -69,14 +70,14 @@ func (l *Log) prune() {
 // Forget removes everything that was put aside.
 func (l *Log) Forget() {
 	for _, f := range l.posted() {
-		_ = os.Remove(l.path(f.Name())) // it is in nobody's way
+		_ = os.Remove(l.path(f.Name())) // harmless if it remains
 	}
 }
 
-// History hands over the records of what was put aside and of the log, oldest
-// first, as far as they can be read. rec is valid only during the call. It stops
-// at the first error of visit and returns it. What is written meanwhile may or
-// may not be seen.
+// History passes to visit the records of the files that were put aside and of the log,
+// oldest first, as far as they can be read. rec is valid only during the call. It stops
+// at the first error of visit and returns it. Records written in the meantime may or
+// may not be included.
 func (l *Log) History(visit func(s Segment, rec []byte) error) error {
 	type part struct {
 		number Segment
@@ -98,7 +99,7 @@ func (l *Log) History(visit func(s Segment, rec []byte) error) error {
 			data, err = os.ReadFile(l.path(p.number.postedFile()))
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // pruned meanwhile
+			continue // pruned in the meantime
 		}
 		if err != nil {
 			return failure(ErrFailed, "read", err)
@@ -113,8 +114,8 @@ func (l *Log) History(visit func(s Segment, rec []byte) error) error {
 	return nil
 }
 
-// Drop takes the segments older than before, whose records are stored
-// elsewhere, out of the log; the newest segment always stays. It may be called again.
+// Drop takes the segments older than before, whose records are stored elsewhere, out of
+// the log; the newest segment always stays. It may be called again.
 func (l *Log) Drop(before Segment) error {
 	l.dropping.Lock()
 	defer l.dropping.Unlock()
@@ -128,14 +129,14 @@ func (l *Log) Drop(before Segment) error {
 			return failure(ErrFailed, "drop a segment", err)
 		}
 		l.forget(s)
-		// One after the other: a file that is gone before an older one looks lost.
+		// One at a time: if a file disappears before an older one, it looks lost.
 		if err := l.disk.sync(); err != nil {
 			return failure(ErrFailed, "drop a segment", err)
 		}
 	}
 }
 
-// oldest is the first segment if it may be dropped.
+// oldest returns the first segment if it may be dropped.
 func (l *Log) oldest(before Segment) *segment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -145,7 +146,7 @@ func (l *Log) oldest(before Segment) *segment {
 	return l.all[0]
 }
 
-// forget takes the oldest segment out of the books.
+// forget removes the oldest segment from the log's state.
 func (l *Log) forget(s *segment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,18 +11,18 @@ import (
 	"os"
 )
 
-// state is what is at a place of a segment.
+// state is what was found at a position in a segment.
 type state int
 
 const (
 	whole state = iota // a record
-	wrong              // a record's length, but its sum is wrong
+	wrong              // the length of a record, but a wrong checksum
 	short              // the beginning of a record: the file ends too early
 	noise              // not the beginning of a record
 )
 
-// look reads the record at the beginning of b; n is its length with its head
-// where that is known, that is unless there is only noise.
+// look reads the record at the beginning of b. n is its length including its head where
+// that is known, that is, unless there is only noise.
 func look(b []byte, seed uint32) (rec []byte, n int, st state) {
 	if len(b) < 8 {
 		return nil, 0, short
@@ -42,21 +42,20 @@ func look(b []byte, seed uint32) (rec []byte, n int, st state) {
 	return rec, n, whole
 }
 
-// gap is a place that is not a record.
+// gap is a stretch that is not a record.
 type gap struct {
 	at, n  int64
-	torn   bool // a write that had not ended: the record was never acknowledged
+	torn   bool // an unfinished write: the record was never acknowledged
 	reason string
 }
 
-// scan hands every record of a segment to yield. end is the length that the
-// segment must have, or 0 if its process died before anyone knew. An error is
-// only ever yield's.
+// scan passes every record of a segment to yield. end is the length that the segment
+// must have, or 0 if its process died before that was known. Only yield causes errors.
 func scan(s Segment, data []byte, end int64, yield func(rec []byte) error) ([]gap, error) {
 	var gaps []gap
 	size := int64(len(data))
 	if end > 0 && end < size {
-		data, size = data[:end], end // what follows was cut off when it failed
+		data, size = data[:end], end // what follows was cut off when a write failed
 	}
 	at := min(size, headerSize)
 	if h, ok := parseHeader(data[:at]); at == headerSize && (!ok || h.number != s) {
@@ -84,8 +83,8 @@ func scan(s Segment, data []byte, end int64, yield func(rec []byte) error) ([]ga
 	return gaps, nil
 }
 
-// skip finds out how long the gap is that b begins with. A sound length is
-// trusted, so that what a record contains is not taken for records.
+// skip determines the length of the gap that b begins with. A sound length is trusted,
+// so that the contents of a record are not taken for records.
 func skip(b []byte, seed uint32, n int, st state) gap {
 	switch st {
 	case short:
@@ -97,13 +96,13 @@ func skip(b []byte, seed uint32, n int, st state) gap {
 	}
 }
 
-// seek looks for the next record that is sound in every byte.
+// seek looks for the next record that is entirely intact.
 func seek(b []byte, seed uint32) gap {
 	if empty(b) {
 		return gap{n: int64(len(b)), torn: true, reason: "nothing but noughts"}
 	}
 	g := gap{n: int64(len(b)), reason: "not a record"}
-	work := 16 * len(b) // a bound for files that are made to keep us busy
+	work := 16 * len(b) // a bound against files crafted to keep us busy
 	for at := 1; at < len(b) && work > 0; at++ {
 		_, n, st := look(b[at:], seed)
 		if st == whole {
@@ -117,20 +116,20 @@ func seek(b []byte, seed uint32) gap {
 	return g
 }
 
-// empty is whether there is nothing but noughts.
+// empty reports whether b contains only zeros.
 func empty(b []byte) bool {
 	return len(bytes.TrimLeft(b, "\x00")) == 0
 }
 
-// Recover hands over all records that earlier processes have written and that
-// were not dropped, in order; rec is valid only during the call. It stops at the
-// first error of visit and returns it.
+// Recover passes to visit all records that earlier processes wrote and that were not
+// dropped, in order; rec is valid only during the call. It stops at the first error of
+// visit and returns it.
 //
-// A record that was being written when its process died is left out: nobody was
-// told that it was written. Any other place that cannot be read is copied to the
-// directory quarantine, and after all the rest has been handed over a
-// *DamageError lists these places. The files are not changed: Recover can be
-// called again. It must not run together with Drop.
+// A record that was being written when its process died is left out: nobody was told
+// that it was written. Any other unreadable place is copied to the quarantine
+// directory, and after everything else has been passed on, a *DamageError lists these
+// places. The files are not changed, so Recover can be called again. It must not run
+// concurrently with Drop.
 func (l *Log) Recover(visit func(s Segment, rec []byte) error) error {
 	l.mu.Lock()
 	var old []*segment
@@ -162,7 +161,7 @@ func (l *Log) Recover(visit func(s Segment, rec []byte) error) error {
 	return nil
 }
 
-// replay reads one segment and puts into quarantine what is damaged.
+// replay reads one segment and puts damaged places into quarantine.
 func (l *Log) replay(s *segment, end int64, visit func(Segment, []byte) error) ([]Damage, error) {
 	data, err := os.ReadFile(l.path(s.number.file()))
 	if err != nil {
@@ -188,8 +187,8 @@ func (l *Log) replay(s *segment, end int64, visit func(Segment, []byte) error) (
 	return found, nil
 }
 
-// Quarantine keeps a record that its reader cannot make sense of, beside what is
-// damaged, and says where.
+// Quarantine stores a record that its reader cannot interpret with the damaged places,
+// and returns where.
 func (l *Log) Quarantine(s Segment, rec []byte) (string, error) {
 	h := fnv.New64a()
 	_, _ = h.Write(rec) // never fails
@@ -217,13 +216,13 @@ func (l *Log) store(file string, b []byte) (string, error) {
 	return name, nil
 }
 
-// quarantined names the copy by where it was.
+// quarantined returns the name of the copy, made from the original location.
 func quarantined(d Damage) string { return fmt.Sprintf("%s-%d.bad", d.Segment, d.Offset) }
 
-// Empty removes all segments, the one that is being written included, where nothing
-// can be written for lack of space: a disk that the log itself has filled has room
-// again. It does nothing otherwise. Nothing in the log may be needed any more, and no
-// Append may be under way.
+// Empty removes all segments, including the active one, if nothing can be written for
+// lack of space, so that a disk filled by the log itself has room again. Otherwise it
+// does nothing. Nothing in the log may still be needed, and no Append may be in
+// progress.
 func (l *Log) Empty() error {
 	l.dropping.Lock()
 	defer l.dropping.Unlock()
@@ -252,17 +251,17 @@ func (l *Log) gone(s *segment) error {
 	if err := l.disk.remove(s.number.file()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return failure(ErrFailed, "drop a segment", err)
 	}
-	// One after the other: a file that is gone before an older one looks lost.
+	// One at a time: if a file disappears before an older one, it looks lost.
 	if err := l.disk.sync(); err != nil {
 		return failure(ErrFailed, "drop a segment", err)
 	}
 	return nil
 }
 
-// Restore is nil while all files of the log are where they were. Where somebody has
-// deleted or replaced them it recreates the directory, begins a segment in it, and
-// returns an error that wraps ErrLost: what is needed of the lost segments is to be
-// appended again. Any other error says why that was not possible; nothing can be
+// Restore returns nil while all files of the log are where they were. If somebody has
+// deleted or replaced them, it recreates the directory, begins a segment in it, and
+// returns an error that wraps ErrLost: what is still needed from the lost segments must
+// be appended again. Any other error says why that was not possible; nothing can be
 // written then.
 func (l *Log) Restore() error {
 	l.dropping.Lock()
@@ -283,7 +282,7 @@ func (l *Log) Restore() error {
 	return lost
 }
 
-// lost says what is not there any more, or not ours.
+// lost says what is missing or no longer ours.
 func (l *Log) lost() error {
 	held, err := l.lock.Stat()
 	if err != nil {
@@ -300,7 +299,7 @@ func (l *Log) lost() error {
 	return nil
 }
 
-// begin takes the directory into possession again and begins a segment there.
+// begin takes possession of the directory again and begins a segment there.
 func (l *Log) begin() error {
 	if err := makeDir(l.dir); err != nil {
 		return err

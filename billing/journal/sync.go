@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// run is the goroutine of a log: it alone syncs, and repairs what failed.
+// run is the goroutine of a log: it alone syncs, and repairs faults.
 func (l *Log) run() {
 	defer close(l.done)
 	timer := time.NewTimer(l.opt.Interval)
@@ -28,7 +28,7 @@ func (l *Log) run() {
 		if l.opt.Sync != SyncAlways && !pause() {
 			return
 		}
-		_ = l.flush() // Err has it
+		_ = l.flush() // Err reports it
 		for l.broken() {
 			if !pause() {
 				return
@@ -39,14 +39,14 @@ func (l *Log) run() {
 	}
 }
 
-// broken is whether there is a fault that time may heal.
+// broken reports whether there is a fault that may pass with time.
 func (l *Log) broken() bool {
 	f := l.fault.Load()
 	return f != nil && !f.cap
 }
 
-// flush syncs all that was written until now, and closes the segments that are
-// done with. It returns the first error.
+// flush syncs everything written so far, and closes the segments that are finished. It
+// returns the first error.
 func (l *Log) flush() error {
 	l.mu.Lock()
 	retired := l.retired
@@ -60,7 +60,7 @@ func (l *Log) flush() error {
 		if err := l.force(s); first == nil {
 			first = err
 		}
-		_ = s.file.Close() // synced, or given up
+		_ = s.file.Close() // synced or given up
 	}
 	if active != nil {
 		if err := l.force(active); first == nil {
@@ -70,8 +70,8 @@ func (l *Log) flush() error {
 	return first
 }
 
-// force syncs one segment, unless that failed before: a second sync would say
-// that all is well although the kernel has thrown the data away.
+// force syncs one segment, unless that failed before: a second sync would report
+// success even though the kernel has discarded the data.
 func (l *Log) force(s *segment) error {
 	l.mu.Lock()
 	end, err, skip := s.size, s.err, !l.syncs || (s.synced == s.size && s.named)
@@ -90,12 +90,12 @@ func (l *Log) force(s *segment) error {
 	return nil
 }
 
-// condemn gives up a segment whose sync failed, and the active one with it: what
-// comes next must go to a file that has been synced.
+// condemn gives up a segment whose sync failed, and the active one with it: later
+// records must go to a file that has been synced.
 func (l *Log) condemn(s *segment, err error) error {
 	s.err = failure(ErrFailed, "sync segment "+s.number.String(), err)
 	if l.active == s && l.opt.Sync == SyncAlways && s.file.Truncate(s.synced) == nil {
-		l.size.Add(s.synced - s.size) // all who wrote this are told that it failed
+		l.size.Add(s.synced - s.size) // everybody who wrote this is told that it failed
 		s.size = s.synced
 	}
 	if l.active != nil {
@@ -105,7 +105,7 @@ func (l *Log) condemn(s *segment, err error) error {
 	return l.fail(fault{err: s.err})
 }
 
-// mend looks whether a fault is over.
+// mend checks whether a fault is over.
 func (l *Log) mend() {
 	f := l.fault.Load()
 	switch {
@@ -117,8 +117,8 @@ func (l *Log) mend() {
 	}
 }
 
-// probe writes some bytes beside the segments, more than one record needs: a disk
-// with room for a few bytes is still full.
+// probe writes some bytes beside the segments, more than one record needs: a disk with
+// room for only a few bytes is still full.
 func (l *Log) probe() error {
 	f, err := l.disk.create(probeFile)
 	if err != nil {
@@ -131,8 +131,8 @@ func (l *Log) probe() error {
 	return errors.Join(err, f.Close(), l.disk.remove(probeFile))
 }
 
-// renew begins a new segment after the disk failed, and takes it into use once it
-// is on the disk.
+// renew begins a new segment after a disk failure, and starts using it once it is on
+// the disk.
 func (l *Log) renew() {
 	l.mu.Lock()
 	next, err := l.create()
