@@ -17,8 +17,8 @@ const (
 	exchangeGrant   = "urn:ietf:params:oauth:grant-type:token-exchange"
 	exchangedJWT    = "urn:ietf:params:oauth:token-type:jwt"
 	assertionGrant  = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-	openAIServer    = "https://auth.openai.com/oauth/token"
-	anthropicServer = "https://api.anthropic.com/v1/oauth/token"
+	openAIServer    = "https://auth.openai.com/oauth/token"      //nolint:gosec // an address
+	anthropicServer = "https://api.anthropic.com/v1/oauth/token" //nolint:gosec // an address
 	// Anthropic accepts tokens only together with the name of the beta that enables them.
 	anthropicTokens   = "oauth-2025-04-20"
 	anthropicExchange = "oidc-federation-2026-04-01"

@@ -302,7 +302,10 @@ type secrets struct {
 
 // openSecrets makes the keeper of secrets from secret managers.
 func openSecrets(cfg *config.Config, log *zap.Logger, m *metrics.Metrics) (*secrets, error) {
-	s := &secrets{host: &identity.Host{}, log: log, metrics: m, rotated: make(chan struct{}, 1), happened: make(chan secretHappening, mostHappenings)}
+	s := &secrets{
+		host: &identity.Host{}, log: log, metrics: m,
+		rotated: make(chan struct{}, 1), happened: make(chan secretHappening, mostHappenings),
+	}
 	k, err := managers.New(cfg.Secrets, s.host, manager.Options{Report: s.changed})
 	if err != nil {
 		return nil, err

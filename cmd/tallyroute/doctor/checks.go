@@ -177,8 +177,10 @@ func inspected(ctx context.Context, server billing.Inspector) (all []Finding) {
 	}
 	if len(st.Powers) > 0 {
 		all = append(all, Finding{
-			Severity: Warning, Found: fmt.Sprintf("the user %s has %s, which the router needs none of", st.User, strings.Join(st.Powers, ", ")),
-			Do: fmt.Sprintf("Give it a user of its own that owns its tables; or ALTER ROLE %q NO%s.", st.User, strings.Join(st.Powers, " NO")),
+			Severity: Warning,
+			Found:    fmt.Sprintf("the user %s has %s, which the router needs none of", st.User, strings.Join(st.Powers, ", ")),
+			Do: fmt.Sprintf("Give it a user of its own that owns its tables; or ALTER ROLE %q NO%s.", st.User,
+				strings.Join(st.Powers, " NO")),
 		})
 	}
 	if len(st.Lacks) > 0 {

@@ -56,7 +56,7 @@ func New(t testing.TB) *Clouds {
 // set sets an environment variable for the duration of the test.
 func (c *Clouds) set(name, value string) {
 	c.t.Helper()
-	c.t.(interface{ Setenv(string, string) }).Setenv(name, value) //nolint:errcheck // every testing.TB has it
+	c.t.Setenv(name, value)
 }
 
 // File writes a file that only its owner can read.
@@ -132,7 +132,7 @@ func (c *Clouds) Google(as string) {
 	case "machine":
 		c.set("GCE_METADATA_HOST", strings.TrimPrefix(c.URL, "http://"))
 	case "federated":
-		file, _ := json.Marshal(map[string]any{
+		file, _ := json.Marshal(map[string]any{ //nolint:gosec // names, and no secret
 			"type": "external_account", "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
 			"subject_token_type": "urn:ietf:params:oauth:token-type:jwt", "token_url": c.URL + "/google-sts",
 			"credential_source": map[string]string{"file": c.File("google-token", "jwt-of-the-pod")},
@@ -168,7 +168,8 @@ func (c *Clouds) answer(w http.ResponseWriter, r *http.Request) reply {
 	case path == "/container":
 		return given("container", awsKeys("ASIACONTAINER")).to(r.Header.Get("Authorization"), "token-of-the-container")
 	case path == "/app-service":
-		return given("app-service", azureToken("azure-app", r.URL.Query().Get("resource"))).to(r.Header.Get("X-Identity-Header"), "header-1")
+		return given("app-service", azureToken("azure-app", r.URL.Query().Get("resource"))).
+			to(r.Header.Get("X-Identity-Header"), "header-1")
 	case path == "/metadata/identity/oauth2/token":
 		return given("azure-imds", azureToken("azure-machine", r.URL.Query().Get("client_id"))).to(r.Header.Get("Metadata"), "true")
 	case strings.HasPrefix(path, "/tenant-1/"), strings.HasPrefix(path, "/common/"):
