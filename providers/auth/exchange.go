@@ -17,10 +17,10 @@ const (
 	exchangeGrant   = "urn:ietf:params:oauth:grant-type:token-exchange"
 	exchangedJWT    = "urn:ietf:params:oauth:token-type:jwt"
 	assertionGrant  = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-	openAIServer    = "https://auth.openai.com/oauth/token"      //nolint:gosec // an address
-	anthropicServer = "https://api.anthropic.com/v1/oauth/token" //nolint:gosec // an address
+	openAIServer    = "https://auth.openai.com/oauth/token"
+	anthropicServer = "https://api.anthropic.com/v1/oauth/token"
 	// Anthropic accepts tokens only together with the name of the beta that enables them.
-	anthropicTokens   = "oauth-2025-04-20"
+	anthropicTokens   = "oauth-2025-04-20" //nolint:gosec // the name of a beta
 	anthropicExchange = "oidc-federation-2026-04-01"
 	// maxAssertion is the longest assertion that Anthropic reads.
 	maxAssertion = 16 << 10

@@ -52,7 +52,8 @@ func (c credentialsList) Run(a *cli.Context) error {
 			}
 			t.Add(cli.Text(strings.TrimSuffix(v.Provider+"/"+v.Name, "/")), cli.Text(from), cli.Text(cli.OrElse(v.Owner, "-")),
 				cli.Number(int64(v.Weight)), cli.Text(v.Status), cli.Text(spanSince(v, now)),
-				cli.Text(cli.OrElse(cli.DayOf(v.ExpiresAt), "-")), cli.Text(ago(v.LastUsedAt, now)), cli.Text(failure), cli.Text(strings.TrimSpace(v.Health+" "+v.Cause)),
+				cli.Text(cli.OrElse(cli.DayOf(v.ExpiresAt), "-")), cli.Text(ago(v.LastUsedAt, now)), cli.Text(failure),
+				cli.Text(strings.TrimSpace(v.Health+" "+v.Cause)),
 				cli.Number(int64(len(v.Versions))))
 		}
 		return t.Write(a.Stdout, c.Output)
