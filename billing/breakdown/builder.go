@@ -1,20 +1,20 @@
 package breakdown
 
-// Builder makes parts of rows: those that are alike become one line.
+// Builder builds parts from rows, merging rows that are alike into one line.
 type Builder struct {
 	flush func(*Part) error
 	daily bool // only what the rollup has
-	most  int  // lines of a part
+	most  int  // maximum number of lines in a part
 	part  *Part
 	codes [len(texts)]map[string]uint32
 	lines map[[len(texts)]uint32]int
-	Rows  int64 // that were added
+	Rows  int64 // number added
 }
 
-// NewBuilder calls flush with every part that is full, and with the last one.
+// NewBuilder returns a builder that calls flush for every full part, and for the last one.
 func NewBuilder(flush func(*Part) error) *Builder { return &Builder{flush: flush, most: partLines} }
 
-// begin begins an empty part.
+// begin starts an empty part.
 func (b *Builder) begin() {
 	b.part = &Part{daily: b.daily}
 	for i := range b.codes {
@@ -26,7 +26,7 @@ func (b *Builder) begin() {
 	b.lines = make(map[[len(texts)]uint32]int)
 }
 
-// Add takes in rows that are alike. Tags are a JSON object.
+// Add adds rows that are alike. Tags are a JSON object.
 func (b *Builder) Add(l *Line) error {
 	if b.part == nil {
 		b.begin()
@@ -73,7 +73,7 @@ func (b *Builder) Add(l *Line) error {
 	return nil
 }
 
-// Close passes on what was added last.
+// Close flushes what was added last.
 func (b *Builder) Close() error {
 	if b.part == nil {
 		return nil

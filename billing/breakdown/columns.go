@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// What a line has in place of a text that its rows have not, and where its rows were
-// archived. No text in the ledger has a NUL in it.
+// Placeholders for a text that a line's rows lack, and for one that is gone because the
+// rows were archived. No text in the ledger contains a NUL.
 const (
 	absent   = "\x00"
 	archived = "\x00archived"
 )
 
-// text is a column of texts: its name, and what a row e has in it.
+// text is a text column: its name, and the SQL for its value in row e.
 type text struct{ name, value string }
 
-// texts are what makes two rows the same line; the first of them, up to pricing and
-// usage_source, are those of the rollup.
+// texts are the columns that determine which rows form one line; the first of them, up to
+// pricing and usage_source, are also in the rollup.
 var texts = [...]text{
 	{"team_id", "e.team_id"},
 	{"project_id", "e.project_id"},
@@ -41,10 +41,10 @@ var texts = [...]text{
 	{"tags", "CAST(e.tags AS text)"},
 }
 
-// ofRollup is how many of the texts the rollup has.
+// ofRollup is the number of text columns that the rollup has.
 const ofRollup = 10
 
-// number is a column of numbers: its name, and what a row e adds to it.
+// number is a numeric column: its name, and the SQL for what row e adds to it.
 type number struct{ name, value string }
 
 var numbers = [...]number{
@@ -67,23 +67,23 @@ var numbers = [...]number{
 	{"baseline_cost_nano", "CASE WHEN e.pricing = 'unpriced' THEN 0 ELSE coalesce(e.baseline_cost_nano, e.cost_nano, 0) END"},
 }
 
-// Line is rows that are alike: what they have in common, and what they add up to.
+// Line is a set of rows that are alike: their common texts, and their sums.
 type Line struct {
 	Texts   [len(texts)]string
 	Numbers [len(numbers)]int64
 }
 
-// textColumn is the place of a column of texts, or -1.
+// textColumn returns the index of a text column, or -1.
 func textColumn(name string) int {
 	return slices.IndexFunc(texts[:], func(t text) bool { return t.name == name })
 }
 
-// numberColumn is the place of a column of numbers.
+// numberColumn returns the index of a numeric column.
 func numberColumn(name string) int {
 	return slices.IndexFunc(numbers[:], func(n number) bool { return n.name == name })
 }
 
-// rowsSQL selects the lines of single rows; what is added to it says which.
+// rowsSQL selects the lines of single rows; the caller appends the condition.
 func rowsSQL() string {
 	var selected []string
 	for _, t := range texts {
@@ -95,7 +95,7 @@ func rowsSQL() string {
 	return "SELECT " + strings.Join(selected, ", ") + " FROM spend_events e WHERE "
 }
 
-// rollupSQL selects the lines of a day of the rollup, as scanRollup reads them.
+// rollupSQL selects the lines of one day of the rollup, as scanRollup reads them.
 func rollupSQL() string {
 	var selected []string
 	for _, t := range texts[:ofRollup] {
@@ -107,8 +107,8 @@ func rollupSQL() string {
 	return "SELECT " + strings.Join(selected, ", ") + " FROM spend_daily WHERE report_day = "
 }
 
-// packTags writes tags, which are a JSON object, so that one of them is found without
-// reading JSON: names and values by turns, each behind its length.
+// packTags packs tags, given as a JSON object, so that one of them can be found without
+// parsing JSON: alternating names and values, each preceded by its length.
 func packTags(object string) (string, error) {
 	if object == "{}" {
 		return "", nil
@@ -126,7 +126,7 @@ func packTags(object string) (string, error) {
 	return string(packed), nil
 }
 
-// eachTag calls each with the tags that were packed, until it returns false.
+// eachTag calls each for every packed tag, until it returns false.
 func eachTag(packed string, each func(name, value string) bool) {
 	next := func() (s string) {
 		n, size := uvarint(packed)
@@ -140,7 +140,7 @@ func eachTag(packed string, each func(name, value string) bool) {
 	}
 }
 
-// uvarint reads a length that packTags wrote.
+// uvarint reads a length written by packTags.
 func uvarint(s string) (n, size int) {
 	for shift := 0; ; shift += 7 {
 		b := s[size]
@@ -152,7 +152,7 @@ func uvarint(s string) (n, size int) {
 	}
 }
 
-// tagOf is the value of a tag among those that were packed.
+// tagOf returns the value of a tag from packed tags.
 func tagOf(packed, name string) string {
 	if packed == archived {
 		return archived

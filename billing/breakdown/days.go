@@ -6,26 +6,26 @@ import (
 	"strings"
 )
 
-// Snapshot is the database as it was at one moment.
+// Snapshot is a consistent view of the database at one moment.
 type Snapshot interface {
-	// Each calls each with every row of a statement.
+	// Each calls each for every row of a query's result.
 	Each(ctx context.Context, query string, each func(scan func(columns ...any) error) error, args ...any) error
 }
 
-// Dialect is what the databases do not have in common.
+// Dialect is where the databases differ.
 type Dialect struct {
 	Day, OtherDay string // the first parameter as a day, and the second
-	RowsOfDay     string // the condition that a row e is of the first parameter's day
+	RowsOfDay     string // the condition that row e belongs to the first parameter's day
 }
 
-// day is a day of the ledger and where its lines are.
+// day is a day of the ledger, and where its lines are.
 type day struct {
-	name     string // as 2026-11-30
-	packed   bool   // in a breakdown that has all of its rows
-	archived bool   // nowhere else, if not, than in the rollup
+	name     string // such as 2026-11-30
+	packed   bool   // in a breakdown that covers all of its rows
+	archived bool   // if not packed, then only in the rollup
 }
 
-// archivedMonths are those whose rows are gone.
+// archivedMonths selects the months whose rows are gone.
 const archivedMonths = "(SELECT substr(CAST(period AS text), 1, 7) FROM billing_periods WHERE archived_at IS NOT NULL)"
 
 // daysSQL has the days of the ledger, of which there are breakdowns with all their rows,
@@ -40,7 +40,7 @@ SELECT CAST(d.report_day AS text), CASE WHEN b.report_day IS NULL THEN 0 ELSE 1 
   LEFT JOIN breakdown_days b ON b.report_day = d.report_day AND b.ledger_rows = d.ledger_rows
  ORDER BY 1`
 
-// days are the days of the ledger from from to before to.
+// days returns the days of the ledger from from up to, but not including, to.
 func days(ctx context.Context, s Snapshot, d Dialect, from, to string) (list []day, err error) {
 	query := strings.NewReplacer("{day}", d.Day, "{other day}", d.OtherDay).Replace(daysSQL)
 	err = s.Each(ctx, query, func(scan func(...any) error) error {
@@ -54,7 +54,7 @@ func days(ctx context.Context, s Snapshot, d Dialect, from, to string) (list []d
 	return list, err
 }
 
-// PackRows packs the rows that a day has, and their daily sums, and says how many they are.
+// PackRows packs the rows of a day and their daily sums, and returns the number of rows.
 func PackRows(ctx context.Context, s Snapshot, d Dialect, name string, flush func(*Part) error) (rows int64, err error) {
 	all, daily := NewBuilder(flush), NewBuilder(flush)
 	daily.daily = true
@@ -73,7 +73,7 @@ func PackRows(ctx context.Context, s Snapshot, d Dialect, name string, flush fun
 	return all.Rows, daily.Close()
 }
 
-// eachRow calls each with every row of a day as a line, which it must not keep.
+// eachRow calls each for every row of a day as a line, which it must not retain.
 func eachRow(ctx context.Context, s Snapshot, d Dialect, name string, each func(*Line) error) error {
 	var l Line
 	var maybe [len(texts)]sql.NullString
@@ -97,7 +97,7 @@ func eachRow(ctx context.Context, s Snapshot, d Dialect, name string, each func(
 	}, name)
 }
 
-// eachSum calls each with every line of the rollup of a day.
+// eachSum calls each for every line of a day in the rollup.
 func eachSum(ctx context.Context, s Snapshot, d Dialect, name string, each func(*Line) error) error {
 	var l Line
 	columns := make([]any, 0, ofRollup+len(numbers))
@@ -117,7 +117,7 @@ func eachSum(ctx context.Context, s Snapshot, d Dialect, name string, each func(
 	}, name)
 }
 
-// eachPacked calls each with every part of the breakdown of a day, with these columns of it.
+// eachPacked calls each for every part of the breakdown of a day, with the given columns.
 func eachPacked(ctx context.Context, s Snapshot, d Dialect, name string, columns []string, each func(*Part) error) error {
 	query := "SELECT part, name, data FROM spend_breakdowns WHERE report_day = " + d.Day +
 		" AND name IN ('" + strings.Join(columns, "', '") + "') ORDER BY part"
@@ -153,8 +153,8 @@ func eachPacked(ctx context.Context, s Snapshot, d Dialect, name string, columns
 	return end()
 }
 
-// eachPart calls each with all lines of a day that a query needs, wherever they are, in
-// parts that have at least its columns.
+// eachPart calls each for all the lines of a day that a query needs, wherever they are
+// stored, in parts that have at least the query's columns.
 func eachPart(ctx context.Context, s Snapshot, d Dialect, of day, g *grouping, each func(*Part) error) error {
 	if of.packed {
 		return eachPacked(ctx, s, d, of.name, g.columns, each)
@@ -170,8 +170,8 @@ func eachPart(ctx context.Context, s Snapshot, d Dialect, of day, g *grouping, e
 	return b.Close()
 }
 
-// DaysOf are the days that may have rows of these end users: those without a breakdown,
-// and those whose breakdown names one of them.
+// DaysOf returns the days that may have rows of the given end users: those without a
+// breakdown, and those whose breakdown names one of them.
 func DaysOf(ctx context.Context, s Snapshot, d Dialect, endUsers []string) (names []string, err error) {
 	all, err := days(ctx, s, d, "0001-01-01", "9999-12-31")
 	if err != nil {

@@ -7,26 +7,27 @@ import (
 	"strings"
 )
 
-// partLines is how many lines a part has at most, so that packing and reading a day take
-// the same memory, however many rows it has.
+// partLines is the maximum number of lines in a part, so that packing and reading a day
+// take the same memory, however many rows it has.
 const partLines = 1 << 15
 
-// Part is some of the lines of a day, by columns, as far as they were read.
+// Part is some of the lines of a day, stored by column, as far as they have been read.
 type Part struct {
-	daily   bool // lines of the rollup, without what it has not
+	daily   bool // lines of the rollup, without what it lacks
 	lines   int
 	texts   [len(texts)]textList
 	numbers [len(numbers)]numberList
 }
 
-// textList is a column: each different text once, and of each line which of them it has;
-// nil: all have the first.
+// textList is a text column: each distinct text once, and the index of each line's text;
+// nil if all lines have the first.
 type textList struct {
 	texts []string
 	codes []uint32
 }
 
-// numberList is a column: the numbers of all lines, or the one that all have.
+// numberList is a numeric column: the numbers of all lines, or the one that all of them
+// have.
 type numberList struct {
 	same int64
 	each []int64
@@ -45,7 +46,7 @@ type Column struct {
 	Data []byte
 }
 
-// ofDaily begins the names of the columns of parts that are daily.
+// ofDaily is the prefix of column names in daily parts.
 const ofDaily = "daily."
 
 // Columns packs a part.
@@ -64,8 +65,9 @@ func (p *Part) Columns() []Column {
 	return list
 }
 
-// packTexts: lines, texts, each text behind its length; then, if there are several, which
-// of them each line has, in as many bytes as all need.
+// packTexts writes the number of lines, the number of texts, and each text preceded by its
+// length; then, if there are several texts, the index of each line's text, in as many bytes
+// as needed.
 func (p *Part) packTexts(l textList) []byte {
 	b := binary.AppendUvarint(nil, uint64(p.lines))
 	b = binary.AppendUvarint(b, uint64(len(l.texts)))
@@ -85,7 +87,7 @@ func (p *Part) packTexts(l textList) []byte {
 	return b
 }
 
-// packNumbers: lines, and the number that all have, or each one.
+// packNumbers writes the number of lines, and either the number that all have or each one.
 func (p *Part) packNumbers(l numberList) []byte {
 	b := binary.AppendUvarint(nil, uint64(p.lines))
 	same := true
@@ -124,13 +126,13 @@ func (p *Part) read(c Column) error {
 	return nil
 }
 
-// unpacker reads a packed column, until it finds damage.
+// unpacker reads a packed column until it finds damage.
 type unpacker struct {
 	rest    []byte
 	damaged bool
 }
 
-// size reads a size of at most most.
+// size reads a size that is at most most.
 func (u *unpacker) size(most int) int {
 	n, size := binary.Uvarint(u.rest)
 	if size <= 0 || n > uint64(most) {

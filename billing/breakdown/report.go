@@ -10,8 +10,8 @@ import (
 	"tallyroute/billing"
 )
 
-// Spend answers a query by columns. It takes as much memory as mostGroups groups do: where
-// a report has more, it is made in several passes, of a share of the groups each.
+// Spend answers a query from columns. It takes as much memory as mostGroups groups need: a
+// report with more is computed in several passes, each for a share of the groups.
 func Spend(ctx context.Context, s Snapshot, d Dialect, q billing.SpendQuery) (report billing.SpendReport, err error) {
 	from, to, err := q.Days()
 	if err != nil {
@@ -51,25 +51,25 @@ func Spend(ctx context.Context, s Snapshot, d Dialect, q billing.SpendQuery) (re
 	}
 }
 
-// mostGroups are added up at a time.
+// mostGroups is the maximum number of groups added up at a time.
 const mostGroups = 400_000
 
-// source is where a word that names a line comes from: a column, a tag, or the day.
+// source says where a word that identifies a line comes from: a column, a tag, or the day.
 type source struct {
 	word   string
-	column int                         // of texts; -1 is the day
-	read   func(stored string) string  // from what the column has; nil: as it is
-	shown  func(grouped string) string // after adding up; nil: as it is
+	column int                         // index of the text column; -1 is the day
+	read   func(stored string) string  // applied to the stored value; nil leaves it
+	shown  func(grouped string) string // applied after adding up; nil leaves it
 }
 
-// grouping is a query as it is asked of parts.
+// grouping is a query in terms of columns.
 type grouping struct {
 	query   billing.SpendQuery
 	sources []source
-	columns []string // that are needed
+	columns []string // those needed
 }
 
-// Columns of numbers that are read by their names.
+// Indexes of numeric columns that are needed by name.
 var sumColumns = struct{ rows, attempts, cost, baseline int }{0, 2, 15, 16}
 
 func newGrouping(q billing.SpendQuery, n names) *grouping {
@@ -133,7 +133,7 @@ func sourceOf(word string, n names) source {
 	return source{word, textColumn(word), nil, shown}
 }
 
-// monday is the first day of the week of a day.
+// monday returns the first day of the week that contains a day.
 func monday(day string) string {
 	at, err := time.Parse(time.DateOnly, day)
 	if err != nil {
@@ -142,8 +142,9 @@ func monday(day string) string {
 	return at.AddDate(0, 0, -(int(at.Weekday())+6)%7).Format(time.DateOnly)
 }
 
-// shown is a text as reports show it. What a client calls as reports call what has no
-// name is in quotes, so that nothing is added to another's line.
+// shown returns a text as shown in reports. A client-supplied text that looks like the word
+// that reports use for a missing name is put in quotes, so that the two lines aren't mixed
+// up.
 func shown(text string) string {
 	switch text {
 	case absent:
@@ -157,7 +158,7 @@ func shown(text string) string {
 	return text
 }
 
-// nameList has names by what is stored.
+// nameList maps stored values to names.
 type nameList map[string]string
 
 func (l nameList) name(stored string) string {
@@ -169,7 +170,7 @@ func (l nameList) name(stored string) string {
 
 type names struct{ teams, projects, keys, endUsers nameList }
 
-// readNames reads the names that a report shows.
+// readNames reads the names shown in a report.
 func readNames(ctx context.Context, s Snapshot, q billing.SpendQuery) (n names, err error) {
 	words := q.Words()
 	for _, c := range []struct {

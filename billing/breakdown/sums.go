@@ -9,20 +9,20 @@ import (
 	"tallyroute/billing"
 )
 
-// What is added up of a line besides its numbers: attempts without a price, and attempts
-// whose usage was not reported.
+// What is added up for a line besides its numbers: attempts without a price, and attempts
+// whose usage wasn't reported.
 const (
 	unpriced = len(numbers)
 	notExact = unpriced + 1
 	allSums  = notExact + 1
 )
 
-// sums are those of the groups of one share.
+// sums holds the sums for one share of the groups.
 type sums struct {
 	seed          maphash.Seed // the same for all shares
 	share, shares uint64
-	groups        map[string]*[allSums]int64 // by the texts of their sources
-	local         [allSums][]int64           // of the groups of a part
+	groups        map[string]*[allSums]int64 // keyed by the texts of their sources
+	local         [allSums][]int64           // of the groups in a part
 }
 
 func newSums(seed maphash.Seed, share, shares int) *sums {
@@ -34,11 +34,11 @@ func newSums(seed maphash.Seed, share, shares int) *sums {
 
 // add adds a part of a day.
 func (s *sums) add(g *grouping, p *Part, day string) {
-	lines := make([]uint32, p.lines) // the group of each
+	lines := make([]uint32, p.lines) // the group of each line
 	groups, keys := groupLines(g, p, day, lines)
 	outside(g.query, p, lines, uint32(groups))
 	for i := range s.local {
-		s.local[i] = append(s.local[i][:0], make([]int64, groups+1)...) // the last is of lines that are not asked for
+		s.local[i] = append(s.local[i][:0], make([]int64, groups+1)...) // the last is for lines that aren't wanted
 	}
 	for i, n := range p.numbers {
 		addNumbers(s.local[i], lines, n)
@@ -64,7 +64,7 @@ func (s *sums) add(g *grouping, p *Part, day string) {
 	}
 }
 
-// addNumbers adds a column up by group.
+// addNumbers adds up a column by group.
 func addNumbers(sums []int64, lines []uint32, l numberList) {
 	switch {
 	case l.each != nil:
@@ -78,7 +78,7 @@ func addNumbers(sums []int64, lines []uint32, l numberList) {
 	}
 }
 
-// addWhere adds up the attempts of lines whose text in a column is such.
+// addWhere adds up the attempts of lines whose text in a column satisfies such.
 func addWhere(sums []int64, lines []uint32, p *Part, column string, such func(string) bool) {
 	l, attempts := p.texts[textColumn(column)], p.numbers[sumColumns.attempts]
 	for code, text := range l.texts {
@@ -93,7 +93,7 @@ func addWhere(sums []int64, lines []uint32, p *Part, column string, such func(st
 	}
 }
 
-// outside puts the lines that the query does not ask for into a group of their own.
+// outside puts the lines that the query doesn't ask for into a group of their own.
 func outside(q billing.SpendQuery, p *Part, lines []uint32, group uint32) {
 	drop := func(wanted func(i int) bool) {
 		for i := range lines {
@@ -116,7 +116,7 @@ func outside(q billing.SpendQuery, p *Part, lines []uint32, group uint32) {
 	}
 }
 
-// where tells which lines have one of the texts in a column.
+// where returns a function that reports whether a line has one of the texts in a column.
 func where(p *Part, column string, texts []string) func(i int) bool {
 	l := p.texts[textColumn(column)]
 	wanted := make([]bool, len(l.texts))
@@ -131,8 +131,8 @@ func where(p *Part, column string, texts []string) func(i int) bool {
 	}
 }
 
-// groupLines numbers the groups of a part and gives each line that of its group. The texts
-// of a group are made of the first of its lines.
+// groupLines numbers the groups of a part and assigns each line to its group. The texts of
+// a group are those of the first of its lines.
 func groupLines(g *grouping, p *Part, day string, lines []uint32) (groups int, key func(group int) string) {
 	columns := make([]textList, len(g.sources))
 	groups = 1
@@ -163,11 +163,12 @@ func groupLines(g *grouping, p *Part, day string, lines []uint32) (groups int, k
 	}
 }
 
-// keyEnd ends each text of a group but the last; texts are UTF-8, which has no such byte.
+// keyEnd terminates each text of a group's key except the last; the byte never occurs in
+// UTF-8.
 const keyEnd = 0xff
 
-// of is what a source has of each line of a part; lines with the same text have the same
-// code.
+// of returns the source's text for each line of a part; lines with the same text have the
+// same code.
 func (s source) of(p *Part, day string) textList {
 	if s.column < 0 {
 		if s.read != nil {
@@ -201,11 +202,11 @@ func (s source) of(p *Part, day string) textList {
 	return read
 }
 
-// combine divides the groups of lines by one more column, and numbers them anew.
+// combine divides the groups of lines by one more column, and renumbers them.
 func combine(lines []uint32, groups int, by textList) int {
 	n := uint64(len(by.texts))
 	if size := uint64(groups) * n; size <= 1<<16 {
-		found := make([]uint32, size) // numbers from 1
+		found := make([]uint32, size) // numbers start at 1
 		next := uint32(0)
 		for i, g := range lines {
 			pair := &found[uint64(g)*n+uint64(by.codes[i])]
@@ -230,7 +231,7 @@ func combine(lines []uint32, groups int, by textList) int {
 	return len(found)
 }
 
-// into puts the groups of a share into a report, of which it keeps the first lines.
+// into adds the groups of a share to a report, which keeps only the first lines.
 func (s *sums) into(report *billing.SpendReport, g *grouping) {
 	for key, of := range s.groups {
 		r := row(of)
@@ -250,7 +251,7 @@ func (s *sums) into(report *billing.SpendReport, g *grouping) {
 	report.Rows = slices.Clip(report.Rows[:min(len(report.Rows), g.query.Lines())])
 }
 
-// compare is the order of lines: in time where the query asks for it, then by cost.
+// compare orders lines: by time if the query asks for it, then by cost.
 func (g *grouping) compare(a, b billing.SpendRow) int {
 	if g.query.Top == 0 {
 		for i, s := range g.sources {
@@ -265,7 +266,7 @@ func (g *grouping) compare(a, b billing.SpendRow) int {
 	return slices.Compare(a.Group, b.Group)
 }
 
-// row is the line of a report that these sums are.
+// row returns the report line for these sums.
 func row(of *[allSums]int64) (r billing.SpendRow) {
 	r.Requests, r.Attempts, r.Errors = of[1], of[2], of[3]
 	r.Tokens.Input, r.Tokens.CacheRead, r.Tokens.CacheWrite, r.Tokens.Output = of[4], of[5], of[6], of[7]

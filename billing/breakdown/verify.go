@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// Breach is where a breakdown is not what it should be.
+// Breach is a place where a breakdown is wrong.
 type Breach struct{ Where, Expected, Found string }
 
-// grain is what a line has in common with the rollup.
+// grain holds the texts of a line that the rollup has too.
 type grain [ofRollup]string
 
-// VerifySums calls breach with every line of the rollup that the breakdown of its day, if
-// reports read it, does not come to.
+// VerifySums calls breach for every rollup line that doesn't match the breakdown of its
+// day, if reports read that breakdown.
 func VerifySums(ctx context.Context, s Snapshot, d Dialect, breach func(Breach)) error {
 	return eachPackedDay(ctx, s, d, breach, func(of day) error {
 		expected := make(map[grain]*[len(numbers)]int64)
@@ -56,7 +56,7 @@ func addLine(sums map[grain]*[len(numbers)]int64, g grain, number func(i int) in
 	}
 }
 
-// compareSums names the numbers of each line that differ.
+// compareSums reports the numbers that differ, line by line.
 func compareSums(day string, expected, found map[grain]*[len(numbers)]int64, breach func(Breach)) {
 	all := maps.Clone(expected)
 	maps.Copy(all, found)
@@ -82,7 +82,7 @@ func of(sums *[len(numbers)]int64, i int) string {
 	return fmt.Sprint(sums[i])
 }
 
-// grain is that of a line.
+// grain returns the grain of a line.
 func (p *Part) grain(line int) (g grain) {
 	for i := range g {
 		g[i] = p.texts[i].at(line)
@@ -97,8 +97,8 @@ func (l textList) at(line int) string {
 	return l.texts[l.codes[line]]
 }
 
-// VerifyRows calls breach with every day whose breakdown, if reports read it, is not that of
-// its rows, and with the column that differs.
+// VerifyRows calls breach for every day whose breakdown, if reports read it, doesn't match
+// its rows, with the column that differs.
 func VerifyRows(ctx context.Context, s Snapshot, d Dialect, breach func(Breach)) error {
 	return eachPackedDay(ctx, s, d, breach, func(of day) error {
 		if of.archived {
@@ -132,8 +132,8 @@ func VerifyRows(ctx context.Context, s Snapshot, d Dialect, breach func(Breach))
 	})
 }
 
-// eachPackedDay calls each with every day whose breakdown reports read. A damaged one is a
-// breach.
+// eachPackedDay calls each for every day whose breakdown reports read. A damaged breakdown
+// is a breach.
 func eachPackedDay(ctx context.Context, s Snapshot, d Dialect, breach func(Breach), each func(day) error) error {
 	all, err := days(ctx, s, d, "0001-01-01", "9999-12-31")
 	if err != nil {
@@ -172,9 +172,9 @@ func dailyColumns() (names []string) {
 	return names
 }
 
-// digest is the same for the same rows, in whatever order and however many of them are one
-// line: for each column of texts the hashes of its texts times the numbers of their lines,
-// and last for all texts of a line together.
+// digest is the same for the same rows, in whatever order and however they are merged into
+// lines: for each text column, the hashes of its texts times the numbers of their lines,
+// and finally the same for all the texts of a line together.
 type digest [len(texts) + 1]uint64
 
 func (d *digest) add(p *Part) error {
@@ -202,7 +202,7 @@ func (d *digest) add(p *Part) error {
 	return nil
 }
 
-// prime is that of FNV.
+// prime is the FNV prime.
 const prime = 1099511628211
 
 func hash(text string) uint64 {

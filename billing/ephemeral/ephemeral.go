@@ -1,6 +1,7 @@
-// Package ephemeral makes temporary keys: signed texts that open what the key opens that
-// they were made with, narrowed, for an hour at most. Whether one is good is seen from its
-// text alone; whether its key is still in force is asked like of any other request.
+// Package ephemeral makes temporary keys: signed texts that give the same access as the key
+// that they were made with, narrowed, for at most an hour. Whether one is valid can be seen
+// from its text alone; whether its key is still in force is checked as for any other
+// request.
 package ephemeral
 
 import (
@@ -19,45 +20,45 @@ import (
 	"tallyroute/billing/policy"
 )
 
-// Bounds of temporary keys.
+// Limits of temporary keys.
 const (
-	Longest = time.Hour // that one may live
-	MaxText = 1 << 10   // bytes of one
-	// most is how many are remembered so that they need not be read again.
+	Longest = time.Hour // maximum lifetime
+	MaxText = 1 << 10   // maximum length, in bytes
+	// most is how many are cached, so that they needn't be parsed again.
 	most = 4096
 )
 
-// prefix is what temporary keys begin with; the JSON of a Key and a MAC follow, in base64url.
+// prefix is the prefix of temporary keys; the JSON of a Key and a MAC follow, in base64url.
 const prefix = "sk-tr-tmp-"
 
-// ErrTooLong is the refusal to make a text that is longer than MaxText.
+// ErrTooLong refuses to make a text longer than MaxText.
 var ErrTooLong = fmt.Errorf("ephemeral: the temporary key would have more than %d bytes", MaxText)
 
-// ErrExpired says that a temporary key has ended.
+// ErrExpired means that a temporary key has expired.
 var ErrExpired = errors.New("ephemeral: expired")
 
-// Key is what a temporary key says.
+// Key is the content of a temporary key.
 type Key struct {
 	ID    string        `json:"i"` // "tok_" and a ULID
-	KeyID billing.KeyID `json:"k"` // of the key that it is charged to
-	// Secret is the hash of the secret that it was made with, and ends it. Without one it
-	// is bound to the key, whatever its secrets.
+	KeyID billing.KeyID `json:"k"` // the key that it is charged to
+	// Secret is the hash of the secret that it was made with, and whose end also ends it.
+	// Without one, it is bound to the key regardless of its secrets.
 	Secret  []byte            `json:"s,omitempty"`
 	Ends    int64             `json:"e"` // in seconds since 1970
 	Policy  *policy.Policy    `json:"p,omitempty"`
-	Tags    map[string]string `json:"t,omitempty"` // of its requests; clients cannot change them
+	Tags    map[string]string `json:"t,omitempty"` // for its requests; clients can't change them
 	EndUser string            `json:"u,omitempty"` // likewise
 	Tokens  *int64            `json:"n,omitempty"` // that it may use
 	Money   *billing.Money    `json:"m,omitempty"`
-	// Issuer and Subject are whose identity it was exchanged for, if for one.
+	// Issuer and Subject are the identity that it was exchanged for, if any.
 	Issuer  string `json:"a,omitempty"`
 	Subject string `json:"b,omitempty"`
 }
 
-// Until is when it ends.
+// Until returns when it expires.
 func (k *Key) Until() time.Time { return time.Unix(k.Ends, 0).UTC() }
 
-// Allotment is what it may use; nil where that is not bounded.
+// Allotment returns what it may use; nil if that isn't limited.
 func (k *Key) Allotment() *billing.Allotment {
 	if k.Tokens == nil && k.Money == nil {
 		return nil
@@ -65,29 +66,30 @@ func (k *Key) Allotment() *billing.Allotment {
 	return &billing.Allotment{ID: k.ID, KeyID: k.KeyID, Tokens: k.Tokens, Money: k.Money, Until: k.Until()}
 }
 
-// Is reports a text that is written like a temporary key.
+// Is reports whether a text looks like a temporary key.
 func Is(text string) bool { return strings.HasPrefix(text, prefix) }
 
-// Ring makes temporary keys and opens them. It is safe for use by many goroutines.
+// Ring makes and opens temporary keys. It is safe for concurrent use.
 type Ring struct {
 	pepper billing.Pepper
 	key    [32]byte
 	opened *Recent[*Opened]
 }
 
-// New returns the ring of a pepper: routers with the same one open each other's keys.
+// New returns the ring for a pepper: routers with the same pepper open each other's keys.
 func New(p billing.Pepper) *Ring {
 	return &Ring{pepper: p, key: p.Derive("tallyroute temporary keys"), opened: NewRecent[*Opened](most)}
 }
 
-// Seal is the text of a temporary key that ends with the secret that it is made with.
+// Seal returns the text of a temporary key that ends with the secret that it is made with.
 func (r *Ring) Seal(k Key, with billing.Secret) (string, error) {
 	hash := with.Hash(r.pepper)
 	k.Secret = hash[:]
 	return r.SealKey(k)
 }
 
-// SealKey is the text of a temporary key that ends with its key, whatever its secrets.
+// SealKey returns the text of a temporary key that ends with its key, regardless of the
+// key's secrets.
 func (r *Ring) SealKey(k Key) (string, error) {
 	text, err := json.Marshal(k) //nolint:gosec // it is a hash
 	if err != nil {
@@ -100,15 +102,15 @@ func (r *Ring) SealKey(k Key) (string, error) {
 	return sealed, nil
 }
 
-// sign is text with its MAC.
+// sign returns text with its MAC appended.
 func (r *Ring) sign(text []byte) []byte {
 	mac := hmac.New(sha256.New, r.key[:])
-	_, _ = mac.Write(text) // a hash never fails
+	_, _ = mac.Write(text) // writing to a hash never fails
 	return mac.Sum(text[:len(text):len(text)])
 }
 
-// Open reads a temporary key: billing.ErrMalformedKey where nobody with this pepper made
-// it, ErrExpired where it has ended.
+// Open opens a temporary key. It returns billing.ErrMalformedKey if nobody with this pepper
+// made it, and ErrExpired if it has expired.
 func (r *Ring) Open(text string, now time.Time) (*Opened, error) {
 	o, known := r.opened.Of(text)
 	if !known {
@@ -123,7 +125,7 @@ func (r *Ring) Open(text string, now time.Time) (*Opened, error) {
 }
 
 func (r *Ring) read(text string) (Key, error) {
-	if len(text) > MaxText || strings.ContainsAny(text, "\r\n") { // which base64 passes over
+	if len(text) > MaxText || strings.ContainsAny(text, "\r\n") { // base64 ignores line breaks
 		return Key{}, billing.ErrMalformedKey
 	}
 	signed, err := base64.RawURLEncoding.Strict().DecodeString(strings.TrimPrefix(text, prefix))
@@ -138,19 +140,19 @@ func (r *Ring) read(text string) (Key, error) {
 	return k, nil
 }
 
-// Opened is a temporary key that is good, as far as its text says. Nil narrows nothing.
+// Opened is a temporary key that is valid, as far as its text shows. Nil narrows nothing.
 type Opened struct {
 	Key
 	narrowed atomic.Pointer[narrowed]
 }
 
-// narrowed is what a key came to.
+// narrowed is a key and the result of narrowing it.
 type narrowed struct{ of, key *billing.Key }
 
-// Open is a temporary key that is known to be good.
+// Open wraps a temporary key that is known to be valid.
 func Open(k Key) *Opened { return &Opened{Key: k} }
 
-// InForce is ErrExpired once the key has ended.
+// InForce returns ErrExpired once the key has expired.
 func (o *Opened) InForce(now time.Time) error {
 	if now.Before(o.Until()) {
 		return nil
@@ -158,7 +160,7 @@ func (o *Opened) InForce(now time.Time) error {
 	return fmt.Errorf("%w on %s", ErrExpired, o.Until().Format(time.RFC3339))
 }
 
-// Parent stands for the secret of the key that it was made with.
+// Parent returns a stand-in for the secret of the key that it was made with.
 func (o *Opened) Parent() billing.Secret {
 	if len(o.Secret) != sha256.Size {
 		return billing.SecretOfKey(o.KeyID)
@@ -166,19 +168,19 @@ func (o *Opened) Parent() billing.Secret {
 	return billing.HashedSecret([32]byte(o.Secret))
 }
 
-// Tags of the rows of temporary keys. Clients cannot send tags that begin like these.
+// Tags on the rows of temporary keys. Clients can't send tags with this prefix.
 const (
 	TagID      = billing.OwnTags + "token"
 	TagIssuer  = billing.TagIssuer
 	TagSubject = billing.TagSubject
 )
 
-// Caused reports that a row with some tags is of a request with this temporary key: of one
-// it shows no others.
+// Caused reports whether a row with the given tags belongs to a request made with this
+// temporary key; a temporary key is shown no other rows.
 func (o *Opened) Caused(tags map[string]string) bool { return o == nil || tags[TagID] == o.ID }
 
-// Name is what a client calls a request, so that no other key of the same parent is
-// answered by it.
+// Name returns a client's request name, made unique so that another key of the same parent
+// can't get its answer.
 func (o *Opened) Name(request string) string {
 	if o == nil {
 		return request
@@ -186,7 +188,8 @@ func (o *Opened) Name(request string) string {
 	return o.ID + " " + request
 }
 
-// Narrow is what may be done with a key by means of the temporary one. Neither changes.
+// Narrow returns what may be done with a key by means of the temporary one. Neither
+// changes.
 func (o *Opened) Narrow(k *billing.Key) *billing.Key {
 	if o == nil || k == nil {
 		return k

@@ -13,12 +13,12 @@ import (
 	"tallyroute/billing/policy"
 )
 
-// usual is how long a temporary key lives of which nothing else is said.
+// usual is the default lifetime of a temporary key.
 const usual = 15 * time.Minute
 
 const mostEndUser = 128 // bytes
 
-// Wish is what a temporary key is to be.
+// Wish is a request for a temporary key.
 type Wish struct {
 	Life    *time.Duration // nil is 15 minutes
 	Policy  *policy.Policy
@@ -28,7 +28,7 @@ type Wish struct {
 	Money   *billing.Money
 }
 
-// FaultsError is all that is wrong with a wish.
+// FaultsError lists everything that is wrong with a wish.
 type FaultsError struct{ Faults []policy.Fault }
 
 // Error lists the faults.
@@ -40,7 +40,8 @@ func (e *FaultsError) Error() string {
 	return "ephemeral: " + strings.Join(texts, "; ")
 }
 
-// Key is the temporary key of a wish, made with a key; a *FaultsError where that may not be.
+// Key returns the temporary key for a wish, made with a key, or a *FaultsError if that
+// isn't allowed.
 func (w *Wish) Key(of *billing.Key, now time.Time) (Key, error) {
 	if faults := w.faults(of); len(faults) > 0 {
 		return Key{}, &FaultsError{faults}
@@ -92,7 +93,7 @@ func (w *Wish) faults(of *billing.Key) []policy.Fault {
 	return all
 }
 
-// wider is what the wish has beyond the budgets of the key.
+// wider returns where the wish exceeds the budgets of the key.
 func (w *Wish) wider(of *billing.Key) (all []policy.Fault) {
 	if most := billing.MostUsed().Tokens; w.Tokens != nil && (*w.Tokens < 0 || *w.Tokens > most) {
 		all = append(all, policy.Fault{Field: "budget.tokens", Detail: fmt.Sprintf("must be 0 to %d", most)})
@@ -113,12 +114,12 @@ func (w *Wish) wider(of *billing.Key) (all []policy.Fault) {
 	return all
 }
 
-// plain reports text on one line.
+// plain reports whether s is plain text on one line.
 func plain(s string, most int) bool {
 	return s != "" && len(s) <= most && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-// short is a name as a message can have it.
+// short returns a name truncated for use in a message.
 func short(name string) string {
 	if plain(name, billing.LongestTagName) {
 		return name

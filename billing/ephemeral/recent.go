@@ -6,18 +6,17 @@ import (
 	"sync"
 )
 
-// Recent remembers what texts were found to be, of which there are at most so many. It is
-// safe for use by many goroutines.
+// Recent caches results by text, up to a maximum number. It is safe for concurrent use.
 type Recent[V any] struct {
 	most int
 	mu   sync.RWMutex
 	all  map[string]V
 }
 
-// NewRecent remembers at most so many.
+// NewRecent returns a cache of at most that many results.
 func NewRecent[V any](most int) *Recent[V] { return &Recent[V]{most: most, all: make(map[string]V)} }
 
-// Of is what a text was found to be.
+// Of returns the cached result for a text.
 func (r *Recent[V]) Of(text string) (v V, known bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -25,8 +24,8 @@ func (r *Recent[V]) Of(text string) (v V, known bool) {
 	return v, known
 }
 
-// Remember keeps what a text was found to be. Where there are too many, those go that are
-// over, and as many others as is needed.
+// Remember caches the result for a text. If the cache is full, entries for which over
+// reports true are evicted first, then as many others as necessary.
 func (r *Recent[V]) Remember(text string, v V, over func(V) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -39,5 +38,5 @@ func (r *Recent[V]) Remember(text string, v V, over func(V) bool) {
 		}
 		delete(r.all, other)
 	}
-	r.all[strings.Clone(text)] = v // the text may be a part of something larger
+	r.all[strings.Clone(text)] = v // the text may be part of something larger
 }
