@@ -16,7 +16,7 @@ func accessCases() map[string]func(w *world) {
 	}
 }
 
-// entry is the nth request, in the nth minute after noon.
+// entry returns the nth request, in the nth minute after noon.
 func (w *world) entry(n int, key, from, agent, decision string) access.Entry {
 	e := access.Entry{
 		At: w.now.Add(time.Duration(n) * time.Minute).Truncate(time.Microsecond), RequestID: fmt.Sprintf("req_%04d", n), KeyID: key,
@@ -95,5 +95,5 @@ func accessPruned(w *world) {
 	if w.must(err); len(left) != 1 || left[0].RequestID != "req_2880" {
 		w.Errorf("left: %+v", left)
 	}
-	w.must(w.AppendAccess(ctx, []access.Entry{w.entry(1, "key_a", "", "", access.Allowed)})) // of a day that was dropped
+	w.must(w.AppendAccess(ctx, []access.Entry{w.entry(1, "key_a", "", "", access.Allowed)})) // for a day that was dropped
 }

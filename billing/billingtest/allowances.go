@@ -9,14 +9,14 @@ import (
 	"tallyroute/billing"
 )
 
-// limitedBy are the ways in which a budget may be limited.
+// limitedBy lists the ways in which a budget may be limited.
 var limitedBy = map[string]func(amount) amount{
 	"Tokens":  func(a amount) amount { return amount{a.tokens, -1} },
 	"Dollars": func(a amount) amount { return amount{-1, a.money} },
 	"Both":    func(a amount) amount { return a },
 }
 
-// byLimit makes a case of each way in which a budget may be limited.
+// byLimit makes a case for each way in which a budget may be limited.
 func byLimit(cases map[string]func(w *world, limited func(amount) amount)) map[string]func(w *world) {
 	all := make(map[string]func(w *world))
 	for name, test := range cases {
@@ -40,7 +40,7 @@ func allowanceCases() map[string]func(w *world) {
 	})
 }
 
-// replica makes a replica known.
+// replica registers a replica.
 func (w *world) replica() billing.Replica {
 	w.Helper()
 	r := billing.Replica{ID: w.id("replica"), Epoch: "epoch", TTL: time.Minute}
@@ -49,7 +49,7 @@ func (w *world) replica() billing.Replica {
 	return r
 }
 
-// grant asks for one window of a key with one budget.
+// grant requests one window of a key with one budget.
 func (w *world) grant(r billing.Replica, k *billing.Key, need, wish billing.Amount) (billing.Granted, bool) {
 	w.Helper()
 	window, err := k.Budgets[0].Window(w.now)
@@ -63,9 +63,9 @@ func (w *world) grant(r billing.Replica, k *billing.Key, need, wish billing.Amou
 	return granted[0], ok
 }
 
-// grantRations: of what is limited a sixteenth of what is left is granted beyond
-// the need, and nothing once somebody ran dry; of what is not, as much as is
-// wished for.
+// grantRations: for what is limited, a sixteenth of what is left is granted beyond the
+// need, and nothing once somebody has run dry; for what isn't limited, as much as
+// requested.
 func grantRations(w *world, limited func(amount) amount) {
 	k := w.key(limited(amount{16_010, 32_020}).budget("bud_1"))
 	need, wish := billing.Amount{Tokens: 10, Money: 20}, billing.Amount{Tokens: 500_000, Money: 700_000}
@@ -92,7 +92,7 @@ func grantRations(w *world, limited func(amount) amount) {
 		w.Errorf("leased %+v of %+v", got.Leased, got.Amount)
 	}
 
-	// The second one runs dry, so that the first one is to give back.
+	// The second one runs dry, so the first one has to give back.
 	if got, ok = w.grant(second, k, billing.Amount{Tokens: 15_001, Money: 30_001}, wish); ok || !got.Idle {
 		w.Fatalf("a grant beyond what is left: %t, %+v", ok, got)
 	}
@@ -102,8 +102,8 @@ func grantRations(w *world, limited func(amount) amount) {
 	rationed(got, 10, 20)
 }
 
-// grantServesThoseThatWait: what other requests of a replica wait for is granted as far as
-// there is room and beyond what is to remain. None of it counts as idle.
+// grantServesThoseThatWait: what other requests of a replica are waiting for is granted as
+// far as there is room, in addition to what is to remain. None of it counts as idle.
 func grantServesThoseThatWait(w *world, limited func(amount) amount) {
 	k := w.key(limited(amount{16_000, 32_000}).budget("bud_1"))
 	window, err := k.Budgets[0].Window(w.now)
@@ -136,8 +136,8 @@ func grantServesThoseThatWait(w *world, limited func(amount) amount) {
 	}
 }
 
-// grantLeavesOthers: a replica that asks for all it can get, and whose requests
-// use little of it, leaves most of a budget to others.
+// grantLeavesOthers: a replica that asks for all it can get, but whose requests use little
+// of it, leaves most of a budget to others.
 func grantLeavesOthers(w *world, limited func(amount) amount) {
 	k := w.key(limited(amount{1_000_000, 2_000_000}).budget("bud_1"))
 	greedy, other := w.replica(), w.replica()
@@ -151,8 +151,8 @@ func grantLeavesOthers(w *world, limited func(amount) amount) {
 	}
 }
 
-// grantCountsIdle: a replica that lacks one thing, or asks ahead, has in the end
-// a sixteenth of what is left lying idle and no more, however often it asks.
+// grantCountsIdle: a replica that lacks one thing, or asks in advance, ends up with a
+// sixteenth of what is left lying idle and no more, however often it asks.
 func grantCountsIdle(w *world, limited func(amount) amount) {
 	k := w.key(limited(amount{1_600_000, 3_200_000}).budget("bud_1"))
 	window, err := k.Budgets[0].Window(w.now)
@@ -177,8 +177,8 @@ func grantCountsIdle(w *world, limited func(amount) amount) {
 	}
 }
 
-// forgetKeepsBusy: what a replica was using when it was last heard of is given
-// to nobody until it is back, or is forgotten once more.
+// forgetKeepsBusy: what a replica was using when it was last heard of is given to nobody
+// until it is back or is forgotten once more.
 func forgetKeepsBusy(w *world, limited func(amount) amount) {
 	k := w.key(limited(amount{160_000, 320_000}).budget("bud_1"))
 	for name, back := range map[string]func(id string) error{
@@ -212,7 +212,7 @@ func forgetKeepsBusy(w *world, limited func(amount) amount) {
 	}
 }
 
-// leasedBy is what a replica has leased in all its epochs.
+// leasedBy returns what a replica has leased in all its epochs.
 func (w *world) leasedBy(id string) (sum billing.Amount) {
 	w.Helper()
 	list, err := w.ListReplicas(w.Context())
@@ -225,19 +225,19 @@ func (w *world) leasedBy(id string) (sum billing.Amount) {
 	return sum
 }
 
-// Link is a store as a ledger in memory reaches it: it counts what is asked,
-// and can be cut.
+// Link is the connection of an in-memory ledger to a store: it counts requests, and can be
+// cut.
 type Link struct {
 	billing.Store
 	Grants atomic.Int64
 	Cut    atomic.Bool
-	// OnPost may change a posting, or fail it. Its replica is not to be changed.
+	// OnPost may change a posting, or fail it. It must not change the replica.
 	OnPost atomic.Pointer[func(p *billing.Posting) error]
 }
 
 var errCut = errors.Join(billing.ErrUnavailable, errors.New("the link is cut"))
 
-// Renew is the store's, while the link holds.
+// Renew calls the store while the link is up.
 func (l *Link) Renew(ctx context.Context, r billing.Replica, first billing.Join) (billing.Heartbeat, error) {
 	if l.Cut.Load() {
 		return billing.Heartbeat{}, errCut
@@ -245,7 +245,7 @@ func (l *Link) Renew(ctx context.Context, r billing.Replica, first billing.Join)
 	return l.Store.Renew(ctx, r, first)
 }
 
-// Grant is the store's, while the link holds.
+// Grant calls the store while the link is up.
 func (l *Link) Grant(ctx context.Context, r billing.Replica, wants []billing.Want) ([]billing.Granted, bool, error) {
 	l.Grants.Add(1)
 	if l.Cut.Load() {
@@ -254,7 +254,7 @@ func (l *Link) Grant(ctx context.Context, r billing.Replica, wants []billing.Wan
 	return l.Store.Grant(ctx, r, wants)
 }
 
-// Post is the store's, while the link holds.
+// Post calls the store while the link is up.
 func (l *Link) Post(ctx context.Context, p billing.Posting) (billing.Posted, error) {
 	if l.Cut.Load() {
 		return billing.Posted{}, errCut
@@ -267,7 +267,7 @@ func (l *Link) Post(ctx context.Context, p billing.Posting) (billing.Posted, err
 	return l.Store.Post(ctx, p)
 }
 
-// leaseCases are for ledgers in memory alone, behind a Link.
+// leaseCases are only for in-memory ledgers behind a Link.
 func leaseCases() map[string]func(w *world) {
 	return byLimit(map[string]func(w *world, limited func(amount) amount){
 		"LeaseServesManyRequestsAndAnOutage":      leaseServes,
@@ -277,7 +277,7 @@ func leaseCases() map[string]func(w *world) {
 	})
 }
 
-// link is the ledger and its way to the store.
+// link returns the ledger and its link to the store.
 func (w *world) link() (Leased, *Link) {
 	w.Helper()
 	leased, ok := w.Store.Database.(Leased)
@@ -291,8 +291,8 @@ func (w *world) link() (Leased, *Link) {
 	return leased, link
 }
 
-// leaseServes: requests one after the other are served from few grants, which
-// leave most of the budget to others, and go on while the database is away.
+// leaseServes: consecutive requests are served from few grants, which leave most of the
+// budget to others, and continue while the database is unreachable.
 func leaseServes(w *world, limited func(amount) amount) {
 	_, link := w.link()
 	const requests = 200

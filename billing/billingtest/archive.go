@@ -70,7 +70,7 @@ func bookArchiveRefuses(w *world) {
 	w.wantProved()
 }
 
-// bookArchive: every total stays, also those of budgets that are made later and
+// bookArchive: every total stays, including those of budgets that are created later and
 // whose windows begin in the archived month.
 func bookArchive(w *world) {
 	k := w.key(amount{1_000_000, 1_000_000}.budget("bud_1"))

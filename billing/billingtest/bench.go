@@ -9,9 +9,8 @@ import (
 	"tallyroute/billing"
 )
 
-// Benchmark measures what the database does for one request, on a store that is
-// empty: find the key, hold on a budget of the key, its team and the
-// organisation, settle one row.
+// Benchmark measures the database's work for one request, on an empty store: find the key,
+// hold on budgets of the key, its team and the organisation, settle one row.
 func Benchmark(b *testing.B, s billing.Store) {
 	b.Helper()
 	k, err := benchKey(b.Context(), s)

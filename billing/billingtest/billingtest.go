@@ -1,13 +1,13 @@
-// Package billingtest says what a billing.Store must do, as tests. Each store
-// runs all of them, so that the databases differ in nothing that a caller can
-// see. What only one database has, such as its triggers, is tested beside it.
+// Package billingtest specifies what a billing.Store must do, as tests. Each store runs all
+// of them, so that the databases don't differ in anything that a caller can see. What only
+// one database has, such as its triggers, is tested alongside it.
 package billingtest
 
 import (
 	"reflect"
 	"testing"
 	"time"
-	_ "time/tzdata" // budgets and reports have zones, on every machine
+	_ "time/tzdata" // budgets and reports have time zones, on every machine
 
 	"tallyroute/billing"
 )
@@ -16,8 +16,8 @@ import (
 // is closed when the test ends. It stops keys by billing.DefaultOverrunLimit.
 type Open func(t *testing.T, reporting *time.Location) billing.Store
 
-// Run tests a store. Times that are compared have whole microseconds, which is
-// what every database keeps.
+// Run tests a store. Times that are compared have whole microseconds, the precision that
+// every database keeps.
 func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing.Store) {
 	wantContracts(t, open(t, time.UTC))
 	run(t, open, []group{
@@ -51,7 +51,7 @@ func Run(t *testing.T, open func(t *testing.T, reporting *time.Location) billing
 	})
 }
 
-// wantContracts wants that a store, and one that takes its place, fulfils every contract.
+// wantContracts checks that a store, and one that replaces it, implements every contract.
 func wantContracts(t *testing.T, s billing.Store) {
 	t.Helper()
 	for _, s := range []billing.Store{s, billing.Store{}.With(s)} {

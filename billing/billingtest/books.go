@@ -31,7 +31,7 @@ func bookCases() map[string]func(w *world) {
 	}
 }
 
-// wantProved wants every law to hold.
+// wantProved checks that every law holds.
 func (w *world) wantProved() {
 	w.Helper()
 	r := w.integrity(billing.IntegrityOptions{Now: w.now, Digests: true})
@@ -65,7 +65,7 @@ func (w *world) close(m billing.Month, at time.Time) billing.PeriodStanding {
 	return p
 }
 
-// archive writes a month nowhere and drops it.
+// archive archives a month without writing a file, and drops its rows.
 func (w *world) archive(m billing.Month, at time.Time) {
 	w.Helper()
 	w.must(w.ArchiveMonth(w.Context(), w.file(m, at)))
@@ -159,8 +159,8 @@ func bookCloseReopen(w *world) {
 	w.wantProved()
 }
 
-// bookLateRow: what occurred in a closed month is booked in the next that is
-// open, once, and moves the counters of when it occurred.
+// bookLateRow: a row that occurred in a closed month is booked in the next open month,
+// once, and counts in the windows of when it occurred.
 func bookLateRow(w *world) {
 	k := w.key(amount{1000, 1000}.budget("bud_1"))
 	w.use(k, amount{10, 5}, w.now)
@@ -187,7 +187,7 @@ func bookLateRow(w *world) {
 		}
 	}
 	w.wantProved()
-	// A counter that is made afterwards counts the row where it occurred.
+	// A counter that is created afterwards counts the row when it occurred.
 	year, once := w.wide(billing.PeriodYear), w.wide(billing.PeriodOnce)
 	month := w.wide(billing.PeriodMonth)
 	k = w.reread(k)
@@ -198,7 +198,7 @@ func bookLateRow(w *world) {
 	w.wantStanding(k, year, april(), standing{used: amount{30, 12}})
 }
 
-// wide is a budget of the organisation.
+// wide creates a budget of the organisation.
 func (w *world) wide(p billing.Period) string {
 	w.Helper()
 	b := amount{1_000_000, 1_000_000}.budget(w.id("bud"))
@@ -207,8 +207,8 @@ func (w *world) wide(p billing.Period) string {
 	return b.ID
 }
 
-// bookCloseRace: each row that arrives while its month is closed is either in
-// what the month was closed with or in the next month.
+// bookCloseRace: each row that arrives while its month is being closed is either part of
+// what the month was closed with, or in the next month.
 func bookCloseRace(w *world) {
 	k := w.key(amount{1_000_000, 1_000_000}.budget("bud_1"))
 	const n = 24
@@ -257,7 +257,7 @@ func bookLateSweep(w *world) {
 	w.wantProved()
 }
 
-// repricing takes all of a time span to a price.
+// repricing reprices everything in a time span to one price.
 func repricing(p billing.Price) billing.Repricing {
 	return billing.Repricing{
 		From: noon().Add(-time.Hour), To: noon().Add(time.Hour), Reason: "the list was wrong", Actor: "ann", Now: april(),
@@ -365,8 +365,8 @@ func bookRepriceUnpriced(w *world) {
 	w.wantProved()
 }
 
-// bookRepriceClosed: the adjustment of a closed month is posted to an open one,
-// says so, and moves the counters of when the usage was.
+// bookRepriceClosed: the adjustment for a closed month is posted to an open one, says so,
+// and counts in the windows of when the usage was.
 func bookRepriceClosed(w *world) {
 	k := w.key(amount{1_000_000, 1_000_000}.budget("bud_1"))
 	w.use(k, amount{100, 40}, w.now)
@@ -395,8 +395,8 @@ func bookRepriceClosed(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// bookRepriceMany has more rows than a batch, of several keys, and several who
-// reprice them at once.
+// bookRepriceMany has more rows than fit in a batch, from several keys, and several callers
+// who reprice them at once.
 func bookRepriceMany(w *world) {
 	keys := []*billing.Key{w.key(tokens(1_000_000_000).budget("bud_1")), w.key(tokens(1_000_000_000).budget("bud_2"))}
 	for i := range 2 {

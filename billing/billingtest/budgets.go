@@ -60,8 +60,8 @@ func budgetSeedScopes(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// budgetMadeInFlight: a budget that is made while a request is under way was
-// not asked, but is told.
+// budgetMadeInFlight: a budget that is created while a request is in flight wasn't asked,
+// but is charged.
 func budgetMadeInFlight(w *world) {
 	k := w.key(tokens(100).budget("bud_1"))
 	h := w.hold(k, tokens(60))
@@ -136,7 +136,7 @@ func budgetRemovedInFlight(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// budgetBackAgain: a budget that was removed and comes back has seen everything.
+// budgetBackAgain: a budget that was removed and comes back has counted everything.
 func budgetBackAgain(w *world) {
 	k := w.key(tokens(100).budget("bud_1"))
 	h := w.hold(k, tokens(20))

@@ -24,7 +24,7 @@ func replayCases() map[string]func(w *world) {
 	}
 }
 
-// claimOf is a claim of a request for a name.
+// claimOf returns the claim of a request for a name.
 func claimOf(key, name, request string) billing.Claim {
 	return billing.Claim{KeyID: billing.KeyID(key), Name: hashOf(name), Fingerprint: hashOf("asked by " + request), RequestID: request}
 }
@@ -43,7 +43,7 @@ func (w *world) wantClaimed(c billing.Claim, now time.Time) {
 	}
 }
 
-// wantFound wants to be told of the request that has the name.
+// wantFound expects to be told which request has the name.
 func (w *world) wantFound(c billing.Claim, now time.Time, request string, state billing.ClaimState, answer string) {
 	w.Helper()
 	found := w.claim(c, now)
@@ -117,7 +117,7 @@ func replayTooLarge(w *world) {
 	w.wantFound(claimOf("key_1", "order", "req_2"), w.now, "req_1", billing.ClaimTooLarge, "")
 }
 
-// replayTakenOver: a request that comes back after its time changes nothing.
+// replayTakenOver: a request that returns after its time is up changes nothing.
 func replayTakenOver(w *world) {
 	first, second := claimOf("key_1", "order", "req_1"), claimOf("key_1", "order", "req_2")
 	w.wantClaimed(first, w.now)
@@ -150,7 +150,7 @@ func allotmentCases() map[string]func(w *world) {
 	}
 }
 
-// allot begins an allotment of so many tokens, without a limit in money where usd is nil.
+// allot creates an allotment of that many tokens, without a limit in money if usd is nil.
 func (w *world) allot(tokens int64, usd *billing.Money) *billing.Allotment {
 	w.Helper()
 	a := &billing.Allotment{ID: "tok_1", KeyID: "key_1", Tokens: &tokens, Money: usd, Until: w.now.Add(time.Hour)}
@@ -164,7 +164,7 @@ func (w *world) takeAllotted(a *billing.Allotment, tokens int64, usd billing.Mon
 	return err
 }
 
-// wantTooMuch wants a refusal that says how much is used.
+// wantTooMuch expects a refusal that says how much has been used.
 func (w *world) wantTooMuch(err error, used billing.Amount) {
 	w.Helper()
 	var quota *billing.QuotaError

@@ -11,7 +11,8 @@ import (
 	"tallyroute/billing/manage"
 )
 
-// shelf is a sink in memory. It, and the store around a delivery, stop working at a step.
+// shelf is an in-memory sink. It, and the store around a delivery, stop working at a given
+// step.
 type shelf struct {
 	billing.Deliveries
 	billing.Secrets
@@ -21,7 +22,7 @@ type shelf struct {
 
 var errCrash = errors.New("billingtest: crashed")
 
-// step is called before and after all that a delivery does.
+// step is called before and after everything that a delivery does.
 func (s *shelf) step() error {
 	if s.steps == 0 {
 		return errCrash
@@ -63,7 +64,7 @@ func (s *shelf) FinishDelivery(ctx context.Context, number int, r billing.Rotati
 	return errors.Join(s.Deliveries.FinishDelivery(ctx, number, r, notes...), s.step())
 }
 
-// PostponeDelivery is what a process that has crashed does not do.
+// PostponeDelivery does nothing once the process has crashed.
 func (s *shelf) PostponeDelivery(ctx context.Context, id billing.KeyID, failure string, due time.Time) error {
 	if strings.Contains(failure, errCrash.Error()) {
 		return nil
@@ -71,7 +72,7 @@ func (s *shelf) PostponeDelivery(ctx context.Context, id billing.KeyID, failure 
 	return s.Deliveries.PostponeDelivery(ctx, id, failure, due)
 }
 
-// porter delivers to a shelf. Its clock is the world's.
+// porter delivers to a shelf. It uses the world's clock.
 func (w *world) porter(s *shelf) manage.Actions {
 	s.Deliveries, s.Secrets = w.Store.Deliveries, w.Store.Secrets
 	pepper, err := billing.ParsePepper(strings.Repeat("p", 32))
@@ -86,7 +87,7 @@ func (w *world) deliver(a manage.Actions, s *shelf) (found bool, err error) {
 	return found, err
 }
 
-// good reports whether a secret opens the key now.
+// good reports whether a secret currently opens the key.
 func (w *world) good(a manage.Actions, secret string) bool {
 	w.Helper()
 	s, err := billing.ParseSecret(secret)
@@ -95,7 +96,7 @@ func (w *world) good(a manage.Actions, secret string) bool {
 	return err == nil && k.InForce(w.now) == nil
 }
 
-// delivered is a key whose secret is on the shelf.
+// delivered returns a key whose secret is on the shelf.
 func (w *world) delivered(a manage.Actions, s *shelf) *billing.Key {
 	w.Helper()
 	k := w.key(tokens(100).budget("bud_1"))

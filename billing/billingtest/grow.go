@@ -20,8 +20,8 @@ func (w *world) again(k *billing.Key, h billing.Hold, a amount) error {
 	return w.Retry(w.Context(), h.ID, billing.Amount{Tokens: a.tokens, Money: a.money}, []billing.Spend{failed, next})
 }
 
-// holdGrows: what an attempt is charged with comes on top of the hold for the next,
-// or there is no next.
+// holdGrows: what an attempt is charged is added to the hold for the next attempt, or there
+// is no next attempt.
 func holdGrows(w *world) {
 	k := w.key(amount{100, 1000}.budget("bud_1"))
 	h := w.hold(k, amount{40, 400})
@@ -57,7 +57,7 @@ func holdGrows(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// holdGrowsInAll: where one budget has no room, none is taken from.
+// holdGrowsInAll: if one budget has no room, nothing is taken from any.
 func holdGrowsInAll(w *world) {
 	k := w.manyBudgets()
 	h := w.hold(k, amount{10, 100})
@@ -75,7 +75,7 @@ func holdGrowsInAll(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// holdGrowsForAll: many that grow at once get what there is, and no more.
+// holdGrowsForAll: many holds growing at once get what there is, and no more.
 func holdGrowsForAll(w *world) {
 	const requests, room = 8, 5
 	k := w.key(amount{10*requests + 10*room, -1}.budget("bud_1"))
@@ -110,8 +110,8 @@ func holdGrowsForAll(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// holdGrownSwept: all attempts of a process that died are booked, and all that was
-// held for them is given back.
+// holdGrownSwept: all attempts of a dead process are booked, and everything that was held
+// for them is given back.
 func holdGrownSwept(w *world) {
 	k := w.key(amount{100, 1000}.budget("bud_1"))
 	h := w.hold(k, amount{40, 400})

@@ -77,7 +77,7 @@ func holdExactMoney(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// manyBudgets binds a key by a budget of each scope; only the team's is small.
+// manyBudgets gives a key a budget at each scope; only the team's is small.
 func (w *world) manyBudgets() *billing.Key {
 	w.Helper()
 	k := w.key(amount{100, 1000}.budget("bud_1"))
@@ -153,7 +153,7 @@ func holdRefusal(w *world) {
 	}
 }
 
-// holdHeadroom: what must remain free is asked for but not taken.
+// holdHeadroom: what must remain free is checked but not taken.
 func holdHeadroom(w *world) {
 	k := w.key(amount{100, 1000}.budget("bud_1"))
 	h := w.hold(k, amount{40, 400})
@@ -204,7 +204,7 @@ func holdWithoutBudgets(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// holdRevoked changes a key between the moment it was read and the hold.
+// holdRevoked changes a key between reading it and taking the hold.
 func holdRevoked(w *world) {
 	tests := map[string]struct {
 		change func(w *world, k *billing.Key)
@@ -238,7 +238,7 @@ func holdUnknownKey(w *world) {
 	w.wantNotFound(err, "key")
 }
 
-// holdHuge: no sum wraps round to something that fits.
+// holdHuge: no sum overflows into something that fits.
 func holdHuge(w *world) {
 	k := w.key(amount{100, 100}.budget("bud_1"))
 	for _, h := range []billing.Hold{
@@ -274,7 +274,7 @@ func holdHuge(w *world) {
 	}
 }
 
-// holdNegative: nobody makes room for himself.
+// holdNegative: nobody can create room with a negative hold.
 func holdNegative(w *world) {
 	k := w.key(amount{100, 100}.budget("bud_1"))
 	for _, a := range []billing.Hold{{Tokens: -1}, {Money: -1}, {HeadroomTokens: -1}, {HeadroomMoney: -1}} {
@@ -358,8 +358,8 @@ func holdSweep(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// holdSweepKeepsOthers: a row that cannot be written does not keep the others
-// from being swept, and nothing is lost of its own hold.
+// holdSweepKeepsOthers: a row that can't be written doesn't prevent the others from being
+// swept, and nothing of its own hold is lost.
 func holdSweepKeepsOthers(w *world) {
 	k := w.key(tokens(100).budget("bud_1"))
 	taken := w.hold(k, tokens(1))

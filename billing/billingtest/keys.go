@@ -143,7 +143,7 @@ func keyUpdateFails(w *world) {
 	w.wantSame("by hash", w.reread(k), k)
 }
 
-// keyMoves moves a key to another project. What it spent stays where it was.
+// keyMoves moves a key to another project. Earlier spend stays where it was.
 func keyMoves(w *world) {
 	k := w.key()
 	old := w.budget(billing.ScopeTeam, k.TeamID, tokens(100))
@@ -284,7 +284,7 @@ func keyPages(w *world) {
 	}
 }
 
-// keyQueryLiteral searches for what means something to a database.
+// keyQueryLiteral searches for characters that have a special meaning in SQL.
 func keyQueryLiteral(w *world) {
 	p := w.project("web", "shop")
 	names := []string{"100% sure", "a_b", "acb", `back\slash`, "quote's", `dollar $1 "x"`, "[ab]*", "Größe"}
@@ -324,7 +324,7 @@ func keyTouch(w *world) {
 	}
 }
 
-// keySharesBudgets wants all budgets that bind a key, ordered by id.
+// keySharesBudgets checks that all budgets that apply to a key are listed, ordered by id.
 func keySharesBudgets(w *world) {
 	k := w.key(tokens(1).budget("bud_m"))
 	w.keyIn(w.project("web", "other"), tokens(1).budget("bud_not_mine"))

@@ -45,8 +45,8 @@ func leasedGroups() []group {
 	}
 }
 
-// Leased puts a ledger before a store, so that what reads the store sees what
-// the ledger has settled.
+// Leased puts a ledger in front of a store, so that whatever reads the store sees what the
+// ledger has settled.
 type Leased struct {
 	billing.Store
 	Ledger interface {
@@ -55,32 +55,32 @@ type Leased struct {
 	}
 }
 
-// Reserve is the ledger's.
+// Reserve calls the ledger.
 func (l Leased) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error) {
 	return l.Ledger.Reserve(ctx, h, now)
 }
 
-// Retry is the ledger's.
+// Retry calls the ledger.
 func (l Leased) Retry(ctx context.Context, holdID string, more billing.Amount, ifLost []billing.Spend) error {
 	return l.Ledger.Retry(ctx, holdID, more, ifLost)
 }
 
-// Widen is the ledger's.
+// Widen calls the ledger.
 func (l Leased) Widen(ctx context.Context, holdID string, lines []billing.HoldLine) error {
 	return l.Ledger.Widen(ctx, holdID, lines)
 }
 
-// Settle is the ledger's.
+// Settle calls the ledger.
 func (l Leased) Settle(ctx context.Context, s billing.Settlement) ([]billing.Balance, error) {
 	return l.Ledger.Settle(ctx, s)
 }
 
-// Release is the ledger's.
+// Release calls the ledger.
 func (l Leased) Release(ctx context.Context, holdID string) error {
 	return l.Ledger.Release(ctx, holdID)
 }
 
-// Balances is the ledger's.
+// Balances calls the ledger.
 func (l Leased) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]billing.Balance, error) {
 	return l.Ledger.Balances(ctx, k, now)
 }

@@ -21,9 +21,8 @@ type group struct {
 	name  string
 	cases map[string]func(w *world)
 	not   []string // cases that are left out
-	// anyLimit says that the cases may be run with other limits as well; but for
-	// those in asWritten, which look at the meters of rows or at the ends of what
-	// can be stored.
+	// anyLimit says that the cases may be run with other limits as well, except those in
+	// asWritten, which look at the meters of rows or at the limits of what can be stored.
 	anyLimit  bool
 	asWritten []string
 }
@@ -61,7 +60,7 @@ func changed(open Open, change func(billing.Store) billing.Store) Open {
 	return func(t *testing.T, reporting *time.Location) billing.Store { return change(open(t, reporting)) }
 }
 
-// translated is a store that is spoken to in other terms than it speaks.
+// translated is a store whose callers use other meters than it does.
 type translated struct {
 	billing.Store
 	in, out func(billing.Budget) billing.Budget
@@ -78,7 +77,7 @@ func filled(s billing.Store) billing.Store {
 	return s.With(translated{s, fillBudget, drainBudget, same, func(s billing.Spend) billing.Spend { return s }})
 }
 
-// inner is a store without its translation.
+// inner returns a store without its translation.
 func inner(s billing.Store) billing.Store {
 	if t, ok := s.Database.(translated); ok {
 		return t.Store
@@ -95,7 +94,7 @@ func swapBudget(b billing.Budget) billing.Budget {
 	return b
 }
 
-// swapRow exchanges the meters of tokens and of money. What was saved stays.
+// swapRow swaps the meters of tokens and of money. Savings stay as they are.
 func swapRow(s billing.Spend) billing.Spend {
 	t, c := s.Tokens, s.Cost
 	saved := s.Baseline - c.Total
@@ -111,7 +110,7 @@ func swapRow(s billing.Spend) billing.Spend {
 	return s
 }
 
-// The largest limits that there are.
+// The largest possible limits.
 const (
 	mostTokens int64         = 1_000_000_000_000_000
 	mostMoney  billing.Money = 1_000_000_000_000_000_000
@@ -245,7 +244,7 @@ func (t translated) Events(ctx context.Context, q billing.EventQuery) ([]billing
 	return eachOf(rows, t.row), err
 }
 
-// tells reports whether reports say the same of meters as rows do.
+// tells reports whether the meters in reports are the same as in rows.
 func tells(s billing.Store) bool {
 	_, other := s.Database.(translated)
 	return !other

@@ -29,7 +29,8 @@ func memberCases() map[string]func(w *world) {
 	}
 }
 
-// member is a person with a role in the team web, and what he does things by.
+// member creates a person with a role in the team web, and returns what is needed to act as
+// that person.
 func (w *world) member(name, role string) (manage.Actions, manage.By) {
 	w.Helper()
 	a := manage.Actions{Store: w.Store, Clock: func() time.Time { return w.now }}
@@ -399,7 +400,7 @@ func auditForwarded(w *world) {
 	to := &collector{}
 	for round := 0; len(to.seqs) < records && round < 50; round++ {
 		each(w.Context(), 3, func(ctx context.Context, i int) {
-			_, _ = a.ForwardAudit(ctx, &manage.Forwarding{Name: "siem", Router: fmt.Sprint("r", i), To: to}) // is away now and then
+			_, _ = a.ForwardAudit(ctx, &manage.Forwarding{Name: "siem", Router: fmt.Sprint("r", i), To: to}) // sometimes unreachable
 		})
 		clock.Add(int64(10 * time.Second))
 	}

@@ -9,13 +9,13 @@ import (
 	"tallyroute/billing"
 )
 
-// mutation is one corruption of a ledger that was right, and the law that must
-// name it, at the place that it was made in.
+// mutation is one corruption of a correct ledger, and the law that must report it, with the
+// place of the corruption.
 type mutation struct{ sql, law, where string }
 
-// Mutations corrupts every kind of row and every counter in turn, and wants the
-// integrity check to name each. exec runs a statement that both databases understand on a
-// connection that no trigger and no constraint keeps from anything.
+// Mutations corrupts every kind of row and every counter in turn, and expects the integrity
+// check to report each. exec runs a statement that both databases understand on a
+// connection without any triggers or constraints.
 func Mutations(t *testing.T, s billing.Store, exec func(sql string) error) {
 	w := &world{T: t, Store: s, now: noon(), ids: new(atomic.Int64)}
 	w.fillBooks()
@@ -62,7 +62,7 @@ func tableOf(sql string) string {
 	return ""
 }
 
-// wantNamed wants the law to be broken, and its first breach to be in the table.
+// wantNamed expects the law to be broken, with its first breach in the table.
 func (w *world) wantNamed(m mutation) {
 	w.Helper()
 	r := w.integrity(billing.IntegrityOptions{Now: w.now, Digests: true})
@@ -85,8 +85,8 @@ func (w *world) wantNamed(m mutation) {
 	w.Errorf("no law %s", m.law)
 }
 
-// fillBooks has an archived February, a closed March, and an open April with
-// several attempts, adjustments, a credit and an open hold.
+// fillBooks creates an archived February, a closed March, and an open April with several
+// attempts, adjustments, a credit and an open hold.
 func (w *world) fillBooks() {
 	k := w.key(amount{1_000_000, 1_000_000}.budget("bud_1"))
 	at := april()
