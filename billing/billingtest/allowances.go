@@ -113,7 +113,7 @@ func grantServesThoseThatWait(w *world, limited func(amount) amount) {
 		HoldLine: billing.HoldLine{Budget: k.Budgets[0], Window: window},
 		Need:     billing.Amount{Tokens: 100, Money: 200}, Waiting: billing.Amount{Tokens: 7900, Money: 15_800},
 	}
-	ask := func(r billing.Replica, tokens int64, money billing.Money) billing.Granted {
+	ask := func(r billing.Replica, tokens int64, money billing.Money) {
 		w.Helper()
 		granted, ok, err := w.Grant(w.Context(), r, []billing.Want{want})
 		w.must(err)
@@ -122,7 +122,6 @@ func grantServesThoseThatWait(w *world, limited func(amount) amount) {
 		if !ok || limits.Tokens != nil && got.Amount.Tokens != tokens || limits.Money != nil && got.Amount.Money != money {
 			w.Fatalf("granted %t, %+v; want %d, %d", ok, got.Amount, tokens, money)
 		}
-		return got
 	}
 	ask(first, 8000, 16_000)
 	if got, ok := w.grant(second, k, billing.Amount{Tokens: 8001, Money: 16_001}, billing.Amount{}); ok || got.Idle {

@@ -69,7 +69,7 @@ func eachName(w *world) {
 	last := w.holdFor(k, bob)
 	w.reserve(last)
 	_, err = w.Reserve(w.Context(), w.holdFor(k, map[string]string{"bud_2": "carol"}), w.now)
-	w.refusal(err, "bud_1") // all four are taken
+	w.wantRefused(err, "bud_1") // all four are taken
 	w.settleFor(k, last, last.IfLost.Limits...)
 	w.must(w.Release(w.Context(), nobodys.ID))
 	budgets, err := w.ListBudgets(w.Context(), billing.BudgetFilter{})

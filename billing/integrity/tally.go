@@ -105,7 +105,7 @@ func (t *Tally) Judge() billing.Law {
 	l := billing.Law{Name: "counters", Says: "what a budget has used in a window is the sum of the rows in it"}
 	for _, budget := range slices.Sorted(maps.Keys(t.windows)) {
 		for _, w := range t.windows[budget] {
-			if used := w.used.AsUsed(); used != w.is && !(t.archived(budget, w) && w.is.Covers(used)) {
+			if used := w.used.AsUsed(); used != w.is && (!t.archived(budget, w) || !w.is.Covers(used)) {
 				l.Add(billing.Breach{
 					Where:    fmt.Sprintf("budget_counters: budget %s, window from %s", budget, from(w.Window)),
 					Expected: amountOf(used), Found: amountOf(w.is),

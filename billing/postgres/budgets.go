@@ -122,8 +122,8 @@ func putBudget(ctx context.Context, tx pgx.Tx, b billing.Budget) error {
 	tag, err := tx.Exec(ctx, setBudgetSQL, b.ID, b.Scope, b.ScopeID, b.Period, b.Zone, b.Tokens, b.Money, b.Requests, b.Starts,
 		cmp.Or(b.Action, billing.ActionBlock), b.ThresholdsText(), b.Part, b.Named)
 	if err == nil && tag.RowsAffected() == 0 {
-		return &billing.ConflictError{Detail: fmt.Sprintf("budget %s belongs to another %s than %s, or to another part of it", b.ID, b.Scope,
-			b.ScopeID)}
+		return &billing.ConflictError{Detail: fmt.Sprintf("budget %s belongs to another %s than %s, or to another part of it",
+			b.ID, b.Scope, b.ScopeID)}
 	}
 	if err == nil && b.Part != "" {
 		_, err = tx.Exec(ctx, belowSQL, b.ID)

@@ -42,7 +42,7 @@ func TestNoticesSayWhatBecameOfAKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := prove.Receive(t, "a notice", notices)
-		if n.KeyID != id || n.Version != k.Version || n.Ended != step.want {
+		if n.KeyID != id || n.Version != k.Version || !errors.Is(n.Ended, step.want) {
 			t.Errorf("got %+v of version %d, want %v", n, k.Version, step.want)
 		}
 	}

@@ -62,7 +62,8 @@ func (s snapshot) Moments(ctx context.Context, each func(integrity.Moment)) erro
 		return err
 	}
 	var m integrity.Moment
-	_, err = pgx.ForEachRow(rows, []any{&m.KeyID, &m.ProjectID, &m.TeamID, &m.At, &m.Used.Tokens, &m.Used.Money, &m.Used.Requests, &m.Limits},
+	columns := []any{&m.KeyID, &m.ProjectID, &m.TeamID, &m.At, &m.Used.Tokens, &m.Used.Money, &m.Used.Requests, &m.Limits}
+	_, err = pgx.ForEachRow(rows, columns,
 		func() error {
 			each(m)
 			return nil

@@ -85,8 +85,9 @@ func budgetScan(b *billing.Budget) []any {
 const (
 	liveBudgets = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts,
   near_action, thresholds, part, named, parent_id FROM budgets WHERE archived_at IS NULL AND parent_id IS NULL`
-	findBudget    = liveBudgets + ` AND id = ?`
-	sameBudget    = liveBudgets + ` AND scope = ? AND scope_id = ? AND period = ? AND id <> ? AND part = ? AND named = ? ORDER BY id LIMIT 1`
+	findBudget = liveBudgets + ` AND id = ?`
+	sameBudget = liveBudgets + ` AND scope = ? AND scope_id = ? AND period = ? AND id <> ? AND part = ? AND named = ?
+  ORDER BY id LIMIT 1`
 	countBudgets  = `SELECT count(*) FROM budgets WHERE archived_at IS NULL AND parent_id IS NULL`
 	archiveBudget = `UPDATE budgets SET archived_at = ?1 WHERE id = ?2 OR parent_id = ?2`
 	forgive       = `UPDATE budget_counters SET forgiven_tokens = forgiven_tokens + used_tokens, forgiven_nano = forgiven_nano + used_nano,

@@ -130,7 +130,8 @@ func (g granting) judge(ctx context.Context, w billing.Want, b billing.Balance) 
 	}
 	money := share{
 		limit: (*int64)(b.Budget.Money), spoken: int64(b.UsedMoney + b.HeldMoney), exact: out.Exact,
-		need: int64(need.Money), waiting: int64(waiting.Money), head: int64(w.Headroom.Money), wish: int64(wish.Money), idle: int64(idle.Money),
+		need: int64(need.Money), waiting: int64(waiting.Money), head: int64(w.Headroom.Money), wish: int64(wish.Money),
+		idle: int64(idle.Money),
 	}
 	requests := share{
 		limit: b.Budget.Requests, spoken: b.UsedRequests + b.HeldRequests, exact: out.Exact,

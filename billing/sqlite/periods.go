@@ -309,8 +309,8 @@ FROM budget_counters c JOIN budgets b ON b.id = c.budget_id`
 func (s snapshot) Counters(ctx context.Context) (all []billing.Balance, err error) {
 	err = s.rows(ctx, selectAllCounters, nil, func(scan scanner) error {
 		var b billing.Balance
-		err := scan(&b.Budget.ID, &b.Budget.Scope, &b.Budget.ScopeID, &b.Budget.Part, instant{&b.Window.Start}, instant{&b.Window.End}, &b.UsedTokens,
-			&b.UsedMoney, &b.UsedRequests)
+		err := scan(&b.Budget.ID, &b.Budget.Scope, &b.Budget.ScopeID, &b.Budget.Part, instant{&b.Window.Start}, instant{&b.Window.End},
+			&b.UsedTokens, &b.UsedMoney, &b.UsedRequests)
 		all = append(all, b)
 		return err
 	})

@@ -9,7 +9,7 @@ import (
 	"github.com/wneessen/go-mail"
 )
 
-// Owner, in a list of addresses, stands for the person responsible for the alert's object.
+// Owner stands, in a list of addresses, for the person responsible for the alert's object.
 const Owner = "owner"
 
 // Mail sends alerts by SMTP.

@@ -186,14 +186,17 @@ func ownerOperations() []operation {
 		does("setProjectPolicy", put, "/projects/:id/policy", "Replace the policy of a project.", setPolicy(policy.Project)).versioned(),
 		does("listTeams", get, "/teams", "List teams.", listTeams),
 		does("createTeam", post, "/teams", "Make a team with its first project.", createTeam).createsOrFinds(),
-		does("changeTeam", patch, "/teams/:id", "Rename a team, by its id or name, or change its cost center or owner.", changeTeam).versioned(),
+		does("changeTeam", patch, "/teams/:id", "Rename a team, by its id or name, or change its cost center or owner.", changeTeam).
+			versioned(),
 		does("getTeam", get, "/teams/:id", "A team, by its id or name.", getTeam),
-		does("archiveTeam", post, "/teams/:id/archive", "End a team with its projects and keys; what they spent stays.", archiveTeam).versioned(),
+		does("archiveTeam", post, "/teams/:id/archive", "End a team with its projects and keys; what they spent stays.", archiveTeam).
+			versioned(),
 		does("listProjects", get, "/projects", "List projects.", listProjects),
 		does("createProject", post, "/projects", "Make a project, and its team if that is new.", createProject).createsOrFinds(),
 		does("changeProject", patch, "/projects/:id", "Rename a project, or move it to another team.", changeProject).versioned(),
 		does("getProject", get, "/projects/:id", "A project.", getProject),
-		does("archiveProject", post, "/projects/:id/archive", "End a project with its keys; what they spent stays.", archiveProject).versioned(),
+		does("archiveProject", post, "/projects/:id/archive", "End a project with its keys; what they spent stays.", archiveProject).
+			versioned(),
 		does("listBudgets", get, "/budgets", "List budgets.", listBudgets),
 		does("setBudget", post, "/budgets", "Make a budget, or change the one with this id or of the same scope and period.", setBudget).
 			createsOrFinds().versioned(),

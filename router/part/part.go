@@ -110,7 +110,7 @@ func credential(t *providers.Target) string {
 // means reports whether a part budget refers to this name: a provider stands for all its
 // credentials, a model for the same model at every provider.
 func (l *Limits) means(b *billing.Budget, name string, t *providers.Target) bool {
-	switch b.Part {
+	switch b.Part { //nolint:exhaustive // other parts are named as they are
 	case billing.PartModel:
 		return l.groups.In([]string{b.Named}, name) || l.groups.In([]string{b.Named}, t.Name())
 	case billing.PartCredential:
