@@ -73,7 +73,7 @@ type Query struct {
 	Limit  int // of a list; 0 is MostListed, which is also the maximum
 }
 
-// Refused, as the decision in a query, selects all errors.
+// Refused is the decision that selects all errors in a query.
 const Refused = "refused"
 
 // MostListed is the maximum number of entries listed at once.

@@ -249,7 +249,8 @@ func rollupMutations() (all []mutation) {
 
 func breakdownMutations() (all []mutation) {
 	const put = "UPDATE spend_breakdowns SET data = (SELECT o.data FROM spend_breakdowns o " +
-		"WHERE o.report_day = spend_breakdowns.report_day AND o.part = spend_breakdowns.part AND o.name = '%s') WHERE report_day = '2026-04-02' AND name = '%s'"
+		"WHERE o.report_day = spend_breakdowns.report_day AND o.part = spend_breakdowns.part AND o.name = '%s') " +
+		"WHERE report_day = '2026-04-02' AND name = '%s'"
 	for _, c := range []string{
 		"ledger_rows", "requests", "attempts", "input_tokens", "input_cost_nano", "output_cost_nano", "cost_nano", "baseline_cost_nano",
 	} {

@@ -113,6 +113,7 @@ func TestIdentityIsCheckedWhenItIsRead(t *testing.T) {
 		"{kind: openai}":                                                   "needs an identity",
 		"{kind: openai, identity: aws}":                                    "needs an identity_provider_id",
 		"{kind: anthropic, identity: canary-of-a-token}":                   "want aws, azure, google, or where",
+
 		"{kind: anthropic, identity: aws, federation_rule_id: a, organization_id: b, identity_provider_id: c}": "ids of another kind",
 		"{kind: google, identity: google, workspace_id: x}":                                                    "only where its kind is openai",
 	} {
