@@ -106,17 +106,17 @@ func TestIdentityThatNobodyConfirmsNowIsAFailureOfTheNetwork(t *testing.T) {
 }
 
 func TestIdentityIsCheckedWhenItIsRead(t *testing.T) {
-	for auth, want := range map[string]string{
-		"{kind: bearer, identity: aws}":                                    "is for the kinds aws",
-		"{kind: aws, identity: google}":                                    "want aws",
-		"{kind: aws, identity: aws, access_key: 'env:A', secret: 'env:B'}": "has no secret",
-		"{kind: openai}":                                                   "needs an identity",
-		"{kind: openai, identity: aws}":                                    "needs an identity_provider_id",
-		"{kind: anthropic, identity: canary-of-a-token}":                   "want aws, azure, google, or where",
-
-		"{kind: anthropic, identity: aws, federation_rule_id: a, organization_id: b, identity_provider_id: c}": "ids of another kind",
-		"{kind: google, identity: google, workspace_id: x}":                                                    "only where its kind is openai",
+	for _, c := range [][2]string{
+		{"{kind: bearer, identity: aws}", "is for the kinds aws"},
+		{"{kind: aws, identity: google}", "want aws"},
+		{"{kind: aws, identity: aws, access_key: 'env:A', secret: 'env:B'}", "has no secret"},
+		{"{kind: openai}", "needs an identity"},
+		{"{kind: openai, identity: aws}", "needs an identity_provider_id"},
+		{"{kind: anthropic, identity: canary-of-a-token}", "want aws, azure, google, or where"},
+		{"{kind: anthropic, identity: aws, federation_rule_id: a, organization_id: b, identity_provider_id: c}", "ids of another kind"},
+		{"{kind: google, identity: google, workspace_id: x}", "only where its kind is openai"},
 	} {
+		auth, want := c[0], c[1]
 		_, err := Build(t.Context(), Input{Documents: []string{"name: cloud\nadapter: openai\nbase_url: https://a.example\nauth: " + auth +
 			"\nmodels: [{id: m}]\n"}}, Options{Data: files()})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
