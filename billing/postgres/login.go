@@ -70,12 +70,13 @@ func (l logins) current(ctx context.Context, c *pgx.Conn) bool {
 }
 
 // over has a pool give up what was made by another login.
-func (l logins) over(c *pgxpool.Config) {
+func (l logins) over(ctx context.Context, c *pgxpool.Config) {
 	if l == nil {
 		return
 	}
+	ctx = context.WithoutCancel(ctx) // what opened the pool may be done long before it
 	c.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) { return l.current(ctx, conn), nil }
-	c.AfterRelease = func(conn *pgx.Conn) bool { return l.current(context.Background(), conn) }
+	c.AfterRelease = func(conn *pgx.Conn) bool { return l.current(ctx, conn) }
 	c.MaxConnIdleTime, c.HealthCheckPeriod = loginIdle, loginLook
 }
 

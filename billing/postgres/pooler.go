@@ -78,7 +78,7 @@ func (r *route) found(err error) bool {
 }
 
 // lay makes the connections of a pool take the route.
-func (r *route) lay(c *pgxpool.Config) {
+func (r *route) lay(ctx context.Context, c *pgxpool.Config) {
 	c.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error {
 		r.adapt(c)
 		return r.logins.use(ctx, c)
@@ -87,7 +87,7 @@ func (r *route) lay(c *pgxpool.Config) {
 		r.logins.note(c)
 		return r.check(ctx, c)
 	}
-	r.logins.over(c)
+	r.logins.over(ctx, c)
 }
 
 // connect makes a connection outside the pools.

@@ -155,7 +155,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		direct.ConnectTimeout = cmp.Or(direct.ConnectTimeout, connecting)
 		directly = &route{logins: o.Login}
 	}
-	way.lay(config)
+	way.lay(ctx, config)
 	config.ConnConfig.Tracer = o.Tracer
 	statement := cmp.Or(o.Statement, defaultStatement)
 	o.bound(config, statement)

@@ -20,9 +20,9 @@ const googleScope = "https://www.googleapis.com/auth/cloud-platform"
 func googleTokens() Token {
 	var found lazily[oauth2.TokenSource]
 	var way witness
-	return bounded(func() (string, error) {
+	return bounded(func(ctx context.Context) (string, error) {
 		source, err := found.get(func() (oauth2.TokenSource, error) {
-			ctx := context.WithValue(context.Background(), oauth2.HTTPClient, &http.Client{Timeout: patience, Transport: &way})
+			ctx := context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Timeout: patience, Transport: &way})
 			c, err := google.FindDefaultCredentials(ctx, googleScope)
 			if err != nil {
 				return nil, err

@@ -50,13 +50,14 @@ func (l *lazily[T]) get(make func() (T, error)) (T, error) {
 // bounded calls get, but waits no longer than its caller's context and patience allow. A
 // library call that ignores its context continues, and the next caller waits for the same
 // call.
-func bounded(get func() (string, error)) Token {
+func bounded(get func(ctx context.Context) (string, error)) Token {
 	var one singleflight.Group
 	return func(ctx context.Context) (string, error) {
+		shared := context.WithoutCancel(ctx) // others may wait for the same call
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
 		select {
-		case r := <-one.DoChan("", func() (any, error) { return get() }):
+		case r := <-one.DoChan("", func() (any, error) { return get(shared) }):
 			text, _ := r.Val.(string)
 			return text, r.Err
 		case <-ctx.Done():
