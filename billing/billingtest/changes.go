@@ -337,7 +337,7 @@ func sessionsKept(w *world) {
 	list := func(of string, at time.Time, want ...billing.Session) {
 		all, err := w.ListSessions(w.Context(), of, at)
 		w.must(err)
-		w.wantSame("sessions", append([]billing.Session(nil), all...), want) // none is none, empty or not
+		w.wantSame("sessions", append([]billing.Session(nil), all...), want) // nil and empty are equal here
 	}
 	list("", w.now, two, one)
 	list("user_none", w.now)
