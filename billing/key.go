@@ -274,7 +274,7 @@ func (k *Key) Lines(at time.Time) ([]HoldLine, error) {
 		if k.Budgets[i].Part != "" {
 			continue
 		}
-		line, err := k.Budgets[i].line(at)
+		line, err := k.Budgets[i].Line(at)
 		if err != nil {
 			return nil, err
 		}

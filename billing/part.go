@@ -80,6 +80,15 @@ func (b Budget) Rest() Budget { return b.below(b.ID+rest, "") }
 // IsRest reports whether b is such a budget.
 func (b Budget) IsRest() bool { return strings.HasSuffix(b.ID, rest) }
 
+// MostBelow returns the maximum number of budgets, b among them, that may be below the same
+// parent. The one that is shared by all further names has a place in addition to MostNames.
+func (b Budget) MostBelow() int {
+	if b.IsRest() {
+		return MostNames + 1
+	}
+	return MostNames
+}
+
 func (b Budget) below(id, name string) Budget {
 	below := b
 	below.ID, below.Parent = id, b.ID
@@ -128,8 +137,8 @@ func (b Budget) checkPart(fault func(field, format string, args ...any)) {
 	}
 }
 
-// line returns the budget in the window that an instant falls in.
-func (b Budget) line(at time.Time) (HoldLine, error) {
+// Line returns the budget in the window that an instant falls in.
+func (b Budget) Line(at time.Time) (HoldLine, error) {
 	w, err := b.Window(at)
 	return HoldLine{Budget: b, Window: w}, err
 }

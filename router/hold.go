@@ -115,8 +115,7 @@ func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 func (r *Router) fit(ctx context.Context, p planned, facts billing.Spend) (held, error) {
 	p.lowers = p.accepted.request.MaxOutput() == 0 && p.accepted.in.Operation.HasOutput()
 	limits := part.Of(p.accepted.key, p.accepted.in.Caller.At, r.o.Groups, r.crowd)
-	m := measure(p, r.o.MaxAttempts, facts)
-	m.Limits = limits.Named()
+	m := measure(p, r.o.MaxAttempts, facts, limits)
 	h, err := r.reserve(ctx, p, m, limits)
 	var quota *billing.QuotaError
 	if !errors.As(err, &quota) {
@@ -126,8 +125,7 @@ func (r *Router) fit(ctx context.Context, p planned, facts billing.Spend) (held,
 		if p, err = r.planExactly(ctx, p); err != nil {
 			return held{}, err
 		}
-		m = measure(p, r.o.MaxAttempts, facts)
-		m.Limits = limits.Named()
+		m = measure(p, r.o.MaxAttempts, facts, limits)
 		h, err = r.reserve(ctx, p, m, limits)
 	}
 	for range refits {
@@ -149,10 +147,10 @@ func (r *Router) fit(ctx context.Context, p planned, facts billing.Spend) (held,
 
 // measure returns the meter of a planned request. At most this many candidates are tried, and
 // all its rows share facts.
-func measure(p planned, most int, facts billing.Spend) *meter.Meter {
+func measure(p planned, most int, facts billing.Spend, limits *part.Limits) *meter.Meter {
 	a := p.accepted
 	return &meter.Meter{
-		Request: a.request, Plan: p.plan, Try: p.try[:min(len(p.try), most)], Money: a.key.BoundInMoney(),
+		Request: a.request, Plan: p.plan, Try: p.try[:min(len(p.try), most)], Money: a.key.BoundInMoney(), Limits: limits.Named(),
 		Row: billing.Spend{
 			OccurredAt: a.in.Caller.At, Kind: billing.KindUsage, RequestID: a.in.RequestID, Owner: a.key.Owner(),
 			EndUser: billing.EndUserName(a.endUser()), Tags: tags(a.key.Tags, a.in.Tags), RequestedModel: a.request.Model(),

@@ -26,6 +26,17 @@ type textList struct {
 	codes []uint32
 }
 
+// code returns the index of a line's text.
+func (l textList) code(line int) uint32 {
+	if l.codes == nil {
+		return 0
+	}
+	return l.codes[line]
+}
+
+// at returns a line's text.
+func (l textList) at(line int) string { return l.texts[l.code(line)] }
+
 // numberList is a numeric column: the numbers of all lines, or the one that all of them
 // have.
 type numberList struct {

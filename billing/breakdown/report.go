@@ -43,7 +43,9 @@ func Spend(ctx context.Context, s Snapshot, d Dialect, q billing.SpendQuery) (re
 					break
 				}
 			}
-			sums.into(&report, g)
+			if fits {
+				sums.into(&report, g)
+			}
 		}
 		if fits {
 			return report, nil

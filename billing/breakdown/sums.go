@@ -86,7 +86,7 @@ func addWhere(sums []int64, lines []uint32, p *Part, column string, such func(st
 			continue
 		}
 		for i, g := range lines {
-			if l.codes == nil || int(l.codes[i]) == code {
+			if int(l.code(i)) == code {
 				sums[g] += attempts.at(i)
 			}
 		}
@@ -123,12 +123,7 @@ func where(p *Part, column string, texts []string) func(i int) bool {
 	for code, text := range l.texts {
 		wanted[code] = slices.Contains(texts, text)
 	}
-	return func(i int) bool {
-		if l.codes == nil {
-			return wanted[0]
-		}
-		return wanted[l.codes[i]]
-	}
+	return func(i int) bool { return wanted[l.code(i)] }
 }
 
 // groupLines numbers the groups of a part and assigns each line to its group. The texts of
@@ -153,11 +148,7 @@ func groupLines(g *grouping, p *Part, day string, lines []uint32) (groups int, k
 			if i > 0 {
 				b.WriteByte(keyEnd)
 			}
-			if c.codes == nil {
-				b.WriteString(c.texts[0])
-			} else {
-				b.WriteString(c.texts[c.codes[first[group]]])
-			}
+			b.WriteString(c.at(first[group]))
 		}
 		return b.String()
 	}

@@ -90,13 +90,6 @@ func (p *Part) grain(line int) (g grain) {
 	return g
 }
 
-func (l textList) at(line int) string {
-	if l.codes == nil {
-		return l.texts[0]
-	}
-	return l.texts[l.codes[line]]
-}
-
 // VerifyRows calls breach for every day whose breakdown, if reports read it, doesn't match
 // its rows, with the column that differs.
 func VerifyRows(ctx context.Context, s Snapshot, d Dialect, breach func(Breach)) error {
@@ -190,10 +183,7 @@ func (d *digest) add(p *Part) error {
 			weight = weight*prime + uint64(p.numbers[i].at(line))
 		}
 		for i, l := range p.texts {
-			h := hashes[i][0]
-			if l.codes != nil {
-				h = hashes[i][l.codes[line]]
-			}
+			h := hashes[i][l.code(line)]
 			d[i] += h * weight
 			together = together*prime + h
 		}

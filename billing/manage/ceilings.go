@@ -21,7 +21,7 @@ const (
 // SetCeiling sets how much the members of a team may create for themselves, replacing the
 // previous ceiling. Existing keys stay as they are.
 func (a Actions) SetCeiling(ctx context.Context, team string, c billing.Ceiling, by By) (billing.Ceiling, error) {
-	t, err := a.team(ctx, team)
+	t, err := a.Team(ctx, team)
 	if err == nil {
 		err = notArchived("team", t.Name, t.ArchivedAt)
 	}
@@ -219,7 +219,7 @@ func (a Actions) AskRaise(ctx context.Context, id billing.KeyID, amount billing.
 	if until.Sub(r.AskedAt) > mostRaise {
 		return r, invalid("until", "must be within 366 days")
 	}
-	t, err := a.team(ctx, k.TeamID)
+	t, err := a.Team(ctx, k.TeamID)
 	if err != nil {
 		return r, err
 	}

@@ -46,6 +46,9 @@ const mostLeakText = 500
 // where returns the part that is stored.
 func (l Leak) where() string { return billing.CleanText(l.URL[:min(len(l.URL), mostLeakText)]) }
 
+// found returns how the leak was found, as far as events keep it.
+func (l Leak) found() string { return billing.CleanText(l.Found[:min(len(l.Found), mostLeakText)]) }
+
 // tellOfToken reports an exposed admin API token or login. It isn't ended, because that
 // could lock out the person who has to act. known is false if it has already ended.
 func (a Actions) tellOfToken(ctx context.Context, l Leak) (known bool, err error) {
@@ -75,7 +78,7 @@ func (a Actions) tellOfToken(ctx context.Context, l Leak) (known bool, err error
 	return true, a.Store.WriteEvents(ctx, billing.Event{
 		Kind: billing.EventLeak, Object: p.ID, Severity: billing.Critical, At: a.now(),
 		Text:    fmt.Sprintf("The %s of %s for the admin API %s. It goes on.", what, Actor(p), l.told()),
-		Data:    map[string]string{"url": l.where(), "found": billing.CleanText(l.Found[:min(len(l.Found), mostLeakText)]), "token": id},
+		Data:    map[string]string{"url": l.where(), "found": l.found(), "token": id},
 		DedupID: strings.Join([]string{string(billing.EventLeak), p.ID, id, digestOf(l.URL)[:16]}, ":"),
 	})
 }
@@ -95,7 +98,7 @@ func (a Actions) endLeakedHandover(ctx context.Context, l Leak, by By) (known bo
 	return true, a.Store.WriteEvents(ctx, billing.Event{
 		Kind: billing.EventLeak, Object: string(id), Severity: billing.Warning, At: note.At,
 		Text:    fmt.Sprintf("The token of a hand-over of the key %s. It is void; make another.", l.told()),
-		Data:    map[string]string{"url": l.where(), "found": l.Found, "done": "ended"},
+		Data:    map[string]string{"url": l.where(), "found": l.found(), "done": "ended"},
 		DedupID: strings.Join([]string{string(billing.EventLeak), string(id), "handover", digestOf(l.Secret)[:16]}, ":"),
 	})
 }
@@ -134,7 +137,7 @@ func (a Actions) TakeLeak(ctx context.Context, l Leak, do LeakAction, by By) (kn
 		Kind: billing.EventLeak, Object: string(k.ID), Severity: billing.Critical, At: a.now(),
 		Text: fmt.Sprintf("Version %d of the key's secret %s. %s.", k.Secret.Number, l.told(), done),
 		Data: map[string]string{
-			"url": where, "found": billing.CleanText(l.Found[:min(len(l.Found), mostLeakText)]), "version": fmt.Sprint(k.Secret.Number),
+			"url": where, "found": l.found(), "version": fmt.Sprint(k.Secret.Number),
 			"done": done,
 		},
 		DedupID: strings.Join([]string{string(billing.EventLeak), string(k.ID), fmt.Sprint(k.Secret.Number), digestOf(l.URL)[:16]}, ":"),

@@ -75,7 +75,7 @@ func (a Actions) openReview(ctx context.Context, p billing.Principal, k billing.
 	r := billing.LeaverReview{
 		ID: billing.NewID("review_"), KeyID: k.ID, PrincipalID: p.ID, Cause: why, OpenedAt: note.At, DueAt: note.At.Add(after),
 	}
-	t, err := a.team(ctx, k.TeamID)
+	t, err := a.Team(ctx, k.TeamID)
 	if err != nil {
 		return err
 	}

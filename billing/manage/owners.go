@@ -199,7 +199,7 @@ func (a Actions) ChangeProject(ctx context.Context, ref string, c OwnerChange, b
 	}
 	var team billing.Team
 	if c.Team != nil {
-		if team, err = a.team(ctx, *c.Team); err != nil {
+		if team, err = a.Team(ctx, *c.Team); err != nil {
 			return billing.Project{}, err
 		}
 	}
@@ -294,12 +294,12 @@ func notArchived(what, name string, at time.Time) error {
 
 // teamID returns the id of a team, given its id or name.
 func (a Actions) teamID(ctx context.Context, ref string) (string, error) {
-	t, err := a.team(ctx, ref)
+	t, err := a.Team(ctx, ref)
 	return t.ID, err
 }
 
-// team returns a team, given its id or name.
-func (a Actions) team(ctx context.Context, ref string) (billing.Team, error) {
+// Team returns a team, given its id or name.
+func (a Actions) Team(ctx context.Context, ref string) (billing.Team, error) {
 	teams, err := a.Store.ListTeams(ctx)
 	if err != nil {
 		return billing.Team{}, err
@@ -312,38 +312,24 @@ func (a Actions) team(ctx context.Context, ref string) (billing.Team, error) {
 	return billing.Team{}, &billing.NotFoundError{What: "team", ID: ref}
 }
 
-// Team returns a team, given its id or name.
-func (a Actions) Team(ctx context.Context, ref string) (billing.Team, error) { return a.team(ctx, ref) }
-
 // Project returns a project, given its id or team/name.
 func (a Actions) Project(ctx context.Context, ref string) (billing.Project, error) {
-	id, err := a.projectID(ctx, ref)
+	projects, err := a.Store.ListProjects(ctx)
 	if err != nil {
 		return billing.Project{}, err
 	}
-	all, err := a.Store.ListProjects(ctx)
-	i := slices.IndexFunc(all, func(p billing.Project) bool { return p.ID == id })
-	if err == nil && i < 0 {
-		err = &billing.NotFoundError{What: "project", ID: ref}
+	for _, p := range projects {
+		if p.ID == ref || (p.Team+"/"+p.Name == ref && p.ArchivedAt.IsZero()) {
+			return p, nil
+		}
 	}
-	if err != nil {
-		return billing.Project{}, err
-	}
-	return all[i], nil
+	return billing.Project{}, &billing.NotFoundError{What: "project", ID: ref}
 }
 
 // projectID returns the id of a project, given its id or team/name.
 func (a Actions) projectID(ctx context.Context, ref string) (string, error) {
-	projects, err := a.Store.ListProjects(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, p := range projects {
-		if p.ID == ref || (p.Team+"/"+p.Name == ref && p.ArchivedAt.IsZero()) {
-			return p.ID, nil
-		}
-	}
-	return "", &billing.NotFoundError{What: "project", ID: ref}
+	p, err := a.Project(ctx, ref)
+	return p.ID, err
 }
 
 // OwnersCalled returns the ids of a team, given its id or name, and of a project, given its

@@ -55,7 +55,7 @@ func viewKeyPolicy(k *billing.Key) PolicyView {
 func (a Actions) Policy(ctx context.Context, level policy.Level, ref string) (PolicyView, error) {
 	switch level {
 	case policy.Team:
-		t, err := a.team(ctx, ref)
+		t, err := a.Team(ctx, ref)
 		return viewTeamPolicy(t), err
 	case policy.Project:
 		p, team, err := a.projectWithTeam(ctx, ref)
@@ -127,7 +127,7 @@ func (a Actions) setProjectPolicy(ctx context.Context, ref string, c PolicyChang
 		if err := replace(&p.Policy, c); err != nil {
 			return err
 		}
-		of, err := a.team(ctx, p.TeamID)
+		of, err := a.Team(ctx, p.TeamID)
 		team = of.Policy
 		return errors.Join(err, notArchived("project", p.Name, p.ArchivedAt), within(a.groups(), p.Policy, team),
 			a.keysWithin(ctx, billing.KeyFilter{Project: p.ID}, p.Policy),
@@ -256,7 +256,7 @@ func (a Actions) above(ctx context.Context, p billing.Project) (policy.Layers, e
 		if p.TeamID == "" {
 			return policy.Layers{}, nil
 		}
-		t, err := a.team(ctx, p.TeamID)
+		t, err := a.Team(ctx, p.TeamID)
 		return policy.Layers{Team: t.Policy}, err
 	}
 	project, team, err := a.projectWithTeam(ctx, p.ID)
@@ -278,7 +278,7 @@ func (a Actions) projectWithTeam(ctx context.Context, ref string) (p billing.Pro
 			p = one
 		}
 	}
-	t, err := a.team(ctx, p.TeamID)
+	t, err := a.Team(ctx, p.TeamID)
 	return p, t.Policy, err
 }
 

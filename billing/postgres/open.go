@@ -133,11 +133,12 @@ func (o *opening) locks() []int64 {
 		all = append(all, lock{rank, scopeLock(b.Scope, b.ScopeID)})
 	}
 	slices.SortFunc(all, func(a, b lock) int { return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.number, b.number)) })
+	all = slices.Compact(all)
 	numbers := make([]int64, len(all))
-	for i, l := range slices.Compact(all) {
+	for i, l := range all {
 		numbers[i] = l.number
 	}
-	return numbers[:len(slices.Compact(all))]
+	return numbers
 }
 
 // below are the parameters of makeBelowSQL; nil where no line is of a part.
@@ -150,11 +151,7 @@ func (o *opening) below() []any {
 			continue
 		}
 		ids, parents, names = append(ids, b.ID), append(parents, b.Parent), append(names, b.StoredName())
-		room := int32(billing.MostNames)
-		if b.IsRest() {
-			room++
-		}
-		most = append(most, room)
+		most = append(most, int32(b.MostBelow()))
 	}
 	if ids == nil {
 		return nil

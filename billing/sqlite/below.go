@@ -28,10 +28,7 @@ func makeBelow(ctx context.Context, tx *session, b billing.Budget) error {
 	if found, err := tx.row(ctx, findBelow, []any{b.ID}, &one); found || err != nil {
 		return err
 	}
-	most := billing.MostNames
-	if b.IsRest() {
-		most++
-	}
+	most := b.MostBelow()
 	n, err := tx.exec(ctx, countBelow, b.Parent, most)
 	if err == nil && n == 0 {
 		if n, err = dropIdle(ctx, tx, b.Parent); err == nil && n > 0 {

@@ -17,38 +17,32 @@ type Host struct {
 
 // AWS returns the identity at AWS, for a region and profile; "" means the environment's.
 func (h *Host) AWS(region, profile string) *Chain {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	name := region + " " + profile
-	if h.chains[name] == nil {
-		if h.chains == nil {
-			h.chains = make(map[string]*Chain)
-		}
-		h.chains[name] = &Chain{Region: region, Profile: profile}
-	}
-	return h.chains[name]
+	return kept(h, &h.chains, region+" "+profile, func() *Chain { return &Chain{Region: region, Profile: profile} })
 }
 
 // Azure returns a source of Microsoft Entra ID tokens for a scope. client is the ID of a
 // user-assigned identity; "" leaves it to the environment.
 func (h *Host) Azure(scope, client string) Token {
-	return h.kept("azure "+scope+" "+client, func() Token { return azure(scope, client, h.Client) })
+	return kept(h, &h.tokens, "azure "+scope+" "+client, func() Token { return azure(scope, client, h.Client) })
 }
 
 // Google returns a source of Google Cloud tokens.
-func (h *Host) Google() Token { return h.kept("google", googleTokens) }
+func (h *Host) Google() Token { return kept(h, &h.tokens, "google", googleTokens) }
 
 // GoogleProof returns a source of Google tokens that prove to an audience who this machine is.
 func (h *Host) GoogleProof(audience string) Token { return googleProof(audience) }
 
-func (h *Host) kept(name string, find func() Token) Token {
+// kept returns what was found under a name before, or else finds it.
+func kept[T any](h *Host, all *map[string]T, name string, find func() T) T {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.tokens[name] == nil {
-		if h.tokens == nil {
-			h.tokens = make(map[string]Token)
-		}
-		h.tokens[name] = find()
+	if found, known := (*all)[name]; known {
+		return found
 	}
-	return h.tokens[name]
+	if *all == nil {
+		*all = make(map[string]T)
+	}
+	found := find()
+	(*all)[name] = found
+	return found
 }

@@ -172,11 +172,11 @@ func (l *Limits) Lines(t *providers.Target, held []billing.HoldLine) (lines []bi
 		if slices.ContainsFunc(held, func(h billing.HoldLine) bool { return h.Budget.ID == b.ID }) {
 			continue
 		}
-		w, err := b.Window(l.at)
+		line, err := b.Line(l.at)
 		if err != nil {
 			return nil, err
 		}
-		lines = append(lines, billing.HoldLine{Budget: b, Window: w})
+		lines = append(lines, line)
 	}
 	return lines, nil
 }

@@ -42,6 +42,10 @@ func Stored(ctx context.Context, c *config.Config, store billing.Store) (*upstre
 	if err != nil {
 		return nil, err
 	}
+	return stored(ctx, from, c, store)
+}
+
+func stored(ctx context.Context, from *manager.Keeper, c *config.Config, store billing.Store) (*upstream.Loaded, error) {
 	keys, err := ring(ctx, from, c)
 	if err != nil {
 		keys = envelope.NewRing()
@@ -230,15 +234,15 @@ func WithStored(ctx context.Context, c *config.Config, demo Local) (Catalogue, e
 		return Catalogue{}, err
 	}
 	defer func() { _ = store.Close() }()
-	stored, err := Stored(ctx, c, store)
-	if err != nil {
-		return Catalogue{}, err
-	}
 	from, err := once(c)
 	if err != nil {
 		return Catalogue{}, err
 	}
-	made, _, err := openCatalogue(ctx, c, demo, nowhere, &credentialFiles{from: from}, stored)
+	loaded, err := stored(ctx, from, c, store)
+	if err != nil {
+		return Catalogue{}, err
+	}
+	made, _, err := openCatalogue(ctx, c, demo, nowhere, &credentialFiles{from: from}, loaded)
 	return made, err
 }
 
