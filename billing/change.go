@@ -23,6 +23,10 @@ type Change struct {
 
 	Seq  int64  // the place in the chain; 0 for records that predate the chain
 	Hash string // in hexadecimal
+
+	// Claim belongs to the request that makes the change; nil if it can't be sent again.
+	// Stores refuse the change with ErrClaimLost if the claim is lost. It isn't recorded.
+	Claim *ChangeClaim
 }
 
 // Outcome is how an action ended.

@@ -2,6 +2,7 @@ package billing
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -20,6 +21,7 @@ type ClaimState string
 // The states.
 const (
 	ClaimRunning  ClaimState = "running"   // it is being answered
+	ClaimDone     ClaimState = "done"      // its change was made, and no answer is stored yet
 	ClaimAnswered ClaimState = "kept"      // the answer is stored
 	ClaimTooLarge ClaimState = "too_large" // it was answered, but the answer was not kept
 )
@@ -30,7 +32,18 @@ type Claimed struct {
 	Fingerprint [32]byte
 	State       ClaimState
 	Answer      []byte // as it was given to Keep; only where it was stored
+	Object      string // of the first change that was made under the claim
 }
+
+// ChangeClaim is the claim of a request that makes a change. It becomes ClaimDone in the
+// transaction of the change and stays so until an instant, unless an answer is kept.
+type ChangeClaim struct {
+	Claim
+	Until time.Time
+}
+
+// ErrClaimLost refuses a change whose claim was taken over by another request meanwhile.
+var ErrClaimLost = errors.New("billing: another request has taken over the claim")
 
 // Claims stores, for a limited time, answers that clients may ask for again.
 type Claims interface {

@@ -21,6 +21,7 @@ func replayCases() map[string]func(w *world) {
 		"TooLarge":       replayTooLarge,
 		"TakenOver":      replayTakenOver,
 		"ExpiredIsSwept": replaySwept,
+		"MarkedByChange": replayMarked,
 	}
 }
 
@@ -248,4 +249,37 @@ func allotmentEnded(w *world) {
 	}
 	_, err = w.GiveAllotted(w.Context(), a.ID, billing.Amount{Tokens: 5}) // of a request that outlived it
 	w.must(err)
+}
+
+// replayMarked: a change is made under a claim or not at all, and the claim says so.
+func replayMarked(w *world) {
+	first, second := claimOf("key_1", "order", "req_1"), claimOf("key_1", "order", "req_2")
+	under := func(c billing.Claim, object string) error {
+		return w.Record(w.Context(), &billing.Change{
+			At: w.now, Actor: "ann", Action: "made", Object: object, Claim: &billing.ChangeClaim{Claim: c, Until: w.now.Add(time.Hour)},
+		})
+	}
+	if err := under(first, "obj_0"); !errors.Is(err, billing.ErrClaimLost) {
+		w.Errorf("a change without its claim: %v", err)
+	}
+	w.wantClaimed(first, w.now)
+	w.must(under(first, "obj_1"))
+	w.must(under(first, "obj_2"))
+	w.must(w.Forget(w.Context(), first)) // too late
+	later := w.now.Add(time.Hour - time.Second)
+	w.wantFound(second, later, "req_1", billing.ClaimDone, "")
+	if found := w.claim(second, later); found.Object != "obj_1" {
+		w.Errorf("the claim is of %q", found.Object)
+	}
+	w.must(w.Keep(w.Context(), first, []byte("x"), w.now.Add(time.Hour)))
+	w.wantFound(second, later, "req_1", billing.ClaimAnswered, "x")
+	w.wantClaimed(second, w.now.Add(time.Hour))
+	if err := under(first, "obj_3"); !errors.Is(err, billing.ErrClaimLost) {
+		w.Errorf("a change whose claim was taken over: %v", err)
+	}
+	changes, err := w.ListChanges(w.Context(), billing.ChangeFilter{Action: "made"})
+	w.must(err)
+	if len(changes) != 2 {
+		w.Errorf("%d changes were recorded, want 2", len(changes))
+	}
 }

@@ -42,6 +42,9 @@ func note(ctx context.Context, tx pgx.Tx, notes []*billing.Change) error {
 	if len(notes) == 0 {
 		return nil
 	}
+	if err := done(ctx, tx, notes); err != nil {
+		return err
+	}
 	last, err := one(ctx, tx, pgx.RowToStructByPos[billing.AuditMark], lockEndsSQL)
 	if err != nil {
 		return err

@@ -16,10 +16,11 @@ const claimSQL = `
 INSERT INTO idempotency AS i (key_id, name, fingerprint, request_id, state, expires_at)
 VALUES ($1, $2, $3, $4, 'running', $5)
 ON CONFLICT (key_id, name) DO UPDATE SET
-  fingerprint = excluded.fingerprint, request_id = excluded.request_id, state = 'running', answer = NULL, expires_at = excluded.expires_at
+  fingerprint = excluded.fingerprint, request_id = excluded.request_id, state = 'running', answer = NULL, object = '',
+  expires_at = excluded.expires_at
 WHERE i.expires_at <= $6`
 
-const claimedSQL = `SELECT request_id, fingerprint, state, answer FROM idempotency WHERE key_id = $1 AND name = $2`
+const claimedSQL = `SELECT request_id, fingerprint, state, answer, object FROM idempotency WHERE key_id = $1 AND name = $2`
 
 // claims is how often a name is asked for that was taken and then was free.
 const claims = 4
@@ -50,7 +51,7 @@ func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time
 func claimed(ctx context.Context, conn *pgx.Conn, c billing.Claim) (*billing.Claimed, error) {
 	var r billing.Claimed
 	var fingerprint []byte
-	err := conn.QueryRow(ctx, claimedSQL, c.KeyID, c.Name[:]).Scan(&r.RequestID, &fingerprint, &r.State, &r.Answer)
+	err := conn.QueryRow(ctx, claimedSQL, c.KeyID, c.Name[:]).Scan(&r.RequestID, &fingerprint, &r.State, &r.Answer, &r.Object)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +60,30 @@ func claimed(ctx context.Context, conn *pgx.Conn, c billing.Claim) (*billing.Cla
 	}
 	copy(r.Fingerprint[:], fingerprint)
 	return &r, nil
+}
+
+// doneSQL marks a claim in the transaction of its change. Several changes of one request may
+// mark it.
+const doneSQL = `
+UPDATE idempotency SET state = 'done', object = CASE state WHEN 'running' THEN $4 ELSE object END, expires_at = $5
+ WHERE key_id = $1 AND name = $2 AND request_id = $3 AND state IN ('running', 'done')`
+
+// done marks the claims of changes.
+func done(ctx context.Context, tx pgx.Tx, notes []*billing.Change) error {
+	for _, n := range notes {
+		c := n.Claim
+		if c == nil {
+			continue
+		}
+		tag, err := tx.Exec(ctx, doneSQL, c.KeyID, c.Name[:], c.RequestID, n.Object, c.Until)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return billing.ErrClaimLost
+		}
+	}
+	return nil
 }
 
 const keepSQL = `UPDATE idempotency SET state = $4, answer = $5, expires_at = $6 WHERE key_id = $1 AND name = $2 AND request_id = $3`

@@ -11,9 +11,13 @@ const (
 	claimName = `INSERT INTO idempotency (key_id, name, fingerprint, request_id, state, expires_at)
 VALUES (?1, ?2, ?3, ?4, 'running', ?5)
 ON CONFLICT (key_id, name) DO UPDATE SET
-  fingerprint = excluded.fingerprint, request_id = excluded.request_id, state = 'running', answer = NULL, expires_at = excluded.expires_at
+  fingerprint = excluded.fingerprint, request_id = excluded.request_id, state = 'running', answer = NULL, object = '',
+  expires_at = excluded.expires_at
 WHERE expires_at <= ?6`
-	selectClaim = `SELECT request_id, fingerprint, state, answer FROM idempotency WHERE key_id = ? AND name = ?`
+	selectClaim = `SELECT request_id, fingerprint, state, answer, object FROM idempotency WHERE key_id = ? AND name = ?`
+	// markDone marks a claim in the transaction of its change. Several changes of one request may mark it.
+	markDone = `UPDATE idempotency SET state = 'done', object = CASE state WHEN 'running' THEN ?4 ELSE object END, expires_at = ?5
+WHERE key_id = ?1 AND name = ?2 AND request_id = ?3 AND state IN ('running', 'done')`
 	keepAnswer  = `UPDATE idempotency SET state = ?4, answer = ?5, expires_at = ?6 WHERE key_id = ?1 AND name = ?2 AND request_id = ?3`
 	forgetClaim = `DELETE FROM idempotency WHERE key_id = ? AND name = ? AND request_id = ? AND state = 'running'`
 	// expireReplays leaves much of it for the next time, so that nobody waits long.
@@ -32,7 +36,7 @@ func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time
 		var r billing.Claimed
 		var fingerprint []byte
 		if _, err := tx.row(ctx, selectClaim, []any{string(c.KeyID), c.Name[:]}, &r.RequestID, &fingerprint, &r.State,
-			&r.Answer); err != nil {
+			&r.Answer, &r.Object); err != nil {
 			return err
 		}
 		if r.RequestID == c.RequestID && r.State == billing.ClaimRunning {
@@ -46,6 +50,24 @@ func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time
 		return nil, err
 	}
 	return found, nil
+}
+
+// done marks the claims of changes.
+func done(ctx context.Context, tx *session, notes []*billing.Change) error {
+	for _, n := range notes {
+		c := n.Claim
+		if c == nil {
+			continue
+		}
+		marked, err := tx.exec(ctx, markDone, string(c.KeyID), c.Name[:], c.RequestID, n.Object, stamp(c.Until))
+		if err != nil {
+			return err
+		}
+		if marked == 0 {
+			return billing.ErrClaimLost
+		}
+	}
+	return nil
 }
 
 // Keep implements billing.Claims.

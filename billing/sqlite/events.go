@@ -128,6 +128,9 @@ func note(ctx context.Context, tx *session, notes []*billing.Change) error {
 	if len(notes) == 0 {
 		return nil
 	}
+	if err := done(ctx, tx, notes); err != nil {
+		return err
+	}
 	ends, err := auditEnds(ctx, tx)
 	if err != nil {
 		return err
