@@ -262,7 +262,7 @@ func digestOf(name string) (d digest) {
 
 // followEvery is how often we check whether providers or credentials were changed by
 // another router or on the host.
-const followEvery = 400 * time.Millisecond
+const followEvery = 800 * time.Millisecond
 
 // followUpstreams applies what administrators store, until ctx ends.
 func (s *Service) followUpstreams(ctx context.Context) error {
