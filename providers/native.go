@@ -22,8 +22,11 @@ const (
 // must make; every other provider is sent the equivalent chat completion.
 type Native struct {
 	Format Format
-	Body   []byte
-	Betas  []string // requested in the client's header
+	// Path is what the request asks for, below the path of the format; "" is an answer. Anything
+	// else has no equivalent among chat completions.
+	Path  string
+	Body  []byte
+	Betas []string // requested in the client's header
 	// Aside holds the members of Body that have no place in the chat completion. They are
 	// judged in addition to it when Body is sent.
 	Aside []chat.Noted
@@ -42,6 +45,9 @@ type NativeCodec interface {
 	// Speaks returns the format in which t is called.
 	Speaks(t *Target) Format
 }
+
+// Unbounded reports whether n has no member that limits the output.
+func (n *Native) Unbounded() bool { return n != nil && n.Path != "" }
 
 // For reports whether n can be sent to t as it is.
 func (n *Native) For(t *Target) bool {

@@ -260,7 +260,7 @@ func (r *Router) claim(ctx context.Context, a accepted) (*idempotency.Claim, *id
 		Body: a.request.Body(),
 	}
 	if a.native != nil {
-		request.Body = a.native.Body
+		request.Path, request.Body = request.Path+a.native.Path, a.native.Body
 	}
 	now := a.in.Caller.At
 	claim, kept, err := idempotency.Take(ctx, r.Idempotency, request, now, now.Add(r.o.RequestTimeout+holdGrace))

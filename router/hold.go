@@ -113,7 +113,8 @@ func (r *Router) hold(ctx context.Context, p planned) (held, error) {
 
 // fit takes the hold of a request with these facts.
 func (r *Router) fit(ctx context.Context, p planned, facts billing.Spend) (held, error) {
-	p.lowers = p.accepted.request.MaxOutput() == 0 && p.accepted.in.Operation.HasOutput()
+	a := &p.accepted
+	p.lowers = a.request.MaxOutput() == 0 && a.in.Operation.HasOutput() && !a.native.Unbounded()
 	limits := part.Of(p.accepted.key, p.accepted.in.Caller.At, r.o.Groups, r.crowd)
 	m := measure(p, r.o.MaxAttempts, facts, limits)
 	h, err := r.reserve(ctx, p, m, limits)

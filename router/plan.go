@@ -111,9 +111,13 @@ func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error
 
 // input returns everything that the plan of a request on a route depends on.
 func (r *Router) input(a accepted, rt route) plan.Input {
+	most := lesser(r.o.MaxOutput, a.key.Rights.MaxOutput())
+	if a.native.Unbounded() {
+		most = a.key.Rights.MaxOutput()
+	}
 	return plan.Input{
 		Operation: a.in.Operation, Request: a.request, Native: a.native, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput,
-		MaxOutput: lesser(r.o.MaxOutput, a.key.Rights.MaxOutput()), MaxPrompt: a.key.Rights.MaxPrompt(),
+		MaxOutput: most, MaxPrompt: a.key.Rights.MaxPrompt(),
 		NeedsPrice: a.key.NeedsPrice(), Rights: r.rights(a.key), Pinned: rt.pinned, Downgraded: rt.downgraded,
 		Offers: r.offers(a.request, rt.targets, a.origin, a.in.Caller.At),
 	}

@@ -134,10 +134,14 @@ type speaker struct {
 	thought bool // a summary came before
 }
 
-// item reads a complete item. What OpenAI's own tools did is not shown.
+// item reads a complete item. What OpenAI's own tools did is not shown, nor what the user said,
+// which a compacted conversation repeats.
 func (s *speaker) item(m *translate.Message, item []byte) {
 	switch jsonraw.Text(jsonraw.Lookup(item, "type")) {
 	case "message":
+		if jsonraw.Text(jsonraw.Lookup(item, "role")) == "user" {
+			return
+		}
 		for part := range jsonraw.Elements(jsonraw.Lookup(item, "content")) {
 			s.content(m, part)
 		}

@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"cmp"
 	"strconv"
 
 	"tallyroute/providers"
@@ -16,10 +17,14 @@ func (completions) Speaks(*providers.Target) providers.Format { return providers
 // native writes the call for a request that is already in the Responses API's format. It
 // changes the model's name; the limit on the output, if the client's is missing or too high; and
 // store, if the key must not store anything at the provider: what the model needs of its
-// reasoning is then returned encrypted.
+// reasoning is then returned encrypted. What is not a request for an answer has neither.
 func native(x providers.Exchange) (providers.Call, error) {
 	body := x.Native.Body
 	set := []jsonraw.Member{{Name: "model", Value: jsonraw.Quote(x.Target.Upstream)}}
+	p := cmp.Or(x.Target.Quirks.Path, path) + x.Native.Path
+	if x.Native.Unbounded() {
+		return providers.Call{Path: p, Body: jsonraw.Edit(body, set)}, nil
+	}
 	if n, own := x.MaxOutput, x.Request.MaxOutput(); n > 0 && (own == 0 || n < own) {
 		if n < least {
 			return providers.Call{}, errLeast
@@ -31,10 +36,6 @@ func native(x providers.Exchange) (providers.Call, error) {
 		if x.Target.Can.Reasoning {
 			set = append(set, jsonraw.Member{Name: "include", Value: including(jsonraw.Lookup(body, "include"))})
 		}
-	}
-	p := path
-	if x.Target.Quirks.Path != "" {
-		p = x.Target.Quirks.Path
 	}
 	return providers.Call{Path: p, Body: jsonraw.Edit(body, set)}, nil
 }

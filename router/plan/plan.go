@@ -186,6 +186,9 @@ func (in Input) least(t *providers.Target) int64 {
 
 // tight reports whether the bound that is ours to choose is below what t accepts.
 func (in Input) tight(t *providers.Target) bool {
+	if in.Native.Unbounded() && in.MaxOutput > 0 && (t.MaxOutput == 0 || in.MaxOutput < t.MaxOutput) {
+		return true
+	}
 	return in.Operation.HasOutput() && in.wanted(t) < in.least(t)
 }
 

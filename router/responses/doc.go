@@ -12,6 +12,7 @@
 //	content.go, items.go what the input holds
 //	past.go              what is kept of a request
 //	tools.go, request.go a request
+//	compact.go           one to compact a conversation
 //	response.go          what all answers tell of their request
 //	item.go              the items of an answer
 //	list.go              those that are kept

@@ -45,11 +45,20 @@ var root = jsonraw.Field{Kinds: jsonraw.ObjectKind, Required: 2, Fields: []jsonr
 // Read reads a request within the limits l, continuing from what is stored in past; nil is
 // none. Errors are *chat.FieldError and those of past.
 func Read(body []byte, l chat.Limits, past *Past) (*Request, error) {
-	index, fault := jsonraw.Scan(body, &root, nil)
+	return read(body, &root, l, past, nil)
+}
+
+func read(body []byte, root *jsonraw.Field, l chat.Limits, past *Past, check func(r *reader) error) (*Request, error) {
+	index, fault := jsonraw.Scan(body, root, nil)
 	if fault != nil {
 		return nil, fault
 	}
 	r := reader{Request: &Request{names: names{}}, index: index, aside: aside{room: l.Room()}}
+	if check != nil {
+		if err := check(&r); err != nil {
+			return nil, err
+		}
+	}
 	body, err := r.restore(body, past)
 	if err != nil {
 		return nil, err
@@ -81,7 +90,7 @@ func (r *reader) restore(body []byte, past *Past) ([]byte, error) {
 	if r.previous = jsonraw.Text(previous); previous != nil && r.previous == "" {
 		return nil, &chat.FieldError{Code: "invalid_value", Param: "previous_response_id", Message: "must be the id of a response"}
 	}
-	keeps := string(r.get("store")) != "false"
+	keeps := string(r.get("store")) != "false" && !r.native.Unbounded()
 	if !keeps && r.previous == "" {
 		return body, nil
 	}

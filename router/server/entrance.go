@@ -97,13 +97,18 @@ func (c *completions) fail(p web.Problem, o web.ErrorObject) []sse.Event {
 type asResponses struct {
 	openAIErrors
 	*responses.Request
-	stream *responses.Stream
-	native bool            // the answer is the provider's own
-	past   *responses.Past // nil: responses are not stored
+	stream   *responses.Stream
+	native   bool            // the answer is the provider's own
+	past     *responses.Past // nil: responses are not stored
+	compacts bool            // the conversation is to be compacted, not answered
 }
 
 func (e *asResponses) request(body []byte, l chat.Limits) (asked router.Asked, lost []string, err error) {
-	if e.Request, err = responses.Read(body, l, e.past); err != nil {
+	read := responses.Read
+	if e.compacts {
+		read = responses.ReadCompact
+	}
+	if e.Request, err = read(body, l, e.past); err != nil {
 		return router.Asked{}, nil, err
 	}
 	e.stream = e.Stream()
@@ -349,6 +354,12 @@ func countMessage(x *exchange) {
 func countResponse(x *exchange) {
 	x.speaks = &asResponses{}
 	x.count("response.input_tokens")
+}
+
+// compactResponse is POST /v1/responses/compact.
+func compactResponse(x *exchange) {
+	x.speaks = &asResponses{compacts: true}
+	x.complete(providers.Chat, policy.Responses)
 }
 
 func (x *exchange) count(object string) {

@@ -26,6 +26,7 @@ import (
 // wire is an upstream that records what it is sent and answers as scripted.
 type wire struct {
 	*httptest.Server
+	path   string
 	header http.Header
 	body   []byte
 	status int
@@ -36,7 +37,7 @@ type wire struct {
 func newWire(t *testing.T) *wire {
 	w := &wire{status: http.StatusOK}
 	w.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.header = r.Header
+		w.path, w.header = r.URL.Path, r.Header
 		w.body, _ = io.ReadAll(r.Body)
 		rw.Header().Set("Content-Type", w.kind)
 		rw.WriteHeader(w.status)

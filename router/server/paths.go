@@ -58,13 +58,9 @@ type unservedError struct{ api string }
 
 func (e *unservedError) Error() string { return "server: not served: " + e.api }
 
-// compactAPI makes a conversation item that only its provider can read.
-const compactAPI = "OpenAI's API for the compaction of conversations"
-
 // unserved lists paths of APIs that clients may expect to find here; of paths with the same
 // beginning, the longest comes first. A "*" stands for one segment.
 var unserved = []struct{ path, api string }{
-	{"/v1/responses/compact", compactAPI},
 	{"/v1/responses/*", "OpenAI's API for stored responses"},
 	{"/v1/completions", "The old API for completions of a prompt"},
 	{"/v1/images", "OpenAI's API for images"},
@@ -142,10 +138,6 @@ func unservedProblem(e *unservedError) web.Problem {
 	p := web.Problem{Code: web.CodeNotFound, Message: e.api + " is not served here."}
 	if e.api == "The admin API" {
 		p.Fix = "It is on a listener of its own: admin_listen."
-		return p
-	}
-	if e.api == compactAPI {
-		p.Fix = "Ask the model for a summary at POST /v1/responses, and begin a new conversation with it."
 		return p
 	}
 	var served []string

@@ -195,6 +195,7 @@ func engine(s *server) *gin.Engine {
 	}
 	engine.POST("/v1/messages/count_tokens", s.serve(countMessage))
 	engine.POST("/v1/responses/input_tokens", s.serve(countResponse))
+	engine.POST("/v1/responses/compact", s.serve(compactResponse))
 	for path, read := range map[string]func(*exchange){
 		"/v1/models": listModels, "/v1/models/*id": getModel, "/v1/key": getKey, "/v1/key/policy": getKeyPolicy,
 		"/v1/requests/:id":   getRequest,
