@@ -106,7 +106,7 @@ func (a Actions) BookRejects(ctx context.Context, requests []string, by By) (boo
 	}
 	var faults []error
 	for _, request := range requests {
-		if err := a.Store.Record(ctx, a.note(by, "reject.book", request)); err != nil {
+		if err := a.Store.Record(ctx, a.note(by.step(), "reject.book", request)); err != nil {
 			return booked, err
 		}
 		n, err := a.Store.BookRejects(ctx, request, by.Actor)

@@ -91,7 +91,7 @@ func (a Actions) OpenIncident(ctx context.Context, r IncidentRequest, by By) (bi
 	}
 	k, err := a.Key(ctx, r.KeyID)
 	if err == nil {
-		err = a.contain(ctx, r, by)
+		err = a.contain(ctx, r, by.step())
 	}
 	if err != nil {
 		return billing.Incident{}, err

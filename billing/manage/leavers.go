@@ -203,7 +203,7 @@ func (a Actions) transferKey(ctx context.Context, id, to string, by By) (billing
 	if why := left(heir, a.now()); why != "" || !heir.DisabledAt.IsZero() || heir.ID == r.PrincipalID {
 		return r, invalid("to", "must be somebody who has not left: %s", cmp.Or(why, "is disabled, or the owner himself"))
 	}
-	note := a.note(by, "key.transfer", string(r.KeyID))
+	note := a.note(by.step(), "key.transfer", string(r.KeyID))
 	_, err = a.changeKey(ctx, r.KeyID, KeyChange{}, note, func(k *billing.Key) error {
 		if err := notRevoked(k); err != nil {
 			return err
@@ -232,7 +232,7 @@ func (a Actions) DisableLeaverKey(ctx context.Context, id string, by By) (billin
 	r, err := a.leaverReview(ctx, id)
 	if err == nil {
 		by.Reason = cmp.Or(by.Reason, "its owner has left")
-		_, err = a.DisableKey(ctx, r.KeyID, Ending{}, by)
+		_, err = a.DisableKey(ctx, r.KeyID, Ending{}, by.step())
 	}
 	if err != nil {
 		return r, err

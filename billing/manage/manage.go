@@ -59,6 +59,9 @@ type By struct {
 	// Seen is the tag of the object that the change is based on: if the object's tag is
 	// different, the change is refused. "" is any. Keys have versions instead.
 	Seen string
+	// Claim is that of the request, which its sender may send again; nil if it can't be. The
+	// change that ends the request carries it.
+	Claim *billing.ChangeClaim
 	// PrincipalID identifies a person or a service; "" for the static token and for the
 	// host.
 	PrincipalID string
@@ -66,6 +69,12 @@ type By struct {
 	// Access is what the caller may do. It is usually checked before an action is called;
 	// of the actions, only those that give access to others check it.
 	Access rbac.Access
+}
+
+// step returns who does a step before the change that ends the request.
+func (by By) step() By {
+	by.Claim = nil
+	return by
 }
 
 func (a Actions) now() time.Time {

@@ -399,7 +399,7 @@ func (a Actions) Decide(ctx context.Context, d Decision, by By) (ReviewItemView,
 	if one.Decision != "" {
 		return ReviewItemView{}, billing.ReviewDecided(one.Object)
 	}
-	if err := a.carryOut(ctx, d, one, by); err != nil {
+	if err := a.carryOut(ctx, d, one, by.step()); err != nil {
 		return ReviewItemView{}, err
 	}
 	note := a.note(by, "review.decide", d.Object)

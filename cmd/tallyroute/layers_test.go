@@ -127,8 +127,8 @@ var layers = map[string][]string{
 	"router/identity/identitytest": {},
 	"router/admin/wire":            {"billing"},
 	"router/admin": {
-		"router/admin/wire", "router/identity", "router/web", "router/limit", "billing", "billing/access", "billing/governance", "billing/manage",
-		"billing/policy", "billing/rbac",
+		"router/admin/wire", "router/idempotency", "router/identity", "router/web", "router/limit", "billing", "billing/access",
+		"billing/governance", "billing/manage", "billing/policy", "billing/rbac",
 	},
 
 	"cmd/tallyroute/config": {

@@ -13,6 +13,7 @@ import (
 	"tallyroute/billing/governance"
 	"tallyroute/billing/manage"
 	"tallyroute/router/admin/wire"
+	"tallyroute/router/idempotency"
 	"tallyroute/router/identity"
 	"tallyroute/router/web"
 )
@@ -29,6 +30,8 @@ const (
 	codeUnknownModel = "unknown_model"
 	codeVersion      = "version_mismatch"
 	codeReused       = "idempotency_conflict"
+	codeRunning      = "idempotency_in_progress"
+	codeLost         = "idempotency_answer_lost"
 	codeNoLogin      = "login_disabled"
 	codeLogin        = "login_failed"
 	codeStale        = "login_too_old"
@@ -100,6 +103,10 @@ func rows() []web.Row {
 		}),
 		web.Is(manage.ErrReused, web.Problem{
 			Code: codeReused, Message: "This Idempotency-Key belongs to a request with another body.",
+		}),
+		web.As(sentAgain),
+		web.Is(billing.ErrClaimLost, web.Problem{
+			Code: codeRunning, Message: "Another request with this Idempotency-Key has taken over.", After: claimEnds,
 		}),
 		web.As(func(e *billing.RowError) web.Problem {
 			return web.Problem{
@@ -212,6 +219,16 @@ func ownCodes() map[string]web.Code {
 			About: "The Idempotency-Key belongs to a request with another body.",
 			Fix:   "Use a new Idempotency-Key for every new request.",
 		},
+		codeRunning: {
+			Status: http.StatusConflict, Type: web.TypeRequest, Retry: web.Sensible,
+			About: "The first request with this Idempotency-Key is still being answered, or its router died.",
+			Fix:   "Send it again after as long as Retry-After says.",
+		},
+		codeLost: {
+			Status: http.StatusConflict, Type: web.TypeRequest, Retry: web.Never,
+			About: "The request with this Idempotency-Key was carried out, and its answer is not there any more.",
+			Fix:   "Look at what the message names; for a secret that was lost, make another.",
+		},
 		wire.CodeInvalidValue: wrong("A member or parameter has an invalid value.", "Change the member that param names."),
 		codeUnknownModel: wrong("No model or alias has this name.",
 			"Use a name from GET /v1/models, or provider/* for all models of a provider."),
@@ -256,5 +273,27 @@ func loginCodes() map[string]web.Code {
 			About: "The cookie of a login came from a page that is not ours, or without the token that belongs to it.",
 			Fix:   "Send X-CSRF-Token with csrf_token of GET /admin/v1/me.",
 		},
+	}
+}
+
+// sentAgain is the problem of a request whose Idempotency-Key another one has.
+func sentAgain(e *idempotency.DuplicateError) web.Problem {
+	switch e.Reason {
+	case idempotency.DuplicateOther:
+		return web.Problem{
+			Code: codeReused, Message: fmt.Sprintf("This Idempotency-Key belongs to %s, which had another path or body.", e.RequestID),
+		}
+	case idempotency.DuplicateRunning:
+		return web.Problem{
+			Code: codeRunning, Message: fmt.Sprintf("Request %s with this Idempotency-Key is not answered yet.", e.RequestID), After: claimEnds,
+		}
+	case idempotency.DuplicateDone, idempotency.DuplicateLarge:
+	}
+	done := ""
+	if e.Object != "" {
+		done = fmt.Sprintf(" What it made or changed is %s.", e.Object)
+	}
+	return web.Problem{
+		Code: codeLost, Message: fmt.Sprintf("Request %s was carried out, but its answer was not kept.%s", e.RequestID, done),
 	}
 }

@@ -3,19 +3,15 @@ package admin
 import (
 	"cmp"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +23,7 @@ import (
 	"tallyroute/billing/policy"
 	"tallyroute/billing/rbac"
 	"tallyroute/router/admin/wire"
+	"tallyroute/router/idempotency"
 	"tallyroute/router/identity"
 	"tallyroute/router/limit"
 	"tallyroute/router/web"
@@ -45,6 +42,8 @@ type exchange struct {
 	principal policy.PrincipalFacts // zero for the static token and on the host
 	session   *billing.Session      // the login used for the request; nil for tokens
 	csrf      string                // what a page must send along with its cookie; "" without a cookie
+	operation operation
+	claimed   *idempotency.Claim // under the caller's Idempotency-Key; nil without one
 }
 
 // serve wraps every route in what they have in common: a request id, a deadline, recovery, and
@@ -151,6 +150,7 @@ func (x *exchange) mayTry() bool {
 func operatorsOnly(o operation) handler {
 	do := o.precise()
 	return func(x *exchange) error {
+		x.operation = o
 		if o.opened {
 			return do(x)
 		}
@@ -263,6 +263,116 @@ func (x *exchange) seenTag() string {
 	return given // not one of our tags
 }
 
+// answersKept is how long a request may be sent again under its Idempotency-Key.
+const answersKept = 24 * time.Hour
+
+// How a request that is sent again waits for the answer to the first one.
+const (
+	lookForFirst   = 50 * time.Millisecond // and then half as often each time
+	lookAtLeast    = time.Second
+	looksAtRunning = 11              // 7.5 s
+	looksAtDone    = 7               // 2.5 s: its router may have died
+	claimEnds      = 5 * time.Second // after the longest that the operation may take
+)
+
+// claim makes sure that what a caller sends again under the same Idempotency-Key is done once,
+// by all routers together. It returns the answer to an earlier request if there was one. If that
+// request is still being answered, it waits.
+func (x *exchange) claim() (*idempotency.Answer, error) {
+	names := x.C.Request.Header.Values("Idempotency-Key")
+	if o := x.operation; len(names) == 0 || o.named || o.opened || o.method == http.MethodGet {
+		return nil, nil
+	}
+	if len(names) > 1 || names[0] == "" || len(names[0]) > mostIdempotencyKey {
+		return nil, wire.Invalid("Idempotency-Key", "must be one header of 1 to %d bytes", mostIdempotencyKey)
+	}
+	seed := x.Actions.Pepper.Derive("tallyroute admin requests")
+	r := idempotency.Request{
+		ID: x.ID, KeyID: billing.KeyID("admin " + cmp.Or(x.principal.ID, x.who)), Name: string(seed[:]) + names[0],
+		Path: x.C.Request.Method + " " + x.C.Request.URL.RequestURI() + " " + x.seenTag(), Body: x.raw,
+	}
+	looks := map[idempotency.DuplicateReason]int{idempotency.DuplicateRunning: looksAtRunning, idempotency.DuplicateDone: looksAtDone}
+	for look, n := lookForFirst, 1; ; n++ {
+		now := x.listener.Clock()
+		claim, kept, err := idempotency.Take(x.ctx(), x.Actions.Store, r, now, now.Add(x.operation.takes+claimEnds))
+		var twice *idempotency.DuplicateError
+		if !errors.As(err, &twice) || n >= looks[twice.Reason] {
+			if twice != nil && twice.Reason == idempotency.DuplicateDone && x.operation.finds() {
+				return nil, nil // what was made is found
+			}
+			x.claimed = claim
+			return kept, err
+		}
+		select {
+		case <-x.ctx().Done():
+			return nil, err
+		case <-time.After(look):
+			look = min(2*look, lookAtLeast)
+		}
+	}
+}
+
+// Limits in bytes.
+const (
+	mostIdempotencyKey = 256
+	mostKept           = 1 << 20 // of an answer
+)
+
+// The headers with which answers are kept and sent again.
+const (
+	statusField   = ":status"
+	tagField      = "Etag"
+	replayedField = "Idempotent-Replayed"
+	originalField = "X-Tallyroute-Original-Request-Id"
+)
+
+// keep keeps the answer for whoever sends the request again. If that fails, the claim still says
+// that the change was made.
+func (x *exchange) keep(out any) {
+	if x.claimed == nil {
+		return
+	}
+	header := map[string]string{statusField: strconv.Itoa(x.status)}
+	if tag := x.C.Writer.Header().Get(tagField); tag != "" {
+		header[tagField] = tag
+	}
+	answer := idempotency.Answer{Header: header, Body: web.Encode(out)}
+	if len(answer.Body) > mostKept {
+		answer.Body = nil
+	}
+	x.ended(func(ctx context.Context) error { return x.claimed.Keep(ctx, answer, x.Start.Add(answersKept)) })
+}
+
+// forget gives the claim up, unless a change was made under it.
+func (x *exchange) forget() {
+	if x.claimed != nil {
+		x.ended(x.claimed.Forget)
+	}
+}
+
+// ended ends the claim, even if the caller has gone.
+func (x *exchange) ended(end func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx()), 2*time.Second)
+	defer cancel()
+	if err := end(ctx); err != nil {
+		x.listener.Log.Warn("the claim of an Idempotency-Key", zap.String("request_id", x.ID), zap.Error(err))
+	}
+}
+
+// replay sends the answer to an earlier request again.
+func (x *exchange) replay(kept *idempotency.Answer) {
+	status, err := strconv.Atoi(kept.Header[statusField])
+	if err != nil {
+		status = http.StatusOK // unreachable: keep always has one
+	}
+	if tag := kept.Header[tagField]; tag != "" {
+		x.C.Header(tagField, tag)
+	}
+	x.C.Header(replayedField, "true")
+	x.C.Header(originalField, kept.RequestID)
+	x.Write(status, web.JSONType, append(kept.Body, '\n'))
+}
+
 // by returns who is calling. The static token has no name.
 func (x *exchange) by(reason string) manage.By {
 	by := manage.By{
@@ -271,6 +381,9 @@ func (x *exchange) by(reason string) manage.By {
 	}
 	if x.host != nil {
 		by.Source = x.host.Source
+	}
+	if x.claimed != nil {
+		by.Claim = x.claimed.Change(x.Start.Add(answersKept))
 	}
 	return by
 }
@@ -319,62 +432,6 @@ func (x *exchange) cookieSecret() (secret billing.Secret, there bool, err error)
 	return secret, true, nil
 }
 
-// browserLogin is GET /login?return=/page: it redirects to the identity provider.
-func browserLogin(x *exchange) error {
-	if err := x.mayLogIn(); err != nil {
-		return err
-	}
-	if x.Login.URL == "" {
-		return errNoLogin
-	}
-	q := x.C.Request.URL.Query()
-	back := q.Get("return")
-	if back == "" {
-		back = "/"
-	}
-	if !localPath(back) {
-		return errNoReturn
-	}
-	a := x.newAttempt(strings.TrimSuffix(x.Login.URL, "/") + "/login/callback")
-	a.Return, a.Fresh = back, q.Get("fresh") == "true"
-	page, err := x.Login.Provider.URL(x.ctx(), a.Attempt)
-	if err != nil {
-		return err
-	}
-	sealed, err := x.seal(a)
-	if err != nil {
-		return err
-	}
-	x.setCookie(attemptCookie, sealed, int(loginPatience.Seconds()))
-	x.C.Redirect(http.StatusFound, page)
-	return nil
-}
-
-// browserCallback is GET /login/callback: the identity provider sends the browser here. The
-// session is always a new one, whatever cookie was sent.
-func browserCallback(x *exchange) error {
-	if err := x.mayLogIn(); err != nil {
-		return err
-	}
-	c, err := x.C.Request.Cookie(attemptCookie)
-	if err != nil {
-		return errAttempt
-	}
-	x.setCookie(attemptCookie, "", -1)
-	a, err := x.unseal(c.Value)
-	if err != nil || a.Return == "" { // an attempt begun by a program is not for a browser
-		return errAttempt
-	}
-	q := x.C.Request.URL.Query()
-	done, err := x.finish(a, q.Get("code"), q.Get("state"))
-	if err != nil {
-		return err
-	}
-	x.setCookie(sessionCookie, done.Secret.Reveal(), int(x.Login.Rules.Absolute.Seconds()))
-	x.C.Redirect(http.StatusSeeOther, a.Return)
-	return nil
-}
-
 // cameInClear reports a credential that others may have read.
 func (x *exchange) cameInClear(given []string) {
 	x.listener.Log.Warn("a credential of the admin API came in clear", zap.String("from", x.C.RemoteIP()))
@@ -385,48 +442,4 @@ func (x *exchange) cameInClear(given []string) {
 	if from, err := netip.ParseAddr(x.C.RemoteIP()); err == nil && text != "" && x.Exposed != nil {
 		x.Exposed(text, from)
 	}
-}
-
-// sealed encrypts a value that somebody else stores, so that only routers with the same key can
-// read it.
-func sealed(key [32]byte, v any) (string, error) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return "", err
-	}
-	gcm, err := newGCM(key)
-	if err != nil {
-		return "", err
-	}
-	nonce := make([]byte, gcm.NonceSize(), gcm.NonceSize()+len(text)+gcm.Overhead())
-	_, _ = rand.Read(nonce) // never fails
-	return base64.RawURLEncoding.EncodeToString(gcm.Seal(nonce, nonce, text, nil)), nil
-}
-
-// unsealed decrypts into v what sealed made with the same key.
-func unsealed(key [32]byte, text string, v any) error {
-	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil {
-		return err
-	}
-	gcm, err := newGCM(key)
-	if err != nil {
-		return err
-	}
-	if len(raw) < gcm.NonceSize() {
-		return errAttempt
-	}
-	plain, err := gcm.Open(nil, raw[:gcm.NonceSize()], raw[gcm.NonceSize():], nil)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(plain, v)
-}
-
-func newGCM(key [32]byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(key[:])
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCM(block)
 }

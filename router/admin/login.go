@@ -2,9 +2,12 @@ package admin
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -318,3 +321,103 @@ func localPath(s string) bool {
 }
 
 var safeMethods = map[string]bool{http.MethodGet: true, http.MethodHead: true}
+
+// browserLogin is GET /login?return=/page: it redirects to the identity provider.
+func browserLogin(x *exchange) error {
+	if err := x.mayLogIn(); err != nil {
+		return err
+	}
+	if x.Login.URL == "" {
+		return errNoLogin
+	}
+	q := x.C.Request.URL.Query()
+	back := q.Get("return")
+	if back == "" {
+		back = "/"
+	}
+	if !localPath(back) {
+		return errNoReturn
+	}
+	a := x.newAttempt(strings.TrimSuffix(x.Login.URL, "/") + "/login/callback")
+	a.Return, a.Fresh = back, q.Get("fresh") == "true"
+	page, err := x.Login.Provider.URL(x.ctx(), a.Attempt)
+	if err != nil {
+		return err
+	}
+	sealed, err := x.seal(a)
+	if err != nil {
+		return err
+	}
+	x.setCookie(attemptCookie, sealed, int(loginPatience.Seconds()))
+	x.C.Redirect(http.StatusFound, page)
+	return nil
+}
+
+// browserCallback is GET /login/callback: the identity provider sends the browser here. The
+// session is always a new one, whatever cookie was sent.
+func browserCallback(x *exchange) error {
+	if err := x.mayLogIn(); err != nil {
+		return err
+	}
+	c, err := x.C.Request.Cookie(attemptCookie)
+	if err != nil {
+		return errAttempt
+	}
+	x.setCookie(attemptCookie, "", -1)
+	a, err := x.unseal(c.Value)
+	if err != nil || a.Return == "" { // an attempt begun by a program is not for a browser
+		return errAttempt
+	}
+	q := x.C.Request.URL.Query()
+	done, err := x.finish(a, q.Get("code"), q.Get("state"))
+	if err != nil {
+		return err
+	}
+	x.setCookie(sessionCookie, done.Secret.Reveal(), int(x.Login.Rules.Absolute.Seconds()))
+	x.C.Redirect(http.StatusSeeOther, a.Return)
+	return nil
+}
+
+// sealed encrypts a value that somebody else stores, so that only routers with the same key can
+// read it.
+func sealed(key [32]byte, v any) (string, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return "", err
+	}
+	gcm, err := newGCM(key)
+	if err != nil {
+		return "", err
+	}
+	nonce := make([]byte, gcm.NonceSize(), gcm.NonceSize()+len(text)+gcm.Overhead())
+	_, _ = rand.Read(nonce) // never fails
+	return base64.RawURLEncoding.EncodeToString(gcm.Seal(nonce, nonce, text, nil)), nil
+}
+
+// unsealed decrypts into v what sealed made with the same key.
+func unsealed(key [32]byte, text string, v any) error {
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return err
+	}
+	gcm, err := newGCM(key)
+	if err != nil {
+		return err
+	}
+	if len(raw) < gcm.NonceSize() {
+		return errAttempt
+	}
+	plain, err := gcm.Open(nil, raw[:gcm.NonceSize()], raw[gcm.NonceSize():], nil)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(plain, v)
+}
+
+func newGCM(key [32]byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}

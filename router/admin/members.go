@@ -22,11 +22,11 @@ func memberOperations() []operation {
 			listOwnTeams),
 		does("listOwnKeys", get, "/team/keys", "List your own keys.", listOwnKeys),
 		does("createOwnKey", post, "/team/keys", "Make a key of your own. The secret is in this answer and nowhere else.", createOwnKey).
-			createsOrFinds(),
+			createsOrFinds().byName(),
 		does("getOwnKey", get, "/team/keys/:id", "A key of your own with every budget that binds it and what is used of it.", getOwnKey),
 		does("narrowOwnKey", patch, "/team/keys/:id", "Make less of a key of your own.", narrowOwnKey).versioned(),
 		does("rotateOwnKey", post, "/team/keys/:id/rotate", "Give a key of your own a new secret; once under an Idempotency-Key.",
-			rotateOwnKey).createsOrFinds().afresh(),
+			rotateOwnKey).createsOrFinds().byName().afresh(),
 		does("revokeOwnKey", post, "/team/keys/:id/revoke", "Revoke a key of your own for good. Doing it twice changes nothing.",
 			endUse(manage.Actions.RevokeOwnKey)).versioned().urgently(),
 		does("askRaise", post, "/team/keys/:id/raises", "Ask that the limits of a key of your own be higher for a time. It needs a reason.",

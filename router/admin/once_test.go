@@ -1,11 +1,16 @@
 package admin
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"tallyroute/billing"
 )
 
 func (g *rig) with(method, path, body string, header ...string) answer {
@@ -47,9 +52,102 @@ func TestOneIdempotencyKeyMakesOneKey(t *testing.T) {
 		link.v["handover"].(map[string]any)["token"] != again.v["handover"].(map[string]any)["token"] {
 		t.Errorf("a link made once: %s, then %s", link.text, again.text)
 	}
-	adjustment := `{"key_id":"key_1","amount_usd":"1","reason":"r"}`
-	if got := g.with("POST", "/spend/adjustments", adjustment, "Idempotency-Key", "x"); got.status != 422 {
-		t.Errorf("an operation that would do it twice takes the header: %d %s", got.status, got.text)
+}
+
+// TestEveryChangeIsMadeOnceUnderItsIdempotencyKey sends what creates something many times, to two
+// routers at once.
+func TestEveryChangeIsMadeOnceUnderItsIdempotencyKey(t *testing.T) {
+	g := newRig(t)
+	other := newRig(t, func(o *Options) { o.Actions.Store, o.Reports = g.store, g.store })
+	person := g.with("POST", "/principals", `{"name":"root","kind":"user"}`).v["id"].(string)
+	key := g.with("POST", "/keys", `{"name":"k","team":"t","budget":{"usd":"5","period":"once"}}`).v["id"].(string)
+	for _, of := range []struct{ path, body, another, action string }{
+		{"/principals", `{"name":"ann","kind":"user"}`, `{"name":"bob","kind":"user"}`, "principal.create"},
+		{"/principals/" + person + "/tokens", `{"name":"ci"}`, `{"name":"cd"}`, "token.create"},
+		{"/principals/" + person + "/grants", `{"role":"owner","scope":"org"}`, `{"role":"auditor","scope":"org"}`, "principal.grant"},
+		{"/keys/" + key + "/hand-over", `{"for":"1h"}`, `{"for":"2h"}`, "key.hand_over"},
+		{"/keys/" + key + "/top-up", `{"usd":"1","reference":"r"}`, `{"usd":"2","reference":"s"}`, "key.top_up"},
+		{"/spend/adjustments", `{"key_id":"` + key + `","amount_usd":"1","reason":"r"}`, `{"key_id":"` + key + `","amount_usd":"2","reason":"r"}`,
+			"spend.adjust"},
+		{"/incidents", `{"key_id":"` + key + `","action":"disable","reason":"r"}`, `{"key_id":"` + key + `","action":"disable","reason":"s"}`,
+			"incident.open"},
+		{"/credentials", bodies["addCredential"], `{"provider":"acme","name":"b","owner":"a@b.c","secret":"s"}`, "credential.create"},
+		{"/teams", `{"name":"new"}`, `{"name":"newer"}`, "project.create"},
+		{"/budgets", `{"scope":"team","scope_id":"t","usd":"7"}`, `{"scope":"team","scope_id":"t","usd":"8"}`, "budget.create"},
+	} {
+		var mu sync.Mutex
+		texts, made, replayed := map[string]bool{}, map[string]bool{}, 0
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				got := []*rig{g, other}[i%2].with("POST", of.path, of.body, "Idempotency-Key", "one of "+of.action)
+				mu.Lock()
+				defer mu.Unlock()
+				texts[got.text] = true
+				if got.header.Get("Idempotent-Replayed") == "true" {
+					replayed++
+					made[got.header.Get("X-Tallyroute-Original-Request-Id")] = true
+				}
+				if got.status != http.StatusCreated && got.status != http.StatusOK {
+					t.Errorf("%s: %d %s", of.path, got.status, got.text)
+				}
+			})
+		}
+		all.Wait()
+		if len(texts) != 1 || len(made) != 1 || replayed != 7 {
+			t.Errorf("%s: %d answers, %d of them replayed, of %d requests: %v", of.path, len(texts), replayed, len(made), texts)
+		}
+		changes, err := g.store.ListChanges(t.Context(), billing.ChangeFilter{Action: of.action})
+		want := map[string]int{"principal.create": 2, "project.create": 2}[of.action]
+		if err != nil || len(changes) != max(want, 1) {
+			t.Errorf("%s: %d changes, %v", of.path, len(changes), err)
+		}
+		if got := g.with("POST", of.path, of.another, "Idempotency-Key", "one of "+of.action); got.status != 422 ||
+			!strings.Contains(got.text, "idempotency_conflict") {
+			t.Errorf("%s with another body: %d %s", of.path, got.status, got.text)
+		}
+	}
+	for _, name := range []string{"", strings.Repeat("x", 257)} {
+		if got := g.with("POST", "/teams", `{"name":"z"}`, "Idempotency-Key", name); got.status != 422 {
+			t.Errorf("the name %q: %d %s", name, got.status, got.text)
+		}
+	}
+}
+
+// TestRefusalIsNotKept: what was refused may be tried again under the same Idempotency-Key.
+func TestRefusalIsNotKept(t *testing.T) {
+	g := newRig(t)
+	const body = `{"scope":"team","scope_id":"late","usd":"7"}`
+	if got := g.with("POST", "/budgets", body, "Idempotency-Key", "b"); got.status != http.StatusNotFound {
+		t.Fatalf("%d %s", got.status, got.text)
+	}
+	g.with("POST", "/teams", `{"name":"late"}`)
+	if got := g.with("POST", "/budgets", body, "Idempotency-Key", "b"); got.status != http.StatusCreated {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+}
+
+// crashing is a store whose router dies after a change, before the answer is kept.
+type crashing struct{ billing.Claims }
+
+var errCrash = errors.New("the router has died")
+
+func (crashing) Keep(context.Context, billing.Claim, []byte, time.Time) error { return errCrash }
+
+func TestChangeWhoseAnswerWasLostIsNotMadeAgain(t *testing.T) {
+	g := newRig(t, func(o *Options) { o.Actions.Store.Claims = crashing{o.Actions.Store.Claims} })
+	made := g.with("POST", "/principals", `{"name":"ann","kind":"user"}`, "Idempotency-Key", "p")
+	again := g.with("POST", "/principals", `{"name":"ann","kind":"user"}`, "Idempotency-Key", "p")
+	if id, _ := made.v["id"].(string); made.status != http.StatusCreated || again.status != http.StatusConflict ||
+		!strings.Contains(again.text, "idempotency_answer_lost") || !strings.Contains(again.text, id) {
+		t.Errorf("made %s, again: %d %s", made.text, again.status, again.text)
+	}
+	g.with("POST", "/teams", `{"name":"t"}`, "Idempotency-Key", "t")
+	if again := g.with("POST", "/teams", `{"name":"t"}`, "Idempotency-Key", "t"); again.status != http.StatusOK {
+		t.Errorf("a team that is found: %d %s", again.status, again.text)
+	}
+	if got := g.with("GET", "/principals", ""); strings.Count(got.text, `"name":"ann"`) != 1 {
+		t.Errorf("made twice: %s", got.text)
 	}
 }
 

@@ -30,6 +30,7 @@ type operation struct {
 	media        string // of answers that are not JSON
 	takes        time.Duration
 	matches      bool // takes If-Match
+	named        bool // takes Idempotency-Key by itself
 	opened       bool // needs no authentication
 	sensitive    bool // needs a recent login
 	handle       handler
@@ -54,8 +55,18 @@ func does[In, Out any](id, method, path, summary string, do func(*exchange, In) 
 				return err
 			}
 			x.status = http.StatusOK
+			kept, err := x.claim()
+			if err != nil {
+				return err
+			}
+			if kept != nil {
+				x.replay(kept)
+				return nil
+			}
+			defer x.forget()
 			out, err := do(x, in)
 			if err == nil && !x.C.Writer.Written() {
+				x.keep(out)
 				x.JSON(x.status, out)
 			}
 			return err
@@ -87,16 +98,23 @@ func (o operation) versioned() operation {
 	return o
 }
 
-// precise refuses headers that the operation would not honour: If-Match if nothing has a
-// version, Idempotency-Key if each request makes something new.
+// byName says that the operation itself makes a secret once for an Idempotency-Key, which it can
+// show again without anybody having kept it.
+func (o operation) byName() operation {
+	o.named = true
+	return o
+}
+
+// finds reports whether the operation answers with what another request has made.
+func (o operation) finds() bool {
+	return slices.Contains(o.statuses, http.StatusOK) && slices.Contains(o.statuses, http.StatusCreated)
+}
+
+// precise refuses an If-Match that the operation would not honour, since nothing has a version.
 func (o operation) precise() handler {
-	again := slices.Equal(o.statuses, []int{http.StatusCreated})
 	return func(x *exchange) error {
 		if !o.matches && o.method != http.MethodGet && x.C.GetHeader("If-Match") != "" {
 			return errNoVersion
-		}
-		if again && x.C.GetHeader("Idempotency-Key") != "" {
-			return wire.Invalid("Idempotency-Key", "is not taken by this operation: each request makes something new")
 		}
 		return o.handle(x)
 	}

@@ -78,6 +78,7 @@ func (o operation) describe(inputs, outputs *wire.Schemas) wire.Schema {
 			"required": wire.HasRequired(o.in), "content": wire.Schema{"application/json": wire.Schema{"schema": inputs.Plain(o.in)}},
 		}
 	}
+	parameters = append(parameters, o.headers()...)
 	if len(parameters) > 0 {
 		d["parameters"] = parameters
 	}
@@ -91,6 +92,20 @@ func (o operation) describe(inputs, outputs *wire.Schemas) wire.Schema {
 	}
 	d["responses"] = responses
 	return d
+}
+
+// headers describes the headers that the operation takes.
+func (o operation) headers() (list []wire.Schema) {
+	header := func(name, about string) {
+		list = append(list, wire.Schema{"name": name, "in": "header", "schema": wire.Schema{"type": "string"}, "description": about})
+	}
+	if o.matches {
+		header("If-Match", "The ETag of what the change is based on; if it has changed since, the answer is 412.")
+	}
+	if o.method != get && !o.opened {
+		header("Idempotency-Key", "A name for the request: sent again under it, it is carried out once and gets the same answer for a day.")
+	}
+	return list
 }
 
 // snippets returns examples of a first call with a new key. They take the key from the
@@ -148,7 +163,8 @@ func operations() []operation {
 // keyOperations are about virtual keys.
 func keyOperations() []operation {
 	return []operation{
-		does("createKey", post, "/keys", "Make a virtual key. The secret is in this answer and nowhere else.", createKey).createsOrFinds(),
+		does("createKey", post, "/keys", "Make a virtual key. The secret is in this answer and nowhere else.", createKey).
+			createsOrFinds().byName(),
 		does("listKeys", get, "/keys", "List keys.", listKeys),
 		does("getKey", get, "/keys/:id", "A key with every budget that binds it and what is used of it.", getKey),
 		does("changeKey", patch, "/keys/:id", "Change the members that are there.", changeKey).versioned(),
@@ -161,7 +177,7 @@ func keyOperations() []operation {
 		does("archiveKey", post, "/keys/:id/archive", "Revoke a key and destroy its secrets; what it spent stays.",
 			endUse(manage.Actions.ArchiveKey)).versioned().urgently(),
 		does("rotateKey", post, "/keys/:id/rotate", "Give a key a new secret; once under an Idempotency-Key.",
-			rotateKey).createsOrFinds().afresh(),
+			rotateKey).createsOrFinds().byName().afresh(),
 		does("listKeyVersions", get, "/keys/:id/versions", "The secrets of a key and how they were used in the last hour.", listVersions),
 		does("handOverKey", post, "/keys/:id/hand-over", "Make a link that shows a new secret once.", handOverKey).creates().afresh(),
 		does("deliverKey", put, "/keys/:id/sink", "Deliver the secrets of a key to a sink: a new one soon, and whenever it is due.",

@@ -38,6 +38,7 @@ type Answer struct {
 type DuplicateError struct {
 	RequestID string // of the request that uses the key
 	Reason    DuplicateReason
+	Object    string // of what was changed, with DuplicateDone
 }
 
 // DuplicateReason is why a request that was sent again is not answered again.
@@ -48,6 +49,7 @@ const (
 	DuplicateOther   DuplicateReason = "asked for something else"
 	DuplicateRunning DuplicateReason = "is being answered"
 	DuplicateLarge   DuplicateReason = "had an answer that was too large to keep"
+	DuplicateDone    DuplicateReason = "made its change, and then its answer was lost"
 )
 
 // Error names the request and the reason.
@@ -90,13 +92,21 @@ func Take(ctx context.Context, s Store, r Request, now, until time.Time) (*Claim
 func (c *Claim) read(found *billing.Claimed) (*Answer, error) {
 	switch {
 	case found.Fingerprint != c.claim.Fingerprint:
-		return nil, &DuplicateError{found.RequestID, DuplicateOther}
+		return nil, &DuplicateError{RequestID: found.RequestID, Reason: DuplicateOther}
 	case found.State == billing.ClaimRunning:
-		return nil, &DuplicateError{found.RequestID, DuplicateRunning}
+		return nil, &DuplicateError{RequestID: found.RequestID, Reason: DuplicateRunning}
 	case found.State == billing.ClaimTooLarge:
-		return nil, &DuplicateError{found.RequestID, DuplicateLarge}
+		return nil, &DuplicateError{RequestID: found.RequestID, Reason: DuplicateLarge}
+	case found.State == billing.ClaimDone:
+		return nil, &DuplicateError{RequestID: found.RequestID, Reason: DuplicateDone, Object: found.Object}
 	}
 	return open(c.seal, found)
+}
+
+// Change returns the claim for the change that the request makes, whose transaction marks it as
+// done until the given time.
+func (c *Claim) Change(until time.Time) *billing.ChangeClaim {
+	return &billing.ChangeClaim{Claim: c.claim, Until: until}
 }
 
 // Keep stores the answer until the given time and thereby ends the claim. An answer without a
