@@ -45,7 +45,7 @@ test-race: ## All tests with the race detector (needs a C compiler)
 test-postgres: ## Only the packages that talk to PostgreSQL
 	go test -timeout $(TIMEOUT) ./billing/lease ./billing/postgres/... ./cmd/tallyroute/...
 
-proof: proof-faults proof-races proof-crash proof-outage proof-restarts proof-near proof-reload proof-keys proof-anomalies proof-audit proof-memory proof-speed proof-reports ## All proofs below, which run for hours and are not part of "make check"
+proof: proof-faults proof-races proof-limits proof-crash proof-outage proof-restarts proof-near proof-reload proof-keys proof-anomalies proof-audit proof-memory proof-speed proof-reports ## All proofs below, which run for hours and are not part of "make check"
 
 proof-faults: ## PostgreSQL fails with SQLSTATEs of every class at every statement of the ledger, the disk below SQLite in every way, and the store behind a pooler
 	FAULTS=1000 go test -count=1 -timeout 3h -v -run 'TestFaultsOf' ./billing/lease ./billing/sqlite
@@ -55,6 +55,9 @@ proof-faults: ## PostgreSQL fails with SQLSTATEs of every class at every stateme
 proof-races: ## Many clients at three routers use up one limit of about RACES (20000) requests, behind a pooler too; the ledger of leases in LEASE_RUNS (2000) random runs
 	RACES=$${RACES:-20000} LIMITS=1 POOLER=1 $(PROOF) -run '^TestRace' ./cmd/tallyroute
 	LEASE_RUNS=$${LEASE_RUNS:-2000} LIMITS=1 $(PROOF) -run '^TestInterleavings|^TestSuitePostgres' ./billing/lease
+
+proof-limits: ## 64 clients at each of three routers use up every kind of limit: units, periods, scopes and parts, each with each
+	LIMITS_EVERY=$${LIMITS_EVERY:-1} $(PROOF) -run '^TestLimits' ./cmd/tallyroute
 
 proof-crash: ## Kill the router CRASHES (1000) times under load and compare the ledger with the bill
 	CRASHES=$${CRASHES:-1000} $(PROOF) -run '^TestCrash' ./cmd/tallyroute

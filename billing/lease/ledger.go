@@ -271,10 +271,24 @@ func (l *Ledger) lease(line billing.HoldLine) *lease {
 	le := l.leases[k]
 	if le == nil {
 		le = newLease(line, &l.changed)
+		le.rate = l.rateBefore(line, k)
 		l.leases[k] = le
 	}
 	le.move(line)
 	return le
+}
+
+// rateBefore returns how fast the minute before the window of a line was used, so that a
+// busy budget need not find out anew each minute. The lock is held.
+func (l *Ledger) rateBefore(line billing.HoldLine, k windowKey) (rate billing.Amount) {
+	if line.Budget.Period != billing.PeriodMinute {
+		return rate
+	}
+	k.start -= int64(time.Minute)
+	if before := l.leases[k]; before != nil {
+		rate = before.rate
+	}
+	return rate
 }
 
 // begin writes the attempt to the journal.

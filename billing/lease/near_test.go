@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/billingtest"
 	"tallyroute/billing/journal"
 	"tallyroute/billing/sqlite"
 )
@@ -131,6 +132,58 @@ func nearALimit(t *testing.T, path string, replicas int) {
 	if at(99) > 500*time.Millisecond {
 		t.Errorf("p99 is %s", at(99))
 	}
+}
+
+// TestABusyMinuteIsGrantedAtOnce: a budget per minute that was busy at the end of the minute
+// before is granted what it will use with its first request, and not block by block.
+func TestABusyMinuteIsGrantedAtOnce(t *testing.T) {
+	path := NewSQLite(t)
+	synctest.Test(t, func(t *testing.T) {
+		const everySecond = 200
+		s, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		w := &walk{t: t, store: s.Contracts(), grace: make(map[string]billing.Amount), limits: make(map[string]billing.Amount)}
+		w.random = rand.New(rand.NewPCG(1, 1))
+		w.begin()
+		requests := int64(1_000_000)
+		minute := billing.Budget{ID: "bud_m", Scope: billing.ScopeKey, ScopeID: "key_1", Period: billing.PeriodMinute, Requests: &requests}
+		w.must(billingtest.SetBudget(t.Context(), w.store, minute, time.Now()))
+		w.key, err = w.store.KeyByHash(t.Context(), [32]byte{1})
+		w.must(err)
+		w.key.Budgets = slices.DeleteFunc(w.key.Budgets, func(b billing.Budget) bool { return b.ID != minute.ID })
+		busy := busyStore{s.Contracts(), make(chan struct{}, 1), new(atomic.Int64), new(listeners)}
+		log, err := journal.Open(t.TempDir(), journal.Options{Sync: journal.SyncOff})
+		w.must(err)
+		defer log.Close()
+		l, err := Open(busy, log, Options{Replica: log.ID(), Report: func(err error) { t.Error(err) }})
+		w.must(err)
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = l.Run(ctx) })
+		next := time.Now().Truncate(time.Minute).Add(time.Minute)
+		asked := func(from, until time.Duration) int64 {
+			before := busy.asked.Load()
+			for at := next.Add(from); at.Before(next.Add(until)); at = at.Add(time.Second / everySecond) {
+				time.Sleep(time.Until(at))
+				h := w.request(billing.Amount{Tokens: 1})
+				_, err := l.Reserve(t.Context(), h, at)
+				w.must(err)
+				_, err = l.Settle(t.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{w.row(h.ID, h.Amount(), at)}})
+				w.must(err)
+			}
+			return busy.asked.Load() - before
+		}
+		first, second := asked(-1500*time.Millisecond, 0), asked(0, 500*time.Millisecond)
+		stop()
+		running.Wait()
+		t.Logf("granted %d times at first, and %d times in the next minute", first, second)
+		if first < 2 || second > 2 {
+			t.Errorf("granted %d times at first, and %d times in the next minute; want at most 2", first, second)
+		}
+	})
 }
 
 // nearness is what comes of the clients together.

@@ -18,6 +18,9 @@ const (
 	// they do not depend on how many requests there are, as long as those are of
 	// few keys. Two hundredths of a request at the rate.
 	statementsMost = 20
+	// first is for how long a router that starts asks more: what there is to sweep, how it
+	// reaches the database.
+	first = time.Minute
 )
 
 // TestStatementsPerRequest counts what the router asks of the database under
@@ -34,6 +37,7 @@ func TestStatementsPerRequest(t *testing.T) {
 	r := newOutageRig(t, "", "shared_preload_libraries=pg_stat_statements")
 	db := pgtest.Connect(t, r.dsn)
 	db.Exec("CREATE EXTENSION pg_stat_statements")
+	r.paced(t, r.keys[0], first)
 	many := strconv.Itoa(300 * statementsRate)
 	for _, b := range []struct {
 		kind  string

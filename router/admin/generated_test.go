@@ -1,0 +1,261 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"tallyroute/billing/billingtest/prove"
+)
+
+// hostile are values as JSON, and some that are none, that any member may be given.
+var hostile = []string{
+	`null`, `NaN`, `-1`, `0`, `1e308`, `-0.5`, `1e-400`, `9223372036854775807`, `9223372036854775808`, `-9223372036854775809`,
+	`123456789012345678901234567890`, `true`, `[]`, `{}`, `[null]`, `[[[{}]]]`, `{"a":{"b":[1]}}`, `""`, `" "`, `"NaN"`, `"-1"`, `"1e99"`,
+	`"0.0000000001"`, `"\u0000"`, `"\ud800"`, "\"\xff\"", `"` + "\u202e\u0007" + `"`, `"` + strings.Repeat("x", 5000) + `"`,
+	`"9999-99-99T00:00:00Z"`, `"0001-01-01T00:00:00Z"`, `"99999999999d"`, `"-5m"`, `"10.0.0.0/99"`, `"../../etc"`, `"'; --"`, `"*"`, `"@none"`,
+	strings.Repeat("[", 2000) + strings.Repeat("]", 2000), strings.Repeat(`{"a":`, 500) + "1" + strings.Repeat("}", 500),
+	"[" + strings.TrimSuffix(strings.Repeat(`"a",`, 3000), ",") + "]",
+}
+
+// oddPaths are names of what is not there, escaped.
+var oddPaths = []string{"none", "%00", "..%2f..", "%ff", "%E2%80%AE", "1", "-1", "2026-13", "9999-12", strings.Repeat("x", 3000), "a%20b", "*", "%25"}
+
+// generator makes requests from the OpenAPI document.
+type generator struct {
+	random *rand.Rand
+	c      *contract
+	known  []string // ids of what there is
+}
+
+// pick returns one of a list.
+func pick[T any](g *generator, list []T) T { return list[g.random.IntN(len(list))] }
+
+// resolved follows references.
+func (g *generator) resolved(schema any) map[string]any {
+	s, _ := schema.(map[string]any)
+	for ref, ok := s["$ref"].(string); ok; ref, ok = s["$ref"].(string) {
+		var at any = g.c.document
+		for name := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
+			at = at.(map[string]any)[name]
+		}
+		s = at.(map[string]any)
+	}
+	return s
+}
+
+// value makes JSON that fits a schema, as far as that says.
+func (g *generator) value(schema any, depth int) string {
+	s := g.resolved(schema)
+	if choices, ok := s["anyOf"].([]any); ok {
+		return g.value(pick(g, choices), depth)
+	}
+	if choices, ok := s["enum"].([]any); ok {
+		text, _ := json.Marshal(pick(g, choices))
+		return string(text)
+	}
+	kind, _ := s["type"].(string)
+	if kinds, ok := s["type"].([]any); ok {
+		kind = pick(g, kinds).(string)
+	}
+	switch kind {
+	case "null":
+		return "null"
+	case "boolean":
+		return pick(g, []string{"true", "false"})
+	case "integer":
+		return pick(g, []string{"0", "1", "7", "1000", "1000000000000000"})
+	case "number":
+		return pick(g, []string{"0", "0.5", "1e3"})
+	case "array":
+		var items []string
+		for range g.random.IntN(3) {
+			items = append(items, g.value(s["items"], depth+1))
+		}
+		return "[" + strings.Join(items, ",") + "]"
+	case "object":
+		return g.object(s, depth, nil)
+	}
+	return g.text(s)
+}
+
+// text makes a string that fits a schema.
+func (g *generator) text(s map[string]any) string {
+	choices := []string{"a", "prod", "key", "org", "month", "main", "r", "ann@example.com", "m", "https://a.example", "08:00", "10.0.0.1", "1h"}
+	switch pattern, _ := s["pattern"].(string); {
+	case s["format"] == "date-time":
+		choices = []string{"2026-01-01T00:00:00Z", "2099-01-01T00:00:00Z"}
+	case pattern != "":
+		fits := regexp.MustCompile(pattern)
+		choices = []string{"1", "-1", "0.5", "50.00", "1h", "90d", "0s", "10.0.0.0/8", "::1", "2026-01"}
+		choices = slices.DeleteFunc(choices, func(c string) bool { return !fits.MatchString(c) })
+	case g.random.IntN(3) == 0:
+		choices = g.known
+	}
+	if len(choices) == 0 {
+		choices = []string{""}
+	}
+	text, _ := json.Marshal(pick(g, choices))
+	return string(text)
+}
+
+// object makes an object with the members that a schema requires and some of the others;
+// instead says what some have in place of what fits.
+func (g *generator) object(s map[string]any, depth int, instead map[string]string) string {
+	var members []string
+	properties, _ := s["properties"].(map[string]any)
+	required, _ := s["required"].([]any)
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		text, ok := instead[name]
+		if !ok && !slices.Contains(required, any(name)) && (depth > 3 || g.random.IntN(3) > 0) {
+			continue
+		}
+		if !ok {
+			text = g.value(properties[name], depth+1)
+		}
+		members = append(members, fmt.Sprintf("%q:%s", name, text))
+	}
+	if more := s["additionalProperties"]; more != nil && more != false && g.random.IntN(2) == 0 {
+		members = append(members, `"a":`+g.value(more, depth+1))
+	}
+	return "{" + strings.Join(members, ",") + "}"
+}
+
+// body makes a body of which some members are hostile, or none is.
+func (g *generator) body(schema any) string {
+	s := g.resolved(schema)
+	properties, _ := s["properties"].(map[string]any)
+	names := slices.Sorted(maps.Keys(properties))
+	instead := make(map[string]string)
+	kind := g.random.IntN(8)
+	switch {
+	case kind == 0:
+		return pick(g, hostile) // in place of all of it
+	case kind < 4 && len(names) > 0: // one member
+		instead[pick(g, names)] = pick(g, hostile)
+	case kind == 4: // all at once
+		for _, name := range names {
+			instead[name] = pick(g, hostile)
+		}
+	}
+	text := g.object(s, 0, instead)
+	switch inside := strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}"); {
+	case kind == 5 && inside != "":
+		return `{` + inside + `,"made_up":1}`
+	case kind == 6 && inside != "":
+		return `{` + inside + `,` + inside + `}`
+	}
+	return text
+}
+
+// query makes the query of a request.
+func (g *generator) query(parameters []any) string {
+	q := url.Values{}
+	for _, one := range parameters {
+		p := g.resolved(one)
+		if p["in"] != "query" || p["required"] != true && g.random.IntN(3) > 0 {
+			continue
+		}
+		text := g.value(p["schema"], 0)
+		if g.random.IntN(2) == 0 {
+			text = pick(g, hostile)
+		}
+		q.Add(p["name"].(string), strings.Trim(text, `"`))
+		if g.random.IntN(10) == 0 {
+			q.Add(p["name"].(string), "again")
+		}
+	}
+	if g.random.IntN(10) == 0 {
+		q.Add("made_up", "1")
+	}
+	return q.Encode()
+}
+
+// TestGeneratedRequestsAreAnsweredAsDescribed sends requests made from the OpenAPI document to
+// every operation in it: bodies that fit, that have one hostile member or nothing else, and
+// none at all. No answer is a fault of ours, each is one that the document describes, and what
+// the document does not allow is refused.
+func TestGeneratedRequestsAreAnsweredAsDescribed(t *testing.T) {
+	g := newRig(t)
+	c, err := theContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := []string{
+		g.ask("POST", base+"/keys", checkout).v["id"].(string),
+		g.ask("POST", base+"/teams", `{"name":"t2"}`).v["id"].(string),
+		g.ask("POST", base+"/projects", `{"name":"p3","team":"t2"}`).v["id"].(string),
+		g.ask("POST", base+"/budgets", `{"scope":"org","usd":"100"}`).v["id"].(string),
+		g.ask("POST", base+"/principals", `{"name":"ci"}`).v["id"].(string),
+		"2026-01",
+	}
+	rounds := prove.Size(t, "GENERATED", 4)
+	seed := uint64(prove.Size(t, "SEED", 1))
+	sent, accepted := 0, 0
+	for _, path := range slices.Sorted(maps.Keys(c.document["paths"].(map[string]any))) {
+		for method, v := range c.document["paths"].(map[string]any)[path].(map[string]any) {
+			described := v.(map[string]any)
+			m := &generator{random: rand.New(rand.NewPCG(seed, uint64(len(path)+7*len(method)))), c: c, known: known}
+			parameters, _ := described["parameters"].([]any)
+			content, _ := described["requestBody"].(map[string]any)
+			var body any
+			var allows *jsonschema.Schema
+			if content != nil {
+				body = content["content"].(map[string]any)["application/json"].(map[string]any)["schema"]
+				if allows, err = c.at("paths", path, method, "requestBody", "content", "application/json", "schema"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range rounds {
+				at := pathParameterInDocument.ReplaceAllStringFunc(path, func(string) string {
+					if m.random.IntN(2) == 0 {
+						return pick(m, oddPaths)
+					}
+					return pick(m, m.known)
+				})
+				if q := m.query(parameters); q != "" {
+					at += "?" + q
+				}
+				text := ""
+				if body != nil {
+					text = m.body(body)
+				}
+				got := g.ask(strings.ToUpper(method), at, text)
+				sent++
+				if got.status < http.StatusBadRequest {
+					accepted++
+				}
+				if id, ok := got.v["id"].(string); ok {
+					known = append(known, id)
+				}
+				if got.status >= http.StatusInternalServerError {
+					t.Errorf("%s %s %.300q: %d %s", method, at, text, got.status, got.text)
+				}
+				if got.status < http.StatusBadRequest && allows != nil && text != "" {
+					v, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+					if err == nil {
+						err = allows.Validate(v)
+					}
+					if err != nil {
+						t.Errorf("%s %s %.300q: %d, and the document does not allow it: %v", method, at, text, got.status, err)
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d requests, %d accepted", sent, accepted)
+	if accepted == 0 {
+		t.Error("nothing was accepted")
+	}
+}
+
+var pathParameterInDocument = regexp.MustCompile(`\{[^}]+\}`)
