@@ -93,7 +93,8 @@ type accepted struct {
 func (a accepted) claims() bool { return a.in.Idempotency != "" }
 
 // accept determines whose request this is and what it asks for. It reads nothing of the body
-// before the key is known. On error it returns as much as is known, for the record.
+// before the key is known; a large one waits for the key's turn. On error it returns as much as
+// is known, for the record.
 func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) {
 	a := accepted{in: inbound, started: r.o.Clock()}
 	var err error
@@ -101,15 +102,32 @@ func (r *Router) accept(ctx context.Context, inbound Inbound) (accepted, error) 
 		return a, err
 	}
 	inbound.Room.Of(string(a.key.ID))
-	got, err := r.receive(ctx, a.key, inbound)
-	if a.request, a.native, a.waited = got.request, got.native, got.waited; err != nil {
+	began := r.o.Clock()
+	body, err := inbound.Read()
+	if a.waited = r.o.Clock().Sub(began); err != nil {
 		return a, err
 	}
-	if err = r.ask(a); err != nil {
+	free, err := r.turn(ctx, a.key.ID, len(body))
+	if err != nil {
+		_, err = endOf(ctx)
 		return a, err
 	}
-	a.origin = health.Origin{Key: string(a.key.ID), Team: a.key.TeamID, Body: got.print}
-	return a, nil
+	defer free()
+	asked := Asked{Body: body}
+	if inbound.Translate != nil {
+		if asked, err = inbound.Translate(ctx, a.key, body, r.o.Requests); err != nil {
+			return a, err
+		}
+	}
+	a.native = asked.Native
+	if a.request, err = inbound.Operation.Parse(asked.Body, r.o.Requests); err != nil {
+		return a, err
+	}
+	a.origin = health.Origin{Key: string(a.key.ID), Team: a.key.TeamID, Body: maphash.Bytes(r.seed, body)}
+	if a.key.Rights != nil {
+		err = r.ask(a)
+	}
+	return a, err
 }
 
 // session returns what the client calls the session that the request belongs to.
@@ -179,7 +197,7 @@ func (r *Router) renew(ctx context.Context, a accepted) (accepted, error) {
 		a.key = a.in.Caller.Temporary.Narrow(a.key)
 		err = r.enter(a.key, a.in.Caller)
 	}
-	if err == nil {
+	if err == nil && a.key.Rights != nil {
 		err = r.ask(a)
 	}
 	return a, err
@@ -193,51 +211,13 @@ func bodyBytes(a accepted) int64 {
 	return int64(len(a.request.Body()))
 }
 
-// ask checks whether the request may be made at all, whoever serves it.
+// ask checks by the key's policies whether the request may be made at all, whoever serves it.
 func (r *Router) ask(a accepted) error {
-	if a.key.Rights == nil {
-		return nil
-	}
 	return r.denied(a.key, a.key.Rights.Ask(&policy.Request{
 		Entry: a.in.Caller.entry(), Model: a.request.Model(), Features: features(a.request, a.native), MaxOutput: a.request.MaxOutput(),
 		Choices: a.request.N(), BodyBytes: bodyBytes(a), Tags: tags(a.key.Tags, a.in.Tags),
 		EndUser: a.endUser(), Session: a.session(),
 	}), a.in.Caller)
-}
-
-// received is a body that has been read and checked.
-type received struct {
-	request *chat.Request
-	native  *providers.Native
-	print   uint64        // tells it apart from others
-	waited  time.Duration // for the client to send it
-}
-
-// receive reads and checks the body; a large one waits for the key's turn.
-func (r *Router) receive(ctx context.Context, key *billing.Key, inbound Inbound) (received, error) {
-	began := r.o.Clock()
-	body, err := inbound.Read()
-	got := received{waited: r.o.Clock().Sub(began)}
-	if err != nil {
-		return got, err
-	}
-	free, err := r.turn(ctx, key.ID, len(body))
-	if err != nil {
-		_, err = endOf(ctx)
-		return got, err
-	}
-	defer free()
-	asked := Asked{Body: body}
-	if inbound.Translate != nil {
-		if asked, err = inbound.Translate(ctx, key, body, r.o.Requests); err != nil {
-			return got, err
-		}
-	}
-	got.native = asked.Native
-	if got.request, err = inbound.Operation.Parse(asked.Body, r.o.Requests); err == nil {
-		got.print = maphash.Bytes(r.seed, body)
-	}
-	return got, err
 }
 
 // turn waits until the key may do CPU-heavy work on this many bytes. free ends its turn.
@@ -249,12 +229,8 @@ func (r *Router) turn(ctx context.Context, key billing.KeyID, size int) (free fu
 }
 
 // claim makes sure that a request with an idempotency key is answered once: the first one gets
-// the right to answer, later ones get its answer or are told why not. Requests without a key
-// cost nothing here.
+// the right to answer, later ones get its answer or are told why not.
 func (r *Router) claim(ctx context.Context, a accepted) (*idempotency.Claim, *idempotency.Answer, error) {
-	if a.in.Idempotency == "" || r.Idempotency == nil {
-		return nil, nil, nil
-	}
 	request := idempotency.Request{
 		ID: a.in.RequestID, KeyID: a.key.ID, Name: a.in.Caller.Temporary.Name(a.in.Idempotency), Path: a.in.Operation.Path(),
 		Body: a.request.Body(),
@@ -299,7 +275,8 @@ type route struct {
 
 // permit finds the targets of the requested model and keeps those that the key may use: all of
 // them if the key may use the name that was asked for, otherwise those whose own name or model
-// it may use. Of these it returns the ones that the key's policies allow.
+// it may use. Of these it returns the ones that the key's policies allow: the same list if that
+// is all of them. It is an error if there are none.
 func (r *Router) permit(key *billing.Key, asked string) (route, error) {
 	targets, pinned, ok := r.Catalogue.Resolve(asked)
 	if !ok {
@@ -314,28 +291,21 @@ func (r *Router) permit(key *billing.Key, asked string) (route, error) {
 			return route{}, &ForbiddenModelError{Asked: asked, Allowed: key.Models}
 		}
 	}
-	targets, err := r.permitted(key, asked, targets)
-	return route{targets: targets, pinned: pinned}, err
-}
-
-// permitted returns the targets that the policies of a key allow: the same list if that is all
-// of them. It is an error if there are none.
-func (r *Router) permitted(key *billing.Key, asked string, targets []providers.Target) ([]providers.Target, error) {
 	var first error
-	kept := targets
+	allowed := targets
 	for i := range targets {
 		err := r.serves(key, asked, &targets[i])
 		switch {
 		case err != nil && first == nil:
-			first, kept = err, slices.Clone(targets[:i])
+			first, allowed = err, slices.Clone(targets[:i])
 		case err == nil && first != nil:
-			kept = append(kept, targets[i])
+			allowed = append(allowed, targets[i])
 		}
 	}
-	if len(kept) == 0 {
-		return nil, first
+	if len(allowed) == 0 {
+		return route{}, first
 	}
-	return kept, nil
+	return route{targets: allowed, pinned: pinned}, nil
 }
 
 // names reports whether the key may know about a name.

@@ -46,20 +46,28 @@ type Route struct {
 // answer turns what a provider has begun into what the client gets. A plain answer is settled
 // before it is returned.
 func (r *Router) answer(ctx context.Context, s sent, claim *idempotency.Claim) *Answer {
+	now, asked := r.o.Clock(), s.held.planned.accepted
+	b := &bill{r: r, ctx: ctx, sent: s, first: now.Sub(asked.started), opened: now}
+	b.outcome = Outcome{
+		Balances: s.held.balances, Rates: ratesOf(s.held.balances, asked.in.Caller.At), Overhead: b.first - asked.waited,
+	}
+	for _, t := range s.attempts {
+		b.outcome.Overhead -= t.Took
+	}
 	a := &Answer{
 		Response: s.reply.Response, Route: s.route(), WantsUsage: s.held.meter.Request.WantsUsage(), Native: s.chosen.Native,
-		bill: r.open(ctx, s), claim: claim,
+		bill: b, claim: claim,
 	}
 	if a.Response == nil {
-		a.live = follow(a.bill)
+		a.live = follow(b)
 		return a
 	}
 	status := billing.StatusOK
 	if ctx.Err() != nil && claim == nil { // finished all the same, because it is billed all the same
 		status = billing.StatusClientAborted
 	}
-	a.bill.thought, a.bill.media, a.bill.model = a.Response.Thought, a.Response.Media, a.Response.Model
-	a.bill.settle(status, a.Response.Usage, a.Response.Text)
+	b.thought, b.media, b.model = a.Response.Thought, a.Response.Media, a.Response.Model
+	b.settle(status, a.Response.Usage, a.Response.Text)
 	s.call.Done()
 	return a
 }
@@ -138,6 +146,8 @@ func (a *Answer) Close() error {
 	}
 	s.end()
 	s.call.Done()
-	a.bill.r.forget(a.bill.ctx, s.held.planned.accepted, a.claim)
+	if a.claim != nil {
+		a.bill.r.forget(a.bill.ctx, s.held.planned.accepted, a.claim)
+	}
 	return s.reply.Close()
 }

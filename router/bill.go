@@ -27,18 +27,6 @@ type bill struct {
 	outcome Outcome
 }
 
-// open starts the bill of a request that a provider has begun to answer.
-func (r *Router) open(ctx context.Context, s sent) *bill {
-	a := s.held.planned.accepted
-	now := r.o.Clock()
-	b := &bill{r: r, ctx: ctx, sent: s, first: now.Sub(a.started), opened: now}
-	b.outcome = Outcome{Balances: s.held.balances, Rates: ratesOf(s.held.balances, a.in.Caller.At), Overhead: b.first - a.waited}
-	for _, t := range s.attempts {
-		b.outcome.Overhead -= t.Took
-	}
-	return b
-}
-
 // settle charges the attempt, settles the request and records it, once.
 func (b *bill) settle(status billing.Status, usage *chat.Usage, text string) {
 	if b.settled {

@@ -31,15 +31,15 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 	if err != nil {
 		return r.refuse(a, err)
 	}
-	claim, kept, err := r.claim(ctx, a)
-	if err != nil {
-		return r.refuse(a, err)
-	}
-	if kept != nil {
-		if _, err := r.permit(a.key, a.request.Model()); err != nil && !is[*ModelError](err) { // the key may have lost access since
-			return r.refuse(a, r.denied(a.key, err, a.in.Caller))
+	var claim *idempotency.Claim
+	if a.claims() && r.Idempotency != nil {
+		var kept *idempotency.Answer
+		if claim, kept, err = r.claim(ctx, a); err != nil {
+			return r.refuse(a, err)
 		}
-		return r.replay(a, kept)
+		if kept != nil {
+			return r.replay(a, kept)
+		}
 	}
 	h, err := r.admit(ctx, a)
 	if errors.Is(err, billing.ErrStaleKey) { // changed since it was cached: judge the request again
@@ -60,8 +60,12 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 	return Result{Key: a.key, Answer: r.answer(ctx, s, claim)}, nil
 }
 
-// replay returns the result of a request that was answered before.
+// replay returns the result of a request that was answered before, unless the key has lost
+// access to the model since.
 func (r *Router) replay(a accepted, kept *idempotency.Answer) (Result, error) {
+	if _, err := r.permit(a.key, a.request.Model()); err != nil && !is[*ModelError](err) {
+		return r.refuse(a, r.denied(a.key, err, a.in.Caller))
+	}
 	r.Observer.Observe(Record{
 		Event: EventRepeated, RequestID: a.in.RequestID, KeyID: a.key.ID, TeamID: a.key.TeamID,
 		Original: kept.RequestID,

@@ -16,12 +16,14 @@ import (
 	"tallyroute/router/plan"
 )
 
-// facts returns what the rows of a request contain apart from usage and cost: the same for all
-// its attempts.
-func (r *Router) facts(ctx context.Context, a accepted) (row billing.Spend, err error) {
-	row.Session = a.session()
-	n := int64(len(a.request.Body()))
-	row.BytesIn = &n
+// row returns what the rows of all attempts of a request have in common: who asked for what.
+func (r *Router) row(ctx context.Context, a accepted) (billing.Spend, error) {
+	size := int64(len(a.request.Body()))
+	row := billing.Spend{
+		OccurredAt: a.in.Caller.At, Kind: billing.KindUsage, RequestID: a.in.RequestID, Owner: a.key.Owner(),
+		EndUser: billing.EndUserName(a.endUser()), Tags: tags(a.key.Tags, a.in.Tags), Session: a.session(),
+		RequestedModel: a.request.Model(), Streamed: a.request.Stream(), Status: billing.StatusOK, BytesIn: &size,
+	}
 	if r.Fingerprint == nil {
 		return row, nil
 	}
@@ -36,12 +38,12 @@ func (r *Router) facts(ctx context.Context, a accepted) (row billing.Spend, err 
 
 // brake counts a request that is about to be held, and returns a *brake.StoppedError if the
 // request is part of a runaway.
-func (r *Router) brake(a accepted, facts billing.Spend) error {
+func (r *Router) brake(a accepted, row billing.Spend) error {
 	most := r.runaway(a.key)
 	if most == (policy.Runaway{}) {
 		return nil
 	}
-	return r.Brake.Begin(running(a, facts), brake.Limits{
+	return r.Brake.Begin(running(a, row), brake.Limits{
 		Repeats: most.Repeats, Requests: most.SessionRequests, Spend: billing.SatMul(most.SessionCents, billing.NanoPerUSD/100),
 		Within: r.o.Brake.Within, Pause: r.o.Brake.Pause,
 	}, a.in.Caller.At)
@@ -57,22 +59,22 @@ func (r *Router) runaway(k *billing.Key) policy.Runaway {
 }
 
 // unbrake takes back a request that came to nothing.
-func (r *Router) unbrake(a accepted, facts billing.Spend) {
+func (r *Router) unbrake(a accepted, row billing.Spend) {
 	if r.runaway(a.key) != (policy.Runaway{}) {
-		r.Brake.Undo(running(a, facts), a.in.Caller.At)
+		r.Brake.Undo(running(a, row), a.in.Caller.At)
 	}
 }
 
 // running returns a request as the brake sees it.
-func running(a accepted, facts billing.Spend) brake.Request {
-	same := facts.Fingerprint
+func running(a accepted, row billing.Spend) brake.Request {
+	same := row.Fingerprint
 	switch {
 	case !a.in.Operation.HasOutput():
 		same = nil // the same text has the same embedding, and repeats are normal
 	case same == nil:
 		same = binary.LittleEndian.AppendUint64(nil, a.origin.Body)
 	}
-	return brake.Request{Key: string(a.key.ID), Version: a.key.Version, Session: facts.Session, Print: same}
+	return brake.Request{Key: string(a.key.ID), Version: a.key.Version, Session: row.Session, Print: same}
 }
 
 // refits is how often a hold is cut down to what still fits before the refusal is final. Only
@@ -96,28 +98,24 @@ type held struct {
 // hold takes the hold: first on the cheap bound of the prompt, which is enough if there is
 // plenty of room; then on the exact count; then, if the client set no output bound of its own,
 // for as much output as still fits.
-func (r *Router) hold(ctx context.Context, p planned) (held, error) {
-	facts, err := r.facts(ctx, p.accepted)
-	if err == nil {
-		err = r.brake(p.accepted, facts)
-	}
+func (r *Router) hold(ctx context.Context, p planned) (h held, err error) {
+	a := p.accepted
+	row, err := r.row(ctx, a)
 	if err != nil {
 		return held{}, err
 	}
-	h, err := r.fit(ctx, p, facts)
-	if err != nil {
-		r.unbrake(p.accepted, facts)
+	if err = r.brake(a, row); err != nil {
+		return held{}, err
 	}
-	return h, err
-}
-
-// fit takes the hold of a request with these facts.
-func (r *Router) fit(ctx context.Context, p planned, facts billing.Spend) (held, error) {
-	a := &p.accepted
+	defer func() {
+		if err != nil {
+			r.unbrake(a, row)
+		}
+	}()
 	p.lowers = a.request.MaxOutput() == 0 && a.in.Operation.HasOutput() && !a.native.Unbounded()
-	limits := part.Of(p.accepted.key, p.accepted.in.Caller.At, r.o.Groups, r.crowd)
-	m := measure(p, r.o.MaxAttempts, facts, limits)
-	h, err := r.reserve(ctx, p, m, limits)
+	limits := part.Of(a.key, a.in.Caller.At, r.o.Groups, r.crowd)
+	m := measure(p, r.o.MaxAttempts, row, limits)
+	h, err = r.reserve(ctx, p, m, limits)
 	var quota *billing.QuotaError
 	if !errors.As(err, &quota) {
 		return h, err
@@ -126,7 +124,7 @@ func (r *Router) fit(ctx context.Context, p planned, facts billing.Spend) (held,
 		if p, err = r.planExactly(ctx, p); err != nil {
 			return held{}, err
 		}
-		m = measure(p, r.o.MaxAttempts, facts, limits)
+		m = measure(p, r.o.MaxAttempts, row, limits)
 		h, err = r.reserve(ctx, p, m, limits)
 	}
 	for range refits {
@@ -147,17 +145,11 @@ func (r *Router) fit(ctx context.Context, p planned, facts billing.Spend) (held,
 }
 
 // measure returns the meter of a planned request. At most this many candidates are tried, and
-// all its rows share facts.
-func measure(p planned, most int, facts billing.Spend, limits *part.Limits) *meter.Meter {
-	a := p.accepted
+// all its rows share row.
+func measure(p planned, most int, row billing.Spend, limits *part.Limits) *meter.Meter {
 	return &meter.Meter{
-		Request: a.request, Plan: p.plan, Try: p.try[:min(len(p.try), most)], Money: a.key.BoundInMoney(), Limits: limits.Named(),
-		Row: billing.Spend{
-			OccurredAt: a.in.Caller.At, Kind: billing.KindUsage, RequestID: a.in.RequestID, Owner: a.key.Owner(),
-			EndUser: billing.EndUserName(a.endUser()), Tags: tags(a.key.Tags, a.in.Tags), RequestedModel: a.request.Model(),
-			Streamed: a.request.Stream(), Status: billing.StatusOK,
-			Session: facts.Session, BytesIn: facts.BytesIn, Fingerprint: facts.Fingerprint, Prefixes: facts.Prefixes,
-		},
+		Request: p.accepted.request, Plan: p.plan, Try: p.try[:min(len(p.try), most)], Money: p.accepted.key.BoundInMoney(),
+		Limits: limits.Named(), Row: row,
 	}
 }
 

@@ -62,9 +62,13 @@ func (h *holds) add(n, tokens int64, money billing.Money) {
 
 // take takes a hold.
 func (h *holds) take(ctx context.Context, hold billing.Hold, now time.Time) ([]billing.Balance, error) {
-	used, err := h.allot(ctx, hold, hold.Amount(), hold.Asked().Minus(hold.Amount()))
-	if err != nil {
-		return nil, err
+	var used billing.Amount
+	if hold.Allotment != nil {
+		var err error
+		used, err = h.allotted.TakeAllotted(ctx, hold.Allotment, hold.Amount(), hold.Asked().Minus(hold.Amount()))
+		if err != nil {
+			return nil, err
+		}
 	}
 	balances, err := h.ledger.Reserve(ctx, hold, now)
 	if err != nil {
@@ -72,27 +76,15 @@ func (h *holds) take(ctx context.Context, hold billing.Hold, now time.Time) ([]b
 		return nil, err
 	}
 	h.add(1, hold.Tokens, hold.Money)
-	return withAllotted(balances, hold, used), nil
-}
-
-// withAllotted adds the balance of a temporary key's allotment, if it has one.
-func withAllotted(balances []billing.Balance, hold billing.Hold, used billing.Amount) []billing.Balance {
-	if hold.Allotment == nil {
-		return balances
+	if hold.Allotment != nil {
+		balances = append(slices.Clip(balances), hold.Allotment.Balance(used))
 	}
-	return append(slices.Clip(balances), hold.Allotment.Balance(used))
+	return balances, nil
 }
 
-// allot draws more of the allotment of a hold's temporary key, if the hold has one.
-func (h *holds) allot(ctx context.Context, hold billing.Hold, more, headroom billing.Amount) (used billing.Amount, err error) {
-	if hold.Allotment == nil {
-		return used, nil
-	}
-	return h.allotted.TakeAllotted(ctx, hold.Allotment, more, headroom)
-}
-
-// giveBack corrects what allot took once the actual usage is known. If the database does not
-// accept the correction, the temporary key has that much less until it expires.
+// giveBack corrects what was taken of the allotment of a hold's temporary key, if it has one,
+// once the actual usage is known. If the database does not accept the correction, the temporary
+// key has that much less until it expires.
 func (h *holds) giveBack(ctx context.Context, hold billing.Hold, was billing.Amount) (used billing.Amount, told bool) {
 	if hold.Allotment == nil {
 		return used, false
@@ -107,8 +99,10 @@ func (h *holds) giveBack(ctx context.Context, hold billing.Hold, was billing.Amo
 // grow enlarges a hold before another attempt, and says what to book if nothing more is heard
 // of the request.
 func (h *holds) grow(ctx context.Context, hold billing.Hold, more billing.Amount, lost []billing.Spend) (billing.Hold, error) {
-	if _, err := h.allot(ctx, hold, more, billing.Amount{}); err != nil {
-		return hold, err
+	if hold.Allotment != nil {
+		if _, err := h.allotted.TakeAllotted(ctx, hold.Allotment, more, billing.Amount{}); err != nil {
+			return hold, err
+		}
 	}
 	if err := h.ledger.Retry(ctx, hold.ID, more, lost); err != nil {
 		h.giveBack(ctx, billing.Hold{Allotment: hold.Allotment, Tokens: more.Tokens, Money: more.Money}, billing.Amount{})
@@ -135,11 +129,8 @@ func (h *holds) settle(ctx context.Context, hold billing.Hold, rows []billing.Sp
 		h.observer.Observe(Record{Event: EventBooked, RequestID: hold.ID, KeyID: hold.KeyID, Rows: rows})
 		return nil
 	})
-	if !settled {
-		return nil
-	}
-	if told {
-		return withAllotted(balances, hold, used)
+	if settled && told {
+		balances = append(slices.Clip(balances), hold.Allotment.Balance(used))
 	}
 	return balances
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/router/health"
@@ -101,34 +100,33 @@ func (r *Router) plan(ctx context.Context, a accepted, rt route) (planned, error
 		return planned{}, err
 	}
 	defer free()
-	in := r.input(a, rt)
-	p, certain := plan.Make(in)
-	if !certain {
-		return r.exactly(ctx, planned{accepted: a, input: in})
+	p := planned{accepted: a, input: r.input(a, rt)}
+	var certain bool
+	if p.plan, certain = plan.Make(p.input); !certain {
+		return r.exactly(ctx, p)
 	}
-	return r.judge(planned{accepted: a, input: in, plan: p})
+	if p.try = p.plan.Usable(); len(p.try) == 0 {
+		return p, p.refusal()
+	}
+	return p, nil
 }
 
 // input returns everything that the plan of a request on a route depends on.
 func (r *Router) input(a accepted, rt route) plan.Input {
-	most := lesser(r.o.MaxOutput, a.key.Rights.MaxOutput())
+	key := a.key
+	most := lesser(r.o.MaxOutput, key.Rights.MaxOutput())
 	if a.native.Unbounded() {
-		most = a.key.Rights.MaxOutput()
+		most = key.Rights.MaxOutput()
 	}
 	return plan.Input{
 		Operation: a.in.Operation, Request: a.request, Native: a.native, Strategy: plan.Cheapest, DefaultMaxOutput: r.o.DefaultMaxOutput,
-		MaxOutput: most, MaxPrompt: a.key.Rights.MaxPrompt(),
-		NeedsPrice: a.key.NeedsPrice(), Rights: r.rights(a.key), Pinned: rt.pinned, Downgraded: rt.downgraded,
+		MaxOutput: most, MaxPrompt: key.Rights.MaxPrompt(),
+		NeedsPrice: key.NeedsPrice(), Pinned: rt.pinned, Downgraded: rt.downgraded,
+		Rights: providers.Rights{
+			Budget: key.Bounded(), Models: len(key.Models) > 0 || key.Rights.Chooses(), Stored: key.AllowProviderObjects,
+			Allow: r.o.AllowMembers, Strict: r.o.RefuseMembers,
+		},
 		Offers: r.offers(a.request, rt.targets, a.origin, a.in.Caller.At),
-	}
-}
-
-// rights returns what requests of a key may contain.
-func (r *Router) rights(key *billing.Key) providers.Rights {
-	return providers.Rights{
-		Budget: key.Bounded(), Models: len(key.Models) > 0 || key.Rights.Chooses(), Stored: key.AllowProviderObjects,
-		Allow:  r.o.AllowMembers,
-		Strict: r.o.RefuseMembers,
 	}
 }
 
@@ -149,17 +147,22 @@ func (r *Router) exactly(ctx context.Context, p planned) (planned, error) {
 	}
 	p.input = in
 	p.plan, _ = plan.Make(in)
-	return r.judge(p)
+	if p.try = p.plan.Usable(); len(p.try) == 0 {
+		return p, p.refusal()
+	}
+	return p, nil
 }
 
-// judge picks the candidates that may be tried; if there are none, the request is refused.
-func (r *Router) judge(p planned) (planned, error) {
-	p.try = p.plan.Usable()
+// refusal returns the error of a plan without a candidate that may be tried.
+func (p planned) refusal() error {
 	err := p.plan.Refusal(p.input)
 	if down := (*plan.UnhealthyError)(nil); errors.As(err, &down) {
-		return p, &FailedError{RetryAfter: down.RetryAfter, RateLimited: down.RateLimited}
+		return &FailedError{RetryAfter: down.RetryAfter, RateLimited: down.RateLimited}
 	}
-	return p, overPrompt(p.accepted.key, err)
+	if over := (*plan.PromptError)(nil); errors.As(err, &over) {
+		return p.accepted.key.Rights.Prompt(over.Tokens)
+	}
+	return err
 }
 
 // lesser returns the lower of two limits, where 0 means no limit.

@@ -10,7 +10,6 @@ import (
 	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
-	"tallyroute/router/plan"
 )
 
 // entry describes the caller as policies see it.
@@ -51,15 +50,6 @@ func (r *Router) serves(key *billing.Key, asked string, t *providers.Target) err
 		return nil
 	}
 	return key.Rights.Serve(policy.Names{Asked: asked, Provider: t.Provider, Model: t.Model, Target: t.Name()}, r.o.Groups)
-}
-
-// overPrompt returns the error for a prompt that is longer than a policy allows.
-func overPrompt(key *billing.Key, err error) error {
-	var over *plan.PromptError
-	if !errors.As(err, &over) {
-		return err
-	}
-	return key.Rights.Prompt(over.Tokens)
 }
 
 // tags returns the caller's tags overlaid by the key's: a caller may describe a request, but

@@ -244,7 +244,7 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 					return sent{}, r.giveUp(ctx, s, err)
 				}
 			}
-			err = r.callChosen(ctx, &s)
+			err = r.call(ctx, &s)
 			if err == nil {
 				return s, nil
 			}
@@ -348,29 +348,41 @@ func (r *Router) declare(s *sent) error {
 	return err
 }
 
-// callChosen calls the chosen candidate. If it fails, the row records what the provider may
-// bill for it.
-func (r *Router) callChosen(ctx context.Context, s *sent) error {
-	a := s.held.planned.accepted
-	if a.claims() || !a.request.Stream() && !s.chosen.Target.Billing.Stops {
+// call calls the chosen candidate and reports the result to the health of its target. If it
+// fails, with a *providers.Error, the row records what the provider may bill for it.
+func (r *Router) call(ctx context.Context, s *sent) error {
+	a, c := s.held.planned.accepted, s.chosen
+	if a.claims() || !a.request.Stream() && !c.Target.Billing.Stops {
 		s.call.Finish()
 	} else {
 		s.call.Drop()
 	}
-	reply, tried, err := r.attempt(s.upstream, s.held, s.chosen)
-	switch {
-	case err == nil:
+	began, to := r.o.Clock(), callOf(c.Target, a.origin)
+	if !r.Health.Begin(to, began) {
+		return &providers.Error{Provider: c.Target.Provider, Model: c.Target.Model, Kind: providers.KindOverload, Err: errTrialTaken}
+	}
+	x := r.exchange(s.held.planned, c)
+	x.Request, x.MaxOutput = s.held.meter.Request, s.held.meter.MaxOutput(c)
+	reply, err := r.Sender.Do(s.upstream, x)
+	now := r.o.Clock()
+	tried := Attempt{Provider: c.Target.Provider, Model: c.Target.Model, Credential: c.Target.Account, Took: now.Sub(began)}
+	if err == nil {
+		r.Health.Report(to, health.Outcome{Class: health.OK, Began: began}, now)
 		s.reply, s.attempts = reply, append(s.attempts, tried)
 		return nil
-	case errors.Is(err, errTrialTaken) || unfit(err): // nothing was sent
-		return err
 	}
+	pe := providerError(c.Target, err)
+	r.Health.Report(to, outcome(pe, began), now)
+	if unfit(pe) { // nothing was sent
+		return pe
+	}
+	tried.Kind, tried.Status = pe.Kind, pe.Status
 	s.attempts = append(s.attempts, tried)
-	row := r.failed(ctx, s.held.meter, len(s.attempts), s.chosen, tried, providerError(s.chosen.Target, err))
-	row.Took = &tried.Took
+	row := r.failed(ctx, s.held.meter, len(s.attempts), c, tried, pe)
+	row.Took = new(tried.Took)
 	s.rows = append(s.rows, row)
 	s.owed = s.owed.Plus(billing.Amount{Tokens: row.Tokens.Total(), Money: row.Cost.Total})
-	return err
+	return pe
 }
 
 // abandoned reports whether the client has left and the request does not go on without it.
@@ -409,30 +421,6 @@ func (r *Router) exchange(p planned, c plan.Candidate) providers.Exchange {
 		x.Room = a.in.Room
 	}
 	return x
-}
-
-// attempt makes one call and reports the result to the health of the target. A failure is a
-// *providers.Error.
-func (r *Router) attempt(ctx context.Context, h held, c plan.Candidate) (*providers.Answer, Attempt, error) {
-	began := r.o.Clock()
-	a := Attempt{Provider: c.Target.Provider, Model: c.Target.Model, Credential: c.Target.Account}
-	call := callOf(c.Target, h.planned.accepted.origin)
-	if !r.Health.Begin(call, began) {
-		return nil, a, &providers.Error{Provider: a.Provider, Model: a.Model, Kind: providers.KindOverload, Err: errTrialTaken}
-	}
-	x := r.exchange(h.planned, c)
-	x.Request, x.MaxOutput = h.meter.Request, h.meter.MaxOutput(c)
-	reply, err := r.Sender.Do(ctx, x)
-	now := r.o.Clock()
-	a.Took = now.Sub(began)
-	if err == nil {
-		r.Health.Report(call, health.Outcome{Class: health.OK, Began: began}, now)
-		return reply, a, nil
-	}
-	pe := providerError(c.Target, err)
-	a.Kind, a.Status = pe.Kind, pe.Status
-	r.Health.Report(call, outcome(pe, began), now)
-	return nil, a, pe
 }
 
 // giveUp settles a request that no provider answered, and returns the reason. If there was no
