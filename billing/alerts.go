@@ -150,10 +150,13 @@ type AlertSources interface {
 	// UnjudgedChanges returns audit log records after the last one that was examined.
 	UnjudgedChanges(ctx context.Context, most int) ([]Change, error)
 	// Standings returns the budgets that have used half of a limit, or that will have
-	// used up a limit by the end of the window at the current pace.
+	// used up a limit by the end of the window at the current pace, in the windows that
+	// contain an instant or ended shortly before; the use of a limit on what is under way
+	// at once is what is under way.
 	Standings(ctx context.Context, q StandingQuery) ([]BudgetStanding, error)
-	// Expiries returns the keys and admin tokens that are in force and expire between
-	// two instants.
+	// Expiries returns the keys, admin tokens and provider credentials that are in force
+	// and expire between two instants, and the keys for which somebody has to make a new
+	// secret by then.
 	Expiries(ctx context.Context, from, to time.Time) ([]Expiry, error)
 	// UnpricedSince returns the models that have been used without a price since a day.
 	UnpricedSince(ctx context.Context, day string) ([]UnpricedModel, error)
@@ -162,12 +165,17 @@ type AlertSources interface {
 	FailingDeliveries(ctx context.Context, failures int) ([]Delivery, error)
 }
 
-// StandingQuery selects budgets in the windows that contain an instant.
+// StandingQuery selects budgets in the windows that contain an instant or ended shortly
+// before it.
 type StandingQuery struct {
 	At       time.Time
-	BudgetID string // "" means all
+	BudgetID string // "" means all that are near a limit
 	Most     int
 }
+
+// LateStanding is how long after its end a window is still looked at: a threshold may be
+// reached at its last moment, by a router that posts late.
+const LateStanding = 15 * time.Minute
 
 // BudgetStanding is how much of a budget is used, and who owns it.
 type BudgetStanding struct {
@@ -179,9 +187,9 @@ type BudgetStanding struct {
 	Owner    string // the address of the person responsible for it
 }
 
-// Expiry is a key or token that expires.
+// Expiry is something that expires.
 type Expiry struct {
-	What   string // key or token
+	What   string // key, token, credential or secret
 	ID     string
 	Name   string
 	TeamID string
@@ -212,11 +220,19 @@ func (b Balance) Forecast(now time.Time) (used Amount, ok bool) {
 	return Amount{Tokens: pace(b.UsedTokens), Money: Money(pace(int64(b.UsedMoney))), Requests: pace(b.UsedRequests)}, true
 }
 
-// InWindow returns the standings for the windows that their budgets have at an instant.
-// A budget whose period was changed still has counters from the old period.
+// InWindow returns the standings for the windows that their budgets have, or had shortly
+// before an instant. A budget whose period was changed still has counters from the old
+// period.
 func InWindow(list []BudgetStanding, at time.Time) []BudgetStanding {
 	return slices.DeleteFunc(list, func(b BudgetStanding) bool {
-		w, err := b.Budget.Window(at)
+		in := at
+		if !b.Window.Start.IsZero() {
+			in = b.Window.Start
+		}
+		w, err := b.Budget.Window(in)
 		return err != nil || !w.Start.Equal(b.Window.Start) || !w.End.Equal(b.Window.End)
 	})
 }
+
+// Over reports whether the window has ended at an instant.
+func (w Window) Over(at time.Time) bool { return !w.End.IsZero() && !w.End.After(at) }

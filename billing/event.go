@@ -183,8 +183,9 @@ const mostDenied = 10_000
 // large.
 func NearlyUsed(used, limit int64) bool { return limit > 0 && limit-used <= limit/20 }
 
-// Denials turns refused holds into events: one for each key, budget and window, and one
-// more once nearly all of a limit is used.
+// Denials turns refused holds into events: one for each key, budget and window (an hour,
+// where a limit is on what is under way at once), and one more once nearly all of a limit
+// is used.
 type Denials struct {
 	mu   sync.Mutex
 	told map[string]struct{}
@@ -199,7 +200,11 @@ func (d *Denials) Event(h Hold, refused *QuotaError, at time.Time) (Event, bool)
 	}
 	b := refused.Balance
 	unit, used, limit := refused.Lacking()
-	id := "denied:" + string(h.KeyID) + ":" + b.Budget.ID + ":" + b.Window.Start.UTC().Format(time.RFC3339)
+	start := b.Window.Start.UTC()
+	if b.Window.Concurrent() {
+		start = at.UTC().Truncate(time.Hour)
+	}
+	id := "denied:" + string(h.KeyID) + ":" + b.Budget.ID + ":" + start.Format(time.RFC3339)
 	if NearlyUsed(used, limit) {
 		id += ":" + unit + ":" + strconv.FormatInt(limit, 10)
 	}

@@ -66,6 +66,52 @@ func TestTheTextHasLimitUseForecastOwnerAndWhatToDo(t *testing.T) {
 	}
 }
 
+func TestAlertsOfLimitsSayWhichPartOfTheUseTheyAreFor(t *testing.T) {
+	for _, c := range []struct {
+		change func(*billing.BudgetStanding)
+		want   []string
+	}{
+		{func(*billing.BudgetStanding) {}, []string{"The limit per month of team", "At this pace it will be $160", "budgets update bud_1 "}},
+		{func(b *billing.BudgetStanding) {
+			b.Budget.ID, b.Budget.Parent, b.Budget.Part, b.Budget.Named = "bud_1~x", "bud_1", billing.PartModel, "gpt-4o"
+		}, []string{`per month of model "gpt-4o" of team "payments"`, "budgets update bud_1 "}},
+		{func(b *billing.BudgetStanding) {
+			b.Budget.ID, b.Budget.Parent, b.Budget.Part = "bud_1~x", "bud_1", billing.PartEndUser
+		}, []string{"per month of one end user of team"}},
+		{func(b *billing.BudgetStanding) {
+			b.Window = billing.Window{Start: now.Add(-time.Hour), End: now.Add(-time.Hour + time.Minute)}
+			b.Budget.Period = billing.PeriodMinute
+		}, []string{"per minute of team", "That was until 2026-11-15T23:01:00Z"}},
+	} {
+		b := standing(80_000_000_000, 100_000_000_000)
+		c.change(&b)
+		a := toldOf(b)["limit80"]
+		for _, want := range c.want {
+			if !strings.Contains(a.Text+a.Remedy, want) {
+				t.Errorf("%q, %q lacks %s", a.Text, a.Remedy, want)
+			}
+		}
+	}
+}
+
+// TestLimitsThatPassWakeNobody: there is room again within moments.
+func TestLimitsThatPassWakeNobody(t *testing.T) {
+	most := int64(4)
+	b := standing(0, 0)
+	b.Budget = billing.Budget{ID: "bud_1", Scope: billing.ScopeKey, ScopeID: "key_1", Period: billing.PeriodConcurrent, Requests: &most}
+	b.Window, _ = b.Budget.Window(now)
+	b.UsedRequests = 4
+	a := toldOf(b)["limit100"]
+	if a.Severity != billing.Warning || a.Rearm == 0 || !strings.Contains(a.Text, "4 requests of 4 requests are under way") {
+		t.Errorf("%+v", a)
+	}
+	b.UsedRequests = 0
+	e := billing.Event{Kind: billing.EventDenied, At: now, Data: map[string]string{"unit": "requests", "used": "0", "limit": "4"}}
+	if d, tell := OfDenied(e, b, now); !tell || d.Claim != a.Claim {
+		t.Errorf("a request was refused because four were under way: %v %+v", tell, d)
+	}
+}
+
 func TestARaiseAndAResetMakeRoomForTheSameAlert(t *testing.T) {
 	base := standing(50_000_000_000, 100_000_000_000)
 	raised, reset := standing(100_000_000_000, 200_000_000_000), base

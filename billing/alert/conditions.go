@@ -3,6 +3,7 @@ package alert
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"tallyroute/billing"
@@ -31,23 +32,34 @@ func severityOf(days int) billing.Severity {
 	return billing.Warning
 }
 
-// OfExpiry alerts that a key or an admin token expires in 14 or 3 days.
+// OfExpiry alerts that something expires in 14 or 3 days.
 func OfExpiry(e billing.Expiry, now time.Time) (billing.Alert, bool) {
 	days, soon := ends(e.At, now)
 	if !soon {
 		return billing.Alert{}, false
 	}
 	at := e.At.UTC().Format(time.RFC3339)
-	remedy := fmt.Sprintf("If it is still needed: tallyroute keys update %s --expires-in 90d, or make a new key in time.", e.ID)
-	if e.What == "token" {
-		remedy = "If it is still needed, make a new one: tallyroute principals token PRINCIPAL."
-	}
-	return billing.Alert{
+	a := billing.Alert{
 		Claim: fmt.Sprintf("expiry:%s:%d:%s", e.ID, days, at), Kind: Expiry, Object: e.ID, Severity: severityOf(days), At: now,
 		Title: fmt.Sprintf("The %s %q expires soon", e.What, e.Name), Text: fmt.Sprintf("The %s %q expires on %s.", e.What, e.Name, at),
-		Remedy: remedy, TeamID: e.TeamID, Team: e.Team, Owner: e.Owner,
-		Data: map[string]string{"expires_at": at, "days": strconv.Itoa(days)},
-	}, true
+		TeamID: e.TeamID, Team: e.Team, Owner: e.Owner,
+		Data: map[string]string{"what": e.What, "name": e.Name, "expires_at": at, "days": strconv.Itoa(days)},
+	}
+	switch e.What {
+	case "token":
+		a.Remedy = "If it is still needed, make a new one: tallyroute principals token PRINCIPAL."
+	case "credential":
+		a.Remedy = fmt.Sprintf("Make a new one at the provider, and put it in its place: tallyroute credentials rotate %s.", e.ID)
+	case "secret":
+		a.Claim = "expiry:secret" + strings.TrimPrefix(a.Claim, "expiry")
+		a.Title = fmt.Sprintf("The key %q is to get a new secret soon", e.Name)
+		a.Text = fmt.Sprintf("The secret of key %q is to be replaced by %s.", e.Name, at)
+		a.Remedy = fmt.Sprintf("Make a new one: tallyroute keys rotate %s; or have it done by itself: tallyroute keys deliver %s "+
+			"--to SINK:PLACE.", e.ID, e.ID)
+	default:
+		a.Remedy = fmt.Sprintf("If it is still needed: tallyroute keys update %s --expires-in 90d, or make a new key in time.", e.ID)
+	}
+	return a, true
 }
 
 // CertificateFile is a certificate in a file.

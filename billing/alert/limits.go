@@ -17,25 +17,26 @@ import (
 type meter struct {
 	unit                  string
 	limit, used, forecast int64
+	paced                 bool // there is a forecast
 	forgiven              int64
 	text                  func(int64) string
 }
 
-func meters(b billing.BudgetStanding, now time.Time) (all []meter, paced bool) {
+func meters(b billing.BudgetStanding, now time.Time) (all []meter) {
 	f, paced := b.Forecast(now)
 	if l := b.Budget.Money; l != nil && *l > 0 {
 		dollars := func(n int64) string { return "$" + billing.Money(n).Short() }
-		all = append(all, meter{"usd", int64(*l), int64(b.UsedMoney), int64(f.Money), int64(b.Forgiven.Money), dollars})
+		all = append(all, meter{"usd", int64(*l), int64(b.UsedMoney), int64(f.Money), paced, int64(b.Forgiven.Money), dollars})
 	}
 	if l := b.Budget.Tokens; l != nil && *l > 0 {
 		count := func(n int64) string { return strconv.FormatInt(n, 10) + " tokens" }
-		all = append(all, meter{"tokens", *l, b.UsedTokens, f.Tokens, b.Forgiven.Tokens, count})
+		all = append(all, meter{"tokens", *l, b.UsedTokens, f.Tokens, paced, b.Forgiven.Tokens, count})
 	}
 	if l := b.Budget.Requests; l != nil && *l > 0 {
 		count := func(n int64) string { return strconv.FormatInt(n, 10) + " requests" }
-		all = append(all, meter{"requests", *l, b.UsedRequests, f.Requests, b.Forgiven.Requests, count})
+		all = append(all, meter{"requests", *l, b.UsedRequests, f.Requests, paced, b.Forgiven.Requests, count})
 	}
-	return all, paced
+	return all
 }
 
 // percent returns n as a percentage of the limit.
@@ -51,25 +52,14 @@ func (m meter) percent(n int64) int64 {
 // forecast that it will be used up before it resets. After a raise of the limit or a reset,
 // the same alerts can be sent again.
 func OfStanding(b billing.BudgetStanding, now time.Time) (all []billing.Alert) {
-	list, paced := meters(b, now)
-	for _, m := range list {
+	for _, m := range meters(b, now) {
 		for _, t := range b.Budget.Told() {
 			if m.percent(m.used) >= int64(t) {
-				all = append(all, ofMeter(b, m, threshold(b, m, t), now))
+				all = append(all, ofMeter(b, m, threshold(b, m, t, now), now))
 			}
 		}
-		if paced && m.forecast >= m.limit && m.used < m.limit {
+		if m.paced && m.forecast >= m.limit && m.used < m.limit {
 			all = append(all, ofMeter(b, m, forecast(b, m), now))
-		}
-	}
-	if !paced {
-		return all
-	}
-	for i := range all {
-		for _, m := range list {
-			if all[i].Data["unit"] == m.unit {
-				all[i].Data["forecast"] = strconv.FormatInt(m.forecast, 10)
-			}
 		}
 	}
 	return all
@@ -79,60 +69,88 @@ func OfStanding(b billing.BudgetStanding, now time.Time) (all []billing.Alert) {
 // per cent of the limit is used. It counts as the threshold of 100 per cent, whichever
 // comes first.
 func OfDenied(e billing.Event, b billing.BudgetStanding, now time.Time) (billing.Alert, bool) {
-	if e.At.Before(b.Window.Start) || !b.Budget.Binds() || !slices.Contains(b.Budget.Told(), 100) {
+	if !b.Window.Concurrent() && !b.Window.Contains(e.At) || !b.Budget.Binds() || !slices.Contains(b.Budget.Told(), 100) {
 		return billing.Alert{}, false
 	}
-	list, _ := meters(b, now)
-	for _, m := range list {
+	for _, m := range meters(b, now) {
 		if m.unit != e.Data["unit"] {
 			continue
 		}
 		if e.Data["limit"] == strconv.FormatInt(m.limit, 10) { // recent usage may not have been posted yet
 			used, _ := strconv.ParseInt(e.Data["used"], 10, 64)
-			m.used = max(m.used, used)
+			if m.used = max(m.used, used); b.Window.Concurrent() {
+				m.used = m.limit // when the request was refused
+			}
 		}
 		if billing.NearlyUsed(m.used, m.limit) {
-			return ofMeter(b, m, threshold(b, m, 100), now), true
+			return ofMeter(b, m, threshold(b, m, 100, now), now), true
 		}
 	}
 	return billing.Alert{}, false
 }
 
 // threshold alerts that a share of a limit has been used.
-func threshold(b billing.BudgetStanding, m meter, percent int) billing.Alert {
+func threshold(b billing.BudgetStanding, m meter, percent int, now time.Time) billing.Alert {
 	a := billing.Alert{
 		Kind: Limit, Severity: billing.Info, Title: fmt.Sprintf("Use of a limit has reached %d %%", percent),
 		Data: map[string]string{"threshold": strconv.Itoa(percent)},
-		Text: fmt.Sprintf("%s of %s is used, which is %d %%.", m.text(m.used), m.text(m.limit), m.percent(m.used)),
+		Text: fmt.Sprintf("%s of %s %s, which is %d %%.", m.text(m.used), m.text(m.limit), used(b), m.percent(m.used)),
 	}
 	switch {
 	case percent >= 100:
 		a.Severity, a.Title = billing.Critical, "A limit is used up"
-		switch {
-		case m.used < m.limit:
-			a.Text += " Requests for which the rest is not enough are refused."
-		case b.Budget.Binds():
-			a.Text += " Further requests are refused."
-		}
 	case percent >= 80:
 		a.Severity = billing.Warning
 	}
+	if b.Budget.Period.Passes() { // there is room again within moments
+		a.Severity = billing.Info
+		if percent >= 100 {
+			a.Severity = billing.Warning
+		}
+	}
+	switch {
+	case b.Window.Over(now):
+		a.Text += fmt.Sprintf(" That was until %s, when it was reset.", b.Window.End.UTC().Format(time.RFC3339))
+	case percent < 100 || !b.Budget.Binds():
+	case m.used < m.limit:
+		a.Text += " Requests for which the rest is not enough are refused."
+	default:
+		a.Text += " Further requests are refused."
+	}
+	if m.paced && m.used < m.limit {
+		a.Text += " " + m.pace(b)
+	}
 	return a
+}
+
+// used says what has become of the amount of a limit.
+func used(b billing.BudgetStanding) string {
+	if b.Window.Concurrent() {
+		return "are under way"
+	}
+	return "is used"
+}
+
+// pace says how much will be used.
+func (m meter) pace(b billing.BudgetStanding) string {
+	return fmt.Sprintf("At this pace it will be %s by %s, when it resets.", m.text(m.forecast), b.Window.End.UTC().Format(time.RFC3339))
 }
 
 // forecast alerts that a limit will be used up.
 func forecast(b billing.BudgetStanding, m meter) billing.Alert {
 	return billing.Alert{
 		Kind: Forecast, Severity: billing.Warning, Title: "A limit will not last", Data: map[string]string{},
-		Text: fmt.Sprintf("%s of %s is used. At this pace it will be %s by %s, when it resets.", m.text(m.used), m.text(m.limit),
-			m.text(m.forecast), b.Window.End.Format(time.RFC3339)),
+		Text: fmt.Sprintf("%s of %s is used. %s", m.text(m.used), m.text(m.limit), m.pace(b)),
 	}
 }
 
 // ofMeter completes an alert about one limit of a budget.
 func ofMeter(b billing.BudgetStanding, m meter, a billing.Alert, now time.Time) billing.Alert {
 	id, start := b.Budget.ID, "always"
-	if !b.Window.Start.IsZero() {
+	switch {
+	case b.Window.Concurrent():
+		a.Rearm = again
+	case !b.Window.Start.IsZero():
 		start = b.Window.Start.UTC().Format(time.RFC3339)
 	}
 	a.Claim = strings.Join([]string{
@@ -142,28 +160,43 @@ func ofMeter(b billing.BudgetStanding, m meter, a billing.Alert, now time.Time) 
 	whose := holder(b)
 	a.Object, a.At, a.TeamID, a.Team, a.Owner = id, now, b.TeamID, b.Team, b.Owner
 	a.Title += ": " + whose
-	a.Text = fmt.Sprintf("The %s budget of %s: %s", period(b.Budget.Period), whose, a.Text)
+	a.Text = fmt.Sprintf("The limit %s%s of %s: %s", per(b.Budget.Period), part(b.Budget), whose, a.Text)
+	of := cmp.Or(b.Budget.Parent, id) // whose limit the names of a part have
 	a.Remedy = fmt.Sprintf("See what uses it with: tallyroute report spend key model. Raise it with: tallyroute budgets update %s "+
-		"--%s AMOUNT, or for a time with: tallyroute budgets raise %s --%s AMOUNT --until TIME --reason TEXT; or wait until it resets%s.",
-		id, m.unit, id, m.unit, resets(b))
+		"--%s AMOUNT, or for a time with: tallyroute budgets raise %s --%s AMOUNT --until TIME --reason TEXT%s.",
+		of, m.unit, of, m.unit, resets(b, now))
 	a.Data["unit"], a.Data["limit"], a.Data["used"] = m.unit, strconv.FormatInt(m.limit, 10), strconv.FormatInt(m.used, 10)
+	if m.paced {
+		a.Data["forecast"] = strconv.FormatInt(m.forecast, 10)
+	}
 	a.Data["budget_id"], a.Data["scope"], a.Data["scope_id"] = id, string(b.Budget.Scope), b.Budget.ScopeID
-	a.Data["window_start"] = start
+	a.Data["window_start"], a.Data["period"] = start, string(b.Budget.Period)
 	return a
 }
 
-func period(p billing.Period) string {
+func per(p billing.Period) string {
 	if p == billing.PeriodOnce {
-		return "one-time"
+		return "for once and all"
 	}
-	return string(p)
+	return p.Words()
 }
 
-func resets(b billing.BudgetStanding) string {
-	if b.Window.End.IsZero() {
-		return ", which it never does"
+// part says for which part of the use a limit is. Of persons, no names are stored.
+func part(b billing.Budget) string {
+	if b.Parent != "" && b.Named == "" {
+		return strings.Replace(b.PartWords(), " of each ", " of one ", 1)
 	}
-	return " at " + b.Window.End.UTC().Format(time.RFC3339)
+	return b.PartWords()
+}
+
+func resets(b billing.BudgetStanding, now time.Time) string {
+	switch {
+	case b.Window.Concurrent() || b.Window.Over(now):
+		return ""
+	case b.Window.End.IsZero():
+		return "; it never resets by itself"
+	}
+	return "; or wait until it resets at " + b.Window.End.UTC().Format(time.RFC3339)
 }
 
 // holder names what a budget applies to.

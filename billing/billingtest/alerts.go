@@ -16,6 +16,8 @@ func alertCases() map[string]func(w *world) {
 		"ReplayedAndPruned":           alertReplayed,
 		"EventsAndChangesAreJudged":   judgedOnce,
 		"StandingsNearTheirLimits":    standingsNear,
+		"StandingsOfMoments":          standingsOfMoments,
+		"WhatIsToBeReplacedSoon":      replacedSoon,
 		"WhatExpiresAndHasNoPrice":    expiriesAndUnpriced,
 		"AnIncidentIsSealedAndClosed": incidentSealed,
 	}
@@ -171,8 +173,61 @@ func standingsNear(w *world) {
 		w.Errorf("%+v", list)
 	}
 	if list, err = w.Standings(w.Context(), billing.StandingQuery{At: noon(), BudgetID: "bud_low", Most: 10}); err != nil ||
-		len(list) != 0 {
-		w.Errorf("%+v, %v", list, err)
+		len(list) != 1 || list[0].UsedTokens != 2 {
+		w.Errorf("asked for by its id: %+v, %v", list, err)
+	}
+}
+
+// standingsOfMoments: a minute that is over is looked at for some time more, and what is
+// under way counts where that is limited.
+func standingsOfMoments(w *world) {
+	minute, atOnce := onlyRequests(2, "bud_minute"), onlyRequests(2, "bud_once")
+	minute.Period, atOnce.Period = billing.PeriodMinute, billing.PeriodConcurrent
+	k := w.key(minute, atOnce)
+	h := w.holdAt(k, tokens(1), w.now)
+	w.reserve(h)
+	want := func(after time.Duration, minutes int, underWay int64) {
+		w.Helper()
+		list, err := w.Standings(w.Context(), billing.StandingQuery{At: w.now.Add(after), Most: 10})
+		w.must(err)
+		for _, b := range list {
+			switch b.Budget.ID {
+			case "bud_minute":
+				minutes--
+			case "bud_once":
+				underWay -= b.UsedRequests
+			}
+		}
+		if minutes != 0 || underWay != 0 {
+			w.Errorf("after %s: %+v", after, list)
+		}
+	}
+	want(0, 0, 1)
+	w.settle(k, h, tokens(1))
+	want(0, 1, 0)
+	want(2*time.Minute, 1, 0)
+	want(time.Hour, 0, 0)
+}
+
+// replacedSoon: credentials that expire, and secrets that somebody has to replace.
+func replacedSoon(w *world) {
+	k := w.key()
+	_, err := w.UpdateKey(w.Context(), k.ID, func(k *billing.Key) error { k.RotateEvery = 24 * time.Hour; return nil })
+	w.must(err)
+	w.must(w.CreateCredential(w.Context(), billing.Credential{
+		ID: "cred_1", Provider: "acme", Name: "main", Owner: "ops@example.com", CreatedAt: noon(), ExpiresAt: noon().Add(36 * time.Hour),
+		Versions: []billing.CredentialVersion{{Number: 1, Sealed: []byte("x"), CreatedAt: noon()}},
+	}))
+	list, err := w.Expiries(w.Context(), noon(), noon().Add(48*time.Hour))
+	w.must(err)
+	if len(list) != 2 || list[0].What != "secret" || list[0].ID != string(k.ID) ||
+		list[0].At.Truncate(time.Second) != noon().Add(24*time.Hour).Truncate(time.Second) || list[1].What != "credential" || list[1].Name != "acme/main" ||
+		list[1].Owner != "ops@example.com" {
+		w.Errorf("%+v", list)
+	}
+	w.must(w.SetDelivery(w.Context(), billing.Delivery{KeyID: k.ID, Sink: "files", Place: "a"}))
+	if list, err = w.Expiries(w.Context(), noon(), noon().Add(48*time.Hour)); err != nil || len(list) != 1 {
+		w.Errorf("one that is replaced by itself: %+v, %v", list, err)
 	}
 }
 

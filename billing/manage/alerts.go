@@ -108,22 +108,33 @@ func (a Actions) judgeBudgets(ctx context.Context, owners *ownersOf, now time.Ti
 	if err != nil {
 		return err
 	}
-	standings := make(map[string]billing.BudgetStanding, len(list))
+	standings := make(map[string][]billing.BudgetStanding, len(list))
 	for _, b := range list {
-		standings[b.Budget.ID] = b
+		standings[b.Budget.ID] = append(standings[b.Budget.ID], b)
 		f.Alerts = append(f.Alerts, alert.OfStanding(b, now)...)
 	}
-	return a.judgeEvents(ctx, owners, f, func(e billing.Event) {
-		if one, tell := alert.OfDenied(e, standings[e.Data["budget_id"]], now); tell {
-			f.Alerts = append(f.Alerts, one)
+	return a.judgeEvents(ctx, owners, f, func(e billing.Event) error {
+		id := e.Data["budget_id"]
+		if _, there := standings[id]; !there && id != "" {
+			of, err := a.Store.Standings(ctx, billing.StandingQuery{At: now, BudgetID: id, Most: mostStandings})
+			if err != nil {
+				return err
+			}
+			standings[id] = of
 		}
+		for _, b := range standings[id] {
+			if one, tell := alert.OfDenied(e, b, now); tell {
+				f.Alerts = append(f.Alerts, one)
+			}
+		}
+		return nil
 	})
 }
 
 // mostStandings is the maximum number of budgets near their limits that are examined.
 const mostStandings = 10_000
 
-func (a Actions) judgeEvents(ctx context.Context, owners *ownersOf, f *billing.Firing, denied func(billing.Event)) error {
+func (a Actions) judgeEvents(ctx context.Context, owners *ownersOf, f *billing.Firing, denied func(billing.Event) error) error {
 	list, err := a.Store.UnjudgedEvents(ctx, judgedAtOnce)
 	if err != nil {
 		return err
@@ -134,7 +145,9 @@ func (a Actions) judgeEvents(ctx context.Context, owners *ownersOf, f *billing.F
 			return err
 		}
 		if e.Kind == billing.EventDenied {
-			denied(e)
+			if err := denied(e); err != nil {
+				return err
+			}
 		}
 		if one, tell := alert.OfEvent(e, owner); tell {
 			f.Alerts = append(f.Alerts, one)

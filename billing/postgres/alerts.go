@@ -219,22 +219,25 @@ const (
 	unjudgedEventsSQL = `
 SELECT kind, object, severity, text, data, dedup_id, occurred_at FROM events WHERE NOT judged ORDER BY id LIMIT $1`
 	unjudgedChangesSQL = auditSQL + " WHERE seq > (SELECT audit_seq FROM alert_progress) ORDER BY seq LIMIT $1"
-	standingsSQL       = `
+	// requestsSQL is how many requests a counter has, or has under way.
+	requestsSQL = `CASE WHEN b.period <> 'concurrent' THEN c.used_requests ELSE c.held_requests + coalesce((
+         SELECT sum(l.busy_requests) FROM leases l WHERE l.budget_id = c.budget_id AND l.window_start = c.window_start), 0)::bigint END`
+	standingsSQL = `
 SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano, b.request_limit, b.starts, b.near_action, b.thresholds,
   b.part, b.named, b.parent_id, c.window_start, c.window_end, c.used_tokens, c.used_nano,
        c.held_tokens, c.held_nano, c.forgiven_tokens, c.forgiven_nano,
-       c.used_requests, c.forgiven_requests,
+       ` + requestsSQL + `, c.forgiven_requests,
        CASE b.scope WHEN 'key' THEN coalesce(k.name, '') WHEN 'project' THEN coalesce(t.name || '/' || p.name, '')
          WHEN 'team' THEN coalesce(t.name, '') ELSE '' END,
        coalesce(t.id, ''), coalesce(t.name, ''), coalesce(nullif(k.owner, ''), t.owner_email, '')
   FROM budgets b
-  JOIN budget_counters c ON c.budget_id = b.id AND c.window_start <= $1 AND c.window_end > $1
+  JOIN budget_counters c ON c.budget_id = b.id AND (c.window_start <= $1 AND c.window_end > $4 OR b.period = 'concurrent')
   LEFT JOIN api_keys k ON b.scope = 'key' AND k.id = b.scope_id
   LEFT JOIN projects p ON p.id = CASE b.scope WHEN 'project' THEN b.scope_id WHEN 'key' THEN k.project_id END
   LEFT JOIN teams t ON t.id = CASE b.scope WHEN 'team' THEN b.scope_id ELSE p.team_id END
  WHERE b.archived_at IS NULL AND ($2 = '' OR b.id = $2)
-   AND (b.amount_nano > 0 AND c.used_nano >= b.amount_nano / 2 OR b.token_limit > 0 AND c.used_tokens >= b.token_limit / 2
-        OR b.request_limit > 0 AND c.used_requests >= b.request_limit / 2 OR b.thresholds <> '[50,80,100]'
+   AND ($2 <> '' OR b.amount_nano > 0 AND c.used_nano >= b.amount_nano / 2 OR b.token_limit > 0 AND c.used_tokens >= b.token_limit / 2
+        OR b.request_limit > 0 AND ` + requestsSQL + ` >= b.request_limit / 2 OR b.thresholds <> '[50,80,100]'
         OR CASE WHEN isfinite(c.window_start) AND isfinite(c.window_end) THEN
              extract(epoch FROM c.window_end - c.window_start) * c.used_nano
                >= extract(epoch FROM $1 - c.window_start) * nullif(b.amount_nano, 0)
@@ -252,6 +255,15 @@ UNION ALL
 SELECT 'token', a.id, p.name || ': ' || a.name, '', '', p.email, a.expires_at
   FROM admin_tokens a JOIN principals p ON p.id = a.principal_id
  WHERE a.expires_at > $1 AND a.expires_at <= $2 AND a.ended_at IS NULL AND p.disabled_at IS NULL
+UNION ALL
+SELECT 'credential', id, provider || '/' || name, '', '', owner, expires_at
+  FROM credentials WHERE expires_at > $1 AND expires_at <= $2 AND disabled_at IS NULL
+UNION ALL
+SELECT 'secret', k.id, k.name, t.id, t.name, coalesce(nullif(k.owner, ''), t.owner_email), k.due_at
+  FROM (SELECT *, ` + rotationDueSQL + ` AS due_at FROM api_keys k) AS k
+  JOIN projects p ON p.id = k.project_id JOIN teams t ON t.id = p.team_id
+ WHERE k.due_at > $1 AND k.due_at <= $2 AND k.revoked_at IS NULL AND k.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > k.due_at)
+   AND NOT EXISTS (SELECT FROM key_sinks s WHERE s.key_id = k.id AND NOT s.removing)
  ORDER BY 7 LIMIT 1000`
 	unpricedSinceSQL = `
 SELECT report_day::text, provider, model, count(*) FROM spend_events WHERE pricing = 'unpriced' AND report_day >= $1::text::date
@@ -283,7 +295,7 @@ func (s *Store) Standings(ctx context.Context, q billing.StandingQuery) ([]billi
 			&b.TeamID, &b.Team, &b.Owner)
 		b.Window, b.Budget.Thresholds, b.Budget.Parent = window(start, end), thresholds(told), parent.String
 		return b, err
-	}, standingsSQL, q.At, q.BudgetID, q.Most)
+	}, standingsSQL, q.At, q.BudgetID, q.Most, q.At.Add(-billing.LateStanding))
 	return billing.InWindow(list, q.At), err
 }
 

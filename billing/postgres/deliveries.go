@@ -20,6 +20,10 @@ ON CONFLICT (key_id) DO UPDATE SET sink = $2, place = $3, overlap_s = $4, removi
 	endDeliverySQL = `
 UPDATE key_sinks SET removing = true, seed = NULL, due_at = NULL, claimed_till = NULL, failures = 0, failure = '' WHERE key_id `
 	listDeliveriesSQL = "SELECT " + deliveryColumns + " FROM key_sinks WHERE ($1 = '' OR key_id = $1) ORDER BY key_id LIMIT 1000"
+	// rotationDueSQL is when a key k should have a new secret.
+	rotationDueSQL = `k.rotated_at + interval '1 second' * CASE
+    WHEN k.rotate_every_s > 0 THEN k.rotate_every_s WHEN k.sensitivity = 'critical' THEN 604800
+    WHEN k.sensitivity = 'high' THEN 2592000 WHEN k.sensitivity = 'low' THEN 15552000 ELSE 7776000 END`
 	// claimDeliverySQL takes what is to be deleted, was begun, was never done, or is of a
 	// key that should have a new secret by now.
 	claimDeliverySQL = `
@@ -28,9 +32,7 @@ UPDATE key_sinks SET claimed_till = $2, seed = CASE WHEN removing THEN NULL ELSE
    SELECT s.key_id FROM key_sinks s JOIN api_keys k ON k.id = s.key_id
     WHERE (s.claimed_till IS NULL OR s.claimed_till <= $1) AND (s.due_at IS NULL OR s.due_at <= $1)
       AND (s.removing OR (k.revoked_at IS NULL AND k.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $1)
-           AND (s.seed IS NOT NULL OR s.delivered_at IS NULL OR k.rotated_at + interval '1 second' * CASE
-                WHEN k.rotate_every_s > 0 THEN k.rotate_every_s WHEN k.sensitivity = 'critical' THEN 604800
-                WHEN k.sensitivity = 'high' THEN 2592000 WHEN k.sensitivity = 'low' THEN 15552000 ELSE 7776000 END <= $1)))
+           AND (s.seed IS NOT NULL OR s.delivered_at IS NULL OR ` + rotationDueSQL + ` <= $1)))
     ORDER BY s.due_at NULLS FIRST, s.key_id LIMIT 1 FOR UPDATE OF s SKIP LOCKED)
 RETURNING ` + deliveryColumns
 	// finishDeliverySQL reports the delivery done unless a newer version came between.

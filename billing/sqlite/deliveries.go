@@ -15,6 +15,10 @@ ON CONFLICT (key_id) DO UPDATE SET sink = ?2, place = ?3, overlap_s = ?4, removi
 	// endDelivery goes on with of which keys.
 	endDelivery    = `UPDATE key_sinks SET removing = 1, seed = NULL, due_at = NULL, claimed_till = NULL, failures = 0, failure = ''`
 	listDeliveries = `SELECT ` + deliveryColumns + ` FROM key_sinks WHERE (?1 = '' OR key_id = ?1) ORDER BY key_id LIMIT 1000`
+	// rotationDue is when a key k should have a new secret, in seconds since 1970.
+	rotationDue = `unixepoch(k.rotated_at) + CASE
+  WHEN k.rotate_every_s > 0 THEN k.rotate_every_s WHEN k.sensitivity = 'critical' THEN 604800
+  WHEN k.sensitivity = 'high' THEN 2592000 WHEN k.sensitivity = 'low' THEN 15552000 ELSE 7776000 END`
 	// claimDelivery takes what is to be deleted, was begun, was never done, or is of a key
 	// that should have a new secret by now.
 	claimDelivery = `UPDATE key_sinks SET claimed_till = ?2, seed = CASE WHEN removing THEN NULL ELSE coalesce(seed, ?3) END
@@ -22,9 +26,7 @@ WHERE key_id = (
   SELECT s.key_id FROM key_sinks s JOIN api_keys k ON k.id = s.key_id
    WHERE (s.claimed_till IS NULL OR s.claimed_till <= ?1) AND (s.due_at IS NULL OR s.due_at <= ?1)
      AND (s.removing OR (k.revoked_at IS NULL AND k.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?1)
-          AND (s.seed IS NOT NULL OR s.delivered_at IS NULL OR unixepoch(k.rotated_at) + CASE
-               WHEN k.rotate_every_s > 0 THEN k.rotate_every_s WHEN k.sensitivity = 'critical' THEN 604800
-               WHEN k.sensitivity = 'high' THEN 2592000 WHEN k.sensitivity = 'low' THEN 15552000 ELSE 7776000 END <= unixepoch(?1))))
+          AND (s.seed IS NOT NULL OR s.delivered_at IS NULL OR ` + rotationDue + ` <= unixepoch(?1))))
    ORDER BY s.due_at, s.key_id LIMIT 1)
 RETURNING ` + deliveryColumns
 	// finishDelivery reports the delivery done unless a newer version came between.
