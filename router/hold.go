@@ -12,7 +12,6 @@ import (
 	"tallyroute/providers"
 	"tallyroute/router/brake"
 	"tallyroute/router/meter"
-	"tallyroute/router/part"
 	"tallyroute/router/plan"
 )
 
@@ -90,7 +89,7 @@ type held struct {
 	// first is the call that the hold is for. If part budgets apply to the request, the other
 	// calls have been drawn, too, and it is known which of these budgets have no room.
 	first  plan.Candidate
-	limits *part.Limits
+	limits *partLimits
 	draws  draws
 	full   full
 }
@@ -113,7 +112,7 @@ func (r *Router) hold(ctx context.Context, p planned) (h held, err error) {
 		}
 	}()
 	p.lowers = a.request.MaxOutput() == 0 && a.in.Operation.HasOutput() && !a.native.Unbounded()
-	limits := part.Of(a.key, a.in.Caller.At, r.o.Groups, r.crowd)
+	limits := partLimitsOf(a.key, a.in.Caller.At, r.o.Groups, r.crowd)
 	m := measure(p, r.o.MaxAttempts, row, limits)
 	h, err = r.reserve(ctx, p, m, limits)
 	var quota *billing.QuotaError
@@ -146,16 +145,19 @@ func (r *Router) hold(ctx context.Context, p planned) (h held, err error) {
 
 // measure returns the meter of a planned request. At most this many candidates are tried, and
 // all its rows share row.
-func measure(p planned, most int, row billing.Spend, limits *part.Limits) *meter.Meter {
-	return &meter.Meter{
-		Request: p.accepted.request, Plan: p.plan, Try: p.try[:min(len(p.try), most)], Money: p.accepted.key.BoundInMoney(),
-		Limits: limits.Named(), Row: row,
+func measure(p planned, most int, row billing.Spend, limits *partLimits) *meter.Meter {
+	m := &meter.Meter{
+		Request: p.accepted.request, Plan: p.plan, Try: p.try[:min(len(p.try), most)], Money: p.accepted.key.BoundInMoney(), Row: row,
 	}
+	if limits != nil {
+		m.Limits = limits.ids
+	}
+	return m
 }
 
 // reserve takes a hold for the most that any of the candidates may cost according to m. If part
 // budgets apply to the request, the hold is for the first call for which all of them have room.
-func (r *Router) reserve(ctx context.Context, p planned, m *meter.Meter, l *part.Limits) (held, error) {
+func (r *Router) reserve(ctx context.Context, p planned, m *meter.Meter, l *partLimits) (held, error) {
 	h := held{planned: p, meter: m, first: p.try[0]}
 	if l == nil {
 		return r.reserveFor(ctx, h)
@@ -185,7 +187,7 @@ func (r *Router) reserveFor(ctx context.Context, h held) (held, error) {
 	lines, err := key.Lines(in.Caller.At)
 	if err == nil && h.limits != nil {
 		var also []billing.HoldLine
-		also, err = h.limits.Lines(h.first.Target, nil)
+		also, err = h.limits.lines(h.first.Target, nil)
 		lines = append(lines, also...)
 		slices.SortFunc(lines, func(a, b billing.HoldLine) int { return cmp.Compare(a.Budget.ID, b.Budget.ID) })
 	}
@@ -206,7 +208,7 @@ func (r *Router) reserveFor(ctx context.Context, h held) (held, error) {
 	case errors.As(err, &quota):
 		called(quota, lines)
 		quota.Holder = key.Holder(quota.Balance.Budget)
-	case errors.As(err, &crowded) && h.limits.Share(crowded.BudgetID):
+	case errors.As(err, &crowded) && h.limits.share(crowded.BudgetID):
 		return r.reserveFor(ctx, h)
 	}
 	if err != nil {
@@ -331,8 +333,8 @@ func (r *Router) draw(p planned, m *meter.Meter) draws {
 type full map[string]bool // by the ids of budgets
 
 // blocks reports whether a call to a target would count against one of them.
-func (f full) blocks(l *part.Limits, t *providers.Target) bool {
-	return len(f) > 0 && slices.ContainsFunc(l.Budgets(t), func(b billing.Budget) bool { return f[b.ID] })
+func (f full) blocks(l *partLimits, t *providers.Target) bool {
+	return len(f) > 0 && slices.ContainsFunc(l.budgets(t), func(b billing.Budget) bool { return f[b.ID] })
 }
 
 // notes records a refusal by a part that depends on the target: other targets may still serve.

@@ -8,7 +8,6 @@ import (
 
 	"tallyroute/billing"
 	"tallyroute/router/limit"
-	"tallyroute/router/part"
 	"tallyroute/router/tokens"
 )
 
@@ -72,7 +71,7 @@ type Router struct {
 	o           Options
 	holds       *holds
 	near        *near
-	crowd       *part.Crowd
+	crowd       *crowd
 	calibration *tokens.Calibration
 	strangers   strangers
 	questions   *limit.Store
@@ -86,7 +85,7 @@ func New(p Parts, o Options) *Router {
 		p.Background = limit.NewCalls(0, 0)
 	}
 	return &Router{
-		Parts: p, o: o, holds: newHolds(p, o), near: new(near), crowd: new(part.Crowd), calibration: tokens.NewCalibration(),
+		Parts: p, o: o, holds: newHolds(p, o), near: new(near), crowd: new(crowd), calibration: tokens.NewCalibration(),
 		strangers: newStrangers(), questions: limit.New(), seed: maphash.MakeSeed(),
 	}
 }

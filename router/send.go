@@ -292,7 +292,7 @@ func (r *Router) widen(ctx context.Context, s *sent, c plan.Candidate) (ok, wide
 		return false, false, nil
 	}
 	for {
-		lines, err := l.Lines(c.Target, s.held.hold.Lines)
+		lines, err := l.lines(c.Target, s.held.hold.Lines)
 		if err != nil || len(lines) == 0 {
 			return true, false, err
 		}
@@ -304,7 +304,7 @@ func (r *Router) widen(ctx context.Context, s *sent, c plan.Candidate) (ok, wide
 			return true, true, nil
 		case s.held.full.notes(err):
 			return false, false, nil
-		case errors.As(err, &crowded) && l.Share(crowded.BudgetID):
+		case errors.As(err, &crowded) && l.share(crowded.BudgetID):
 		default:
 			return false, false, err
 		}

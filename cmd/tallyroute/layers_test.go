@@ -108,10 +108,9 @@ var layers = map[string][]string{
 	"router/messages":    {"providers", "providers/chat", "providers/jsonraw", "providers/sse", "providers/translate"},
 	"router/responses":   {"providers", "providers/chat", "providers/jsonraw", "providers/sse", "providers/translate"},
 	"router": {
-		"router/brake", "router/plan", "router/meter", "router/part", "router/idempotency", "router/tokens", "router/health", "router/limit",
+		"router/brake", "router/plan", "router/meter", "router/idempotency", "router/tokens", "router/health", "router/limit",
 		"providers", "providers/chat", "billing", "billing/ephemeral", "billing/policy",
 	},
-	"router/part":       {"providers", "billing", "billing/policy"},
 	"router/federation": {"billing", "billing/ephemeral", "billing/policy"},
 	"router/kept":       {"providers/jsonraw", "providers/secret/envelope", "billing", "billing/ephemeral"},
 	"router/server": {

@@ -1,4 +1,4 @@
-package part
+package router
 
 import (
 	"slices"
@@ -10,8 +10,8 @@ import (
 	"tallyroute/providers"
 )
 
-func limitsOf(k *billing.Key, crowd *Crowd) *Limits {
-	return Of(k, time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC), policy.Groups{"small": {"mini*"}}, crowd)
+func limitsOf(k *billing.Key, crowd *crowd) *partLimits {
+	return partLimitsOf(k, time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC), policy.Groups{"small": {"mini*"}}, crowd)
 }
 
 // Which limits apply to a call: those of its model and credential always; those of persons and
@@ -54,11 +54,11 @@ func TestCallsCountWithTheLimitsOfTheirParts(t *testing.T) {
 		if tt.counts != "" {
 			want = []string{b.Below(tt.counts).ID}
 		}
-		if got := limitsOf(&tt.key, new(Crowd)).ids(tt.target); !slices.Equal(got, want) {
+		if got := limitsOf(&tt.key, new(crowd)).ids(tt.target); !slices.Equal(got, want) {
 			t.Errorf("%s: counted with %q, want %q", tt.name, got, want)
 		}
 	}
-	if Of(&billing.Key{Budgets: []billing.Budget{{ID: "bud_0"}}}, time.Time{}, nil, nil) != nil {
+	if partLimitsOf(&billing.Key{Budgets: []billing.Budget{{ID: "bud_0"}}}, time.Time{}, nil, nil) != nil {
 		t.Error("a key without limits of parts pays for them")
 	}
 }
@@ -67,16 +67,16 @@ func TestCallsCountWithTheLimitsOfTheirParts(t *testing.T) {
 func TestNamesWithoutRoomShareALimit(t *testing.T) {
 	b := billing.Budget{ID: "bud_1", Period: billing.PeriodDay, Part: billing.PartEndUser}
 	key := &billing.Key{EndUser: "alice", Budgets: []billing.Budget{b}}
-	crowd, target := new(Crowd), &providers.Target{}
+	crowd, target := new(crowd), &providers.Target{}
 	l, own := limitsOf(key, crowd), b.Below("alice").ID
-	if l.Share(own) {
+	if l.share(own) {
 		t.Error("shared what was not asked for")
 	}
-	if ids := l.ids(target); !slices.Equal(ids, []string{own}) || !l.Share(own) {
+	if ids := l.ids(target); !slices.Equal(ids, []string{own}) || !l.share(own) {
 		t.Fatalf("counted with %q", ids)
 	}
 	rest := []string{b.Rest().ID}
-	if got := l.ids(target); !slices.Equal(got, rest) || l.Share(own) {
+	if got := l.ids(target); !slices.Equal(got, rest) || l.share(own) {
 		t.Errorf("the same request is counted with %q", got)
 	}
 	if got := limitsOf(key, crowd).ids(target); !slices.Equal(got, rest) {

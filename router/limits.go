@@ -1,6 +1,4 @@
-// Package part determines which part budgets a request counts against: those of the model and
-// the credential that serve it, and of whom it is for.
-package part
+package router
 
 import (
 	"slices"
@@ -12,9 +10,9 @@ import (
 	"tallyroute/providers"
 )
 
-// Crowd remembers names for which there is no room for a limit of their own. They share one,
+// crowd remembers names for which there is no room for a limit of their own. They share one,
 // and are tried again after a while.
-type Crowd struct {
+type crowd struct {
 	mu    sync.Mutex
 	until map[string]time.Time // by the id of the budget that they would have
 }
@@ -24,13 +22,13 @@ const (
 	mostCrowded = 10_000
 )
 
-func (c *Crowd) has(id string, now time.Time) bool {
+func (c *crowd) has(id string, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return now.Before(c.until[id])
 }
 
-func (c *Crowd) note(id string, now time.Time) {
+func (c *crowd) note(id string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.until == nil || len(c.until) >= mostCrowded {
@@ -39,27 +37,28 @@ func (c *Crowd) note(id string, now time.Time) {
 	c.until[id] = now.Add(crowdedFor)
 }
 
-// Limits are the part budgets that apply to one request, in addition to those of its key and
+// partLimits are the part budgets that one request counts against: those of the model and the
+// credential that serve it, and of whom it is for. They apply in addition to those of its key and
 // the key's owners.
-type Limits struct {
+type partLimits struct {
 	key     *billing.Key
 	at      time.Time
 	groups  policy.Groups
-	crowd   *Crowd
+	crowd   *crowd
 	decided map[string]billing.Budget // by the id of the budget for a name alone
 }
 
-// Of returns the part budgets that apply to a request of a key at a given time; nil if there
+// partLimitsOf returns the part budgets that apply to a request of a key at a given time; nil if there
 // are none. Budgets that name models may name groups of models.
-func Of(key *billing.Key, at time.Time, groups policy.Groups, crowd *Crowd) *Limits {
+func partLimitsOf(key *billing.Key, at time.Time, groups policy.Groups, crowd *crowd) *partLimits {
 	if !key.Parted() {
 		return nil
 	}
-	return &Limits{key: key, at: at, groups: groups, crowd: crowd, decided: make(map[string]billing.Budget)}
+	return &partLimits{key: key, at: at, groups: groups, crowd: crowd, decided: make(map[string]billing.Budget)}
 }
 
-// Budgets returns those that a call of a target counts against.
-func (l *Limits) Budgets(t *providers.Target) (all []billing.Budget) {
+// budgets returns those that a call of a target counts against.
+func (l *partLimits) budgets(t *providers.Target) (all []billing.Budget) {
 	if l == nil {
 		return nil
 	}
@@ -79,7 +78,7 @@ func (l *Limits) Budgets(t *providers.Target) (all []billing.Budget) {
 
 // name returns the name whose part budget a call of a target counts against; "" if nobody
 // vouches for it.
-func (l *Limits) name(p billing.Part, t *providers.Target) string {
+func (l *partLimits) name(p billing.Part, t *providers.Target) string {
 	if tag, ok := p.Tag(); ok {
 		return l.key.Tags[tag]
 	}
@@ -109,7 +108,7 @@ func credential(t *providers.Target) string {
 
 // means reports whether a part budget refers to this name: a provider stands for all its
 // credentials, a model for the same model at every provider.
-func (l *Limits) means(b *billing.Budget, name string, t *providers.Target) bool {
+func (l *partLimits) means(b *billing.Budget, name string, t *providers.Target) bool {
 	switch b.Part { //nolint:exhaustive // other parts are named as they are
 	case billing.PartModel:
 		return l.groups.In([]string{b.Named}, name) || l.groups.In([]string{b.Named}, t.Name())
@@ -120,7 +119,7 @@ func (l *Limits) means(b *billing.Budget, name string, t *providers.Target) bool
 }
 
 // below returns the budget of a name, or the one that it shares with others.
-func (l *Limits) below(b *billing.Budget, name string) billing.Budget {
+func (l *partLimits) below(b *billing.Budget, name string) billing.Budget {
 	own := b.Below(name)
 	if is, ok := l.decided[own.ID]; ok {
 		return is
@@ -133,9 +132,9 @@ func (l *Limits) below(b *billing.Budget, name string) billing.Budget {
 	return is
 }
 
-// Share makes the name whose budget has this id share a limit with others from now on. It
+// share makes the name whose budget has this id share a limit with others from now on. It
 // returns false if the name has no budget of its own here.
-func (l *Limits) Share(id string) bool {
+func (l *partLimits) share(id string) bool {
 	if l == nil {
 		return false
 	}
@@ -149,26 +148,18 @@ func (l *Limits) Share(id string) bool {
 	return true
 }
 
-// Named returns the names of a call's limits as rows show them; nil if there are none.
-func (l *Limits) Named() func(*providers.Target) []string {
-	if l == nil {
-		return nil
-	}
-	return l.ids
-}
-
-// ids returns their names for the row of a call of a target.
-func (l *Limits) ids(t *providers.Target) (ids []string) {
-	for _, b := range l.Budgets(t) {
+// ids returns the names of a call's limits, as its row shows them.
+func (l *partLimits) ids(t *providers.Target) (ids []string) {
+	for _, b := range l.budgets(t) {
 		ids = append(ids, b.ID)
 	}
 	return ids
 }
 
-// Lines returns the budgets of a call of a target in their windows, except those already in the
+// lines returns the budgets of a call of a target in their windows, except those already in the
 // hold.
-func (l *Limits) Lines(t *providers.Target, held []billing.HoldLine) (lines []billing.HoldLine, err error) {
-	for _, b := range l.Budgets(t) {
+func (l *partLimits) lines(t *providers.Target, held []billing.HoldLine) (lines []billing.HoldLine, err error) {
+	for _, b := range l.budgets(t) {
 		if slices.ContainsFunc(held, func(h billing.HoldLine) bool { return h.Budget.ID == b.ID }) {
 			continue
 		}
