@@ -146,17 +146,15 @@ func (c *Client) Close() {
 // Do makes one call. Its errors are *Error. Cancelling ctx ends the call, including a stream
 // that was returned.
 func (c *Client) Do(ctx context.Context, x Exchange) (*Answer, error) {
-	parts, err := x.parts()
-	switch {
-	case err != nil:
-		return nil, unsendable(x, err)
-	case len(parts) > 0:
-		return c.batched(ctx, x, parts)
+	if split := operations[x.Operation].parts; split != nil {
+		parts, err := split(x)
+		if err != nil {
+			return nil, unsendable(x, err)
+		}
+		if len(parts) > 0 { // each is a call of its own
+			return c.batched(ctx, x, parts)
+		}
 	}
-	return c.single(ctx, x)
-}
-
-func (c *Client) single(ctx context.Context, x Exchange) (*Answer, error) {
 	call, err := c.encode(ctx, x)
 	if err != nil {
 		return nil, err
@@ -250,7 +248,8 @@ func (a *Answer) Close() error {
 	return a.Stream.Close()
 }
 
-// Beside returns the transport for calls to t's provider that are not model calls.
+// Beside returns the transport for calls to t's provider, also for those that are not model
+// calls.
 func (c *Client) Beside(t *Target) http.RoundTripper {
 	if t.Private {
 		return c.open

@@ -95,7 +95,7 @@ func (c *Client) batched(ctx context.Context, x Exchange, parts []*chat.Request)
 	call := func(i int) {
 		y := x
 		y.Request = parts[i]
-		if answers[i], failed[i] = c.single(ctx, y); failed[i] != nil {
+		if answers[i], failed[i] = c.Do(ctx, y); failed[i] != nil {
 			end()
 		}
 	}

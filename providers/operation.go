@@ -142,14 +142,6 @@ func (t Target) Serves(o Operation) bool {
 // codec returns the codec for x's operation; nil if the adapter has none.
 func (x Exchange) codec() Codec { return operations[x.Operation].codec(x.Target.Adapter) }
 
-// parts returns the requests into which x must be split; none if one call is enough.
-func (x Exchange) parts() ([]*chat.Request, error) {
-	if split := operations[x.Operation].parts; split != nil {
-		return split(x)
-	}
-	return nil, nil
-}
-
 var errNoCodec = errors.New("providers: the adapter has no codec for the operation")
 
 // Encode writes the call for x. The quirks of the target are applied before the codec runs.

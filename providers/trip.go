@@ -149,7 +149,7 @@ func checkPath(path string) error {
 func (t *trip) send() (*http.Response, error) {
 	t.awaited = "the header"
 	t.timer = time.AfterFunc(t.headerTimeout(), func() { t.cancel(errSilent) })
-	resp, err := t.transport().RoundTrip(t.req)
+	resp, err := t.c.Beside(&t.x.Target).RoundTrip(t.req)
 	t.timer.Stop()
 	if err != nil {
 		if strings.Contains(err.Error(), "http2: Transport received GOAWAY") { // after the last stream that was accepted
@@ -160,8 +160,6 @@ func (t *trip) send() (*http.Response, error) {
 	t.status = resp.StatusCode
 	return resp, nil
 }
-
-func (t *trip) transport() http.RoundTripper { return t.c.Beside(&t.x.Target) }
 
 func (t *trip) headerTimeout() time.Duration {
 	switch {

@@ -55,17 +55,6 @@ func priceOf(c plan.Candidate, tier string, t billing.Tokens) (billing.Price, bo
 	return c.Prices.Charged(tier, t.Prompt())
 }
 
-// charged returns the price at which t is charged at c in a tier. With a budget in money, a
-// tier without a known price is charged, too: at the highest known price, and guessed says so.
-func (m *Meter) charged(c plan.Candidate, tier string, t billing.Tokens) (price billing.Price, guessed, ok bool) {
-	price, ok = priceOf(c, tier, t)
-	if ok || !m.Money {
-		return price, false, ok
-	}
-	price, ok = c.Prices.DearestTier(t)
-	return price, ok, ok
-}
-
 // mostFees returns the most of each metered item that the request may use at c.
 func (m *Meter) mostFees(c plan.Candidate) []billing.Fee {
 	if len(c.Uses) == 0 {

@@ -122,10 +122,13 @@ func (m *Meter) row(c plan.Candidate, attempt int) billing.Spend {
 // it. If the provider stated a higher cost, that is charged. If the price of something that was
 // used is not known, and the provider did not state the total, the row has no price.
 func (m *Meter) price(row *billing.Spend, c plan.Candidate, used []billing.Fee) {
-	price, guessed, priced := m.charged(c, row.ServiceTier, row.Tokens)
-	if guessed && !row.Disputed { // nobody has said what this tier costs
-		told := row.Tokens
-		row.Disputed, row.Reported = true, cmp.Or(row.Reported, &told)
+	price, priced := priceOf(c, row.ServiceTier, row.Tokens)
+	if !priced && m.Money { // nobody has said what this tier costs: with a budget in money, the most that any does
+		price, priced = c.Prices.DearestTier(row.Tokens)
+		if priced && !row.Disputed {
+			told := row.Tokens
+			row.Disputed, row.Reported = true, cmp.Or(row.Reported, &told)
+		}
 	}
 	cost, fees, known := price.Charge(row.Tokens, used, row.ProviderCost)
 	stated := row.ProviderCost != nil && *row.ProviderCost > 0

@@ -36,15 +36,6 @@ type Candidate struct {
 	bar     *providers.Bar // what the key may not send there
 }
 
-// charge records what Uses may cost. A meter without a known price leaves the candidate without
-// one.
-func (c *Candidate) charge() {
-	for _, u := range c.Uses {
-		fee, known := c.Price.Fee(u.Meter, u.Bound())
-		c.fees, c.Priced = c.fees.Add(fee), c.Priced && known
-	}
-}
-
 // Exclusion is why a candidate cannot be used. If there are several reasons, a refusal gives
 // the greatest.
 type Exclusion int

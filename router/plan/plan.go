@@ -90,7 +90,10 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 	c.Tier = tierFor(in.Request, c.Target)
 	in.members(&c)
 	c.Price, c.Priced = c.Prices.Charged(c.Tier, c.Prompt)
-	c.charge()
+	for _, u := range c.Uses { // a meter without a known price leaves the candidate without one
+		fee, known := c.Price.Fee(u.Meter, u.Bound())
+		c.fees, c.Priced = c.fees.Add(fee), c.Priced && known
+	}
 	c.Health, c.retryIn = describe(o.Health)
 	c.MaxOutput, sure = in.maxOutput(c)
 	if c.Price.MinInput > 0 && !c.Exact && !in.Counted {
