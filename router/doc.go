@@ -6,7 +6,7 @@
 // *Answer. The files, from the bottom up; each uses only those above it in this list:
 //
 //	inbound.go, parts.go               what goes in and out
-//	holds.go, limits.go, router.go     the Router, its holds and what it asks of keys
+//	holds.go, router.go                the Router, its holds, limits of parts, and what it asks of keys
 //	rights.go, accept.go               may it be answered?
 //	plan.go                            by whom?
 //	hold.go                            is it affordable, or somewhere cheaper?
