@@ -19,6 +19,9 @@ type Key struct {
 	Sink    string // where its secrets are delivered; "" is nowhere
 	Groups  policy.Groups
 	Unnamed bool // it hasn't been created, so it has no id yet
+	// Own is the command by which a member makes the key for himself, as far as it was
+	// given; "" where it is not made so.
+	Own string
 }
 
 // OfKey returns the rules that a key breaks at an instant. A key that has ended breaks
@@ -35,6 +38,9 @@ func (r *Rules) OfKey(k Key, now time.Time) []Finding {
 	j.sink()
 	j.browser()
 	j.dataClass()
+	if k.Own != "" {
+		j.ownFixes()
+	}
 	return j.found
 }
 
@@ -44,16 +50,62 @@ type judge struct {
 	key   Key
 	now   time.Time
 	found []Finding
+	flags []string      // what "team create" would have to be given besides
+	life  time.Duration // and as its --for; 0 is nothing
 }
 
 // add notes a finding. The fix is what follows "tallyroute keys update KEY", or "keys
 // create" for a key yet to be created.
 func (j *judge) add(rule, field, flags, detail string, args ...any) {
 	fix := "add " + flags
-	if !j.key.Unnamed {
+	switch {
+	case j.key.Own != "" && j.give(flags):
+		fix = ""
+	case j.key.Own != "":
+		fix = askLead
+	case !j.key.Unnamed:
 		fix = fmt.Sprintf("tallyroute keys update %s %s", j.key.ID, flags)
 	}
 	j.mend(rule, field, fix, detail, args...)
+}
+
+// askLead is the fix of what a member cannot say of a key that he makes.
+const askLead = "ask the lead of the team to make the key"
+
+// give notes flags of "keys create" as "team create" has them, and whether it has them. Of
+// several lives the shortest holds.
+func (j *judge) give(flags string) bool {
+	name, value, _ := strings.Cut(flags, " ")
+	switch name {
+	case "--purpose", "--models":
+		j.flags = append(j.flags, flags)
+	case "--cidr":
+		j.flags = append(j.flags, "--from "+value)
+	case "--budget-usd":
+		j.flags = append(j.flags, "--usd "+value)
+	case "--expires-in":
+		j.life = min(cmp.Or(j.life, span(value)), span(value))
+	default:
+		return false
+	}
+	return true
+}
+
+// ownFixes gives findings about a key that a member makes the command that mends all of
+// them which he can mend; what else there is, the lead of his team has to do.
+func (j *judge) ownFixes() {
+	command := strings.Join(append([]string{j.key.Own}, j.flags...), " ")
+	if j.life > 0 {
+		command += " --for " + j.life.String()
+	}
+	for i := range j.found {
+		switch fix := &j.found[i].Fix; {
+		case *fix == "":
+			*fix = command
+		case *fix != askLead && j.found[i].Rule != "data_classes":
+			*fix = askLead
+		}
+	}
 }
 
 // mend is add with a different command as the fix.

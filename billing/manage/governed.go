@@ -54,6 +54,11 @@ func (j keyJudge) changed(before []governance.Finding, k *billing.Key) error {
 	return governance.Refusal(governance.New(before, j.of(k)))
 }
 
+// own refuses a key that a member makes for himself by a command, and that breaks rules.
+func (j keyJudge) own(k *billing.Key, command string) error {
+	return governance.Refusal(j.rules.OfKey(governance.Key{Key: k, Groups: j.groups, Unnamed: true, Own: command}, j.now))
+}
+
 // keysChanged refuses a change to something that applies to keys, such as a budget or a
 // policy above them, if one of the keys would then break rules that it doesn't break now.
 func (a Actions) keysChanged(ctx context.Context, f billing.KeyFilter, change func(*billing.Key)) error {

@@ -27,6 +27,44 @@ type OwnKeyRequest struct {
 	Once          billing.Once
 }
 
+// command is the one by which the key is asked for in a project, to be copied.
+func (r OwnKeyRequest) command(p billing.Project) string {
+	words := []string{"tallyroute team create", shellWord(r.Name), "--team", shellWord(p.TeamID), "--project", shellWord(p.ID)}
+	flag := func(name, value string) {
+		if value != "" {
+			words = append(words, name, shellWord(value))
+		}
+	}
+	flag("--purpose", r.Purpose)
+	flag("--models", strings.Join(r.Models, ","))
+	for _, from := range r.AllowedCIDRs {
+		flag("--from", from.String())
+	}
+	if r.Amounts.Money != nil {
+		flag("--usd", r.Amounts.Money.Short())
+	}
+	for name, n := range map[string]*int64{"--tokens": r.Amounts.Tokens, "--requests": r.Amounts.Requests} {
+		if n != nil {
+			flag(name, fmt.Sprint(*n))
+		}
+	}
+	if r.Life > 0 {
+		flag("--for", r.Life.String())
+	}
+	return strings.Join(words, " ")
+}
+
+// shellWord is text as one word of a shell.
+func shellWord(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:,@", r)
+	}
+	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
 // Amounts are limits per period of a ceiling; nil leaves one out.
 type Amounts struct {
 	Money    *billing.Money
@@ -78,7 +116,7 @@ func (a Actions) CreateOwnKey(ctx context.Context, r OwnKeyRequest, by By) (NewS
 		}
 		judged := *k
 		judged.Budgets = boundIn(k, all)
-		return rules.changed(nil, &judged)
+		return rules.own(&judged, r.command(p))
 	}, note)
 	switch {
 	case r.Once.Name != "" && errors.Is(err, billing.ErrDuplicate): // by the same request at another router

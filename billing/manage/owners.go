@@ -85,9 +85,9 @@ func (a Actions) ensureProject(ctx context.Context, p billing.Project, by By) (b
 	}
 	made, err := a.Store.EnsureProject(ctx, p, a.note(by, "project.create", ""))
 	if err == nil && p.DataClass != "" && p.DataClass != made.DataClass {
-		err = &billing.ConflictError{Detail: fmt.Sprintf("project %s/%s has data of class %q, not %q: change it with tallyroute "+
-			"projects update",
-			made.Team, made.Name, made.DataClass, p.DataClass)}
+		err = &billing.ConflictError{Detail: fmt.Sprintf("project %s/%s has data of class %q, not %q: change it with "+
+			"tallyroute projects update %s --data-class %s",
+			made.Team, made.Name, made.DataClass, p.DataClass, made.ID, shellWord(p.DataClass))}
 	}
 	return made, err
 }
@@ -105,9 +105,9 @@ func (a Actions) checkTeam(ctx context.Context, p billing.Project) error {
 		case !t.ArchivedAt.IsZero():
 			return notArchived("team", t.Name, t.ArchivedAt)
 		case p.CostCenter != "" && t.CostCenter != p.CostCenter:
-			return &billing.ConflictError{Detail: fmt.Sprintf("team %q is charged to cost center %q, not %q: change it with tallyroute "+
-				"teams update",
-				t.Name, t.CostCenter, p.CostCenter)}
+			return &billing.ConflictError{Detail: fmt.Sprintf("team %q is charged to cost center %q, not %q: change it with "+
+				"tallyroute teams update %s --cost-center %s",
+				t.Name, t.CostCenter, p.CostCenter, t.ID, shellWord(p.CostCenter))}
 		}
 	}
 	return nil

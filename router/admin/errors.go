@@ -90,7 +90,7 @@ func rows() []web.Row {
 		web.As(func(e *governance.BrokenError) web.Problem {
 			return web.Problem{
 				Code: codeRule, Param: e.Findings[0].Field, Message: capital(e.Error()) + ".",
-				Fix: capital(e.Findings[0].Fix) + ".",
+				Fix: fixText(e.Findings[0].Fix),
 			}
 		}),
 		web.Row{Name: "*billing.FieldError", Read: wrongField},
@@ -240,6 +240,14 @@ func ownCodes() map[string]web.Code {
 			"Do what the message says of each rule; \"tallyroute governance show\" has them all."),
 		wire.CodeDuplicate: wrong("A member appears twice.", "Send every member once."),
 	}
+}
+
+// fixText is a fix as a sentence; one that is a command stands as it is typed.
+func fixText(fix string) string {
+	if strings.HasPrefix(fix, "tallyroute ") {
+		return fix
+	}
+	return capital(fix) + "."
 }
 
 // loginCodes returns the codes of logins.

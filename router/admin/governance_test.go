@@ -247,3 +247,30 @@ func TestReviewsCarryOutWhatIsDecided(t *testing.T) {
 		t.Errorf("%s", got.text)
 	}
 }
+
+// TestRulesTellMembersACommandThatWorks: what is refused of a key that somebody makes for
+// himself names the whole command with what is missing, and asks for nothing he cannot say.
+func TestRulesTellMembersACommandThatWorks(t *testing.T) {
+	people := newLoginRig(t)
+	g := people.rig
+	team := g.must("POST", "/teams", `{"name":"own"}`).v["id"].(string)
+	g.must("POST", "/projects", `{"name":"shop","team":"own","environment":"dev"}`)
+	g.must("PUT", "/teams/own/ceiling", `{"keys":3,"usd":"20"}`)
+	bot := g.must("POST", "/principals", `{"name":"ci"}`).v["id"].(string)
+	g.must("POST", "/principals/"+bot+"/grants", `{"role":"member","scope":"team","scope_id":"own","reason":"r"}`)
+	token := g.must("POST", "/principals/"+bot+"/tokens", `{"name":"laptop"}`).v["secret"]
+	g.must("PUT", "/governance",
+		`{"rules":{"keys":{"purpose":["dev"],"expiry":["dev"],"networks":["dev"],"max_age":{"normal":"30d"}}},"reason":"r"}`)
+	got := people.as(token)("POST", "/team/keys", `{"name":"Ann's","team":"own","project":"shop","usd":"2"}`)
+	fix, _ := got.object("error")["fix"].(string)
+	begins, ends := `tallyroute team create 'Ann'\''s' --team `+team+` --project `,
+		` --usd 2 --purpose "what it is for" --from 10.0.0.0/8 --for 720h0m0s`
+	if got.status != http.StatusUnprocessableEntity || !strings.HasPrefix(fix, begins) ||
+		!strings.HasSuffix(fix, ends) || strings.Contains(got.text, "keys update") {
+		t.Errorf("%d %s", got.status, got.text)
+	}
+	if made := people.as(token)("POST", "/team/keys",
+		`{"name":"Ann's","team":"own","project":"shop","usd":"2","purpose":"tills","allowed_cidrs":["10.0.0.0/8"],"expires_in":"720h0m0s"}`); made.status >= 300 {
+		t.Errorf("what it says is refused: %d %s", made.status, made.text)
+	}
+}
