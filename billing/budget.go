@@ -41,6 +41,20 @@ func (p Period) Words() string {
 	return "per " + string(p)
 }
 
+// Adjective returns the word before "budget": daily, monthly, one-time.
+func (p Period) Adjective() string {
+	switch p {
+	case PeriodDay:
+		return "daily"
+	case PeriodOnce:
+		return "one-time"
+	case PeriodConcurrent:
+		return string(p)
+	default:
+		return string(p) + "ly"
+	}
+}
+
 // Passes reports whether the period frees up room within a minute, which is so for a
 // minute and for what is in flight at once.
 func (p Period) Passes() bool { return p == PeriodMinute || p == PeriodConcurrent }
@@ -116,6 +130,15 @@ func (b Balance) Downgrades() bool {
 		slices.ContainsFunc(b.parts(), func(p part) bool { return p.share(at) })
 }
 
+// Holder returns what the budget applies to by its id: `team team_01…`, `the organisation`.
+// Key.Holder has the name.
+func (b Budget) Holder() string {
+	if b.Scope == ScopeOrg {
+		return "the organisation" + b.PartWords()
+	}
+	return string(b.Scope) + " " + b.ScopeID + b.PartWords()
+}
+
 // Binds reports whether requests that do not fit are refused.
 func (b Budget) Binds() bool { return b.Action != ActionAlert }
 
@@ -147,6 +170,9 @@ type Balance struct {
 	UsedMoney, HeldMoney   Money
 	UsedRequests           int64
 	HeldRequests           int64
+	// Raised is by how much the limits are above what was set, and until when; nil where
+	// they are not raised or it was not asked.
+	Raised *Raised
 }
 
 // Used returns what is settled.

@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
@@ -46,23 +47,22 @@ type QuotaError struct {
 	Holder string
 }
 
-// Error names the budget, what is used and what was asked.
+// Error names what the budget applies to, what is used and what was asked.
 func (e *QuotaError) Error() string {
 	b := e.Balance
+	budget := fmt.Sprintf("billing: the %s budget of %s", b.Budget.Period.Adjective(), cmp.Or(e.Holder, b.Budget.Holder()))
 	if e.LacksRequests() {
-		return fmt.Sprintf("billing: %s %s budget %s: %d of %d requests used, %d under way",
-			b.Budget.Scope, b.Budget.Period, b.Budget.ID, b.UsedRequests, *b.Budget.Requests, b.HeldRequests)
+		return fmt.Sprintf("%s: %d of %d requests used, %d under way", budget, b.UsedRequests, *b.Budget.Requests, b.HeldRequests)
 	}
 	if free, ok := b.FreeTokens(); ok && free < e.AskedTokens {
-		return fmt.Sprintf("billing: %s %s budget %s: %d of %d tokens used, %d held, %d asked",
-			b.Budget.Scope, b.Budget.Period, b.Budget.ID, b.UsedTokens, *b.Budget.Tokens, b.HeldTokens, e.AskedTokens)
+		return fmt.Sprintf("%s: %d of %d tokens used, %d held, %d asked", budget, b.UsedTokens, *b.Budget.Tokens, b.HeldTokens, e.AskedTokens)
 	}
 	var limit Money
 	if b.Budget.Money != nil {
 		limit = *b.Budget.Money
 	}
-	return fmt.Sprintf("billing: %s %s budget %s: $%s of $%s used, $%s held, $%s asked",
-		b.Budget.Scope, b.Budget.Period, b.Budget.ID, b.UsedMoney.Short(), limit.Short(), b.HeldMoney.Short(), e.AskedMoney.Short())
+	return fmt.Sprintf("%s: $%s of $%s used, $%s held, $%s asked",
+		budget, b.UsedMoney.Short(), limit.Short(), b.HeldMoney.Short(), e.AskedMoney.Short())
 }
 
 // LacksRequests reports whether the limit that ran out is the one on requests.

@@ -229,6 +229,10 @@ type Owners interface {
 	UpdateProject(ctx context.Context, id string, change func(*Project) error, notes ...*Change) (Project, error)
 	ListTeams(ctx context.Context) ([]Team, error)
 	ListProjects(ctx context.Context) ([]Project, error)
+	// Names returns what keys, teams, projects ("team/project"), budgets ("monthly budget
+	// of team web") and principals are called, by id. An id that is none of them is left
+	// out.
+	Names(ctx context.Context, ids ...string) (map[string]string, error)
 }
 
 // Limits stores the budgets of everything that can have one.

@@ -15,6 +15,12 @@ type Raise struct {
 	At          time.Time
 }
 
+// Raised is what the raises that are in force add to the limits of a budget.
+type Raised struct {
+	By    Amount
+	Until time.Time // when the first of them ends
+}
+
 // Check reports every fault of a raise of b: raising nothing or something that is not
 // limited, invalid amounts, and an end that is missing or in the past.
 func (r Raise) Check(b Budget) error {

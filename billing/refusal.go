@@ -173,7 +173,10 @@ func (c *DenialCount) Events(counts DenialCounts) []Event {
 			sum += n
 			e.Data[rule] = strconv.FormatInt(n, 10)
 		}
-		e.Text = fmt.Sprintf("Policies have refused %d requests of the key in a minute.", sum)
+		e.Text = fmt.Sprintf("Policies have refused %d requests in a minute.", sum)
+		if of.key != "" {
+			e.Text = fmt.Sprintf("Policies have refused %d requests of key %s in a minute.", sum, of.key)
+		}
 		list = append(list, e)
 	}
 	slices.SortFunc(list, func(a, b Event) int { return cmp.Compare(a.DedupID, b.DedupID) })

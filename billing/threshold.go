@@ -13,6 +13,14 @@ type part struct {
 	share             func(percent int64) bool // whether that percentage of it is used
 }
 
+// words returns how much is used of what: "$8 of $10", "8 of 10 tokens".
+func (p part) words() string {
+	if p.kind == "usd" {
+		return "$" + p.used + " of $" + p.limit
+	}
+	return p.used + " of " + p.limit + " " + p.kind
+}
+
 // parts returns a part for each limit that is set.
 func (b Balance) parts() (all []part) {
 	reached := func(used, limit int64) func(int64) bool {
@@ -55,12 +63,11 @@ func (b Balance) passed(p part, percent int, at time.Time) Event {
 	share, start := strconv.Itoa(percent), instantText(b.Window.Start)
 	return Event{
 		Kind: EventThreshold, Object: b.Budget.ID, Severity: severity, At: at,
-		Text: fmt.Sprintf("Budget %s of %s %s%s has used %s%% of its limit %s: %s of %s %s.",
-			b.Budget.ID, b.Budget.Scope, b.Budget.ScopeID, b.Budget.PartWords(), share, b.Budget.Period.Words(), p.used, p.limit, p.kind),
+		Text:    fmt.Sprintf("%s%% of the %s budget of %s is used: %s.", share, b.Budget.Period.Adjective(), b.Budget.Holder(), p.words()),
 		DedupID: strings.Join([]string{string(EventThreshold), b.Budget.ID, start, p.kind, share, p.limit}, ":"),
 		Data: map[string]string{
 			"threshold": share, "kind": p.kind, "used": p.used, "limit": p.limit, "period": string(b.Budget.Period),
-			"scope": string(b.Budget.Scope), "scope_id": b.Budget.ScopeID,
+			"scope": string(b.Budget.Scope), "scope_id": b.Budget.ScopeID, "budget_id": b.Budget.ID,
 			"window_start": start, "window_end": instantText(b.Window.End),
 		},
 	}

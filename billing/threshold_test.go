@@ -32,6 +32,10 @@ func TestThresholdsOfEveryLimitAreToldAsTheyAreReached(t *testing.T) {
 			}
 		}
 	}
+	got := b.Stands(Amount{Money: NanoPerUSD}, Amount{}).Passed(time.Now())
+	if want := "50% of the daily budget of key key_1 is used: $1 of $2."; got[0].Text != want {
+		t.Errorf("%q, want %q", got[0].Text, want)
+	}
 	b.Budget.Thresholds = []int{}
 	if got := b.Stands(Amount{Requests: 12}, Amount{}).Passed(time.Now()); len(got) > 0 {
 		t.Errorf("without thresholds %d events are told", len(got))

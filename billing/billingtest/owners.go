@@ -12,6 +12,7 @@ func ownerCases() map[string]func(w *world) {
 		"EnsureProjectByTeamID":    ensureProjectByTeamID,
 		"SameNameInOtherTeam":      sameNameInOtherTeam,
 		"Lists":                    ownerLists,
+		"Names":                    ownerNames,
 		"SetBudgetRaisesVersions":  setBudgetVersions,
 		"SetBudgetReplaces":        setBudgetReplaces,
 		"SetBudgetNeedsItsScope":   setBudgetScope,
@@ -89,6 +90,21 @@ func ownerLists(w *world) {
 	projects, err := w.ListProjects(w.Context())
 	w.must(err)
 	w.wantSame("projects by team and name", projects, []billing.Project{lake, blog, shop})
+}
+
+func ownerNames(w *world) {
+	shop := w.project("web", "shop")
+	k := w.keyIn(shop)
+	daily := tokens(5).budget("bud_day")
+	daily.Scope, daily.ScopeID, daily.Period = billing.ScopeProject, shop.ID, billing.PeriodDay
+	w.must(w.SetBudget(w.Context(), daily, w.now))
+	ofTeam, all := w.budget(billing.ScopeTeam, shop.TeamID, tokens(5)), w.budget(billing.ScopeOrg, "org", tokens(5))
+	names, err := w.Names(w.Context(), string(k.ID), shop.ID, shop.TeamID, "bud_day", ofTeam, all, "key_none", "")
+	w.must(err)
+	w.wantSame("names", names, map[string]string{
+		string(k.ID): k.Name, shop.ID: "web/shop", shop.TeamID: "web", "bud_day": "daily budget of project web/shop",
+		ofTeam: "monthly budget of team web", all: "monthly budget of the organisation",
+	})
 }
 
 func setBudgetVersions(w *world) {

@@ -169,9 +169,22 @@ func raises(w *world) {
 	if k = w.reread(k); *k.Budgets[0].Requests != 1 {
 		w.Errorf("the limit is %d although no raise holds now", *k.Budgets[0].Requests)
 	}
+	raised := func() *billing.Raised {
+		w.Helper()
+		balances, err := w.Balances(w.Context(), k, w.now)
+		w.must(err)
+		return balances[0].Raised
+	}
+	if r := raised(); r != nil {
+		w.Errorf("raised by %+v although no raise holds now", r)
+	}
 	w.must(raise(billing.Amount{Requests: 2, Tokens: 11}, -time.Hour, time.Hour))
 	if k = w.reread(k); *k.Budgets[0].Requests != 3 || *k.Budgets[0].Tokens != 111 {
 		w.Errorf("the raised limits are %d requests and %d tokens", *k.Budgets[0].Requests, *k.Budgets[0].Tokens)
+	}
+	want := billing.Raised{By: billing.Amount{Requests: 2, Tokens: 11}, Until: w.now.Add(time.Hour)}
+	if r := raised(); r == nil || r.By != want.By || !r.Until.Truncate(time.Millisecond).Equal(want.Until.Truncate(time.Millisecond)) {
+		w.Errorf("raised by %+v, want %+v", r, want)
 	}
 	for range 3 {
 		w.use(k, tokens(1), w.now)

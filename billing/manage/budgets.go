@@ -190,7 +190,7 @@ func (a Actions) scopeID(ctx context.Context, scope billing.Scope, of string) (s
 	if of == "" {
 		return "", invalid("scope_id", "must say which %s", scope)
 	}
-	names, err := a.ScopeNames(ctx)
+	names, err := a.scopeNames(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -203,8 +203,8 @@ func (a Actions) scopeID(ctx context.Context, scope billing.Scope, of string) (s
 	return "", &billing.NotFoundError{What: string(scope), ID: of}
 }
 
-// ScopeNames maps the ids of teams and projects to their names, "web" and "web/shop".
-func (a Actions) ScopeNames(ctx context.Context) (map[string]string, error) {
+// scopeNames maps the ids of teams and projects to their names, "web" and "web/shop".
+func (a Actions) scopeNames(ctx context.Context) (map[string]string, error) {
 	teams, err := a.Store.ListTeams(ctx)
 	if err != nil {
 		return nil, err
@@ -213,7 +213,7 @@ func (a Actions) ScopeNames(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := map[string]string{orgID: "everybody"}
+	names := make(map[string]string)
 	for _, t := range teams {
 		names[t.ID] = t.Name
 	}

@@ -374,13 +374,6 @@ func allOf(k *billing.Key) {
 	}
 }
 
-// comparable returns the JSON form of a key, with its budgets in a fixed order.
-func comparable(k *billing.Key, at time.Time) KeyView {
-	v := ViewKey(k, at)
-	slices.SortFunc(v.Budgets, func(a, b BudgetView) int { return cmp.Compare(a.ID, b.ID) })
-	return v
-}
-
 // changeKey runs an edit of a key and notes what has changed.
 func (a Actions) changeKey(ctx context.Context, id billing.KeyID, c KeyChange, note *billing.Change, edit func(*billing.Key) error) (
 	billing.Key, error,

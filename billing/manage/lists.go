@@ -2,6 +2,10 @@ package manage
 
 import (
 	"context"
+	"maps"
+	"regexp"
+	"strconv"
+	"strings"
 
 	"tallyroute/billing"
 )
@@ -34,9 +38,68 @@ func (a Actions) Rejects(ctx context.Context) ([]billing.RejectedRow, error) {
 	return a.Store.ListRejects(ctx, "")
 }
 
-// Events lists events that somebody may want to know about, newest first.
-func (a Actions) Events(ctx context.Context, f billing.EventFilter) ([]billing.Event, error) {
-	return a.Store.ListEvents(ctx, f)
+// Names maps ids to what is called so.
+type Names map[string]string
+
+// Names returns what keys, teams, projects, budgets and principals are called. The
+// organisation is everybody.
+func (a Actions) Names(ctx context.Context, ids ...string) (Names, error) {
+	names, err := a.Store.Names(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	names[orgID] = "everybody"
+	return names, nil
+}
+
+// idPattern matches the ids of what has a name.
+var idPattern = regexp.MustCompile(`\b(key|team|proj|bud|prin)_[0-9A-HJKMNP-TV-Z]{26}\b`)
+
+// In returns a text with names, in quotes, in place of ids.
+func (n Names) In(text string) string {
+	return idPattern.ReplaceAllStringFunc(text, func(id string) string {
+		if name, ok := n[id]; ok {
+			return strconv.Quote(name)
+		}
+		return id
+	})
+}
+
+// Beside returns data with a name beside each id: key_name for key_id.
+func (n Names) Beside(data map[string]string) map[string]string {
+	named := maps.Clone(data)
+	for field, id := range data {
+		if of, isID := strings.CutSuffix(field, "_id"); isID && n[id] != "" {
+			named[of+"_name"] = n[id]
+		}
+	}
+	return named
+}
+
+// Events lists events that somebody may want to know about, newest first, with the present
+// names of what they are about.
+func (a Actions) Events(ctx context.Context, f billing.EventFilter) ([]EventView, error) {
+	list, err := a.Store.ListEvents(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, e := range list {
+		ids = append(append(ids, e.Object), idPattern.FindAllString(e.Text, -1)...)
+		for field, value := range e.Data {
+			if strings.HasSuffix(field, "_id") {
+				ids = append(ids, value)
+			}
+		}
+	}
+	names, err := a.Names(ctx, ids...)
+	views := make([]EventView, len(list))
+	for i, e := range list {
+		v := ViewEvent(e)
+		v.ObjectName, v.Text, v.Data = names[e.Object], names.In(e.Text), names.Beside(e.Data)
+		views[i] = v
+	}
+	return views, err
 }
 
 // Replicas lists the routers that hold allowances.

@@ -82,28 +82,24 @@ func limitsOf(k *billing.Key) (l Limits) {
 
 // BudgetView is a budget in JSON and, on request, its state.
 type BudgetView struct {
-	ID       string  `json:"id"`
-	Scope    string  `json:"scope"`
-	ScopeID  string  `json:"scope_id"`
-	Period   string  `json:"period"`
-	Zone     string  `json:"zone"`
-	USD      *string `json:"usd"` // null: no limit
-	Currency string  `json:"currency"`
-	Tokens   *int64  `json:"tokens"` // null: no limit
-	Requests *int64  `json:"requests"`
-	Starts   string  `json:"starts,omitempty"` // first day of the fiscal year, MM-DD
-	Action   string  `json:"action"`
-	Part     string  `json:"part,omitempty"`  // the part of it that is limited; omitted for all of it
-	Named    string  `json:"named,omitempty"` // the name of the part; if omitted, each has the limit for itself
+	ID      string `json:"id"`
+	Scope   string `json:"scope"`
+	ScopeID string `json:"scope_id"`
+	// ScopeName is what the key, project or team is called; omitted where nobody asked.
+	ScopeName string  `json:"scope_name,omitempty"`
+	Period    string  `json:"period"`
+	Zone      string  `json:"zone"`
+	USD       *string `json:"usd"` // null: no limit
+	Currency  string  `json:"currency"`
+	Tokens    *int64  `json:"tokens"` // null: no limit
+	Requests  *int64  `json:"requests"`
+	Starts    string  `json:"starts,omitempty"` // first day of the fiscal year, MM-DD
+	Action    string  `json:"action"`
+	Part      string  `json:"part,omitempty"`  // the part of it that is limited; omitted for all of it
+	Named     string  `json:"named,omitempty"` // the name of the part; if omitted, each has the limit for itself
 	// Thresholds are the percentages of the limits that are reported.
 	Thresholds []int     `json:"thresholds"`
 	Standing   *Standing `json:"standing,omitempty"`
-}
-
-// NamedBudget is a budget with the name of what it applies to.
-type NamedBudget struct {
-	BudgetView
-	Name string `json:"scope_name"`
 }
 
 // Standing is the state of a budget in the current period.
@@ -119,6 +115,15 @@ type Standing struct {
 	RemainingRequests *int64  `json:"remaining_requests"`
 	Since             *string `json:"since"`     // when the period began
 	ResetsAt          *string `json:"resets_at"` // null: never
+	Raised            *Raised `json:"raised"`    // null: the limits are as they were set
+}
+
+// Raised is by how much the limits of a budget are above what was set, for a time.
+type Raised struct {
+	USD      string `json:"usd"`
+	Tokens   int64  `json:"tokens"`
+	Requests int64  `json:"requests"`
+	Until    string `json:"until"` // when the first of several raises ends
 }
 
 // ViewKey converts a key to JSON form.
@@ -153,8 +158,30 @@ func ViewKey(k *billing.Key, now time.Time) KeyView {
 	for _, b := range k.Budgets {
 		v.Budgets = append(v.Budgets, ViewBudget(b))
 	}
+	nameScopes(v.Budgets, k)
 	inOrder(v.Budgets)
 	return v
+}
+
+// comparable returns the JSON form of a key, with its budgets in a fixed order and without
+// the names of what they apply to.
+func comparable(k *billing.Key, at time.Time) KeyView {
+	v := ViewKey(k, at)
+	for i := range v.Budgets {
+		v.Budgets[i].ScopeName = ""
+	}
+	slices.SortFunc(v.Budgets, func(a, b BudgetView) int { return cmp.Compare(a.ID, b.ID) })
+	return v
+}
+
+// nameScopes adds the names of what budgets of a key apply to.
+func nameScopes(budgets []BudgetView, k *billing.Key) {
+	names := map[billing.Scope]string{
+		billing.ScopeKey: k.Name, billing.ScopeProject: k.Team + "/" + k.Project, billing.ScopeTeam: k.Team,
+	}
+	for i, b := range budgets {
+		budgets[i].ScopeName = names[billing.Scope(b.Scope)]
+	}
 }
 
 // inOrder puts the budgets that KeyLimits is shorthand for last.
@@ -181,12 +208,13 @@ func ViewBudget(b billing.Budget) BudgetView {
 	return v
 }
 
-// ViewBalances converts budgets with their state to JSON form.
-func ViewBalances(list []billing.Balance) []BudgetView {
+// ViewBalances converts the budgets of a key, with their state, to JSON form.
+func ViewBalances(k *billing.Key, list []billing.Balance) []BudgetView {
 	views := make([]BudgetView, len(list))
 	for i, b := range list {
 		views[i] = ViewBalance(b)
 	}
+	nameScopes(views, k)
 	inOrder(views)
 	return views
 }
@@ -202,6 +230,9 @@ func ViewBalance(b billing.Balance) BudgetView {
 		UsedUSD: b.UsedMoney.Short(), HeldUSD: b.HeldMoney.Short(), UsedTokens: b.UsedTokens, HeldTokens: b.HeldTokens,
 		UsedRequests: b.UsedRequests, HeldRequests: b.HeldRequests,
 		ResetsAt: Instant(b.Window.End),
+	}
+	if r := b.Raised; r != nil {
+		v.Standing.Raised = &Raised{r.By.Money.Short(), r.By.Tokens, r.By.Requests, *Instant(r.Until)}
 	}
 	if !b.Window.Concurrent() {
 		v.Standing.Since = Instant(b.Window.Start)
@@ -376,6 +407,7 @@ func ViewReject(r billing.RejectedRow) RejectView {
 type EventView struct {
 	Kind       string            `json:"kind"`
 	Object     string            `json:"object"`
+	ObjectName string            `json:"object_name,omitempty"` // of a key, budget, team, project or principal
 	Severity   string            `json:"severity"`
 	OccurredAt *string           `json:"occurred_at"`
 	Text       string            `json:"text"`
@@ -385,7 +417,10 @@ type EventView struct {
 
 // ViewEvent converts an event to JSON form.
 func ViewEvent(e billing.Event) EventView {
-	return EventView{string(e.Kind), e.Object, string(e.Severity), Instant(e.At), e.Text, e.Data, e.DedupID}
+	return EventView{
+		Kind: string(e.Kind), Object: e.Object, Severity: string(e.Severity), OccurredAt: Instant(e.At), Text: e.Text, Data: e.Data,
+		ID: e.DedupID,
+	}
 }
 
 // ReplicaView is a router that holds allowances, in JSON.

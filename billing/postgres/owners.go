@@ -167,3 +167,30 @@ func all[T any](ctx context.Context, s *Store, scan pgx.RowToFunc[T], sql string
 	})
 	return rows, err
 }
+
+const namesSQL = `
+SELECT id, name FROM api_keys WHERE id = ANY ($1)
+UNION ALL SELECT id, name FROM teams WHERE id = ANY ($1)
+UNION ALL SELECT id, name FROM principals WHERE id = ANY ($1)
+UNION ALL SELECT p.id, t.name || '/' || p.name FROM projects p JOIN teams t ON t.id = p.team_id WHERE p.id = ANY ($1)
+UNION ALL
+SELECT b.id, CASE b.period WHEN 'day' THEN 'daily' WHEN 'once' THEN 'one-time' WHEN 'concurrent' THEN b.period ELSE b.period || 'ly' END
+       || ' budget of ' || coalesce('key ' || k.name, 'team ' || t.name, 'project ' || pt.name || '/' || p.name,
+       'the organisation') || CASE WHEN b.part <> '' THEN rtrim(', ' || b.part || ' ' || b.named) ELSE '' END
+  FROM budgets b
+  LEFT JOIN api_keys k ON b.scope = 'key' AND k.id = b.scope_id
+  LEFT JOIN teams t ON b.scope = 'team' AND t.id = b.scope_id
+  LEFT JOIN projects p ON b.scope = 'project' AND p.id = b.scope_id
+  LEFT JOIN teams pt ON pt.id = p.team_id
+ WHERE b.id = ANY ($1)`
+
+// Names implements billing.Owners.
+func (s *Store) Names(ctx context.Context, ids ...string) (map[string]string, error) {
+	type named struct{ ID, Name string }
+	list, err := all(ctx, s, pgx.RowToStructByPos[named], namesSQL, ids)
+	names := make(map[string]string, len(list))
+	for _, n := range list {
+		names[n.ID] = n.Name
+	}
+	return names, err
+}

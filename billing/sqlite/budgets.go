@@ -162,6 +162,21 @@ func (s *Store) ResetBudget(ctx context.Context, id string, now time.Time, notes
 const insertRaise = `INSERT INTO budget_raises (id, budget_id, tokens, nano, requests, begins_at, ends_at, actor, reason, created_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
+// raisesNow adds up the raises of a budget that are in force.
+const raisesNow = `SELECT sum(tokens), sum(nano), sum(requests), min(ends_at) FROM budget_raises
+WHERE budget_id = ? AND begins_at <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now') AND ends_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+HAVING count(*) > 0`
+
+// raised is what raises add to the limits of a budget at present, or nil.
+func raised(ctx context.Context, from *session, b billing.Budget) (*billing.Raised, error) {
+	var r billing.Raised
+	found, err := from.row(ctx, raisesNow, []any{cmp.Or(b.Parent, b.ID)}, &r.By.Tokens, &r.By.Money, &r.By.Requests, instant{&r.Until})
+	if err != nil || !found {
+		return nil, err
+	}
+	return &r, nil
+}
+
 // RaiseBudget implements billing.Limits.
 func (s *Store) RaiseBudget(ctx context.Context, r billing.Raise, notes ...*billing.Change) error {
 	return s.changeBudget(ctx, r.BudgetID, func(ctx context.Context, tx *session, b billing.Budget) error {

@@ -216,7 +216,9 @@ func (s *Store) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]
 		now, err := currentBudget(ctx, s.read, b.Budget.ID)
 		if err == nil {
 			balances[i].Budget = now
-		} else if !errors.Is(err, billing.ErrStaleKey) {
+			balances[i].Raised, err = raised(ctx, s.read, now)
+		}
+		if err != nil && !errors.Is(err, billing.ErrStaleKey) {
 			return nil, err
 		}
 	}

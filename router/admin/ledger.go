@@ -355,7 +355,7 @@ func listEvents(x *exchange, in eventFilter) (wire.Page[manage.EventView], error
 	}
 	f.Since = cmp.Or(in.Since, &wire.Instant{}).Time
 	all, err := x.Actions.Events(x.ctx(), f)
-	return wire.ListOf(all, manage.ViewEvent), err
+	return wire.Page[manage.EventView]{Data: all}, err
 }
 
 // mayReadSpend requires the permission to see what a key spent.

@@ -183,8 +183,8 @@ type topUp struct {
 
 // topUpKey is POST /keys/{id}/top-up.
 func topUpKey(x *exchange, in topUp) (manage.BudgetView, error) {
-	return viewed(manage.ViewBalance)(x.Actions.TopUp(x.ctx(), billing.KeyID(x.param("id")), billing.Money(in.USD), in.Reference,
-		x.by(in.Reason)))
+	return x.named(viewed(manage.ViewBalance)(x.Actions.TopUp(x.ctx(), billing.KeyID(x.param("id")), billing.Money(in.USD), in.Reference,
+		x.by(in.Reason))))
 }
 
 // tagged is viewed with an ETag that If-Match can refer to.
@@ -206,9 +206,18 @@ func getProject(x *exchange, _ none) (manage.ProjectView, error) {
 	return tagged(x, manage.ViewProject)(x.Actions.Project(x.ctx(), x.C.Param("id")))
 }
 
-// getBudget is GET /budgets/{id}: the budget as it was set.
+// getBudget is GET /budgets/{id}: the budget as it was set, and what is used of it.
 func getBudget(x *exchange, _ none) (manage.BudgetView, error) {
-	return tagged(x, manage.ViewBudget)(x.Actions.Budget(x.ctx(), x.C.Param("id")))
+	b, err := x.Actions.Budget(x.ctx(), x.C.Param("id"))
+	v, err := x.named(tagged(x, manage.ViewBudget)(b, err))
+	if err != nil {
+		return v, err
+	}
+	balances, err := x.Actions.BalancesOf(x.ctx(), []billing.Budget{b})
+	for _, now := range balances {
+		v.Standing = manage.ViewBalance(now).Standing
+	}
+	return v, err
 }
 
 // teamChange is the body of changeTeam.
@@ -280,14 +289,14 @@ func changeBudget(x *exchange, in budgetChange) (manage.BudgetView, error) {
 			return manage.BudgetView{}, wire.Invalid(name, "must not be empty")
 		}
 	}
-	return tagged(x, manage.ViewBudget)(x.Actions.ChangeBudget(x.ctx(), x.param("id"), manage.BudgetChange{
+	return x.named(tagged(x, manage.ViewBudget)(x.Actions.ChangeBudget(x.ctx(), x.param("id"), manage.BudgetChange{
 		Budget: billing.Budget{
 			Period: billing.Period(in.Period.Value), Zone: in.Zone.Value, Tokens: in.Tokens.Value, Money: in.USD.Value.Money(),
 			Requests: in.Requests.Value, Starts: in.Starts, Action: billing.Action(in.Action), Thresholds: in.Thresholds,
 		},
 		NoRequests: in.Requests.There && in.Requests.Value == nil,
 		NoMoney:    in.USD.There && in.USD.Value == nil, NoTokens: in.Tokens.There && in.Tokens.Value == nil,
-	}, x.by(in.Reason)))
+	}, x.by(in.Reason))))
 }
 
 // Removed names what was removed.
@@ -304,7 +313,7 @@ func removeBudget(x *exchange, in reasoned) (Removed, error) {
 
 // resetBudget is POST /budgets/{id}/reset.
 func resetBudget(x *exchange, in reasoned) (manage.BudgetView, error) {
-	return viewed(manage.ViewBalance)(x.Actions.ResetBudget(x.ctx(), x.param("id"), x.by(in.Reason)))
+	return x.named(viewed(manage.ViewBalance)(x.Actions.ResetBudget(x.ctx(), x.param("id"), x.by(in.Reason))))
 }
 
 // anomalyOperations are about unusual use of keys.

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"tallyroute/billing"
 )
 
 // absurd are values that no limit can have, by the type of the member in the OpenAPI document.
@@ -143,4 +146,55 @@ func limitsOf(t *testing.T, method, path string) map[string]string {
 func orEmpty(v any) []any {
 	list, _ := v.([]any)
 	return list
+}
+
+// TestBudgetsAndEventsHaveNames: whatever an answer says of a key, team, project or budget,
+// its name stands beside the id, and in sentences in place of it.
+func TestBudgetsAndEventsHaveNames(t *testing.T) {
+	g := newRig(t)
+	key := g.must("POST", "/keys", `{"name":"till","team":"shop","project":"web","environment":"dev","budgets":[{"usd":"3"}]}`).v
+	id := key["id"].(string)
+	team := g.must("POST", "/budgets", `{"scope":"team","scope_id":"shop","usd":"9"}`).v
+	if team["scope_name"] != "shop" {
+		t.Errorf("a budget that was set: %v", team)
+	}
+	raised := g.must("POST", "/budgets/"+team["id"].(string)+"/raise", `{"usd":"2","until":"2099-01-01T00:00:00Z","reason":"r"}`)
+	for path, want := range map[string][]string{
+		"/budgets": {`"scope_name":"till"`, `"scope_name":"shop"`, `"usd":"11"`},
+		"/budgets/" + team["id"].(string): {
+			`"scope_name":"shop"`, `"usd":"9"`, `"remaining_usd":"11"`,
+			`"raised":{"usd":"2","tokens":0,"requests":0,"until":"2099-01-01T00:00:00Z"}`,
+		},
+		"/keys/" + id: {`"scope_name":"till"`, `"scope_name":"shop"`, `"raised":{"usd":"2"`, `"raised":null`},
+	} {
+		got := g.ask("GET", base+path, "").text
+		for _, w := range want {
+			if !strings.Contains(got, w) {
+				t.Errorf("GET %s lacks %s: %s", path, w, got)
+			}
+		}
+	}
+	if !strings.Contains(raised.text, `"raised":{"usd":"2"`) {
+		t.Errorf("the raise itself: %s", raised.text)
+	}
+	nine := billing.Money(9 * billing.NanoPerUSD)
+	b := billing.Budget{
+		ID: team["id"].(string), Scope: billing.ScopeTeam, ScopeID: team["scope_id"].(string), Period: billing.PeriodMonth, Money: &nine,
+	}
+	passed := billing.Balance{Budget: b, UsedMoney: nine - 1}.Passed(time.Now())
+	refused := billing.Refuse(billing.Balance{Budget: b}, nil, billing.Amount{})
+	denied, _ := new(billing.Denials).Event(billing.Hold{KeyID: billing.KeyID(id)}, refused, time.Now())
+	if err := g.store.WriteEvents(t.Context(), append(passed, denied)...); err != nil {
+		t.Fatal(err)
+	}
+	events := g.ask("GET", base+"/events", "").text
+	for _, w := range []string{
+		`"object_name":"monthly budget of team shop"`, `"object_name":"till"`, `"scope_name":"shop"`, `"budget_name":"monthly budget of team shop"`,
+		`"text":"80% of the monthly budget of team \"shop\" is used: $8.999999999 of $9."`,
+		`A budget had no room: the monthly budget of team \"shop\": $0 of $9 used`,
+	} {
+		if !strings.Contains(events, w) {
+			t.Errorf("events lack %s: %s", w, events)
+		}
+	}
 }

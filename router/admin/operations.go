@@ -217,7 +217,7 @@ func ownerOperations() []operation {
 		does("setBudget", post, "/budgets", "Make a budget, or change the one with this id or of the same scope and period.", setBudget).
 			createsOrFinds().versioned(),
 		does("changeBudget", patch, "/budgets/:id", "Change the members of a budget that are there.", changeBudget).versioned(),
-		does("getBudget", get, "/budgets/:id", "A budget as it is set.", getBudget),
+		does("getBudget", get, "/budgets/:id", "A budget as it was set, and what is used of it.", getBudget),
 		does("resetBudget", post, "/budgets/:id/reset", "Reset what was used in the current period to zero. It needs a reason.",
 			resetBudget).versioned(),
 		does("raiseBudget", post, "/budgets/:id/raise", "Raise the limits of a budget for a time. It needs a reason.", raiseBudget).

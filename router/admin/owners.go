@@ -137,8 +137,8 @@ func (b ownBudget) budget() manage.BudgetChange {
 	return own
 }
 
-func listBudgets(x *exchange, in wire.Paging) (wire.Page[manage.NamedBudget], error) {
-	var none wire.Page[manage.NamedBudget]
+func listBudgets(x *exchange, in wire.Paging) (wire.Page[manage.BudgetView], error) {
+	var none wire.Page[manage.BudgetView]
 	limit, err := in.Most()
 	if err == nil && !wire.CursorFor(in.Cursor, "bud_") {
 		err = wire.ErrCursor()
@@ -154,17 +154,36 @@ func listBudgets(x *exchange, in wire.Paging) (wire.Page[manage.NamedBudget], er
 	if err != nil {
 		return none, err
 	}
-	names, err := x.Actions.ScopeNames(x.ctx())
-	if err != nil {
+	list := wire.ListOf(balances, manage.ViewBalance)
+	if err := x.nameBudgets(list.Data); err != nil {
 		return none, err
 	}
-	list := wire.ListOf(balances, func(b billing.Balance) manage.NamedBudget {
-		return manage.NamedBudget{BudgetView: manage.ViewBalance(b), Name: cmp.Or(names[b.Budget.ScopeID], b.Budget.ScopeID)}
-	})
 	if len(budgets) > limit {
 		list.ContinueAfter(budgets[limit-1].ID)
 	}
 	return list, nil
+}
+
+// nameBudgets adds the names of what budgets apply to.
+func (x *exchange) nameBudgets(list []manage.BudgetView) error {
+	ids := make([]string, len(list))
+	for i, b := range list {
+		ids[i] = b.ScopeID
+	}
+	names, err := x.Actions.Names(x.ctx(), ids...)
+	for i := range list {
+		list[i].ScopeName = names[list[i].ScopeID]
+	}
+	return err
+}
+
+// named adds the name of what a budget applies to, unless err is set.
+func (x *exchange) named(b manage.BudgetView, err error) (manage.BudgetView, error) {
+	list := []manage.BudgetView{b}
+	if err == nil {
+		err = x.nameBudgets(list)
+	}
+	return list[0], err
 }
 
 // budgetsAfter returns the next budgets that the caller may see.
@@ -203,7 +222,7 @@ func setBudget(x *exchange, in scopedBudget) (manage.BudgetView, error) {
 	}
 	x.subject = b.ID
 	x.status = madeOrFound[existed]
-	return tagged(x, manage.ViewBudget)(b, nil)
+	return x.named(tagged(x, manage.ViewBudget)(b, nil))
 }
 
 // maySetBudget requires the permission for what the budget applies to: by the budget's id, or
@@ -271,9 +290,9 @@ func raiseBudget(x *exchange, in raise) (manage.BudgetView, error) {
 	if money := in.USD.Money(); money != nil {
 		by.Money = *money
 	}
-	return viewed(manage.ViewBalance)(x.Actions.RaiseBudget(x.ctx(), billing.Raise{
+	return x.named(viewed(manage.ViewBalance)(x.Actions.RaiseBudget(x.ctx(), billing.Raise{
 		BudgetID: x.param("id"), By: by, From: in.From.Time, Until: in.Until.Time,
-	}, x.by(in.Reason)))
+	}, x.by(in.Reason))))
 }
 
 // policyChange is the body of setTeamPolicy, setProjectPolicy and setKeyPolicy.

@@ -17,7 +17,7 @@ func quotaExceeded(e *billing.QuotaError) web.Problem {
 		return rateExceeded(e)
 	}
 	b := e.Balance
-	name := fmt.Sprintf("%s budget of %s", adjective(b.Budget.Period), holder(e))
+	name := fmt.Sprintf("%s budget of %s", b.Budget.Period.Adjective(), holder(e))
 	if b.Budget.Scope == billing.ScopeTemporary {
 		name = "budget of " + holder(e)
 	}
@@ -79,18 +79,6 @@ func underWay(amount string) string {
 		return ""
 	}
 	return ", with " + amount + " more held by requests under way"
-}
-
-// adjective returns how often a budget resets.
-func adjective(p billing.Period) string {
-	switch p {
-	case billing.PeriodDay:
-		return "daily"
-	case billing.PeriodOnce:
-		return "one-time"
-	default:
-		return string(p) + "ly"
-	}
 }
 
 // rateExceeded says how fast the holder of a limit may go, and when there is room again.

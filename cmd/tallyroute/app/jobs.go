@@ -196,16 +196,16 @@ func (s *Service) tellBudgets(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	names, err := s.Actions().ScopeNames(ctx)
-	if err != nil {
-		return err
+	ids, shown := make([]string, len(balances)), make([]metrics.Budget, len(balances))
+	for i, b := range balances {
+		ids[i] = b.Budget.ScopeID
 	}
-	shown := make([]metrics.Budget, len(balances))
+	names, err := s.Actions().Names(ctx, ids...)
 	for i, b := range balances {
 		shown[i] = metrics.Budget{Balance: b, Of: cmp.Or(names[b.Budget.ScopeID], b.Budget.ScopeID)}
 	}
 	s.metrics.Budgets(int(n), shown)
-	return nil
+	return err
 }
 
 // Pauses between attempts to bring the database up. The longest is short enough for readyz

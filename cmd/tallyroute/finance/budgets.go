@@ -26,13 +26,13 @@ type budgetsList struct{ cli.Format }
 // Run lists the budgets.
 func (c budgetsList) Run(a *cli.Context) error {
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
-		budgets, err := adminapi.All[manage.NamedBudget](a.Ctx, r, "/budgets", nil, 0)
+		budgets, err := adminapi.All[manage.BudgetView](a.Ctx, r, "/budgets", nil, 0)
 		if err != nil {
 			return err
 		}
 		t := cli.Table{Records: budgets, Header: []string{
 			"ID", "SCOPE", "OF", "PART", "PERIOD", "ZONE", "USD", "USED", "HELD", "LEFT", "TOKENS", "USED TOKENS", "HELD TOKENS",
-			"LEFT TOKENS", "REQUESTS", "USED REQUESTS", "HELD REQUESTS", "LEFT REQUESTS", "ACTION", "RESETS",
+			"LEFT TOKENS", "REQUESTS", "USED REQUESTS", "HELD REQUESTS", "LEFT REQUESTS", "ACTION", "RESETS", "RAISED",
 		}}
 		for _, b := range budgets {
 			s, resets := b.Standing, "-" // a budget for a part has no standing of its own
@@ -41,12 +41,12 @@ func (c budgetsList) Run(a *cli.Context) error {
 			} else {
 				resets = cli.OrElse(cli.Value(s.ResetsAt), "never")
 			}
-			t.Add(cli.Text(b.ID), cli.Text(b.Scope), cli.Text(b.Name), cli.Text(partOf(b.BudgetView)), cli.Text(b.Period), cli.Text(b.Zone),
+			t.Add(cli.Text(b.ID), cli.Text(b.Scope), cli.Text(b.ScopeName), cli.Text(partOf(b)), cli.Text(b.Period), cli.Text(b.Zone),
 				limitOf(b.USD), cli.DollarsOf(s.UsedUSD), cli.DollarsOf(s.HeldUSD), limitOf(s.RemainingUSD),
 				tokensOf(b.Tokens), cli.Number(s.UsedTokens), cli.Number(s.HeldTokens), tokensOf(s.RemainingTokens),
 				tokensOf(b.Requests), cli.Number(s.UsedRequests), cli.Number(s.HeldRequests), tokensOf(s.RemainingRequests),
 				cli.Text(b.Action),
-				cli.Text(resets))
+				cli.Text(resets), cli.Text(cli.OrElse(strings.TrimPrefix(raisedText(b), ", raised "), "no")))
 		}
 		return t.Write(a.Stdout, c.Output)
 	})
@@ -132,6 +132,30 @@ func BudgetLine(b manage.BudgetView) string {
 	if b.Requests != nil {
 		limits = append(limits, fmt.Sprintf("%s%d requests", usedRequests, *b.Requests))
 	}
-	of := b.Scope + billing.Budget{Part: billing.Part(b.Part), Named: b.Named}.PartWords()
-	return fmt.Sprintf("%s, %s (%s): %s%s", of, billing.Period(b.Period).Words(), b.Zone, strings.Join(limits, ", "), resets)
+	of := b.Scope
+	if b.Scope != string(billing.ScopeOrg) && b.ScopeName != "" {
+		of += " " + b.ScopeName
+	}
+	of += billing.Budget{Part: billing.Part(b.Part), Named: b.Named}.PartWords()
+	return fmt.Sprintf("%s, %s (%s): %s%s%s", of, billing.Period(b.Period).Words(), b.Zone, strings.Join(limits, ", "), resets, raisedText(b))
+}
+
+// raisedText says by how much the limits are raised and until when: ", raised by $5 until
+// 2026-12-01T00:00:00Z"; "" where they are not.
+func raisedText(b manage.BudgetView) string {
+	if b.Standing == nil || b.Standing.Raised == nil {
+		return ""
+	}
+	r := b.Standing.Raised
+	var by []string
+	if b.USD != nil && r.USD != "0" {
+		by = append(by, "$"+r.USD)
+	}
+	if r.Tokens > 0 {
+		by = append(by, fmt.Sprintf("%d tokens", r.Tokens))
+	}
+	if r.Requests > 0 {
+		by = append(by, fmt.Sprintf("%d requests", r.Requests))
+	}
+	return ", raised by " + strings.Join(by, " and ") + " until " + r.Until
 }

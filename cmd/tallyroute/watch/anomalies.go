@@ -46,9 +46,10 @@ func (c anomaliesList) Run(a *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		t := cli.Table{Header: []string{"OCCURRED", "SEVERITY", "KEY", "WHAT", "TEXT"}, Records: all}
+		t := cli.Table{Header: []string{"OCCURRED", "SEVERITY", "KEY", "NAME", "WHAT", "TEXT"}, Records: all}
 		for _, e := range all {
-			t.Add(cli.Text(cli.Value(e.OccurredAt)), cli.Text(e.Severity), cli.Text(e.Object), cli.Text(e.Data["what"]), cli.Text(e.Text))
+			t.Add(cli.Text(cli.Value(e.OccurredAt)), cli.Text(e.Severity), cli.Text(e.Object), cli.Text(e.ObjectName),
+				cli.Text(e.Data["what"]), cli.Text(e.Text))
 		}
 		return t.Write(a.Stdout, c.Output)
 	})

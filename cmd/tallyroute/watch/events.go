@@ -33,9 +33,10 @@ func (c eventsList) Run(a *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		t := cli.Table{Header: []string{"OCCURRED", "KIND", "SEVERITY", "OBJECT", "TEXT"}, Records: all}
+		t := cli.Table{Header: []string{"OCCURRED", "KIND", "SEVERITY", "OBJECT", "NAME", "TEXT"}, Records: all}
 		for _, e := range all {
-			t.Add(cli.Text(cli.Value(e.OccurredAt)), cli.Text(e.Kind), cli.Text(e.Severity), cli.Text(e.Object), cli.Text(e.Text))
+			t.Add(cli.Text(cli.Value(e.OccurredAt)), cli.Text(e.Kind), cli.Text(e.Severity), cli.Text(e.Object),
+				cli.Text(e.ObjectName), cli.Text(e.Text))
 		}
 		return t.Write(a.Stdout, c.Output)
 	})
