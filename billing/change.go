@@ -3,6 +3,8 @@ package billing
 import (
 	"cmp"
 	"context"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -24,9 +26,42 @@ type Change struct {
 	Seq  int64  // the place in the chain; 0 for records that predate the chain
 	Hash string // in hexadecimal
 
+	// DryRun has stores undo the change once all of it was written, and return *Rehearsed.
+	DryRun bool
 	// Claim belongs to the request that makes the change; nil if it can't be sent again.
 	// Stores refuse the change with ErrClaimLost if the claim is lost. It isn't recorded.
 	Claim *ChangeClaim
+}
+
+// Rehearsed means that changes were only tried: everything that would refuse them was asked,
+// and nothing was changed.
+type Rehearsed struct {
+	Changes []Change // as they would have been recorded
+}
+
+func (*Rehearsed) Error() string { return "billing: this was a dry run" }
+
+// Rehearse returns *Rehearsed if one of the changes is a dry run, for the transaction that
+// has written them.
+func Rehearse(changes []*Change) error {
+	if !slices.ContainsFunc(changes, func(c *Change) bool { return c.DryRun }) {
+		return nil
+	}
+	r := &Rehearsed{}
+	for _, c := range changes {
+		r.Changes = append(r.Changes, c.Tidy())
+	}
+	return r
+}
+
+// Tally adds to the details of changes how many objects they changed of a kind.
+func Tally(changes []*Change, kind string, n int64) {
+	for _, c := range changes {
+		if c.Detail == nil {
+			c.Detail = map[string]string{}
+		}
+		c.Detail[kind] = strconv.FormatInt(n, 10)
+	}
 }
 
 // Outcome is how an action ended.

@@ -16,7 +16,7 @@ import (
 func (a Actions) note(by By, action, object string) *billing.Change {
 	return &billing.Change{
 		At: a.now(), Actor: cmp.Or(by.Actor, "unknown"), Role: by.Role, Source: by.Source, Action: action, Object: object,
-		Reason: strings.TrimSpace(by.Reason), Claim: by.Claim,
+		Reason: strings.TrimSpace(by.Reason), Claim: by.Claim, DryRun: by.DryRun,
 	}
 }
 

@@ -316,6 +316,9 @@ func (a Actions) RemoveCredential(ctx context.Context, ref string, by By) error 
 	note := a.note(by, "credential.remove", c.ID)
 	note.Detail = map[string]string{"provider": c.Provider, "name": c.Name}
 	for _, v := range c.Versions {
+		if by.DryRun {
+			break // what is done at the provider can't be undone
+		}
 		if err := a.unmake(ctx, c.Provider, v); err != nil {
 			return err
 		}
@@ -453,7 +456,7 @@ func (a Actions) Rekey(ctx context.Context, by By) (r Rekeyed, err error) {
 		return r, err
 	}
 	for _, c := range all {
-		if err := a.rekey(ctx, up, c.ID, &r); err != nil {
+		if err := a.rekey(ctx, up, c.ID, by, &r); err != nil {
 			return r, &billing.ConflictError{Detail: fmt.Sprintf("%s/%s: %s; %d secrets were sealed anew before it", c.Provider, c.Name,
 				strings.TrimPrefix(err.Error(), "envelope: "), r.Changed)}
 		}
@@ -463,7 +466,7 @@ func (a Actions) Rekey(ctx context.Context, by By) (r Rekeyed, err error) {
 	return r, a.Store.Record(ctx, note)
 }
 
-func (a Actions) rekey(ctx context.Context, up Upstreams, id string, r *Rekeyed) error {
+func (a Actions) rekey(ctx context.Context, up Upstreams, id string, by By, r *Rekeyed) error {
 	done := Rekeyed{}
 	_, err := a.Store.UpdateCredential(ctx, id, func(c *billing.Credential) error {
 		done = Rekeyed{}
@@ -479,7 +482,7 @@ func (a Actions) rekey(ctx context.Context, up Upstreams, id string, r *Rekeyed)
 				done.Already++
 			}
 		}
-		if done.Changed == 0 {
+		if done.Changed == 0 || by.DryRun {
 			return errEnded
 		}
 		return nil

@@ -62,6 +62,9 @@ type By struct {
 	// Claim is that of the request, which its sender may send again; nil if it can't be. The
 	// change that ends the request carries it.
 	Claim *billing.ChangeClaim
+	// DryRun has the change undone once everything has been asked that might refuse it; the
+	// action returns *billing.Rehearsed. If nothing would change, it returns no error.
+	DryRun bool
 	// PrincipalID identifies a person or a service; "" for the static token and for the
 	// host.
 	PrincipalID string

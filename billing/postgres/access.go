@@ -122,6 +122,7 @@ func (s *Store) EraseAccess(ctx context.Context, q access.Query, notes ...*billi
 				return err
 			}
 			n = tag.RowsAffected()
+			billing.Tally(notes, "entries", n)
 			return note(ctx, tx, notes)
 		})
 	})

@@ -56,7 +56,10 @@ func note(ctx context.Context, tx pgx.Tx, notes []*billing.Change) error {
 		batch.Queue(noteSQL, c.Seq, c.Hash, c.At, c.Actor, c.Role, c.Source, c.Action, c.Object, c.Outcome, c.Reason, c.Detail)
 	}
 	batch.Queue(moveEndSQL, last.Seq, last.Hash)
-	return tx.SendBatch(ctx, &batch).Close()
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return err
+	}
+	return billing.Rehearse(notes)
 }
 
 func scanChange(row pgx.CollectableRow) (c billing.Change, err error) {
@@ -138,6 +141,7 @@ func (s *Store) PruneAudit(ctx context.Context, before time.Time, notes ...*bill
 		if removed = tag.RowsAffected(); err != nil {
 			return err
 		}
+		billing.Tally(notes, "records", removed)
 		return note(ctx, tx, notes)
 	})
 	return removed, err

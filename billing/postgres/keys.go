@@ -336,7 +336,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 			return err
 		}
 		if archived.IsZero() && !k.ArchivedAt.IsZero() {
-			if err := destroySecrets(ctx, tx, billing.ScopeKey, string(k.ID)); err != nil {
+			if _, err := destroySecrets(ctx, tx, billing.ScopeKey, string(k.ID)); err != nil {
 				return err
 			}
 		}

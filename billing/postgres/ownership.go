@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 	"errors"
 	"fmt"
 
@@ -49,13 +50,12 @@ func (s *Store) UpdateTeam(ctx context.Context, id string, change func(*billing.
 			return err
 		}
 		if was.ArchivedAt.IsZero() && !t.ArchivedAt.IsZero() {
-			if _, err := tx.Exec(ctx, archiveProjectsSQL, id, t.ArchivedAt); err != nil {
+			tag, err := tx.Exec(ctx, archiveProjectsSQL, id, t.ArchivedAt)
+			if err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, archiveKeysSQL, billing.ScopeTeam, id, t.ArchivedAt, "team archived"); err != nil {
-				return err
-			}
-			if err := destroySecrets(ctx, tx, billing.ScopeTeam, id); err != nil {
+			billing.Tally(notes, "projects", tag.RowsAffected())
+			if err := endKeys(ctx, tx, billing.ScopeTeam, id, t.ArchivedAt, notes); err != nil {
 				return err
 			}
 		}
@@ -90,10 +90,7 @@ func (s *Store) UpdateProject(ctx context.Context, id string, change func(*billi
 			return err
 		}
 		if was.ArchivedAt.IsZero() && !p.ArchivedAt.IsZero() {
-			if _, err := tx.Exec(ctx, archiveKeysSQL, billing.ScopeProject, id, p.ArchivedAt, "project archived"); err != nil {
-				return err
-			}
-			if err := destroySecrets(ctx, tx, billing.ScopeProject, id); err != nil {
+			if err := endKeys(ctx, tx, billing.ScopeProject, id, p.ArchivedAt, notes); err != nil {
 				return err
 			}
 		}
@@ -104,6 +101,18 @@ func (s *Store) UpdateProject(ctx context.Context, id string, change func(*billi
 		return err
 	})
 	return p, taken(err, "project", p.Name)
+}
+
+// endKeys archives the keys below a scope, and notes how many there were.
+func endKeys(ctx context.Context, tx pgx.Tx, scope billing.Scope, id string, at time.Time, notes []*billing.Change) error {
+	tag, err := tx.Exec(ctx, archiveKeysSQL, scope, id, at, string(scope)+" archived")
+	if err != nil {
+		return err
+	}
+	billing.Tally(notes, "keys", tag.RowsAffected())
+	copies, err := destroySecrets(ctx, tx, scope, id)
+	billing.Tally(notes, "copies", copies)
+	return err
 }
 
 // missing is a *billing.NotFoundError where there is no row.

@@ -258,14 +258,15 @@ var destroySQL = map[billing.Scope]string{
 
 // destroySecrets deletes the secrets, hand-overs and kept responses of all keys of a scope. Copies that
 // were delivered are deleted where they are, soon.
-func destroySecrets(ctx context.Context, tx pgx.Tx, scope billing.Scope, id string) error {
-	if _, err := tx.Exec(ctx, endDeliverySQL+destroySQL[scope], id); err != nil {
-		return err
+func destroySecrets(ctx context.Context, tx pgx.Tx, scope billing.Scope, id string) (copies int64, err error) {
+	tag, err := tx.Exec(ctx, endDeliverySQL+destroySQL[scope], id)
+	if err != nil {
+		return 0, err
 	}
 	for _, table := range []string{"api_key_secrets", "key_handovers", "stored_responses"} {
 		if _, err := tx.Exec(ctx, "DELETE FROM "+table+" WHERE key_id "+destroySQL[scope], id); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return tag.RowsAffected(), nil
 }

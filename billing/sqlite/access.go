@@ -81,6 +81,7 @@ func (s *Store) EraseAccess(ctx context.Context, q access.Query, notes ...*billi
 		if n, err = tx.exec(ctx, eraseAccess, accessArgs(q)...); err != nil {
 			return err
 		}
+		billing.Tally(notes, "entries", n)
 		return note(ctx, tx, notes)
 	})
 	return n, err

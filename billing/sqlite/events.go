@@ -144,8 +144,10 @@ func note(ctx context.Context, tx *session, notes []*billing.Change) error {
 			return err
 		}
 	}
-	_, err = tx.exec(ctx, updateLast, last.Seq, last.Hash)
-	return err
+	if _, err = tx.exec(ctx, updateLast, last.Seq, last.Hash); err != nil {
+		return err
+	}
+	return billing.Rehearse(notes)
 }
 
 func auditEnds(ctx context.Context, from *session) (e billing.AuditEnds, err error) {
@@ -207,6 +209,7 @@ func (s *Store) PruneAudit(ctx context.Context, before time.Time, notes ...*bill
 		if removed, err = tx.exec(ctx, deleteAudit, end.Seq); err != nil {
 			return err
 		}
+		billing.Tally(notes, "records", removed)
 		return note(ctx, tx, notes)
 	})
 	return removed, err

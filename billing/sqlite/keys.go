@@ -234,7 +234,7 @@ func (s *Store) replaceKey(ctx context.Context, k billing.Key, version int64, no
 			return err
 		}
 		if !k.ArchivedAt.IsZero() {
-			if err := destroySecrets(ctx, tx, billing.ScopeKey, string(k.ID)); err != nil {
+			if _, err := destroySecrets(ctx, tx, billing.ScopeKey, string(k.ID)); err != nil {
 				return err
 			}
 		}

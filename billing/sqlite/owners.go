@@ -195,10 +195,12 @@ func (s *Store) UpdateTeam(ctx context.Context, id string, change func(*billing.
 			return err
 		}
 		if was.ArchivedAt.IsZero() && !t.ArchivedAt.IsZero() {
-			if _, err := tx.exec(ctx, archiveBelow, stamp(t.ArchivedAt), id); err != nil {
+			projects, err := tx.exec(ctx, archiveBelow, stamp(t.ArchivedAt), id)
+			if err != nil {
 				return err
 			}
-			if err := endKeys(ctx, tx, billing.ScopeTeam, id, t.ArchivedAt); err != nil {
+			billing.Tally(notes, "projects", projects)
+			if err := endKeys(ctx, tx, billing.ScopeTeam, id, t.ArchivedAt, notes); err != nil {
 				return err
 			}
 		}
@@ -239,7 +241,7 @@ func (s *Store) UpdateProject(ctx context.Context, id string, change func(*billi
 			return err
 		}
 		if was.ArchivedAt.IsZero() && !p.ArchivedAt.IsZero() {
-			if err := endKeys(ctx, tx, billing.ScopeProject, id, p.ArchivedAt); err != nil {
+			if err := endKeys(ctx, tx, billing.ScopeProject, id, p.ArchivedAt, notes); err != nil {
 				return err
 			}
 		}
@@ -267,13 +269,17 @@ func wantFree(ctx context.Context, tx *session, what, name, query string, args .
 	return nil
 }
 
-// endKeys archives the keys below a scope.
-func endKeys(ctx context.Context, tx *session, scope billing.Scope, id string, at time.Time) error {
+// endKeys archives the keys below a scope, and notes how many there were.
+func endKeys(ctx context.Context, tx *session, scope billing.Scope, id string, at time.Time, notes []*billing.Change) error {
 	of := map[billing.Scope]string{billing.ScopeProject: ofProject, billing.ScopeTeam: ofTeam}[scope]
-	if _, err := tx.exec(ctx, archiveKeysOf+of, id, stamp(at), string(scope)+" archived"); err != nil {
+	keys, err := tx.exec(ctx, archiveKeysOf+of, id, stamp(at), string(scope)+" archived")
+	if err != nil {
 		return err
 	}
-	return destroySecrets(ctx, tx, scope, id)
+	billing.Tally(notes, "keys", keys)
+	copies, err := destroySecrets(ctx, tx, scope, id)
+	billing.Tally(notes, "copies", copies)
+	return err
 }
 
 const selectNames = `SELECT id, name FROM api_keys WHERE id IN (SELECT value FROM json_each(?1))

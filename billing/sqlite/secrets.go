@@ -237,14 +237,14 @@ var destroy = map[billing.Scope]string{
 
 // destroySecrets deletes the secrets, hand-overs and kept responses of all keys of a scope. Copies that
 // were delivered are deleted where they are, soon.
-func destroySecrets(ctx context.Context, tx *session, scope billing.Scope, id string) error {
-	if _, err := tx.exec(ctx, endDelivery+destroy[scope], id); err != nil {
-		return err
+func destroySecrets(ctx context.Context, tx *session, scope billing.Scope, id string) (copies int64, err error) {
+	if copies, err = tx.exec(ctx, endDelivery+destroy[scope], id); err != nil {
+		return 0, err
 	}
 	for _, table := range []string{"api_key_secrets", "key_handovers", "stored_responses"} {
 		if _, err := tx.exec(ctx, `DELETE FROM `+table+destroy[scope], id); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return copies, nil
 }

@@ -116,6 +116,7 @@ func listDestinations(x *exchange, _ none) (wire.Page[manage.DestinationView], e
 
 // pruning is the body of pruneAudit.
 type pruning struct {
+	rehearsal
 	Keep   wire.Duration `json:"keep" required:"true" doc:"How long records are kept; at least 90d."`
 	Reason string        `json:"reason"`
 }
@@ -212,6 +213,7 @@ func listAccess(x *exchange, in accessParameters) (list wire.Page[manage.AccessE
 
 // accessErasure is the body of eraseAccess.
 type accessErasure struct {
+	rehearsal
 	accessFilter
 	Reason string `json:"reason"`
 }

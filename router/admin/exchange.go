@@ -43,6 +43,7 @@ type exchange struct {
 	session   *billing.Session      // the login used for the request; nil for tokens
 	csrf      string                // what a page must send along with its cookie; "" without a cookie
 	operation operation
+	dryRun    bool
 	claimed   *idempotency.Claim // under the caller's Idempotency-Key; nil without one
 }
 
@@ -377,7 +378,7 @@ func (x *exchange) replay(kept *idempotency.Answer) {
 func (x *exchange) by(reason string) manage.By {
 	by := manage.By{
 		Actor: cmp.Or(x.who, "unknown"), Role: x.role, Source: x.C.RemoteIP(), Reason: reason, Access: x.access,
-		PrincipalID: x.principal.ID, Address: x.principal.Email, Seen: x.seenTag(),
+		PrincipalID: x.principal.ID, Address: x.principal.Email, Seen: x.seenTag(), DryRun: x.dryRun,
 	}
 	if x.host != nil {
 		by.Source = x.host.Source

@@ -401,6 +401,19 @@ type reasoned struct {
 	Reason string `json:"reason"`
 }
 
+// rehearsal is part of the bodies of operations that can say what they would change.
+type rehearsal struct {
+	DryRun bool `json:"dry_run" doc:"Only say what would change; whatever would refuse it does."`
+}
+
+func (r rehearsal) rehearsed() bool { return r.DryRun }
+
+// rehearsable is reasoned for these.
+type rehearsable struct {
+	reasoned
+	rehearsal
+}
+
 // ending is the body of operations that end or resume the use of a key.
 type ending struct {
 	Reason string `json:"reason"`

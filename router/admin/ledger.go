@@ -194,7 +194,7 @@ type Forgotten struct {
 
 // forgetReplica is POST /replicas/{id}/forget: what a router that will not come back had leased
 // becomes available to the others.
-func forgetReplica(x *exchange, _ none) (Forgotten, error) {
+func forgetReplica(x *exchange, _ rehearsal) (Forgotten, error) {
 	id := x.param("id")
 	n, err := x.Actions.ForgetReplica(x.ctx(), id, x.by(""))
 	return Forgotten{id, n}, err

@@ -11,10 +11,16 @@ import (
 	"tallyroute/router/admin/wire"
 )
 
-// foundSecret is the body of findKey and of revokeSecret.
+// foundSecret is the body of findKey.
 type foundSecret struct {
 	Secret string `json:"secret" required:"true" doc:"The text of the key. It is not repeated and not logged."`
 	Reason string `json:"reason"`
+}
+
+// leakedSecret is the body of revokeSecret.
+type leakedSecret struct {
+	foundSecret
+	rehearsal
 }
 
 // findKey is POST /keys/find: it returns the key that a secret belongs to.
@@ -36,7 +42,7 @@ func (x *exchange) found(secret string, p rbac.Permission) (billing.Key, error) 
 }
 
 // revokeSecret is POST /keys/revoke: it revokes the key whose secret leaked.
-func revokeSecret(x *exchange, in foundSecret) (manage.KeyView, error) {
+func revokeSecret(x *exchange, in leakedSecret) (manage.KeyView, error) {
 	key, err := x.found(in.Secret, rbac.KeysRevoke)
 	if err != nil {
 		return manage.KeyView{}, err
@@ -50,6 +56,7 @@ func revokeSecret(x *exchange, in foundSecret) (manage.KeyView, error) {
 
 // rotation is the body of rotateKey.
 type rotation struct {
+	rehearsal
 	Overlap     *wire.Span     `json:"overlap" doc:"How long the old secret stays good: 24h by default; 0s ends it at once."`
 	UntilUnused *wire.Duration `json:"until_unused" doc:"Instead: the old secret ends once it was not used for so long."`
 	Reason      string         `json:"reason"`
@@ -160,7 +167,7 @@ func deliverKey(x *exchange, in deliver) (manage.DeliveryView, error) {
 }
 
 // undeliverKey is DELETE /keys/{id}/sink: the copy is deleted soon.
-func undeliverKey(x *exchange, in reasoned) (Removed, error) {
+func undeliverKey(x *exchange, in rehearsable) (Removed, error) {
 	id := x.param("id")
 	return Removed{id, true}, x.Actions.UndeliverKey(x.ctx(), billing.KeyID(id), x.by(in.Reason))
 }
@@ -176,6 +183,7 @@ func listSinks(x *exchange, in wire.Paging) (wire.Page[manage.DeliveryView], err
 
 // topUp is the body of topUpKey.
 type topUp struct {
+	rehearsal
 	USD       wire.Amount `json:"usd" required:"true"`
 	Reference string      `json:"reference" required:"true" doc:"Of the order or payment. The same one again changes nothing."`
 	Reason    string      `json:"reason"`
@@ -222,6 +230,7 @@ func getBudget(x *exchange, _ none) (manage.BudgetView, error) {
 
 // teamChange is the body of changeTeam.
 type teamChange struct {
+	rehearsal
 	Name       *string `json:"name"`
 	CostCenter *string `json:"cost_center" doc:"What is booked stays where it is."`
 	OwnerEmail *string `json:"owner_email"`
@@ -236,12 +245,13 @@ func changeTeam(x *exchange, in teamChange) (manage.TeamView, error) {
 }
 
 // archiveTeam is POST /teams/{id}/archive.
-func archiveTeam(x *exchange, in reasoned) (manage.TeamView, error) {
+func archiveTeam(x *exchange, in rehearsable) (manage.TeamView, error) {
 	return tagged(x, manage.ViewTeam)(x.Actions.ArchiveTeam(x.ctx(), x.param("id"), x.by(in.Reason)))
 }
 
 // projectChange is the body of changeProject.
 type projectChange struct {
+	rehearsal
 	Name      *string `json:"name"`
 	Team      *string `json:"team" doc:"Name or id of the team that it moves to. What is booked stays where it is."`
 	DataClass *string `json:"data_class" doc:"Of what its requests carry, such as confidential; empty is that nobody says."`
@@ -265,12 +275,13 @@ func changeProject(x *exchange, in projectChange) (manage.ProjectView, error) {
 }
 
 // archiveProject is POST /projects/{id}/archive.
-func archiveProject(x *exchange, in reasoned) (manage.ProjectView, error) {
+func archiveProject(x *exchange, in rehearsable) (manage.ProjectView, error) {
 	return tagged(x, manage.ViewProject)(x.Actions.ArchiveProject(x.ctx(), x.param("id"), x.by(in.Reason)))
 }
 
 // budgetChange is the body of changeBudget.
 type budgetChange struct {
+	rehearsal
 	Period     wire.Member[string]       `json:"period"`
 	Zone       wire.Member[string]       `json:"zone"`
 	USD        wire.Member[*wire.Amount] `json:"usd" doc:"Null means no limit in money."`
@@ -306,13 +317,13 @@ type Removed struct {
 }
 
 // removeBudget is DELETE /budgets/{id}. The reason is in the query.
-func removeBudget(x *exchange, in reasoned) (Removed, error) {
+func removeBudget(x *exchange, in rehearsable) (Removed, error) {
 	id := x.param("id")
 	return Removed{id, true}, x.Actions.RemoveBudget(x.ctx(), id, x.by(in.Reason))
 }
 
 // resetBudget is POST /budgets/{id}/reset.
-func resetBudget(x *exchange, in reasoned) (manage.BudgetView, error) {
+func resetBudget(x *exchange, in rehearsable) (manage.BudgetView, error) {
 	return x.named(viewed(manage.ViewBalance)(x.Actions.ResetBudget(x.ctx(), x.param("id"), x.by(in.Reason))))
 }
 

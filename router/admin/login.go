@@ -270,7 +270,7 @@ func listSessions(x *exchange, in sessionFilter) (wire.Page[manage.SessionView],
 	return wire.Paged(in.Paging, all, manage.ViewSession, func(v manage.SessionView) string { return v.ID })
 }
 
-func endSession(x *exchange, in reasoned) (Removed, error) {
+func endSession(x *exchange, in rehearsable) (Removed, error) {
 	id := x.param("id")
 	if !x.access.May(rbac.PrincipalsWrite, rbac.Place{}) {
 		own, err := x.Actions.Sessions(x.ctx(), x.principal.ID)

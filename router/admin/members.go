@@ -207,6 +207,7 @@ func getCeiling(x *exchange, _ none) (manage.CeilingView, error) {
 
 // newCeiling is the body of setCeiling. Omitted members are not limited.
 type newCeiling struct {
+	rehearsal
 	Keys      int64          `json:"keys" required:"true" doc:"That one member may have in force."`
 	Period    string         `json:"period" enum:"minute,day,week,month,quarter,year,once" doc:"Of the amounts; month by default."`
 	Zone      string         `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; UTC by default."`
@@ -229,7 +230,7 @@ func setCeiling(x *exchange, in newCeiling) (manage.CeilingView, error) {
 	return viewed(manage.ViewCeiling)(x.Actions.SetCeiling(x.ctx(), x.param("id"), c, x.by(in.Reason)))
 }
 
-func removeCeiling(x *exchange, in reasoned) (Removed, error) {
+func removeCeiling(x *exchange, in rehearsable) (Removed, error) {
 	id := x.param("id")
 	return Removed{id, true}, x.Actions.RemoveCeiling(x.ctx(), id, x.by(in.Reason))
 }

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -314,6 +315,42 @@ func (g *rig) replica() string {
 	return "rep_1"
 }
 
+// rehearse performs a dry run, which must change nothing and answer as described.
+func (g *rig) rehearse(method, path, body string) {
+	g.t.Helper()
+	was := g.dump()
+	if method == http.MethodDelete {
+		before, after, _ := strings.Cut(path, "?")
+		path = before + "?dry_run=true&" + after
+	} else {
+		body = `{"dry_run":true,` + strings.TrimPrefix(cmp.Or(body, "{}"), "{")
+		body = strings.Replace(body, ",}", "}", 1)
+	}
+	got := g.ask(method, base+path, body)
+	if validate(g.t, method, base+path, got); got.v["dry_run"] != true || got.v["changes"] == nil {
+		g.t.Errorf("%s %s rehearsed: %d %s", method, path, got.status, got.text)
+	}
+	for i, now := range g.dump() {
+		if now != was[i] {
+			g.t.Errorf("%s %s: a dry run changes\n%s\nto\n%s", method, path, was[i], now)
+		}
+	}
+}
+
+// dump is all that is in the database, as far as administrators change it.
+func (g *rig) dump() []string {
+	g.t.Helper()
+	changes, err := g.store.ListChanges(g.t.Context(), billing.ChangeFilter{Limit: 1000})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	all := []string{fmt.Sprint(len(changes))}
+	for _, list := range []string{"keys?limit=200", "teams", "budgets", "principals", "sinks", "credentials"} {
+		all = append(all, g.ask("GET", base+"/"+list, "").text)
+	}
+	return all
+}
+
 // TestEveryOperationAnswersAsDescribed performs every operation once. All answers that the tests
 // of this package get are checked against the document.
 func TestEveryOperationAnswersAsDescribed(t *testing.T) {
@@ -322,6 +359,9 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	done := map[string]bool{}
 	ask := func(method, path, body string) answer {
 		t.Helper()
+		if o, _ := operationOf(method, base+path); o.rehearses() {
+			g.rehearse(method, path, body)
+		}
 		got := g.ask(method, base+path, body)
 		if id := validate(t, method, base+path, got); id != "" {
 			done[id] = true

@@ -55,6 +55,11 @@ func does[In, Out any](id, method, path, summary string, do func(*exchange, In) 
 				return err
 			}
 			x.status = http.StatusOK
+			if r, ok := any(in).(interface{ rehearsed() bool }); ok && r.rehearsed() {
+				x.dryRun = true
+				_, err := do(x, in)
+				return x.rehearsed(err)
+			}
 			kept, err := x.claim()
 			if err != nil {
 				return err
@@ -72,6 +77,41 @@ func does[In, Out any](id, method, path, summary string, do func(*exchange, In) 
 			return err
 		},
 	}
+}
+
+// Rehearsal is the answer to a dry run: what would be changed, as the audit log would have it.
+type Rehearsal struct {
+	DryRun  bool              `json:"dry_run"`
+	Changes []RehearsedChange `json:"changes" doc:"None where everything is so already."`
+}
+
+// RehearsedChange is one change that would be made.
+type RehearsedChange struct {
+	Action string            `json:"action"`
+	Object string            `json:"object"`
+	Detail map[string]string `json:"detail"`
+}
+
+// rehearsed answers a dry run that ended with err.
+func (x *exchange) rehearsed(err error) error {
+	var r *billing.Rehearsed
+	if err != nil && !errors.As(err, &r) {
+		return err
+	}
+	out := Rehearsal{DryRun: true, Changes: []RehearsedChange{}}
+	if r != nil {
+		for _, c := range r.Changes {
+			out.Changes = append(out.Changes, RehearsedChange{c.Action, c.Object, c.Detail})
+		}
+	}
+	x.C.Writer.Header().Del("ETag") // of what it would be
+	x.JSON(http.StatusOK, out)
+	return nil
+}
+
+// rehearses reports whether the operation can say what it would change.
+func (o operation) rehearses() bool {
+	return o.in.Implements(reflect.TypeFor[interface{ rehearsed() bool }]())
 }
 
 // streaming says that the operation itself writes its answer, in another media type.

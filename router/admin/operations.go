@@ -86,7 +86,11 @@ func (o operation) describe(inputs, outputs *wire.Schemas) wire.Schema {
 	for _, status := range o.statuses {
 		content := wire.Schema{o.media: wire.Schema{}}
 		if o.out != nil {
-			content = wire.Schema{"application/json": wire.Schema{"schema": outputs.Plain(o.out)}}
+			schema := outputs.Plain(o.out)
+			if o.rehearses() && status == http.StatusOK {
+				schema = wire.Schema{"anyOf": []wire.Schema{schema, outputs.Plain(reflect.TypeFor[Rehearsal]())}}
+			}
+			content = wire.Schema{"application/json": wire.Schema{"schema": schema}}
 		}
 		responses[strconv.Itoa(status)] = wire.Schema{"description": http.StatusText(status), "content": content}
 	}

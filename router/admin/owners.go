@@ -276,6 +276,7 @@ func (x *exchange) visible(budgets []billing.Budget) ([]billing.Budget, error) {
 
 // raise is the body of raiseBudget.
 type raise struct {
+	rehearsal
 	USD      *wire.Amount `json:"usd" doc:"By so many dollars."`
 	Tokens   int64        `json:"tokens" doc:"By so many tokens."`
 	Requests int64        `json:"requests" doc:"By so many requests."`
@@ -297,6 +298,7 @@ func raiseBudget(x *exchange, in raise) (manage.BudgetView, error) {
 
 // policyChange is the body of setTeamPolicy, setProjectPolicy and setKeyPolicy.
 type policyChange struct {
+	rehearsal
 	Policy   *policy.Policy `json:"policy" required:"true" doc:"Takes the place of the one that is there; null ends it."`
 	Replaces string         `json:"replaces" doc:"The revision that this was made from; another one is a conflict."`
 	Reason   string         `json:"reason"`

@@ -81,7 +81,7 @@ func createPrincipal(x *exchange, in newPrincipal) (manage.PrincipalView, error)
 	return x.viewPrincipal(p), nil
 }
 
-func disablePrincipal(x *exchange, in reasoned) (manage.PrincipalView, error) {
+func disablePrincipal(x *exchange, in rehearsable) (manage.PrincipalView, error) {
 	return viewed(x.viewPrincipal)(x.Actions.DisablePrincipal(x.ctx(), x.param("id"), x.by(in.Reason)))
 }
 
@@ -110,7 +110,7 @@ func grantRole(x *exchange, in newGrant) (manage.PrincipalView, error) {
 	return x.viewPrincipal(p), err
 }
 
-func revokeRole(x *exchange, in reasoned) (manage.PrincipalView, error) {
+func revokeRole(x *exchange, in rehearsable) (manage.PrincipalView, error) {
 	id := x.param("id")
 	return viewed(x.viewPrincipal)(x.Actions.Revoke(x.ctx(), id, x.C.Param("grant"), x.by(in.Reason)))
 }
@@ -143,7 +143,7 @@ func createAdminToken(x *exchange, in newAdminToken) (CreatedToken, error) {
 	return CreatedToken{manage.ViewToken(t), secret.Reveal()}, nil
 }
 
-func endAdminToken(x *exchange, in reasoned) (manage.PrincipalView, error) {
+func endAdminToken(x *exchange, in rehearsable) (manage.PrincipalView, error) {
 	id := x.param("id")
 	return viewed(x.viewPrincipal)(x.Actions.EndToken(x.ctx(), id, x.C.Param("token"), x.by(in.Reason)))
 }

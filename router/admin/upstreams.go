@@ -123,7 +123,7 @@ func viewStored(p billing.StoredProvider) storedProvider {
 }
 
 // removeProvider is DELETE /providers/{id}.
-func removeProvider(x *exchange, in reasoned) (gone, error) {
+func removeProvider(x *exchange, in rehearsable) (gone, error) {
 	return gone{true}, x.Actions.RemoveProvider(x.ctx(), x.param("id"), x.by(in.Reason))
 }
 
@@ -236,11 +236,11 @@ func testCredential(x *exchange, in reasoned) (manage.Trial, error) {
 }
 
 // removeCredential is DELETE /credentials/{id}.
-func removeCredential(x *exchange, in reasoned) (gone, error) {
+func removeCredential(x *exchange, in rehearsable) (gone, error) {
 	return gone{true}, x.Actions.RemoveCredential(x.ctx(), x.param("id"), x.by(in.Reason))
 }
 
 // rekeySecrets is POST /secrets/rekey.
-func rekeySecrets(x *exchange, in reasoned) (manage.Rekeyed, error) {
+func rekeySecrets(x *exchange, in rehearsable) (manage.Rekeyed, error) {
 	return x.Actions.Rekey(x.ctx(), x.by(in.Reason))
 }
