@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 // load is one kind of request.
 type load struct {
 	name  string
+	path  string // "" is that of chat completions
 	body  []byte
 	end   string  // the end of a complete answer
 	conns int     // requests in flight
@@ -29,18 +31,19 @@ type load struct {
 func loads() []load {
 	const stream = `"stream":true,"stream_options":{"include_usage":true},`
 	return []load{
-		{"plain answer, 1 KB prompt", body("", 1<<10), "}", 64, 2},
-		{"plain answer, 4 KB prompt", body("", 4<<10), "}", 64, 0},
-		{"stream of 100 chunks, 1 KB prompt", body(stream, 1<<10), "data: [DONE]", 16, 0},
-		{"stream of 100 chunks, 4 KB prompt", body(stream, 4<<10), "data: [DONE]", 16, 0},
+		{name: "plain answer, 1 KB prompt", body: body("", 1<<10), end: "}", conns: 64, most: 2},
+		{name: "plain answer, 4 KB prompt", body: body("", 4<<10), end: "}", conns: 64},
+		{name: "stream of 100 chunks, 1 KB prompt", body: body(stream, 1<<10), end: "data: [DONE]", conns: 16},
+		{name: "stream of 100 chunks, 4 KB prompt", body: body(stream, 4<<10), end: "data: [DONE]", conns: 16},
 	}
 }
 
 func body(more string, size int) []byte {
-	prompt := strings.Repeat(answerText, size/len(answerText)+1)[:size]
 	return []byte(`{"model":"bench",` + more + `"messages":[{"role":"system","content":"You count."},{"role":"user","content":"` +
-		prompt + `"}]}`)
+		prompt(size) + `"}]}`)
 }
+
+func prompt(size int) string { return strings.Repeat(answerText, size/len(answerText)+1)[:size] }
 
 // answer is one answer: when it ended and how long it took.
 type answer struct {
@@ -96,7 +99,8 @@ func (t target) ask(ctx context.Context, l load, over *atomic.Bool) (list []answ
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline) // a broken connection shows up when it is used
 	}
-	request := fmt.Appendf(nil, "POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n", t.address)
+	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n",
+		cmp.Or(l.path, "/v1/chat/completions"), t.address)
 	if t.key != "" {
 		request = fmt.Appendf(request, "Authorization: Bearer %s\r\n", t.key)
 	}

@@ -9,6 +9,7 @@
 //
 //	go run ./cmd/routebench                         on SQLite
 //	go run ./cmd/routebench -database postgres://…  on PostgreSQL
+//	go run ./cmd/routebench -entrances              the Responses and Messages APIs beside chat completions
 package main
 
 import (
@@ -43,6 +44,7 @@ type settings struct {
 	warmup   time.Duration
 	window   time.Duration
 	budget   bool
+	entries  bool
 }
 
 func run(ctx context.Context, args []string) error {
@@ -63,6 +65,7 @@ func run(ctx context.Context, args []string) error {
 	fs.DurationVar(&s.warmup, "warmup", 500*time.Millisecond, "load before the measured window of a round")
 	fs.DurationVar(&s.window, "window", 2*time.Second, "the measured window of a round")
 	fs.BoolVar(&s.budget, "budget", true, "the key has a token and a money budget")
+	fs.BoolVar(&s.entries, "entrances", false, "compare the other entrances with chat completions")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -103,6 +106,9 @@ func compare(ctx context.Context, s settings, dir string, w io.Writer) error {
 		return errors.Join(err, router.process.tail())
 	}
 	defer router.process.stop()
+	if s.entries {
+		return compareEntrances(ctx, s, router, w)
+	}
 	var r report
 	for _, l := range loads() {
 		if !strings.Contains(l.name, s.only) {

@@ -40,14 +40,11 @@ func newMock(prompt int) mock {
 		`"message":{"role":"assistant","content":"` +
 		strings.Repeat(answerText, 4)[:answerSize] +
 		`","refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":` + used + "}"
-	m := mock{plain: fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-		len(answer), answer)}
+	m := mock{plain: fmt.Appendf(nil, plainHead, len(answer), answer)}
 	chunk := func(delta, finish string) string {
 		return framed(prefix + `{"index":0,"delta":` + delta + `,"logprobs":null,"finish_reason":` + finish + `}],"usage":null}` + "\n\n")
 	}
-	next := "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\nTransfer-Encoding: " +
-		"chunked\r\n\r\n" +
-		chunk(`{"role":"assistant","content":"","refusal":null}`, "null")
+	next := streamHead + chunk(`{"role":"assistant","content":"","refusal":null}`, "null")
 	for range chunkCount { // one token each in every vocabulary, matching the usage
 		m.stream = append(m.stream, []byte(next+chunk(`{"content":" account"}`, "null")))
 		next = ""
@@ -72,18 +69,18 @@ func serveUpstream(ctx context.Context, addr string) error {
 		return err
 	}
 	context.AfterFunc(ctx, func() { _ = l.Close() })
-	short, long := newMock(tokens(1<<10)), newMock(tokens(4<<10))
+	short, long, natives := newMock(tokens(1<<10)), newMock(tokens(4<<10)), nativeMocks()
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return err
 		}
-		go serve(conn, short, long)
+		go serve(conn, func(path string, size int) mock { return mockFor(path, natives, short, long, size) })
 	}
 }
 
 // serve answers on one connection until it ends.
-func serve(conn net.Conn, short, long mock) {
+func serve(conn net.Conn, of func(path string, size int) mock) {
 	defer func() { _ = conn.Close() }()
 	r := bufio.NewReader(conn)
 	for {
@@ -95,10 +92,7 @@ func serve(conn net.Conn, short, long mock) {
 		if err != nil {
 			return
 		}
-		m := short
-		if len(body) > 2<<10 {
-			m = long
-		}
+		m := of(req.URL.Path, len(body))
 		parts := [][]byte{m.plain}
 		if bytes.Contains(body, []byte(`"stream":true`)) {
 			parts = m.stream

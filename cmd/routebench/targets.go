@@ -74,7 +74,8 @@ func configure(s settings, dir, addr, upstream string) (string, error) {
 	if err := os.WriteFile(pepper, []byte(rand.Text()+rand.Text()), 0o600); err != nil {
 		return "", err
 	}
-	return config, os.WriteFile(config, fmt.Appendf(nil, configText, addr, s.database, pepper, upstream), 0o600)
+	return config, os.WriteFile(config, fmt.Appendf(nil, configText+"%s", addr, s.database, pepper, upstream,
+		nativeProviders(upstream)), 0o600)
 }
 
 const configText = `listen: %s

@@ -69,17 +69,41 @@ type block struct {
 	citations [][]byte
 }
 
+// event is what most events hold.
+type event struct {
+	kind         []byte // not quoted
+	index, delta []byte // as JSON, nil if absent
+}
+
+// read reads an event, and reports whether it is JSON. Nothing needs to be walked twice.
+func read(data []byte) (e event, ok bool) {
+	c := jsonraw.NewCursor(data)
+	c.Object(func(name []byte) {
+		value := c.Skip()
+		switch string(name) {
+		case "type":
+			e.kind = jsonraw.Inside(value)
+		case "index":
+			e.index = value
+		case "delta":
+			e.delta = value
+		}
+	})
+	return e, c.Done()
+}
+
 // Step reads one event. Pings and unknown events produce nothing.
 func (s *stream) Step(e *translate.Emitter) error {
 	data, err := s.next()
 	if err != nil {
 		return err
 	}
-	if err := translate.Valid(data); err != nil {
-		return err
+	ev, ok := read(data)
+	if !ok {
+		return translate.Broken(translate.NoJSON())
 	}
 	var m translate.Message
-	switch jsonraw.Text(jsonraw.Lookup(data, "type")) {
+	switch string(ev.kind) {
 	case "message_start":
 		return s.start(e, jsonraw.Lookup(data, "message"))
 	case "content_block_start":
@@ -87,9 +111,9 @@ func (s *stream) Step(e *translate.Emitter) error {
 			e.Work()
 		}
 	case "content_block_delta":
-		s.delta(&m, data)
+		s.delta(&m, ev)
 	case "content_block_stop":
-		s.blockStop(&m, string(jsonraw.Lookup(data, "index")))
+		s.blockStop(&m, ev.index)
 	case "message_delta":
 		s.ended(e, data)
 	case "message_stop":
@@ -151,20 +175,20 @@ func (s *stream) text(m *translate.Message, raw []byte) {
 }
 
 // find returns the open block with an index, or nil if there is none.
-func (s *stream) find(index string) *block {
-	i := slices.IndexFunc(s.open, func(b block) bool { return b.index == index })
+func (s *stream) find(index []byte) *block {
+	i := slices.IndexFunc(s.open, func(b block) bool { return b.index == string(index) })
 	if i < 0 {
 		return nil
 	}
 	return &s.open[i]
 }
 
-func (s *stream) delta(m *translate.Message, data []byte) {
-	b := s.find(string(jsonraw.Lookup(data, "index")))
+func (s *stream) delta(m *translate.Message, e event) {
+	b := s.find(e.index)
 	if b == nil {
 		return
 	}
-	for name, value := range jsonraw.Each(jsonraw.Lookup(data, "delta")) {
+	for name, value := range jsonraw.Each(e.delta) {
 		switch string(name) {
 		case "text":
 			if b.kind == "text" {
@@ -194,7 +218,7 @@ func (b *block) argue(m *translate.Message, piece translate.Words) {
 
 // blockStop ends a block. Arguments that did not arrive in pieces arrived with the start
 // of the block, and are {} if the tool takes none.
-func (s *stream) blockStop(m *translate.Message, index string) {
+func (s *stream) blockStop(m *translate.Message, index []byte) {
 	b := s.find(index)
 	if b == nil {
 		return

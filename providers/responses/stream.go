@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"bytes"
 	"io"
 	"strings"
 
@@ -12,7 +13,7 @@ import (
 
 // Stream reads a streamed response.
 func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Stream {
-	frames := translate.NewFrames(body)
+	frames := translate.NewFrames(body).Unchecked()
 	s := &stream{a: a, x: x, Frames: frames, next: frames.Next, items: make(map[string]*item)}
 	if x.Native != nil {
 		next, last := translate.Tap(s.next)
@@ -38,7 +39,60 @@ type item struct {
 	call   int // its index, if it is a call
 	begun  bool
 	custom bool
-	said   map[string]int // bytes passed on, by the part that they belong to
+	said   map[piece]int // bytes passed on
+}
+
+// piece is a part of an item: what kind of text it is, and which of several.
+type piece struct {
+	of string
+	at int64
+}
+
+// event is what most events hold. Values are JSON, nil if absent.
+type event struct {
+	data, kind             []byte // kind is not quoted
+	response, item         []byte
+	index, itemID, content []byte
+	delta, logprobs        []byte
+}
+
+// read reads an event, and reports whether it is JSON. Nothing needs to be walked twice.
+func (s *stream) read(data []byte) (e event, ok bool) {
+	e.data = data
+	c := jsonraw.NewCursor(data)
+	c.Object(func(name []byte) {
+		value := c.Skip()
+		switch string(name) {
+		case "type":
+			e.kind = jsonraw.Inside(value)
+		case "response":
+			e.response = value
+		case "item":
+			e.item = value
+		case "output_index":
+			e.index = value
+		case "item_id":
+			e.itemID = value
+		case "content_index":
+			e.content = value
+		case "delta":
+			e.delta = value
+		case "logprobs":
+			e.logprobs = value
+		}
+	})
+	if len(e.kind) == 0 {
+		e.kind = []byte(s.Name())
+	}
+	return e, c.Done()
+}
+
+func (e *event) member(name string) []byte { return jsonraw.Lookup(e.data, name) }
+
+// of returns the part of the item that the event is about.
+func (e *event) of(kind string) piece {
+	var n translate.Counter
+	return piece{kind, n.Take(e.content)}
 }
 
 // Step reads one event.
@@ -47,34 +101,33 @@ func (s *stream) Step(q *translate.Emitter) error {
 	if err != nil {
 		return err
 	}
-	kind := jsonraw.Text(jsonraw.Lookup(data, "type"))
-	if kind == "" {
-		kind = s.Name()
-	}
-	if kind == "error" || kind == "" && jsonraw.Present(jsonraw.Lookup(data, "error")) != nil {
+	e, ok := s.read(data)
+	switch {
+	case !ok:
+		return translate.NoJSON()
+	case string(e.kind) == "error" || len(e.kind) == 0 && jsonraw.Present(e.member("error")) != nil:
 		return failed(s.x, data)
-	}
-	if response := jsonraw.Lookup(data, "response"); jsonraw.IsObject(response) {
-		if q.ID == "" || strings.HasSuffix(kind, "completed") {
+	case jsonraw.IsObject(e.response):
+		if q.ID == "" || bytes.HasSuffix(e.kind, []byte("completed")) {
 			id := q.ID
-			q.Head = s.a.head(s.x, response)
+			q.Head = s.a.head(s.x, e.response)
 			if id != "" {
 				q.ID = id
 			}
 		}
-		return s.whole(q, kind, response)
+		return s.whole(q, string(e.kind), e.response)
 	}
 	if q.ID == "" {
 		q.Head = s.a.head(s.x, data)
 	}
-	if jsonraw.Lookup(data, "output_index") == nil && jsonraw.Lookup(data, "item_id") == nil {
+	if e.index == nil && e.itemID == nil {
 		return nil // not about content
 	}
-	if kind == "response.output_item.added" && strings.HasSuffix(jsonraw.Text(jsonraw.Lookup(data, "item", "type")), "_call") {
+	if string(e.kind) == "response.output_item.added" && strings.HasSuffix(jsonraw.Text(jsonraw.Lookup(e.item, "type")), "_call") {
 		q.Work()
 	}
 	var m translate.Message
-	s.event(&m, kind, data)
+	s.event(&m, &e)
 	q.Say(0, &m)
 	return nil
 }
@@ -111,21 +164,21 @@ func (s *stream) whole(q *translate.Emitter, kind string, response []byte) error
 }
 
 // at returns the item that an event is about.
-func (s *stream) at(data []byte) *item {
-	key := string(jsonraw.Lookup(data, "output_index"))
-	if key == "" {
-		key = jsonraw.Text(jsonraw.Lookup(data, "item_id"))
+func (s *stream) at(e *event) *item {
+	key := e.index
+	if len(key) == 0 {
+		key = jsonraw.Quoted(e.itemID).Bytes()
 	}
-	it := s.items[key]
+	it := s.items[string(key)]
 	if it == nil {
-		it = &item{said: make(map[string]int)}
-		s.items[key] = it
+		it = &item{said: make(map[piece]int)}
+		s.items[string(key)] = it
 	}
 	return it
 }
 
 // rest appends the remainder of a complete text, after what already arrived in pieces.
-func (it *item) rest(to *translate.Words, part string, whole []byte) {
+func (it *item) rest(to *translate.Words, part piece, whole []byte) {
 	text := jsonraw.Text(whole)
 	said := min(it.said[part], len(text))
 	it.said[part] = len(text)
@@ -133,48 +186,46 @@ func (it *item) rest(to *translate.Words, part string, whole []byte) {
 }
 
 // next appends the next piece of a text.
-func (it *item) next(to *translate.Words, part string, piece []byte) {
-	it.said[part] += len(jsonraw.Quoted(piece).Bytes())
-	to.Add(piece)
+func (it *item) next(to *translate.Words, part piece, text []byte) {
+	it.said[part] += len(jsonraw.Quoted(text).Bytes())
+	to.Add(text)
 }
 
 // event reads an event about one item. Each text arrives in pieces and then once more in
 // full, of which only what was missing from the pieces is used.
-func (s *stream) event(m *translate.Message, kind string, data []byte) {
-	it := s.at(data)
-	part := string(jsonraw.Lookup(data, "content_index"))
-	delta := jsonraw.Lookup(data, "delta")
-	switch kind {
+func (s *stream) event(m *translate.Message, e *event) {
+	it := s.at(e)
+	switch string(e.kind) {
 	case "response.output_item.added":
-		s.added(m, it, jsonraw.Lookup(data, "item"))
+		s.added(m, it, e.item)
 	case "response.output_text.delta":
-		it.next(&m.Text, "text"+part, delta)
-		if l := jsonraw.Lookup(data, "logprobs"); len(l) > len("[]") {
-			m.Logprobs = logprobs(l)
+		it.next(&m.Text, e.of("text"), e.delta)
+		if len(e.logprobs) > len("[]") {
+			m.Logprobs = logprobs(e.logprobs)
 		}
 	case "response.output_text.done":
-		it.rest(&m.Text, "text"+part, jsonraw.Lookup(data, "text"))
+		it.rest(&m.Text, e.of("text"), e.member("text"))
 	case "response.refusal.delta":
-		it.next(&m.Refusal, "refusal"+part, delta)
+		it.next(&m.Refusal, e.of("refusal"), e.delta)
 	case "response.refusal.done":
-		it.rest(&m.Refusal, "refusal"+part, jsonraw.Lookup(data, "refusal"))
+		it.rest(&m.Refusal, e.of("refusal"), e.member("refusal"))
 	case "response.function_call_arguments.delta", "response.custom_tool_call_input.delta":
-		s.piece(m, it, delta, it.next)
+		s.piece(m, it, e.delta, it.next)
 	case "response.function_call_arguments.done":
-		s.piece(m, it, jsonraw.Lookup(data, "arguments"), it.rest)
+		s.piece(m, it, e.member("arguments"), it.rest)
 	case "response.custom_tool_call_input.done":
-		s.piece(m, it, jsonraw.Lookup(data, "input"), it.rest)
+		s.piece(m, it, e.member("input"), it.rest)
 	case "response.reasoning_summary_part.added":
 		s.paragraph(m)
 	case "response.reasoning_summary_text.delta":
-		it.next(&m.Reasoning, "summary", delta)
+		it.next(&m.Reasoning, piece{of: "summary"}, e.delta)
 		s.thought = true
 	case "response.reasoning_text.delta":
-		it.next(&m.Reasoning, "thought"+part, delta)
+		it.next(&m.Reasoning, e.of("thought"), e.delta)
 	case "response.output_text.annotation.added":
-		cite(m, jsonraw.Lookup(data, "annotation"))
+		cite(m, e.member("annotation"))
 	case "response.output_item.done":
-		s.done(m, it, jsonraw.Lookup(data, "item"))
+		s.done(m, it, e.item)
 	}
 }
 
@@ -187,7 +238,7 @@ func (s *stream) added(m *translate.Message, it *item, raw []byte) {
 	it.begun, it.call, it.custom = true, s.calls, kind == "custom_tool_call"
 	s.call(m, raw, nil)
 	m.Calls[0].Custom = it.custom
-	it.next(&m.Calls[0].Arguments, "arguments", arguments(raw))
+	it.next(&m.Calls[0].Arguments, piece{of: "arguments"}, arguments(raw))
 }
 
 func arguments(raw []byte) []byte {
@@ -198,9 +249,9 @@ func arguments(raw []byte) []byte {
 }
 
 // piece appends to the arguments of a call.
-func (s *stream) piece(m *translate.Message, it *item, text []byte, take func(to *translate.Words, part string, text []byte)) {
+func (s *stream) piece(m *translate.Message, it *item, text []byte, take func(to *translate.Words, part piece, text []byte)) {
 	c := translate.ToolCall{Index: it.call, Custom: it.custom}
-	if take(&c.Arguments, "arguments", text); len(c.Arguments) > 0 && it.begun {
+	if take(&c.Arguments, piece{of: "arguments"}, text); len(c.Arguments) > 0 && it.begun {
 		m.Calls = append(m.Calls, c)
 	}
 }
@@ -215,7 +266,7 @@ func (s *stream) done(m *translate.Message, it *item, raw []byte) {
 		}
 		s.piece(m, it, arguments(raw), it.rest)
 	case "reasoning":
-		if it.said["summary"] == 0 && it.said["thought0"] == 0 {
+		if it.said[piece{of: "summary"}] == 0 && it.said[piece{of: "thought"}] == 0 {
 			s.item(m, raw)
 			return
 		}

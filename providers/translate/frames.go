@@ -18,6 +18,7 @@ type Frames struct {
 	next func() ([]byte, error)
 	name []byte // of the last event read
 
+	unchecked bool
 	waiting func() bool // for events
 }
 
@@ -27,6 +28,15 @@ func NewFrames(r io.Reader) *Frames {
 	f.next = f.first
 	return f
 }
+
+// Unchecked makes Next return events that are not JSON, for callers who notice by themselves.
+func (f *Frames) Unchecked() *Frames {
+	f.unchecked = true
+	return f
+}
+
+// NoJSON returns the error for an event that is not JSON.
+func NoJSON() error { return fmt.Errorf("%w: an event that is no JSON", chat.ErrMalformed) }
 
 // Next returns the next value, which is valid until the next call. If it is not JSON, the
 // error wraps chat.ErrMalformed; the event [DONE] ends the stream with io.EOF.
@@ -76,8 +86,8 @@ func (f *Frames) events() func() ([]byte, error) {
 		if string(ev.Data) == "[DONE]" {
 			return nil, io.EOF
 		}
-		if !json.Valid(ev.Data) {
-			return nil, fmt.Errorf("%w: an event that is no JSON", chat.ErrMalformed)
+		if !f.unchecked && !json.Valid(ev.Data) {
+			return nil, NoJSON()
 		}
 		return ev.Data, nil
 	}

@@ -266,6 +266,9 @@ func (n *native) in(data []byte, edit func(object []byte) []byte) []byte {
 	if n.whole || n.format != providers.Responses {
 		return edit(data)
 	}
+	if !bytes.Contains(data, []byte(`"response"`)) { // most events have only a piece of it
+		return data
+	}
 	response := jsonraw.Lookup(data, "response")
 	if !jsonraw.IsObject(response) {
 		return data
