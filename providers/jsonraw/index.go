@@ -51,8 +51,9 @@ func IndexOf(object []byte) (Index, bool) {
 		key := c.key
 		c.Peek()
 		start := c.i
-		c.Skip()
-		members = append(members, entry{key, Span{start, c.i}})
+		if c.Skip(); !c.bad {
+			members = append(members, entry{key, Span{start, c.i}})
+		}
 	})
 	return Index{object, members}, isObject && c.Done()
 }

@@ -31,13 +31,16 @@ func failed(x providers.Exchange, body []byte) *providers.Error {
 
 // Decode reads a complete, non-streamed response.
 func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*chat.Response, error) {
-	if err := translate.Valid(body); err != nil {
-		return nil, err
+	r, ok := jsonraw.IndexOf(body)
+	if !ok {
+		if err := translate.Valid(body); err != nil {
+			return nil, err
+		}
 	}
-	if e := jsonraw.Present(jsonraw.Lookup(body, "error")); e != nil {
+	if jsonraw.Present(r.Get("error")) != nil {
 		return nil, failed(x, body)
 	}
-	output := jsonraw.Lookup(body, "output")
+	output := r.Get("output")
 	if output == nil {
 		return nil, translate.Malformed("it has no output")
 	}
@@ -47,29 +50,29 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 		s.item(&c.Message, item)
 	}
 	var err error
-	if c.Finish, c.Native, err = s.ending(x, body); err != nil {
+	if c.Finish, c.Native, err = s.ending(x, r); err != nil {
 		return nil, err
 	}
 	if x.Native != nil {
-		return translate.NativeResponse(a.head(x, body), []translate.Choice{c}, count(body), body), nil
+		return translate.NativeResponse(a.head(x, r), []translate.Choice{c}, count(r), body), nil
 	}
-	return translate.Response(a.head(x, body), []translate.Choice{c}, count(body)), nil
+	return translate.Response(a.head(x, r), []translate.Choice{c}, count(r)), nil
 }
 
 // head returns the fields that describe a response as a whole.
-func (a completions) head(x providers.Exchange, response []byte) translate.Head {
-	h := translate.Head{ID: jsonraw.Text(jsonraw.Lookup(response, "id")), Model: jsonraw.Text(jsonraw.Lookup(response, "model"))}
+func (a completions) head(x providers.Exchange, response jsonraw.Index) translate.Head {
+	h := translate.Head{ID: jsonraw.Text(response.Get("id")), Model: jsonraw.Text(response.Get("model"))}
 	var n translate.Counter
-	if h.Created = n.At(response, "created_at"); h.Created == 0 {
+	if h.Created = n.Take(response.Get("created_at")); h.Created == 0 {
 		h.Created = a.Now().Unix()
 	}
 	if h.ID == "" {
-		h.ID = translate.AnswerID(x, response)
+		h.ID = translate.AnswerID(x, response.Bytes())
 	}
 	if h.Model == "" {
 		h.Model = x.Target.Upstream
 	}
-	switch tier := jsonraw.Text(jsonraw.Lookup(response, "service_tier")); tier {
+	switch tier := jsonraw.Text(response.Get("service_tier")); tier {
 	case "default", "flex", "scale", "priority", "auto", "fast":
 		h.Tier = tier
 	}
@@ -77,8 +80,8 @@ func (a completions) head(x providers.Exchange, response []byte) translate.Head 
 }
 
 // count reads the usage, whose parts are those of the chat format under other names.
-func count(response []byte) *translate.Usage {
-	usage := jsonraw.Present(jsonraw.Lookup(response, "usage"))
+func count(response jsonraw.Index) *translate.Usage {
+	usage := jsonraw.Present(response.Get("usage"))
 	if usage == nil {
 		return nil
 	}
@@ -93,14 +96,15 @@ func count(response []byte) *translate.Usage {
 		return nil
 	}
 	u.State(usage)
-	u.Metered = metered(jsonraw.Lookup(response, "output"))
+	u.Metered = metered(response.Get("output"))
 	u.Tools(jsonraw.Lookup(usage, "server_side_tool_usage_details"))
 	return u
 }
 
 // Usage reads the usage from a body that may not be a valid response otherwise.
 func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
-	return count(body).Chat("")
+	r, _ := jsonraw.IndexOf(body)
+	return count(r).Chat("")
 }
 
 // metered counts the calls to the provider's own tools among the items of an output. Of web
@@ -267,12 +271,12 @@ func (s *speaker) image(m *translate.Message, item []byte) {
 }
 
 // ending returns how an answer ended, or why it failed.
-func (s *speaker) ending(x providers.Exchange, response []byte) (finish, native string, err error) {
-	switch status := jsonraw.Text(jsonraw.Lookup(response, "status")); status {
+func (s *speaker) ending(x providers.Exchange, response jsonraw.Index) (finish, native string, err error) {
+	switch status := jsonraw.Text(response.Get("status")); status {
 	case "failed", "cancelled":
-		return "", "", failed(x, response)
+		return "", "", failed(x, response.Bytes())
 	case "incomplete":
-		reason := jsonraw.Text(jsonraw.Lookup(response, "incomplete_details", "reason"))
+		reason := jsonraw.Text(jsonraw.Lookup(response.Get("incomplete_details"), "reason"))
 		if reason == "content_filter" {
 			return "content_filter", reason, nil
 		}

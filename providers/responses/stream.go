@@ -108,17 +108,19 @@ func (s *stream) Step(q *translate.Emitter) error {
 	case string(e.kind) == "error" || len(e.kind) == 0 && jsonraw.Present(e.member("error")) != nil:
 		return failed(s.x, data)
 	case jsonraw.IsObject(e.response):
+		r, _ := jsonraw.IndexOf(e.response)
 		if q.ID == "" || bytes.HasSuffix(e.kind, []byte("completed")) {
 			id := q.ID
-			q.Head = s.a.head(s.x, e.response)
+			q.Head = s.a.head(s.x, r)
 			if id != "" {
 				q.ID = id
 			}
 		}
-		return s.whole(q, string(e.kind), e.response)
+		return s.whole(q, string(e.kind), r)
 	}
 	if q.ID == "" {
-		q.Head = s.a.head(s.x, data)
+		r, _ := jsonraw.IndexOf(data)
+		q.Head = s.a.head(s.x, r)
 	}
 	if e.index == nil && e.itemID == nil {
 		return nil // not about content
@@ -133,7 +135,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 }
 
 // whole reads the events that carry the response so far.
-func (s *stream) whole(q *translate.Emitter, kind string, response []byte) error {
+func (s *stream) whole(q *translate.Emitter, kind string, response jsonraw.Index) error {
 	usage := count(response)
 	switch kind {
 	case "response.completed", "response.incomplete", "response.failed", "response.done":
@@ -145,14 +147,14 @@ func (s *stream) whole(q *translate.Emitter, kind string, response []byte) error
 	}
 	if len(s.items) == 0 && kind != "response.failed" { // nothing arrived in pieces
 		var m translate.Message
-		for it := range jsonraw.Elements(jsonraw.Lookup(response, "output")) {
+		for it := range jsonraw.Elements(response.Get("output")) {
 			s.item(&m, it)
 		}
 		q.Say(0, &m)
 	}
 	finish, native, err := s.ending(s.x, response)
 	if kind == "response.failed" && err == nil {
-		err = failed(s.x, response)
+		err = failed(s.x, response.Bytes())
 	}
 	if err != nil {
 		q.Early(func() *translate.Usage { return usage })

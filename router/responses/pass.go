@@ -20,21 +20,7 @@ type passed struct {
 // held back for End.
 func (s *Stream) Pass(data []byte) []sse.Event {
 	s.list = s.list[:0]
-	p := passed{data: data}
-	for name, value := range jsonraw.Each(data) {
-		switch string(name) {
-		case "type":
-			p.kind = jsonraw.Inside(value)
-		case "sequence_number":
-			var n translate.Counter
-			s.number = int(n.Take(value)) + 1
-		case "output_index":
-			var n translate.Counter
-			p.index = int(n.Take(value))
-		case "delta":
-			p.delta = value
-		}
-	}
+	p := s.passed(data)
 	kind := p.kind
 	event := sse.Event{Name: kind, Data: data}
 	switch string(kind) {
@@ -59,6 +45,31 @@ func (s *Stream) Pass(data []byte) []sse.Event {
 	}
 	s.list = append(s.list, event)
 	return s.list
+}
+
+// passed reads an event, no further than it must: what follows a piece of text is long.
+func (s *Stream) passed(data []byte) passed {
+	p := passed{data: data}
+	found := 0
+	for name, value := range jsonraw.Each(data) {
+		var n translate.Counter
+		switch string(name) {
+		case "type":
+			p.kind = jsonraw.Inside(value)
+		case "sequence_number":
+			s.number = int(n.Take(value)) + 1
+		case "output_index":
+			p.index = int(n.Take(value))
+		case "delta":
+			p.delta = value
+		default:
+			continue
+		}
+		if found++; found == 4 {
+			break
+		}
+	}
+	return p
 }
 
 // passItem records an item that a provider opens.

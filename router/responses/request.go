@@ -17,7 +17,8 @@ type Request struct {
 	Dropped []string          // members that have no place in the chat completion
 	Kept    *Kept             // what to store along with the response; nil to store nothing
 
-	echo    jsonraw.Object // what a response repeats from its request
+	asked   jsonraw.Index
+	echo    jsonraw.Object // what a response repeats of asked, once one was written
 	names   names
 	origins []string // of the messages of the chat completion
 
@@ -139,7 +140,7 @@ func (r *reader) read() error {
 		o.Word("stream_options", `{"include_usage":true}`)
 	}
 	r.settings(tools)
-	r.repeat()
+	r.asked = r.index
 	return nil
 }
 
@@ -246,8 +247,8 @@ func strict(tools []byte) []byte {
 	return jsonraw.Array(list)
 }
 
-// repeat records what a response repeats, with the defaults for what the request does not say.
-func (r *reader) repeat() {
+// repeat writes what a response repeats, with the defaults for what the request does not say.
+func (r *Request) repeat(o *jsonraw.Object) {
 	for _, m := range []struct{ name, otherwise string }{
 		{"instructions", "null"},
 		{"max_output_tokens", "null"},
@@ -265,22 +266,22 @@ func (r *reader) repeat() {
 		{"truncation", `"disabled"`},
 		{"user", ""},
 	} {
-		value := r.get(m.name)
+		value := jsonraw.Present(r.asked.Get(m.name))
 		switch {
 		case m.name == "tools" && value != nil:
 			value = strict(value)
 		case value == nil && m.otherwise != "":
 			value = []byte(m.otherwise)
 		}
-		r.echo.Raw(m.name, jsonraw.Compact(value))
+		o.Raw(m.name, jsonraw.Compact(value))
 	}
 	previous := []byte("null")
 	if r.previous != "" {
 		previous = jsonraw.Quote(r.previous)
 	}
-	r.echo.Raw("previous_response_id", previous)
-	r.echo.Word("background", "false")
-	r.echo.Word("store", strconv.FormatBool(r.Kept != nil)) // regardless of what was asked
+	o.Raw("previous_response_id", previous)
+	o.Word("background", "false")
+	o.Word("store", strconv.FormatBool(r.Kept != nil)) // regardless of what was asked
 }
 
 // owned maps members of a chat completion to their names here.

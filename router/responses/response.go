@@ -71,6 +71,9 @@ func (r *Request) write(o *jsonraw.Object, h head, s state) {
 	}
 	o.Raw("output", jsonraw.Array(s.output))
 	o.Raw("service_tier", h.tier)
+	if r.echo.Empty() {
+		r.repeat(&r.echo)
+	}
 	o.Join(r.echo)
 	if s.usage != nil {
 		o.Object("usage", usage(s.usage))
