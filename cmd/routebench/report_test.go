@@ -34,7 +34,7 @@ func TestRatioIsOfMedians(t *testing.T) {
 func TestMockAnswers(t *testing.T) {
 	for _, l := range loads() {
 		ours, its := net.Pipe()
-		go serve(its, newMock(256), newMock(1024))
+		go serve(its, func(string, int) mock { return newMock(256) })
 		go func() {
 			_, _ = ours.Write([]byte("POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: "))
 			_, _ = ours.Write([]byte(strconv.Itoa(len(l.body)) + "\r\n\r\n"))
