@@ -19,7 +19,7 @@ type Frames struct {
 	name []byte // of the last event read
 
 	unchecked bool
-	waiting func() bool // for events
+	waiting   func() bool // for events
 }
 
 // NewFrames returns Frames that read from r.
