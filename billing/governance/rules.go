@@ -16,8 +16,8 @@ type Rules struct {
 	Keys          KeyRules             `json:"keys"`
 	Browser       *BrowserRules        `json:"browser,omitempty" doc:"Keys whose secret is in pages."`
 	DataClasses   map[string][]string  `json:"data_classes,omitempty" doc:"By class of data: the providers that may be sent it."`
-	SecretSources map[string][]string  `json:"secret_sources,omitempty" doc:"By environment: where credentials may come from, such as vault or aws-sm."`
-	LogLevel      string               `json:"log_level,omitempty" doc:"debug, info, warn or error: the log leaves out nothing of that level."`
+	SecretSources map[string][]string  `json:"secret_sources,omitempty" doc:"By environment: where credentials come from, such as vault."`
+	LogLevel      string               `json:"log_level,omitempty" doc:"debug, info, warn or error: the log is at least this detailed."`
 	Alerts        []string             `json:"alerts,omitempty" doc:"Kinds of alerts that must go to a channel."`
 	Retention     map[string]Retention `json:"retention,omitempty" doc:"By table: how long its rows are kept."`
 	Reviews       *ReviewRules         `json:"reviews,omitempty" doc:"How often access is reviewed."`
@@ -30,7 +30,7 @@ type KeyRules struct {
 	Expiry       []string            `json:"expiry,omitempty" doc:"The environments in which a key must expire."`
 	Owner        []string            `json:"owner,omitempty" doc:"The environments in which somebody must answer for a key."`
 	Purpose      []string            `json:"purpose,omitempty" doc:"The environments in which a key must say what it is for."`
-	Budget       []string            `json:"budget,omitempty" doc:"The environments in which a budget of a key, its project or its team must bind it."`
+	Budget       []string            `json:"budget,omitempty" doc:"Environments where a key, its project or its team must have a budget."`
 	Networks     []string            `json:"networks,omitempty" doc:"The environments in which a key is for known addresses alone."`
 	Models       []string            `json:"models,omitempty" doc:"The environments in which a key names its models, without wildcards."`
 	Sinks        map[string][]string `json:"sinks,omitempty" doc:"By environment: the sinks to one of which secrets must be delivered."`

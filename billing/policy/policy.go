@@ -16,16 +16,16 @@ type Policy struct {
 	DenyModels    []string `json:"deny_models,omitempty" doc:"Those that may not, whatever else allows them."`
 	Providers     []string `json:"providers,omitempty" doc:"The providers that may be called: names, or patterns with *."`
 	DenyProviders []string `json:"deny_providers,omitempty"`
-	Endpoints     []string `json:"endpoints,omitempty" doc:"What may be called: chat, embeddings, responses, messages, count_tokens, models, key, tokens."`
-	Features      []string `json:"features,omitempty" doc:"What requests may use: stream, tools, vision, audio, documents, reasoning, server_tools."`
+	Endpoints     []string `json:"endpoints,omitempty" doc:"Of chat, embeddings, responses, messages, count_tokens, models, key, tokens."`
+	Features      []string `json:"features,omitempty" doc:"Of stream, tools, vision, audio, documents, reasoning, server_tools."`
 
 	MaxOutputTokens int64 `json:"max_output_tokens,omitempty" doc:"Of one choice of an answer."`
 	MaxPromptTokens int64 `json:"max_prompt_tokens,omitempty"`
 	MaxBodyBytes    int64 `json:"max_body_bytes,omitempty"`
 
-	MaxRepeats         int64 `json:"max_repeats,omitempty" doc:"How often the same request may come in runaway.within; then it has run away."`
+	MaxRepeats         int64 `json:"max_repeats,omitempty" doc:"How often the same request may come within runaway.within."`
 	MaxSessionRequests int64 `json:"max_session_requests,omitempty" doc:"Of one session; then it has run away."`
-	MaxSessionCents    int64 `json:"max_session_cents,omitempty" doc:"What one session may spend, in hundredths of a dollar; then it has run away."`
+	MaxSessionCents    int64 `json:"max_session_cents,omitempty" doc:"Hundredths of a dollar that one session may spend."`
 
 	AllowedCIDRs []string `json:"allowed_cidrs,omitempty" doc:"The addresses that requests may come from."`
 	DeniedCIDRs  []string `json:"denied_cidrs,omitempty" doc:"Those that they may not come from, whatever else allows them."`

@@ -17,7 +17,7 @@ type configCommand struct {
 }
 
 type configCheck struct {
-	Rules          string `help:"The organisation's rules to check by, as a file; without it, those of the database, if it is there." placeholder:"FILE"`
+	Rules          string `help:"A file with the organisation's rules. Default: those of the database, if it answers." placeholder:"FILE"`
 	WithoutSecrets bool   `help:"Leave out what only the router's own machine has, such as the pepper: for checks of a file elsewhere."`
 }
 

@@ -17,7 +17,7 @@ type connectCommand struct {
 	URL    string `help:"Address of the router. Default: the configured listener." placeholder:"URL"`
 	Key    string `help:"Virtual key to write down. Without it the clients that can take it from the environment, as TALLYROUTE_KEY."`
 	Model  string `help:"Model or alias." default:"auto"`
-	Write  bool   `help:"Merge it into the client's file in the home folder, and keep a copy of what was there (codex, claude-code, opencode)."`
+	Write  bool   `help:"Merge it into the client's file in the home folder, and keep a copy (codex, claude-code, opencode)."`
 }
 
 // Run prints the configuration of a client, or writes it.

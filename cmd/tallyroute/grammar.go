@@ -19,8 +19,8 @@ import (
 // grammar is the command line: one field per noun.
 type grammar struct {
 	Config string `help:"Configuration file. Without it ./tallyroute.yaml is read if it exists." env:"TALLYROUTE_CONFIG" placeholder:"FILE"`
-	Router string `help:"Admin listener to call, or the public one with /v1/team behind it, by your login or the token in TALLYROUTE_TOKEN, in place of the database of this host." env:"TALLYROUTE_ROUTER" placeholder:"URL"`
-	CAFile string `name:"ca-file" help:"Authorities in PEM that vouch for the certificates of routers, besides those of the system." env:"TALLYROUTE_CA_FILE" placeholder:"FILE"`
+	Router string `help:"Router to call in place of this host's database: ${router}." env:"TALLYROUTE_ROUTER" placeholder:"URL"`
+	CAFile string `name:"ca-file" help:"Further authorities that vouch for routers, in PEM." env:"TALLYROUTE_CA_FILE" placeholder:"FILE"`
 
 	ClientCert string `help:"Certificate in PEM that is shown to routers that want one." env:"TALLYROUTE_CLIENT_CERT" placeholder:"FILE"`
 	ClientKey  string `help:"Its key." env:"TALLYROUTE_CLIENT_KEY" placeholder:"FILE"`
@@ -53,7 +53,7 @@ type grammar struct {
 	Logout      people.Logout      `cmd:"" help:"End that login."`
 	Whoami      people.Whoami      `cmd:"" help:"Who you are for the router, and what you may do."`
 	Sessions    people.Sessions    `cmd:"" help:"Logins: list and end them."`
-	Governance  people.Governance  `cmd:"" help:"The organisation's rules for keys: set, report what breaks them, acknowledge, and write the policy."`
+	Governance  people.Governance  `cmd:"" help:"The organisation's rules for keys: set, report, acknowledge, and write the policy."`
 	Reviews     people.Reviews     `cmd:"" help:"Reviews of who may do what: each key and grant is kept, narrowed or revoked."`
 	Audit       people.Audit       `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
 	Access      keys.Access        `cmd:"" help:"The record of access: who used which key, from where and when."`
@@ -66,7 +66,7 @@ type grammar struct {
 	Doctor      doctor.Command     `cmd:"" help:"Look for what is wrong with the set-up of the router on this host, and say what to do."`
 	Setup       configCommand      `cmd:"" name:"config" help:"Check and print the configuration."`
 	Admin       adminCommand       `cmd:"" help:"Make a token for the admin API."`
-	Connect     connectCommand     `cmd:"" help:"Show how a coding agent or another client is pointed at the router, or write it into its file."`
+	Connect     connectCommand     `cmd:"" help:"Show how an agent or another client is pointed at the router, or write it into its file."`
 	Chat        chatCommand        `cmd:"" help:"Send one message through a running router."`
 	Health      healthCommand      `cmd:"" help:"Ask the running router whether it is alive."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
@@ -94,6 +94,11 @@ func parserOf(a *cli.Context, g *grammar, stop func(int)) (*kong.Kong, error) {
 		kong.Vars{
 			"dimensions": strings.Join(append(billing.Dimensions(), billing.TagDimension+"NAME"), ", "),
 			"kinds":      strings.Join(kinds, ", "),
+			"periods":    "concurrent,minute,day,week,month,quarter,year,once",
+			"resets":     "minute, day, week, month, quarter, year or once; concurrent limits requests in progress",
+			"actions":    "block, downgrade (the cheapest model answers from the highest threshold below 100 on), or alert only",
+			"levels":     "critical,high,normal,low",
+			"router":     "its admin listener, or its public one with /v1/team; with your login or the token in TALLYROUTE_TOKEN",
 		},
 		kong.Exit(stop),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),

@@ -18,12 +18,12 @@ import (
 
 // keyMembers are the members that the bodies for new and changed keys share.
 type keyMembers struct {
-	Models               wire.Member[[]string]          `json:"models" doc:"The models that it may use: names, aliases or provider/*; null for all."`
+	Models               wire.Member[[]string]          `json:"models" doc:"Models it may use: names, aliases or provider/*; null: all."`
 	AllowedCIDRs         wire.Member[[]wire.Addresses]  `json:"allowed_cidrs" doc:"The addresses that it may be used from; null for all."`
 	Tags                 wire.Member[map[string]string] `json:"tags"`
-	AllowUnpriced        wire.Member[bool]              `json:"allow_unpriced" doc:"It may use models without a price although a budget in money binds it."`
+	AllowUnpriced        wire.Member[bool]              `json:"allow_unpriced" doc:"It may use unpriced models despite a budget in money."`
 	AllowProviderObjects wire.Member[bool]              `json:"allow_provider_objects" doc:"It may use what is stored at providers."`
-	KeepResponses        wire.Member[bool]              `json:"keep_responses" doc:"It may have its responses kept, encrypted, where the router keeps any."`
+	KeepResponses        wire.Member[bool]              `json:"keep_responses" doc:"Its responses may be kept, encrypted."`
 	Limits               keyLimits                      `json:"limits"`
 	ExpiresAt            wire.Member[wire.Instant]      `json:"expires_at" doc:"Null is never."`
 	ExpiresIn            *wire.Duration                 `json:"expires_in" doc:"Instead of expires_at."`
@@ -31,7 +31,7 @@ type keyMembers struct {
 	Budgets              wire.Member[[]ownBudget]       `json:"budgets" doc:"All its own budgets, instead of budget."`
 	Purpose              wire.Member[string]            `json:"purpose" doc:"What it is for, in words."`
 	Owner                wire.Member[string]            `json:"owner" doc:"The address of the person responsible."`
-	Sensitivity          wire.Member[string]            `json:"sensitivity" doc:"critical, high, normal or low: how often it should be rotated."`
+	Sensitivity          wire.Member[string]            `json:"sensitivity" doc:"critical, high, normal or low: how much harm it can do."`
 	RotateEvery          *wire.Span                     `json:"rotate_every" doc:"How often it should get a new secret, instead."`
 	Client               wire.Member[string]            `json:"client" doc:"server, or browser where its secret is in pages."`
 }

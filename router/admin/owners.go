@@ -104,16 +104,16 @@ func (thresholds) Schema(s *wire.Schemas) wire.Schema {
 
 // budgetMembers are what a budget limits.
 type budgetMembers struct {
-	Period     string                    `json:"period" enum:"concurrent,minute,day,week,month,quarter,year,once" doc:"When it resets; month by default, once is never."`
-	Zone       string                    `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; by default that of the budget that exists, or UTC."`
+	Period     string                    `json:"period" enum:"concurrent,minute,day,week,month,quarter,year,once" doc:"Default: month."`
+	Zone       string                    `json:"zone" doc:"The time zone of its days. Default: that of the budget that exists, or UTC."`
 	USD        wire.Member[*wire.Amount] `json:"usd" doc:"Null means no limit in money; left out, that of the budget that exists."`
 	Tokens     wire.Member[*int64]       `json:"tokens" doc:"Null means no limit in tokens; left out, that of the budget that exists."`
 	Requests   wire.Member[*int64]       `json:"requests" doc:"Null means no limit in requests; left out, that of the budget that exists."`
-	Starts     string                    `json:"starts" doc:"First day of the fiscal year as MM-DD, which months, quarters and years follow; 01-01 is the calendar's."`
-	Action     string                    `json:"action" enum:"block,downgrade,alert" doc:"Near its limit: block refuses what has no room; downgrade does, too, and has the cheapest model answer from the highest threshold below 100 on; alert refuses nothing."`
-	Part       string                    `json:"part" doc:"What of it is limited: model, credential, user, end_user or tag:NAME; left out, all of it. It cannot be changed."`
-	Named      string                    `json:"named" doc:"Whose part: of models and credentials a name or a pattern with *; left out, each has the limit for itself. It cannot be changed."`
-	Thresholds thresholds                `json:"thresholds" doc:"Percents of the limits of which an event is written; null is 50, 80 and 100."`
+	Starts     string                    `json:"starts" doc:"First day of the fiscal year as MM-DD, which the other periods follow."`
+	Action     string                    `json:"action" enum:"block,downgrade,alert" doc:"downgrade: the cheapest model near the limit."`
+	Part       string                    `json:"part" doc:"model, credential, user, end_user or tag:NAME. Default: all. Not changeable."`
+	Named      string                    `json:"named" doc:"Whose part, or a pattern with *. Default: each by itself. Not changeable."`
+	Thresholds thresholds                `json:"thresholds" doc:"Percents at which an event is written; null: 50, 80 and 100."`
 }
 
 func (b budgetMembers) budget() manage.BudgetChange {

@@ -81,10 +81,10 @@ func tokensOf(n *int64) cli.Cell {
 type budgetsSet struct {
 	Scope  string `arg:"" help:"What it limits: ${enum}." enum:"org,team,project,key"`
 	Of     string `arg:"" optional:"" help:"Id or name of the team, team/name or id of the project, id of the key."`
-	Period string `help:"When it resets: minute, day, week, month, quarter, year or once; concurrent limits what is under way." enum:"concurrent,minute,day,week,month,quarter,year,once" default:"month"`
+	Period string `help:"When it resets: ${resets}." enum:"${periods}" default:"month"`
 	Zone   string `help:"Time zone of the period. Default: that of the budget which exists, or UTC." placeholder:"ZONE"`
 	Part   string `help:"What of it is limited: model, credential, user, end_user or tag:NAME. Default: all of it." placeholder:"PART"`
-	Named  string `help:"Whose part, of models and credentials also a pattern with *. Default: each has the limit for itself." placeholder:"NAME"`
+	Named  string `help:"Whose part; for models and credentials also a pattern with *. Default: each by itself." placeholder:"NAME"`
 	limitFlags
 }
 

@@ -11,7 +11,7 @@ import (
 
 type budgetsUpdate struct {
 	ID     string `arg:"" help:"Id of the budget: bud_…"`
-	Period string `help:"When it resets: minute, day, week, month, quarter, year or once; concurrent limits what is under way." enum:",concurrent,minute,day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
+	Period string `help:"When it resets: ${resets}." enum:",${periods}" default:"" placeholder:"PERIOD"`
 	Zone   string `help:"Time zone of the period." placeholder:"ZONE"`
 	limitFlags
 	NoUSD      bool   `help:"Remove the limit in dollars."`
@@ -88,8 +88,8 @@ type limitFlags struct {
 	Tokens    *int64      `help:"Limit in tokens." placeholder:"N"`
 	Requests  *int64      `help:"Limit in requests." placeholder:"N"`
 	Starts    string      `help:"First day of the fiscal year, which months, quarters and years follow." placeholder:"MM-DD"`
-	Action    string      `help:"Near a limit: block, downgrade (the cheapest model answers from the highest threshold below 100 on), or alert only." enum:",block,downgrade,alert" default:"" placeholder:"ACTION"`
-	Threshold []int       `help:"Percent of the limits of which an event is written; several are possible. Default: 50, 80 and 100." placeholder:"PERCENT"`
+	Action    string      `help:"Near a limit: ${actions}." enum:",block,downgrade,alert" default:"" placeholder:"ACTION"`
+	Threshold []int       `help:"Percent of a limit at which an event is written; repeatable. Default: 50, 80, 100." placeholder:"PERCENT"`
 }
 
 // add adds the given flags to the body of a budget request.

@@ -10,7 +10,7 @@ import (
 
 // Prices is "tallyroute prices".
 type Prices struct {
-	Reprice pricesReprice `cmd:"" help:"Cost what was used in a span of time again, by the prices of the catalogue, and post the differences."`
+	Reprice pricesReprice `cmd:"" help:"Recalculate the cost of a span of time by the prices of the catalogue, and post the differences."`
 }
 
 type pricesReprice struct {

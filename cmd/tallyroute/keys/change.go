@@ -20,12 +20,12 @@ type keysUpdate struct {
 	cli.PlainFormat
 	ID                   string            `arg:"" help:"Id of the key: key_…"`
 	Name                 *string           `help:"What the key is called." placeholder:"NAME"`
-	Project              string            `help:"Name or id of the project that it moves to; what it spent stays where it is." placeholder:"NAME"`
+	Project              string            `help:"Name or id of the project it moves to; what it spent stays behind." placeholder:"NAME"`
 	Team                 string            `help:"Whose project that is." placeholder:"NAME"`
 	BudgetUSD            *config.USD       `help:"Dollars per period, in place of its own budget for that period." placeholder:"AMOUNT"`
 	BudgetTokens         *int64            `help:"Tokens per period, likewise." placeholder:"N"`
 	BudgetRequests       *int64            `help:"Requests per period, likewise." placeholder:"N"`
-	Period               string            `help:"Which period: concurrent, minute, day, week, month, quarter, year or once. Default: month." enum:",concurrent,minute,day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
+	Period               string            `help:"As for keys create. Default: month." enum:",${periods}" default:"" placeholder:"PERIOD"`
 	Zone                 string            `help:"Time zone of the period. Default: that of the budget, or UTC." placeholder:"ZONE"`
 	NoBudgets            bool              `help:"No budgets and limits of its own any more, but for --rpm, --tpm and --concurrent."`
 	Models               []string          `help:"Models it may ask for; * is all." placeholder:"A,B"`
@@ -42,9 +42,9 @@ type keysUpdate struct {
 	Tags                 map[string]string `help:"Tags on all that it spends, in place of those it has." placeholder:"NAME=VALUE"`
 	Purpose              *string           `help:"What it is for, in words." placeholder:"TEXT"`
 	Owner                *string           `help:"Address of the person responsible." placeholder:"ADDRESS"`
-	Sensitivity          string            `help:"critical, high, normal or low." enum:",critical,high,normal,low" default:"" placeholder:"LEVEL"`
-	Client               string            `help:"Where its secret is: server or browser." enum:",server,browser" default:"" placeholder:"CLIENT"`
-	RotateEvery          *config.Duration  `help:"How often it should get a new secret; 0s is what its sensitivity says." placeholder:"DURATION"`
+	Sensitivity          string            `help:"critical, high, normal or low." enum:",${levels}" default:"" placeholder:"LEVEL"`
+	Client               string            `help:"Where its secret is: server or browser." enum:",server,browser" default:""`
+	RotateEvery          *config.Duration  `help:"How often it should get a new secret; 0s: by its sensitivity." placeholder:"DURATION"`
 	DryRun               bool              `help:"Only say what the key would be."`
 	Reason               string            `help:"Why, for the record." placeholder:"TEXT"`
 }

@@ -18,7 +18,7 @@ import (
 
 type keysDrill struct {
 	cli.Format
-	Public []string `help:"Address of a router, such as http://router-1:8080; more than once for several. Default: the one of this configuration." placeholder:"URL"`
+	Public []string `help:"Address of a router, such as http://router-1:8080; repeatable. Default: this configuration's." placeholder:"URL"`
 }
 
 // drillStep is a step of a drill, with the time until the last router behaved as expected.

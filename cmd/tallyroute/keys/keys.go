@@ -36,7 +36,7 @@ type Command struct {
 	Shared   keysShared   `cmd:"" help:"List keys that several workloads use at once, and propose a split."`
 	Rights   keysRights   `cmd:"" help:"Compare what keys may do with what they did in 90 days."`
 	Scan     keysScan     `cmd:"" help:"Find keys of ours in files and git histories."`
-	Drill    keysDrill    `cmd:"" help:"Rehearse issue, use, rotation and revocation on a key that is made for it, and print how long each took."`
+	Drill    keysDrill    `cmd:"" help:"Rehearse issue, use, rotation and revocation with a key of its own, and time each."`
 }
 
 type keysCreate struct {
@@ -49,7 +49,7 @@ type keysCreate struct {
 	BudgetUSD            *config.USD       `help:"Dollars per period." placeholder:"AMOUNT"`
 	BudgetTokens         *int64            `help:"Tokens per period." placeholder:"N"`
 	BudgetRequests       *int64            `help:"Requests per period." placeholder:"N"`
-	Period               string            `help:"When the budget resets: minute, day, week, month, quarter, year or once; concurrent limits what is under way. Default: month." enum:",concurrent,minute,day,week,month,quarter,year,once" default:"" placeholder:"PERIOD"`
+	Period               string            `help:"When the budget resets: ${resets}." enum:",${periods}" default:"" placeholder:"PERIOD"`
 	Zone                 string            `help:"Time zone of the period, such as Europe/Berlin. Default: UTC." placeholder:"ZONE"`
 	Models               []string          `help:"Models it may ask for, as names, aliases or provider/*. Default: all." placeholder:"A,B"`
 	ExpiresIn            config.Duration   `help:"How long it is good for, such as 90d. Default: for ever." placeholder:"DURATION"`
@@ -63,11 +63,11 @@ type keysCreate struct {
 	Tags                 map[string]string `help:"Tags on all that it spends." placeholder:"NAME=VALUE"`
 	Purpose              string            `help:"What it is for, in words." placeholder:"TEXT"`
 	Owner                string            `help:"Address of the person responsible." placeholder:"ADDRESS"`
-	Sensitivity          string            `help:"How much harm it can do in wrong hands: critical, high, normal or low." enum:"critical,high,normal,low" default:"normal" placeholder:"LEVEL"`
-	RotateEvery          config.Duration   `help:"How often it should get a new secret. Default: 7d, 30d, 90d or 180d, by its sensitivity." placeholder:"DURATION"`
-	Client               string            `help:"Where its secret is: on a server, or in pages of a browser." enum:"server,browser" default:"server" placeholder:"CLIENT"`
+	Sensitivity          string            `help:"How much harm it can do: ${enum}." enum:"${levels}" default:"normal" placeholder:"LEVEL"`
+	RotateEvery          config.Duration   `help:"How often it should get a new secret. Default: by sensitivity." placeholder:"DURATION"`
+	Client               string            `help:"Where its secret is: ${enum}." enum:"server,browser" default:"server" placeholder:"KIND"`
 	Policy               string            `help:"What it may do besides, as a file; - is standard input." placeholder:"FILE"`
-	To                   string            `help:"Deliver its secrets to a sink of the configuration, in place of printing them." placeholder:"SINK:PLACE"`
+	To                   string            `help:"Deliver its secrets to a configured sink, do not print them." placeholder:"SINK:PLACE"`
 	Handover             bool              `help:"Print a link that shows the secret once to whoever opens it, in place of the secret."`
 	HandoverFor          *config.Duration  `help:"How long the link is good. Default: 24h." placeholder:"DURATION"`
 	SecretOnly           bool              `help:"Print the secret and nothing else."`
@@ -181,7 +181,7 @@ type keysList struct {
 	Team    string          `help:"Of this team." placeholder:"NAME"`
 	Project string          `help:"Of this project." placeholder:"NAME"`
 	Status  string          `help:"With this status: active, disabled, stopped, expired, revoked or archived." placeholder:"STATUS"`
-	Query   string          `short:"q" help:"With this in the name or in what is shown of the secret, or at the start of the id." placeholder:"TEXT"`
+	Query   string          `short:"q" help:"In the name or in what is shown of the secret, or beginning the id." placeholder:"TEXT"`
 	Stale   config.Duration `help:"Not used for so long, nor made since, such as 90d." placeholder:"DURATION"`
 	Due     bool            `help:"That should have got a new secret by now."`
 }

@@ -90,7 +90,7 @@ type policyTry struct {
 	Endpoint string            `enum:"chat,embeddings,responses,messages,count_tokens,models,key" default:"chat" help:"What is called."`
 	Model    string            `help:"The model that is asked for." placeholder:"NAME"`
 	Provider string            `help:"The provider that would serve it." placeholder:"NAME"`
-	Features []string          `help:"What the request uses: stream, tools, vision, audio, documents, reasoning, server_tools." placeholder:"A,B"`
+	Features []string          `help:"What it uses: stream, tools, vision, audio, documents, reasoning, server_tools." placeholder:"A,B"`
 	MaxOut   int64             `name:"max-output" help:"The tokens of output that are asked for." placeholder:"N"`
 	Prompt   int64             `help:"The tokens of the prompt." placeholder:"N"`
 	Body     int64             `help:"The bytes of the body." placeholder:"N"`

@@ -17,8 +17,8 @@ type keysRotate struct {
 	cli.PlainFormat
 	ID          string           `arg:"" help:"Id of the key: key_…"`
 	Overlap     *config.Duration `help:"How long the old secret stays good; 0s ends it at once. Default: 24h." placeholder:"DURATION"`
-	UntilUnused *config.Duration `help:"In place of that: the old secret ends once it was not used for so long, such as 6h." placeholder:"DURATION"`
-	Once        string           `help:"A name for this rotation: the same one again changes nothing and shows the same secret." placeholder:"TEXT"`
+	UntilUnused *config.Duration `help:"Instead: the old secret ends once it was unused for this long, such as 6h." placeholder:"DURATION"`
+	Once        string           `help:"A name for this rotation: repeating it shows the same secret again." placeholder:"TEXT"`
 	Handover    bool             `help:"Print a link that shows the new secret once to whoever opens it; the overlap begins then."`
 	HandoverFor *config.Duration `help:"How long the link is good. Default: 24h." placeholder:"DURATION"`
 	SecretOnly  bool             `help:"Print the secret and nothing else."`
@@ -209,7 +209,7 @@ func callerText(list []manage.CallerView) string {
 
 type keysDeliver struct {
 	ID      string          `arg:"" help:"Id of the key: key_…"`
-	To      string          `help:"Where to: the name of a sink of the configuration, a colon and a place in it." placeholder:"SINK:PLACE" xor:"to" required:""`
+	To      string          `help:"Where to: name of a configured sink, a colon, a place." placeholder:"SINK:PLACE" xor:"to" required:""`
 	Off     bool            `help:"Deliver no more, and delete the copy." xor:"to" required:""`
 	Overlap config.Duration `help:"How long the old secret stays good after a new one was delivered." default:"24h" placeholder:"DURATION"`
 	Reason  string          `help:"Why, for the record." placeholder:"TEXT"`

@@ -21,7 +21,7 @@ import (
 // catalogueUpdate is "tallyroute catalogue update".
 type catalogueUpdate struct {
 	cli.Format
-	Files    []string `arg:"" help:"Published lists: LiteLLM's map, models.dev or genai-prices, as JSON. Where several know a model, the last one counts." placeholder:"FILE"`
+	Files    []string `arg:"" help:"Published lists in JSON (LiteLLM, models.dev, genai-prices); the last counts." placeholder:"FILE"`
 	Provider string   `help:"Only the models of this provider."`
 	Apply    bool     `help:"Write the new prices to the file that prices_file in the configuration names. Without it they are only shown."`
 	Force    bool     `help:"Take prices that are more than twenty times off the ones before."`

@@ -16,7 +16,7 @@ import (
 
 // Credentials is "tallyroute credentials": our credentials at providers.
 type Credentials struct {
-	List    credentialsList    `cmd:"" help:"List credentials, stored ones and those of the configuration: age, expiry, use, failures, health."`
+	List    credentialsList    `cmd:"" help:"List stored and configured credentials: age, expiry, use, failures, health."`
 	Add     credentialsAdd     `cmd:"" help:"Store a credential, sealed under secrets.encryption_key."`
 	Change  credentialsChange  `cmd:"" help:"Change the owner, the weight or the expiry of a credential."`
 	Test    credentialsTest    `cmd:"" help:"Ask the provider's cheapest model for one token, which it may bill."`
@@ -78,8 +78,8 @@ func ago(at *string, now time.Time) string {
 // given says where a new secret comes from. It is never an argument, because every user of
 // the machine can read those.
 type given struct {
-	From  string `help:"Where the secret is: env:NAME, file:/path, or - for standard input." placeholder:"REFERENCE" xor:"given" required:""`
-	Made  bool   `name:"made-by-provider" help:"Have the provider make it, where the configuration names its admin API." xor:"given" required:""`
+	From  string `help:"Where the secret is: env:NAME, file:/path; - is standard input." placeholder:"REFERENCE" xor:"given" required:""`
+	Made  bool   `name:"made-by-provider" help:"The provider makes it, if its admin API is configured." xor:"given" required:""`
 	Until string `name:"expires" help:"When the secret ends, such as 2027-01-31T00:00:00Z." placeholder:"TIME"`
 }
 
@@ -201,7 +201,7 @@ func (c credentialsTest) Run(a *cli.Context) error {
 type credentialsRotate struct {
 	given
 	one
-	Overlap time.Duration `help:"How long the old secret is spare: calls are made with it where the new one is refused." default:"1h" placeholder:"SPAN"`
+	Overlap time.Duration `help:"How long calls fall back to the old secret if the new one is refused." default:"1h" placeholder:"SPAN"`
 }
 
 // Run rotates a credential.

@@ -15,12 +15,12 @@ import (
 // important settings.
 type described struct {
 	Name    string   `arg:"" help:"The name of the provider."`
-	File    string   `help:"Its settings in YAML or JSON, as below providers: NAME: of the configuration, without secrets; - is standard input." placeholder:"FILE" xor:"described" required:""`
+	File    string   `help:"Settings in YAML or JSON without secrets; -: standard input." placeholder:"FILE" xor:"described" required:""`
 	BaseURL string   `name:"base-url" help:"Its address, in place of a file." placeholder:"URL" xor:"described" required:""`
 	Adapter string   `help:"Its wire format, with --base-url." default:"openai" placeholder:"NAME"`
 	Private bool     `help:"It is in a private network, with --base-url."`
 	Open    bool     `help:"It asks for no credential, with --base-url."`
-	Models  []string `name:"model" help:"A model, as ID or ID=UPSTREAM, with --base-url. It has no price: requests of keys with a budget in money are refused." placeholder:"ID"`
+	Models  []string `name:"model" help:"A model, as ID or ID=UPSTREAM, with --base-url; it has no price." placeholder:"ID"`
 	Reason  string   `help:"Why." placeholder:"TEXT"`
 }
 

@@ -183,7 +183,7 @@ func exportTo(a *cli.Context, w io.Writer, r adminapi.API) (n int, err error) {
 }
 
 type auditCheckpoint struct {
-	Key string `help:"Reference to a signing key, such as env:NAME or file:/path; by default the router signs with its own." placeholder:"REF"`
+	Key string `help:"Reference to a signing key: env:NAME or file:/path. Default: the router's own." placeholder:"REF"`
 }
 
 // Run prints a checkpoint.

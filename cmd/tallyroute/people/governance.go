@@ -18,11 +18,11 @@ import (
 // Governance is "tallyroute governance": the organisation's rules for keys.
 type Governance struct {
 	Show         governanceShow         `cmd:"" help:"Print the rules in force, as a file that governance set reads."`
-	Set          governanceSet          `cmd:"" help:"Put the rules of a file in force as a new version, and tell everybody who answers for keys."`
+	Set          governanceSet          `cmd:"" help:"Put the rules of a file in force as a new version, and tell the owners of keys."`
 	History      governanceHistory      `cmd:"" help:"List the versions of the rules, the newest first."`
-	Report       GovernanceReport       `cmd:"" help:"List everything that breaks the rules, with a fix for each; fails where something does."`
+	Report       GovernanceReport       `cmd:"" help:"List everything that breaks the rules, with a fix; fails if anything does."`
 	Verify       governanceVerify       `cmd:"" help:"Verify a signed report, without the database."`
-	Document     GovernanceDocument     `cmd:"" help:"Write the organisation's key-management policy from the rules and the configuration in force."`
+	Document     GovernanceDocument     `cmd:"" help:"Write the organisation's key-management policy from its rules and configuration."`
 	Acknowledge  governanceAcknowledge  `cmd:"" help:"Record that somebody has taken note of the rules in force."`
 	Acknowledged governanceAcknowledged `cmd:"" help:"List who has taken note of the rules in force, and who has not."`
 }

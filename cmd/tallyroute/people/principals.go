@@ -87,7 +87,7 @@ type principalsGrant struct {
 	Project    string        `help:"Only in this project: TEAM/PROJECT or its id." placeholder:"PROJECT" xor:"scope"`
 	For        time.Duration `help:"For how long; without it, until it is revoked." placeholder:"SPAN"`
 	ApprovedBy string        `help:"Who approved it." placeholder:"NAME"`
-	Must       string        `help:"A condition without which it counts for nothing, such as login.session and login.age_minutes <= 30." placeholder:"EXPR"`
+	Must       string        `help:"A condition, such as login.session and login.age_minutes <= 30." placeholder:"EXPR"`
 	Reason     string        `help:"Why." placeholder:"TEXT"`
 }
 

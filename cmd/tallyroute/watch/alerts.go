@@ -22,7 +22,7 @@ type alertsList struct {
 	cli.Format
 	Kind   string        `help:"Such as limit, forecast, provider or expiry."`
 	Object string        `help:"The id or name of what they are about."`
-	Status string        `enum:",pending,failing,delivered,dead" default:"" help:"pending, failing, delivered or dead: of one of their notices."`
+	Status string        `enum:",pending,failing,delivered,dead" default:"" help:"Of a notice: pending, failing, delivered or dead."`
 	Since  time.Duration `help:"How far back, such as 24h."`
 	Limit  int           `default:"100" help:"How many; at most 1000."`
 }
