@@ -22,11 +22,14 @@ func TestHTTP2SaysWhetherACallMayBeBilled(t *testing.T) {
 		sent   bool
 		asked  int64 // at most
 	}{
-		"refused stream":               {reset(pt.RefusedStream), false, mostAsked},
-		"shut down before the stream":  {func(w pt.Wire, _ uint32) { w.Frame(pt.FrameGoAway, 0, pt.Numbers(0, pt.NoError)...) }, false, 12},
-		"broken off before the stream": {func(w pt.Wire, _ uint32) { w.Frame(pt.FrameGoAway, 0, pt.Numbers(0, pt.EnhanceYourCalm)...) }, false, 1},
-		"reset":                        {reset(pt.InternalError), true, 1},
-		"closed":                       {func(w pt.Wire, _ uint32) { _ = w.Close() }, true, 1},
+		"refused stream":              {reset(pt.RefusedStream), false, mostAsked},
+		"shut down before the stream": {func(w pt.Wire, _ uint32) { w.Frame(pt.FrameGoAway, 0, pt.Numbers(0, pt.NoError)...) }, false, 12},
+		"broken off before the stream": {
+			func(w pt.Wire, _ uint32) { w.Frame(pt.FrameGoAway, 0, pt.Numbers(0, pt.EnhanceYourCalm)...) },
+			false, 1,
+		},
+		"reset":  {reset(pt.InternalError), true, 1},
+		"closed": {func(w pt.Wire, _ uint32) { _ = w.Close() }, true, 1},
 		"shut down with it and closed": {
 			func(w pt.Wire, s uint32) { w.Frame(pt.FrameGoAway, 0, pt.Numbers(s, pt.NoError)...); _ = w.Close() }, true, 1,
 		},

@@ -71,7 +71,10 @@ func TestAlertsOfLimitsSayWhichPartOfTheUseTheyAreFor(t *testing.T) {
 		change func(*billing.BudgetStanding)
 		want   []string
 	}{
-		{func(*billing.BudgetStanding) {}, []string{"The limit per month of team", "At this pace it will be $160", "budgets update bud_1 "}},
+		{
+			func(*billing.BudgetStanding) {},
+			[]string{"The limit per month of team", "At this pace it will be $160", "budgets update bud_1 "},
+		},
 		{func(b *billing.BudgetStanding) {
 			b.Budget.ID, b.Budget.Parent, b.Budget.Part, b.Budget.Named = "bud_1~x", "bud_1", billing.PartModel, "gpt-4o"
 		}, []string{`per month of model "gpt-4o" of team "payments"`, "budgets update bud_1 "}},

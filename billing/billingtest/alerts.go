@@ -221,7 +221,8 @@ func replacedSoon(w *world) {
 	list, err := w.Expiries(w.Context(), noon(), noon().Add(48*time.Hour))
 	w.must(err)
 	if len(list) != 2 || list[0].What != "secret" || list[0].ID != string(k.ID) ||
-		list[0].At.Truncate(time.Second) != noon().Add(24*time.Hour).Truncate(time.Second) || list[1].What != "credential" || list[1].Name != "acme/main" ||
+		list[0].At.Truncate(time.Second) != noon().Add(24*time.Hour).Truncate(time.Second) ||
+		list[1].What != "credential" || list[1].Name != "acme/main" ||
 		list[1].Owner != "ops@example.com" {
 		w.Errorf("%+v", list)
 	}

@@ -99,7 +99,8 @@ func TestCreatedKeyIsFoundByItsSecretAlone(t *testing.T) {
 	k, secret, err := a.CreateKey(t.Context(), KeyRequest{
 		Name: " checkout ", Project: "shop", Team: "web", CostCenter: "4711", Environment: "prod", Models: []string{"m", "openai/*"},
 		Budgets: []billing.Budget{{Period: billing.PeriodDay, Tokens: &tokens}}, Tags: map[string]string{"a": "b"},
-		AllowedCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Limits: KeyLimits{RequestsPerMinute: new(int64(60))}, ExpiresAt: issuedAt.Add(time.Hour),
+		AllowedCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Limits: KeyLimits{RequestsPerMinute: new(int64(60))},
+		ExpiresAt: issuedAt.Add(time.Hour),
 	}, By{Actor: "ann"})
 	if err != nil {
 		t.Fatal(err)
@@ -268,7 +269,8 @@ func TestChangesOfAKeyAreChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	five, negative := int64(5), int64(-5)
-	got, err := a.ChangeKey(t.Context(), k.ID, KeyChange{Edit: func(k *billing.Key) { k.Name = " new "; KeyLimits{RequestsPerMinute: &five}.Set(k) }}, By{})
+	got, err := a.ChangeKey(t.Context(), k.ID,
+		KeyChange{Edit: func(k *billing.Key) { k.Name = " new "; KeyLimits{RequestsPerMinute: &five}.Set(k) }}, By{})
 	if err != nil || got.Name != "new" || *got.Own(billing.PeriodMinute).Requests != 5 {
 		t.Errorf("%+v, %v", got, err)
 	}

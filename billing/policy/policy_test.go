@@ -57,15 +57,35 @@ func TestEachRuleNarrowsAtEachLevel(t *testing.T) {
 		{"max_prompt_tokens", Policy{MaxPromptTokens: 50}, func(*Request) {}, 51},
 		{"max_body_bytes", Policy{MaxBodyBytes: 1000}, func(q *Request) { q.BodyBytes = 1001 }, 0},
 		{"allowed_cidrs", Policy{AllowedCIDRs: []string{"10.0.0.0/8"}}, func(q *Request) { q.From = netip.MustParseAddr("11.0.0.1") }, 0},
-		{"denied_cidrs", Policy{DeniedCIDRs: []string{"11.0.0.0/8"}}, func(q *Request) { q.From = netip.MustParseAddr("::ffff:11.0.0.1") }, 0},
+		{
+			"denied_cidrs",
+			Policy{DeniedCIDRs: []string{"11.0.0.0/8"}},
+			func(q *Request) { q.From = netip.MustParseAddr("::ffff:11.0.0.1") }, 0,
+		},
 		{"origins", Policy{Origins: []string{"https://app.example"}}, func(q *Request) { q.Origin = "https://app.example.evil" }, 0},
 		{"origins", Policy{Origins: []string{"https://app.example"}}, func(q *Request) { q.Origin = "" }, 0},
 		{"referers", Policy{Referers: []string{"https://app.example/*"}}, func(q *Request) { q.Referer = "https://evil/app.example/" }, 0},
-		{"hours", Policy{Hours: []Hours{{Days: []string{"mon"}, From: "09:00", Until: "10:00"}}}, func(q *Request) { q.At = monday.Add(time.Hour) }, 0},
+		{
+			"hours",
+			Policy{Hours: []Hours{{Days: []string{"mon"}, From: "09:00", Until: "10:00"}}},
+			func(q *Request) { q.At = monday.Add(time.Hour) }, 0,
+		},
 		{"required_tags", Policy{RequiredTags: []string{"feature"}}, func(q *Request) { q.Tags = nil }, 0},
-		{"conditions.c", Policy{Conditions: []Condition{{"c", "request.max_output <= 100 and key.team == 'core'"}}}, func(q *Request) { q.MaxOutput = 101 }, 0},
-		{"conditions.c", Policy{Conditions: []Condition{{"c", "in_range(address, '10.0.0.0/8')"}}}, func(q *Request) { q.From = netip.MustParseAddr("11.0.0.1") }, 0},
-		{"conditions.c", Policy{Conditions: []Condition{{"c", "time.weekday == 'mon' and time.hour < 10"}}}, func(q *Request) { q.At = monday.Add(24 * time.Hour) }, 0},
+		{
+			"conditions.c",
+			Policy{Conditions: []Condition{{"c", "request.max_output <= 100 and key.team == 'core'"}}},
+			func(q *Request) { q.MaxOutput = 101 }, 0,
+		},
+		{
+			"conditions.c",
+			Policy{Conditions: []Condition{{"c", "in_range(address, '10.0.0.0/8')"}}},
+			func(q *Request) { q.From = netip.MustParseAddr("11.0.0.1") }, 0,
+		},
+		{
+			"conditions.c",
+			Policy{Conditions: []Condition{{"c", "time.weekday == 'mon' and time.hour < 10"}}},
+			func(q *Request) { q.At = monday.Add(24 * time.Hour) }, 0,
+		},
 	}
 	for _, tt := range rules {
 		if faults := tt.policy.Check(nil); len(faults) > 0 {
@@ -226,7 +246,8 @@ func TestPatterns(t *testing.T) {
 
 func TestRevisionsTellWordings(t *testing.T) {
 	a, b := &Policy{MaxBodyBytes: 1}, &Policy{MaxBodyBytes: 2}
-	if none := (*Policy)(nil); none.Revision() != "none" || a.Revision() == b.Revision() || a.Revision() != (&Policy{MaxBodyBytes: 1}).Revision() {
+	if none := (*Policy)(nil); none.Revision() != "none" || a.Revision() == b.Revision() ||
+		a.Revision() != (&Policy{MaxBodyBytes: 1}).Revision() {
 		t.Error("revisions")
 	}
 }

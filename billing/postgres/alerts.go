@@ -262,7 +262,8 @@ UNION ALL
 SELECT 'secret', k.id, k.name, t.id, t.name, coalesce(nullif(k.owner, ''), t.owner_email), k.due_at
   FROM (SELECT *, ` + rotationDueSQL + ` AS due_at FROM api_keys k) AS k
   JOIN projects p ON p.id = k.project_id JOIN teams t ON t.id = p.team_id
- WHERE k.due_at > $1 AND k.due_at <= $2 AND k.revoked_at IS NULL AND k.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > k.due_at)
+ WHERE k.due_at > $1 AND k.due_at <= $2 AND k.revoked_at IS NULL AND k.disabled_at IS NULL
+   AND (k.expires_at IS NULL OR k.expires_at > k.due_at)
    AND NOT EXISTS (SELECT FROM key_sinks s WHERE s.key_id = k.id AND NOT s.removing)
  ORDER BY 7 LIMIT 1000`
 	unpricedSinceSQL = `

@@ -17,7 +17,8 @@ import (
 // loadSQL is three months of $1 attempts: 200 keys of 10 teams, 12 models of 4
 // providers, one attempt in fifty without a price.
 const loadSQL = `
-INSERT INTO spend_events (event_id, occurred_at, report_day, request_id, key_id, project_id, team_id, cost_center, environment, tags, end_user,
+INSERT INTO spend_events (event_id, occurred_at, report_day, request_id, key_id, project_id, team_id, cost_center, environment,
+  tags, end_user,
   requested_model, provider, model, status, input_tokens, output_tokens, pricing, price_id,
   input_price_nano, cache_read_price_nano, cache_write_price_nano, output_price_nano,
   input_cost_nano, cache_read_cost_nano, cache_write_cost_nano, output_cost_nano, fee_nano, cost_nano, baseline_cost_nano)

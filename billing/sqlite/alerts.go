@@ -231,7 +231,8 @@ UNION ALL
 SELECT 'secret', k.id, k.name, t.id, t.name, coalesce(nullif(k.owner, ''), t.owner_email), k.due_at
 FROM (SELECT *, strftime('%Y-%m-%dT%H:%M:%S.000000000Z', ` + rotationDue + `, 'unixepoch') AS due_at FROM api_keys k) AS k
 JOIN projects p ON p.id = k.project_id JOIN teams t ON t.id = p.team_id
-WHERE k.due_at > ?1 AND k.due_at <= ?2 AND k.revoked_at IS NULL AND k.disabled_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > k.due_at)
+WHERE k.due_at > ?1 AND k.due_at <= ?2 AND k.revoked_at IS NULL AND k.disabled_at IS NULL
+  AND (k.expires_at IS NULL OR k.expires_at > k.due_at)
   AND NOT EXISTS (SELECT 1 FROM key_sinks s WHERE s.key_id = k.id AND NOT s.removing)
 ORDER BY 7 LIMIT 1000`
 	unpricedSince = `SELECT report_day, provider, model, count(*) FROM spend_events WHERE pricing = 'unpriced' AND report_day >= ?
@@ -261,14 +262,15 @@ func (s *Store) UnjudgedChanges(ctx context.Context, most int) (list []billing.C
 
 // Standings implements billing.AlertSources.
 func (s *Store) Standings(ctx context.Context, q billing.StandingQuery) (list []billing.BudgetStanding, err error) {
-	err = s.read.rows(ctx, standings, []any{stamp(q.At), q.BudgetID, q.Most, stamp(q.At.Add(-billing.LateStanding))}, func(scan scanner) error {
-		var b billing.BudgetStanding
-		err := scan(append(budgetScan(&b.Budget), instant{&b.Window.Start}, instant{&b.Window.End}, &b.UsedTokens, &b.UsedMoney,
-			&b.HeldTokens, &b.HeldMoney, &b.Forgiven.Tokens, &b.Forgiven.Money, &b.UsedRequests, &b.Forgiven.Requests,
-			&b.Name, &b.TeamID, &b.Team, &b.Owner)...)
-		list = append(list, b)
-		return err
-	})
+	err = s.read.rows(ctx, standings, []any{stamp(q.At), q.BudgetID, q.Most, stamp(q.At.Add(-billing.LateStanding))},
+		func(scan scanner) error {
+			var b billing.BudgetStanding
+			err := scan(append(budgetScan(&b.Budget), instant{&b.Window.Start}, instant{&b.Window.End}, &b.UsedTokens, &b.UsedMoney,
+				&b.HeldTokens, &b.HeldMoney, &b.Forgiven.Tokens, &b.Forgiven.Money, &b.UsedRequests, &b.Forgiven.Requests,
+				&b.Name, &b.TeamID, &b.Team, &b.Owner)...)
+			list = append(list, b)
+			return err
+		})
 	return billing.InWindow(list, q.At), err
 }
 

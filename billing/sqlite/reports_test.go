@@ -22,7 +22,8 @@ INSERT INTO spend_events (event_id, occurred_at, report_day, request_id, key_id,
   fingerprint, prefixes, endpoint, recorded_at)
 SELECT printf('%016x-0000-7000-8000-000000000000', n), strftime('%Y-%m-%dT%H:%M:%S.000000000Z', at, 'unixepoch'), date(at, 'unixepoch'),
   'req_' || n, 'key_' || (n % 200), 'proj_' || (n % 40), 'team_' || (n % 10), 'cc-' || (n % 10), iif(n % 3 = 0, 'dev', 'prod'),
-  json_object('feature', 'f' || (n % 7)), 'user-' || (n % 1000), 'session-' || (n / 10), 'chat', 'provider-' || (model % 4), 'model-' || model,
+  json_object('feature', 'f' || (n % 7)), 'user-' || (n % 1000), 'session-' || (n / 10), 'chat', 'provider-' || (model % 4),
+  'model-' || model,
   iif(n % 20 = 0, 'error', 'ok'), 1000 + n % 500, n % 300, 'priced', 'price_' || model, 100, 0, 0, 300,
   1000, 0, 0, n % 300, 0, 1000 + n % 300, 2000, randomblob(32), randomblob(60), 'https://api.example.com/v1', ?4
 FROM made`

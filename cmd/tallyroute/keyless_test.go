@@ -44,7 +44,8 @@ func TestProvidersAreCalledWithoutASecret(t *testing.T) {
 	} {
 		u := pt.NewUpstream(t, pt.JSON(http.StatusOK, one.answer))
 		g.ups = append(g.ups, u)
-		text += fmt.Sprintf("  %s:\n    adapter: %s\n    private: true\n    base_url: %s%s\n    auth: {%s}\n    models: [{id: m, context: 4096, "+
+		text += fmt.Sprintf("  %s:\n    adapter: %s\n    private: true\n    base_url: %s%s\n    auth: {%s}\n    models: [{id: m, "+
+			"context: 4096, "+
 			"prices: [{since: 2026-01-01, prompt: \"1.00\", completion: \"2.00\"}]}]\n",
 			one.name, one.adapter, u.URL(), one.path, strings.ReplaceAll(one.auth, "URL", c.URL))
 		want[one.name] = one.want
@@ -52,7 +53,8 @@ func TestProvidersAreCalledWithoutASecret(t *testing.T) {
 	g.start(text)
 	for i, name := range []string{"cloud-a", "cloud-b", "cloud-c", "cloud-d", "cloud-e", "cloud-f"} {
 		for range 2 {
-			if r := g.complete(`{"model":"` + name + `/m","messages":[{"role":"user","content":"hi"}],"max_tokens":50}`); r.status != http.StatusOK {
+			if r := g.complete(`{"model":"` + name +
+				`/m","messages":[{"role":"user","content":"hi"}],"max_tokens":50}`); r.status != http.StatusOK {
 				t.Errorf("%s: %d: %s", name, r.status, r.body)
 			}
 		}

@@ -31,7 +31,8 @@ func TestKillBooksPlainCallsWithWhatIsKnownOfThem(t *testing.T) {
 	}
 	first := pt.NewUpstream(t, pt.JSON(http.StatusOK, attackAnswer), pt.Script(pt.Reset()), pt.Script(pt.Hang()))
 	second := pt.NewUpstream(t, pt.Script(pt.Hang()))
-	config := "providers:\n" + attackProvider(0, first.URL(), "    private: true\n") + attackProvider(1, second.URL(), "    private: true\n")
+	config := "providers:\n" + attackProvider(0, first.URL(), "    private: true\n") +
+		attackProvider(1, second.URL(), "    private: true\n")
 	file := writeConfig(t, "sqlite:"+dir+"/t.db", strings.ReplaceAll(config, "CREDENTIAL", credential))
 	p, c := spawn(t, file)
 	key := p.key("--budget-tokens", "1000000", "--budget-usd", "100")

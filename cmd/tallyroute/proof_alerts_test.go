@@ -61,7 +61,8 @@ func TestEachThresholdIsToldOnce(t *testing.T) {
 	}
 	clean(t, w.db, w.routers[0].config)
 	t.Logf("%d requests, %d answered; %d alerts, each told once; %d calls of the receiver for them, of which it refused %d, let "+
-		"wait %d and hung up on %d; killed %d routers", requests, w.answered.Load(), len(w.receiver.ids()), w.receiver.calls.Load(), w.receiver.refused.Load(),
+		"wait %d and hung up on %d; killed %d routers", requests, w.answered.Load(), len(w.receiver.ids()),
+		w.receiver.calls.Load(), w.receiver.refused.Load(),
 		w.receiver.stalled.Load(), w.receiver.hung.Load(), w.killed)
 }
 

@@ -101,7 +101,8 @@ func TestNoRecordNoChange(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = s.Close() })
 		session := pgtest.Connect(t, dsn)
-		tables := session.Rows(`SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'`)
+		tables := session.Rows(`SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema() ` +
+			`AND table_type = 'BASE TABLE'`)
 		r := &actRig{t: t, store: s.Contracts(), rows: func(table string) []string {
 			var list []string
 			for _, row := range session.Rows(`SELECT t::text FROM "` + table + `" t`) {

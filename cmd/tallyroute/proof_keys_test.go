@@ -71,7 +71,8 @@ func TestRevocationsReachEveryRouter(t *testing.T) {
 	config := writeConfig(t, dsn, "")
 	routers := []*program{serve(t, config), serve(t, writeConfig(t, dsn, "")), serve(t, writeConfig(t, dsn, ""))}
 	revokeMany(t, "told", config, routers, revocations)
-	quiet := exec.CommandContext(t.Context(), pgtest.Tool(t, "psql"), "--dbname="+dsn, "--command=ALTER TABLE api_keys DISABLE TRIGGER api_keys_tell")
+	quiet := exec.CommandContext(t.Context(), pgtest.Tool(t, "psql"), "--dbname="+dsn,
+		"--command=ALTER TABLE api_keys DISABLE TRIGGER api_keys_tell")
 	if text, err := quiet.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}

@@ -448,7 +448,8 @@ func (s *limitSeen) used(c *limitCase) int64 {
 // compare holds what the provider saw against the limits, and the ledger against both.
 func (g *limitsRig) compare() {
 	minutes := make(map[int]map[string]bool)
-	for _, row := range g.db.Rows("SELECT request_id, date_trunc('minute', occurred_at)::text, status FROM spend_events WHERE kind = 'usage'") {
+	for _, row := range g.db.Rows("SELECT request_id, date_trunc('minute', occurred_at)::text, status FROM spend_events " +
+		"WHERE kind = 'usage'") {
 		number, ok := g.answered[row[0]]
 		if !ok || row[2] != "ok" {
 			g.t.Errorf("a row of a request that nobody had answered: %v", row)

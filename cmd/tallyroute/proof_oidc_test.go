@@ -283,7 +283,8 @@ type told = map[string]any
 // TestProvidersOfNode: the faults of logins at npm oidc-provider, whose access tokens are opaque.
 func TestProvidersOfNode(t *testing.T) {
 	p := nodeProvider(t)
-	g := logsIn{serve(t, writeConfig(t, "sqlite:"+filepath.Join(t.TempDir(), "t.db"), fmt.Sprintf(loginSettings, p.issuer, "env:PROOF_SECRET"))), p}
+	g := logsIn{serve(t, writeConfig(t, "sqlite:"+filepath.Join(t.TempDir(), "t.db"),
+		fmt.Sprintf(loginSettings, p.issuer, "env:PROOF_SECRET"))), p}
 	ann := func(more told) told {
 		v := told{"email": "ann@example.com", "email_verified": true, "groups": []string{"owners"}}
 		for name, value := range more {
@@ -317,7 +318,8 @@ func TestProvidersOfNode(t *testing.T) {
 	g.want("no group of ours", "bob", "insufficient_role")
 
 	// A user who was made before is bound by a verified address alone, and never again.
-	if status, v := g.api("POST", "/principals", token, `{"name":"carol","kind":"user","email":"carol@example.com"}`); status != http.StatusCreated {
+	if status, v := g.api("POST", "/principals", token,
+		`{"name":"carol","kind":"user","email":"carol@example.com"}`); status != http.StatusCreated {
 		t.Fatal(v)
 	}
 	p.says(told{"email": "carol@example.com", "email_verified": false}, told{})
@@ -407,7 +409,8 @@ func TestProvidersWhoseClocksAreOff(t *testing.T) {
 	for skew, refusal := range map[string]string{"60": "", "-60": "", "-120": "login_failed"} {
 		ttl := map[string]string{"": "3600", "login_failed": "30"}[refusal]
 		p := nodeProvider(t, "SKEW="+skew, "TTL="+ttl)
-		g := logsIn{serve(t, writeConfig(t, "sqlite:"+filepath.Join(t.TempDir(), "t.db"), fmt.Sprintf(loginSettings, p.issuer, "env:PROOF_SECRET"))), p}
+		g := logsIn{serve(t, writeConfig(t, "sqlite:"+filepath.Join(t.TempDir(), "t.db"),
+			fmt.Sprintf(loginSettings, p.issuer, "env:PROOF_SECRET"))), p}
 		p.says(told{"email": "ann@example.com", "email_verified": true, "groups": []string{"owners"}}, told{})
 		g.want("a clock that is off by "+skew+" s", "ann", refusal)
 		g.end()
@@ -437,8 +440,10 @@ func TestProvidersOfZitadel(t *testing.T) {
 		built(t, dir, "go", "build", "-o", "provider", ".")
 	}
 	users := filepath.Join(t.TempDir(), "users.json")
-	text := `{"id1":{"ID":"id1","Username":"ann","Password":"verysecure","Email":"ann@example.com","EmailVerified":true,"PreferredLanguage":"en"},` +
-		`"id2":{"ID":"id2","Username":"eve","Password":"verysecure","Email":"ann@example.com","EmailVerified":false,"PreferredLanguage":"en"}}`
+	text := `{"id1":{"ID":"id1","Username":"ann","Password":"verysecure","Email":"ann@example.com","EmailVerified":true,` +
+		`"PreferredLanguage":"en"},` +
+		`"id2":{"ID":"id2","Username":"eve","Password":"verysecure","Email":"ann@example.com","EmailVerified":false,` +
+		`"PreferredLanguage":"en"}}`
 	if err := os.WriteFile(users, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

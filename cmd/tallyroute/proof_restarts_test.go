@@ -161,7 +161,8 @@ func TestRollingRestartsFailNoRequest(t *testing.T) {
 				a, err := crowd.ask(t.Context(), question{base: "http://" + b.Addr().String(), key: key, most: 5, stream: n%2 == 0})
 				if err != nil || a.status != http.StatusOK {
 					failed.Add(1)
-					t.Errorf("a request in a rolling restart: %v, %d %s; turned away by the balancer: %v", err, a.status, a.body, b.refused.Load())
+					t.Errorf("a request in a rolling restart: %v, %d %s; turned away by the balancer: %v", err, a.status, a.body,
+						b.refused.Load())
 					if r := b.refused.Load(); r != nil {
 						t.Log(*r)
 					}

@@ -57,7 +57,10 @@ func TestProvidersAreCalledByWhoTheRouterIs(t *testing.T) {
 			azure, "", func(c *identitytest.Clouds) { c.Azure("pod") },
 			"Bearer azure-pod of https%3A%2F%2Fcognitiveservices.azure.com%2F.default",
 		},
-		"azure in an app":     {azure, "", func(c *identitytest.Clouds) { c.Azure("app") }, "Bearer azure-app of https://cognitiveservices.azure.com"},
+		"azure in an app": {
+			azure, "", func(c *identitytest.Clouds) { c.Azure("app") },
+			"Bearer azure-app of https://cognitiveservices.azure.com",
+		},
 		"google on a machine": {vertex, "", func(c *identitytest.Clouds) { c.Google("machine") }, "Bearer google-machine"},
 		"google, federated":   {vertex, "", func(c *identitytest.Clouds) { c.Google("federated") }, "Bearer google-federated"},
 		"openai by AWS":       {openai, "identity: aws", asPod, "Bearer openai for proof of aws for https://api.openai.com/v1"},

@@ -406,7 +406,10 @@ func TestProviders(t *testing.T) {
 	c := build(t, Input{Text: "providers: {acme: {display: Acme Inc.}}"}, "ACME_API_KEY")
 	got := c.Providers()
 	want := []Status{
-		{Name: "acme", Display: "Acme Inc.", BaseURL: "https://api.acme.example/v1", Adapter: "openai", Models: 2, Configured: true, From: "configuration"},
+		{
+			Name: "acme", Display: "Acme Inc.", BaseURL: "https://api.acme.example/v1", Adapter: "openai", Models: 2, Configured: true,
+			From: "configuration",
+		},
 		{
 			Name: "bolt", Display: "bolt", BaseURL: "https://api.bolt.example/v1", Adapter: "openai", Models: 2,
 			Why: "environment variable BOLT_API_KEY is not set", From: "built-in",

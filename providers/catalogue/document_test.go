@@ -42,7 +42,8 @@ models:
     can: [tools, vision, audio, documents, json_schema, reasoning]
     tokenizer: {encoding: o200k_base, percent: 110, images: openai-patch, image_multiplier: 162}
     prices:
-      - {since: 2026-06-01T12:00:00+02:00, prompt: "0.50", completion: 1.5, cache_read: "0.05", cache_write: "0.6", request: "0.001", source: contract}
+      - {since: 2026-06-01T12:00:00+02:00, prompt: "0.50", completion: 1.5, cache_read: "0.05", cache_write: "0.6",
+          request: "0.001", source: contract}
       - {since: 2026-01-01, prompt: "1", completion: "2"}
   - {id: small}
   - {id: gift, prices: [{since: 2026-01-01, prompt: "0", completion: "0"}]}
@@ -161,7 +162,10 @@ func TestParse_Faults(t *testing.T) {
 			"name: a\nbase_url: https://a.example/v1\nauth: {kind: none, secret: env:A}\n",
 			"auth: of kind none has no secret",
 		},
-		"kind":          {head + "auth: {kind: basic}\n", "auth.kind: want one of bearer, header, aws, entra, google, openai, anthropic, none"},
+		"kind": {
+			head + "auth: {kind: basic}\n",
+			"auth.kind: want one of bearer, header, aws, entra, google, openai, anthropic, none",
+		},
 		"header's name": {head + "auth: {kind: header, header: 'a b'}\n", "auth.header: must be the name of a header"},
 		"credential header": {
 			head + "headers: {authorization: x}\n",

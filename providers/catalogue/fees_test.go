@@ -16,7 +16,8 @@ fees:
   - {since: 2026-04-01, web_search: "0.03"}
 models:
   - {id: plain, prices: [{since: 2026-01-01, prompt: "1", completion: "2"}, {since: 2026-03-01, prompt: "5", completion: "6"}]}
-  - {id: own, fees: [{since: 2026-01-15, web_search: "0.5"}], prices: [{since: 2026-01-01, prompt: "1", completion: "2", tiers: [{service: batch, prompt: "1", completion: "1"}]}]}
+  - {id: own, fees: [{since: 2026-01-15, web_search: "0.5"}], prices: [{since: 2026-01-01, prompt: "1", completion: "2",
+      tiers: [{service: batch, prompt: "1", completion: "1"}]}]}
   - {id: none}
 `
 

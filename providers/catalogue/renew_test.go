@@ -149,7 +149,8 @@ providers:
             tiers:
               - {over: 1000, prompt: "200", completion: "800", audio_prompt: "201"}
               - {service: flex, prompt: "50", completion: "200", cache_write_1h: "60"}
-              - {service: batch, prompt: "50", completion: "200", audio_prompt: "50", reasoning: "200", cache_write: "50", cache_write_1h: "50"}
+              - {service: batch, prompt: "50", completion: "200", audio_prompt: "50", reasoning: "200", cache_write: "50",
+                  cache_write_1h: "50"}
   bolt:
     models:
       - id: odd

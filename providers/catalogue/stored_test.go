@@ -110,7 +110,8 @@ func TestStoredProviderSendsNoSecretOfTheHostAway(t *testing.T) {
 	if c, err := stored(t, moved, env); err != nil || signed(t, c, "acme/large") != "nobody" {
 		t.Errorf("a built-in provider was moved with its credential: %v, %s", err, signed(t, c, "acme/large"))
 	}
-	if c, err := stored(t, Input{Stored: []Stored{{"acme", `{"weight":2}`}}}, env); err != nil || signed(t, c, "acme/large") != "Bearer own" {
+	if c, err := stored(t, Input{Stored: []Stored{{"acme", `{"weight":2}`}}}, env); err != nil ||
+		signed(t, c, "acme/large") != "Bearer own" {
 		t.Errorf("a weight takes the credential away: %v", err)
 	}
 	for _, text := range []string{

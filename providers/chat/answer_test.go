@@ -12,7 +12,8 @@ import (
 func TestParseResponse(t *testing.T) {
 	body := `{"id":"c1","object":"chat.completion","model":"gpt-4o","choices":[
 		{"index":1,"message":{"role":"assistant","content":"Hel\u006co","refusal":null,"tool_calls":null},"finish_reason":"length"},
-		{"index":0,"message":{"content":null,"refusal":"no","tool_calls":[{"id":"x","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},"finish_reason":"stop"}],
+		{"index":0,"message":{"content":null,"refusal":"no","tool_calls":[{"id":"x","type":"function","function":{"name":"f",
+			"arguments":"{\"a\":1}"}}]},"finish_reason":"stop"}],
 		"usage":{"prompt_tokens":11,"completion_tokens":5,"total_tokens":16,"prompt_tokens_details":{"cached_tokens":4}}}`
 	r, err := chat.ParseResponse([]byte(body))
 	if err != nil {
@@ -245,7 +246,8 @@ func TestMediaIsCounted(t *testing.T) {
 		if err != nil || c.Media != want {
 			t.Errorf("%s: %d in a chunk, %v; want %d", members, c.Media, err, want)
 		}
-		r, err := chat.ParseResponse([]byte(`{"choices":[{"index":0,"message":{"role":"assistant",` + members + `},"finish_reason":"stop"}]}`))
+		r, err := chat.ParseResponse([]byte(`{"choices":[{"index":0,"message":{"role":"assistant",` + members +
+			`},"finish_reason":"stop"}]}`))
 		if err != nil || r.Media != want {
 			t.Errorf("%s: %d in an answer, %v; want %d", members, r.Media, err, want)
 		}

@@ -132,7 +132,8 @@ data: {"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"c2lnMw=
 func TestParametersOfFunctionsAreOneObject(t *testing.T) {
 	const a, b = `"a":{"type":"string"}`, `"b":{"type":"string"}`
 	for parameters, want := range map[string]string{
-		`{"anyOf":[{"type":"object","properties":{` + a + `},"required":["a"]},{"properties":{` + b + `}}]}`: `{"type":"object","properties":{` +
+		`{"anyOf":[{"type":"object","properties":{` + a + `},"required":["a"]},` +
+			`{"properties":{` + b + `}}]}`: `{"type":"object","properties":{` +
 			a + `,` + b + `}}`,
 		`{"properties":{` + a + `}}`: `{"type":"object","properties":{` + a + `}}`,
 	} {

@@ -66,7 +66,8 @@ func TestAzureGivesTokensToWhoeverRunsThere(t *testing.T) {
 	}
 	t.Run("an identity of several", func(t *testing.T) {
 		host := identity.Host{Client: identitytest.New(t).Client}
-		if got, err := host.Azure("https://x/.default", "user-assigned")(t.Context()); err != nil || got != "azure-machine of user-assigned" {
+		if got, err := host.Azure("https://x/.default", "user-assigned")(t.Context()); err != nil ||
+			got != "azure-machine of user-assigned" {
 			t.Errorf("%q, %v", got, err)
 		}
 	})

@@ -260,7 +260,8 @@ func TestAllocations(t *testing.T) {
 func events(n int) []byte {
 	var b bytes.Buffer
 	for i := range n {
-		fmt.Fprintf(&b, "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1766265207,\"model\":\"gpt-4o-mini\","+
+		fmt.Fprintf(&b, "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1766265207,"+
+			"\"model\":\"gpt-4o-mini\","+
 			"\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word %d\"},\"finish_reason\":null}],\"usage\":null}\n\n", i)
 	}
 	return b.Bytes()

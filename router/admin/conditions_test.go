@@ -74,7 +74,8 @@ func TestConditionsCannotBeCastOff(t *testing.T) {
 	} {
 		ask("POST", path, body).refused(t, http.StatusForbidden, "insufficient_role")
 	}
-	if got := ask("POST", "/principals/"+puppet+"/grants", fmt.Sprintf(`{"role":"read-only","must":%q}`, office)); got.status != http.StatusCreated {
+	if got := ask("POST", "/principals/"+puppet+"/grants",
+		fmt.Sprintf(`{"role":"read-only","must":%q}`, office)); got.status != http.StatusCreated {
 		t.Errorf("under the same condition: %s", got.text)
 	}
 	g.ask("DELETE", base+"/principals/"+boss+"/grants/"+last, "").refused(t, http.StatusConflict, "conflict") // the other's may never hold

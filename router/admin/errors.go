@@ -293,7 +293,8 @@ func sentAgain(e *idempotency.DuplicateError) web.Problem {
 		}
 	case idempotency.DuplicateRunning:
 		return web.Problem{
-			Code: codeRunning, Message: fmt.Sprintf("Request %s with this Idempotency-Key is not answered yet.", e.RequestID), After: claimEnds,
+			Code: codeRunning, Message: fmt.Sprintf("Request %s with this Idempotency-Key is not answered yet.", e.RequestID),
+			After: claimEnds,
 		}
 	case idempotency.DuplicateDone, idempotency.DuplicateLarge:
 	}

@@ -22,13 +22,17 @@ var hostile = []string{
 	`null`, `NaN`, `-1`, `0`, `1e308`, `-0.5`, `1e-400`, `9223372036854775807`, `9223372036854775808`, `-9223372036854775809`,
 	`123456789012345678901234567890`, `true`, `[]`, `{}`, `[null]`, `[[[{}]]]`, `{"a":{"b":[1]}}`, `""`, `" "`, `"NaN"`, `"-1"`, `"1e99"`,
 	`"0.0000000001"`, `"\u0000"`, `"\ud800"`, "\"\xff\"", `"` + "\u202e\u0007" + `"`, `"` + strings.Repeat("x", 5000) + `"`,
-	`"9999-99-99T00:00:00Z"`, `"0001-01-01T00:00:00Z"`, `"99999999999d"`, `"-5m"`, `"10.0.0.0/99"`, `"../../etc"`, `"'; --"`, `"*"`, `"@none"`,
+	`"9999-99-99T00:00:00Z"`, `"0001-01-01T00:00:00Z"`, `"99999999999d"`, `"-5m"`, `"10.0.0.0/99"`, `"../../etc"`, `"'; --"`, `"*"`,
+	`"@none"`,
 	strings.Repeat("[", 2000) + strings.Repeat("]", 2000), strings.Repeat(`{"a":`, 500) + "1" + strings.Repeat("}", 500),
 	"[" + strings.TrimSuffix(strings.Repeat(`"a",`, 3000), ",") + "]",
 }
 
 // oddPaths are names of what is not there, escaped.
-var oddPaths = []string{"none", "%00", "..%2f..", "%ff", "%E2%80%AE", "1", "-1", "2026-13", "9999-12", strings.Repeat("x", 3000), "a%20b", "*", "%25"}
+var oddPaths = []string{
+	"none", "%00", "..%2f..", "%ff", "%E2%80%AE", "1", "-1", "2026-13", "9999-12", strings.Repeat("x", 3000), "a%20b",
+	"*", "%25",
+}
 
 // generator makes requests from the OpenAPI document.
 type generator struct {
@@ -90,7 +94,10 @@ func (g *generator) value(schema any, depth int) string {
 
 // text makes a string that fits a schema.
 func (g *generator) text(s map[string]any) string {
-	choices := []string{"a", "prod", "key", "org", "month", "main", "r", "ann@example.com", "m", "https://a.example", "08:00", "10.0.0.1", "1h"}
+	choices := []string{
+		"a", "prod", "key", "org", "month", "main", "r", "ann@example.com", "m", "https://a.example", "08:00", "10.0.0.1",
+		"1h",
+	}
 	switch pattern, _ := s["pattern"].(string); {
 	case s["format"] == "date-time":
 		choices = []string{"2026-01-01T00:00:00Z", "2099-01-01T00:00:00Z"}

@@ -19,7 +19,10 @@ var broken = map[string]struct{ rules, refused, allowed string }{
 		`{"keys":{"rotate_within":{"normal":"30d"}}}`,
 		`{"name":"k"}`, `{"name":"k","rotate_every":"30d"}`,
 	},
-	"keys.expiry":  {`{"keys":{"expiry":["prod"]}}`, `{"name":"k","environment":"prod"}`, `{"name":"k","environment":"prod","expires_in":"1d"}`},
+	"keys.expiry": {
+		`{"keys":{"expiry":["prod"]}}`, `{"name":"k","environment":"prod"}`,
+		`{"name":"k","environment":"prod","expires_in":"1d"}`,
+	},
 	"keys.owner":   {`{"keys":{"owner":["dev"]}}`, `{"name":"k"}`, `{"name":"k","owner":"ann@example.com"}`},
 	"keys.purpose": {`{"keys":{"purpose":["dev"]}}`, `{"name":"k"}`, `{"name":"k","purpose":"tills"}`},
 	"keys.budget": {
@@ -38,7 +41,8 @@ var broken = map[string]struct{ rules, refused, allowed string }{
 	"browser.origin": {
 		`{"browser":{"max_usd":"5","max_expiry":"30d"}}`,
 		`{"name":"k","client":"browser","budget":{"usd":"5","period":"month"},"expires_in":"30d"}`,
-		`{"name":"k","client":"browser","budget":{"usd":"5","period":"month"},"expires_in":"30d","policy":{"origins":["https://app.example"]}}`,
+		`{"name":"k","client":"browser","budget":{"usd":"5","period":"month"},"expires_in":"30d",` +
+			`"policy":{"origins":["https://app.example"]}}`,
 	},
 	"browser.budget": {
 		`{"browser":{"max_usd":"5","max_expiry":"30d"}}`,
@@ -111,7 +115,8 @@ func TestChangesThatBreakARuleAreRefused(t *testing.T) {
 		{"data_classes", "PATCH", "/projects/" + project, `{"data_class":"confidential"}`},
 	} {
 		got := g.ask(c.method, base+c.path, c.body)
-		if got.status != http.StatusUnprocessableEntity || !strings.Contains(got.text, c.rule+": ") || got.object("error")["code"] != "rule_broken" {
+		if got.status != http.StatusUnprocessableEntity || !strings.Contains(got.text, c.rule+": ") ||
+			got.object("error")["code"] != "rule_broken" {
 			t.Errorf("%s %s %s: %d %s", c.method, c.path, c.body, got.status, got.text)
 		}
 	}

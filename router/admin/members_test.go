@@ -62,7 +62,8 @@ func TestMembersSignInAndServeThemselvesWhereAnybodyReaches(t *testing.T) {
 	}
 	g.ask("PUT", base+"/teams/web/ceiling", `{"keys":2,"usd":"20","expires_in":"24h","models":["chat-cheap"]}`)
 	made := ann("POST", "/keys", `{"name":"mine"}`)
-	if made.status != http.StatusCreated || !strings.HasPrefix(made.v["secret"].(string), "sk-tr-") || made.v["owner"] != "ann@example.com" {
+	if made.status != http.StatusCreated || !strings.HasPrefix(made.v["secret"].(string), "sk-tr-") ||
+		made.v["owner"] != "ann@example.com" {
 		t.Fatalf("made: %d %s", made.status, made.text)
 	}
 	key := "/keys/" + made.v["id"].(string)
@@ -169,7 +170,8 @@ func TestTransferCanEndTheSecretThatALeaverKnows(t *testing.T) {
 	if found := g.ask("POST", base+"/keys/find", fmt.Sprintf(`{"secret":%q}`, fresh)); found.status != http.StatusOK {
 		t.Errorf("the new secret: %s", found.text)
 	}
-	if versions := g.ask("GET", base+"/keys/"+key.v["id"].(string)+"/versions", ""); len(versions.data()) != 2 || strings.Count(versions.text, `"valid_until":null`) != 1 {
+	if versions := g.ask("GET", base+"/keys/"+key.v["id"].(string)+"/versions", ""); len(versions.data()) != 2 ||
+		strings.Count(versions.text, `"valid_until":null`) != 1 {
 		t.Errorf("versions: %s", versions.text)
 	}
 }

@@ -67,10 +67,16 @@ func TestEveryChangeIsMadeOnceUnderItsIdempotencyKey(t *testing.T) {
 		{"/principals/" + person + "/grants", `{"role":"owner","scope":"org"}`, `{"role":"auditor","scope":"org"}`, "principal.grant"},
 		{"/keys/" + key + "/hand-over", `{"for":"1h"}`, `{"for":"2h"}`, "key.hand_over"},
 		{"/keys/" + key + "/top-up", `{"usd":"1","reference":"r"}`, `{"usd":"2","reference":"s"}`, "key.top_up"},
-		{"/spend/adjustments", `{"key_id":"` + key + `","amount_usd":"1","reason":"r"}`, `{"key_id":"` + key + `","amount_usd":"2","reason":"r"}`,
-			"spend.adjust"},
-		{"/incidents", `{"key_id":"` + key + `","action":"disable","reason":"r"}`, `{"key_id":"` + key + `","action":"disable","reason":"s"}`,
-			"incident.open"},
+		{
+			"/spend/adjustments", `{"key_id":"` + key + `","amount_usd":"1","reason":"r"}`,
+			`{"key_id":"` + key + `","amount_usd":"2","reason":"r"}`,
+			"spend.adjust",
+		},
+		{
+			"/incidents", `{"key_id":"` + key + `","action":"disable","reason":"r"}`,
+			`{"key_id":"` + key + `","action":"disable","reason":"s"}`,
+			"incident.open",
+		},
 		{"/credentials", bodies["addCredential"], `{"provider":"acme","name":"b","owner":"a@b.c","secret":"s"}`, "credential.create"},
 		{"/teams", `{"name":"new"}`, `{"name":"newer"}`, "project.create"},
 		{"/budgets", `{"scope":"team","scope_id":"t","usd":"7"}`, `{"scope":"team","scope_id":"t","usd":"8"}`, "budget.create"},
@@ -217,7 +223,8 @@ func TestChangesAreMadeFromTheVersionThatWasSeen(t *testing.T) {
 	if got := g.with("GET", path, ""); got.v["status"] != "active" || got.v["name"] != "l" {
 		t.Errorf("what was refused or rehearsed was done: %s", got.text)
 	}
-	if got := g.with("POST", path+"/top-up", `{"usd":"1","reference":"r"}`, "If-Match", `"1"`); got.status != http.StatusPreconditionFailed {
+	if got := g.with("POST", path+"/top-up", `{"usd":"1","reference":"r"}`,
+		"If-Match", `"1"`); got.status != http.StatusPreconditionFailed {
 		t.Errorf("what has no versions: %d", got.status)
 	}
 	if got := g.with("POST", "/keys", `{"name":"n","project":"new","dry_run":true}`); got.status != 200 || got.v["secret"] != nil {

@@ -158,9 +158,10 @@ func TestDocumentIsServedWithEveryRoute(t *testing.T) {
 
 // bodies are valid inputs for the operations that have a body.
 var bodies = map[string]string{
-	"addProvider":       `{"name":"acme","settings":{"base_url":"https://acme.example/v1"},"reason":"r"}`,
-	"updateProvider":    `{"settings":{"weight":0},"reason":"r"}`,
-	"addCredential":     `{"provider":"acme","name":"main","owner":"ann@example.com","weight":2,"secret":"s","expires_at":"2099-01-01T00:00:00Z"}`,
+	"addProvider":    `{"name":"acme","settings":{"base_url":"https://acme.example/v1"},"reason":"r"}`,
+	"updateProvider": `{"settings":{"weight":0},"reason":"r"}`,
+	"addCredential": `{"provider":"acme","name":"main","owner":"ann@example.com","weight":2,"secret":"s",` +
+		`"expires_at":"2099-01-01T00:00:00Z"}`,
 	"changeCredential":  `{"owner":"","weight":0,"expires_at":null,"reason":"r"}`,
 	"rotateCredential":  `{"secret":"s","overlap":"0s","expires_at":"2099-01-01T00:00:00Z","reason":"r"}`,
 	"disableCredential": `{"reason":"r"}`, "enableCredential": `{"reason":"r"}`, "testCredential": `{"reason":"r"}`,
@@ -174,12 +175,14 @@ var bodies = map[string]string{
 		"retention":{"events":{"at_least":"30d","at_most":"400d"}},"reviews":{"every":"90d","complete_within":"14d"}},"reason":"r"}`,
 	"acknowledgeRules": `{"version":1,"owner":"ann@example.com","reason":"r"}`,
 	"beginReview":      `{"reason":"r"}`,
-	"decideReview":     `{"kind":"key","object":"key_1","decision":"narrow","models":["m"],"networks":["10.0.0.0/8"],"role":"","reason":"r"}`,
-	"testChannel":      `{"channel":"ops"}`,
-	"createKey":        checkout,
-	"changeKey":        `{"name":"k","tags":null,"limits":{"tokens_per_minute":5},"budgets":[{"usd":"1","period":"day"}],"expires_at":null}`,
-	"revokeKey":        `{"reason":"r"}`,
-	"setKeyPolicy":     policyBody, "setTeamPolicy": policyBody, "setProjectPolicy": policyBody,
+	"decideReview": `{"kind":"key","object":"key_1","decision":"narrow","models":["m"],"networks":["10.0.0.0/8"],"role":"",` +
+		`"reason":"r"}`,
+	"testChannel": `{"channel":"ops"}`,
+	"createKey":   checkout,
+	"changeKey": `{"name":"k","tags":null,"limits":{"tokens_per_minute":5},"budgets":[{"usd":"1","period":"day"}],` +
+		`"expires_at":null}`,
+	"revokeKey":    `{"reason":"r"}`,
+	"setKeyPolicy": policyBody, "setTeamPolicy": policyBody, "setProjectPolicy": policyBody,
 	"tryPolicy":   `{"endpoint":"chat","model":"m","features":["tools"],"tags":{"a":"b"},"from":"10.0.0.1","at":"2026-11-02T09:00:00Z"}`,
 	"enableKey":   `{"reason":"r"}`,
 	"disableKey":  `{"reason":"r"}`,
@@ -190,11 +193,12 @@ var bodies = map[string]string{
 	"topUpKey":    `{"usd":"12.50","reference":"PO-1","reason":"r"}`,
 	"createOwnKey": `{"name":"k","team":"t2","project":"default","purpose":"tests","models":["m"],"allowed_cidrs":["10.0.0.0/8"],` +
 		`"usd":"1","tokens":5,"requests":5,"expires_in":"24h"}`,
-	"narrowOwnKey":      `{"name":"k","usd":"1","models":["m"],"expires_in":"1h","reason":"r"}`,
-	"rotateOwnKey":      `{"overlap":"0s","reason":"r"}`,
-	"revokeOwnKey":      `{"reason":"r"}`,
-	"askRaise":          `{"usd":"1","tokens":5,"requests":1,"until":"2099-01-01T00:00:00Z","reason":"r"}`,
-	"setCeiling":        `{"keys":3,"period":"month","zone":"UTC","usd":"20","tokens":5,"requests":5,"expires_in":"24h","models":["m"],"reason":"r"}`,
+	"narrowOwnKey": `{"name":"k","usd":"1","models":["m"],"expires_in":"1h","reason":"r"}`,
+	"rotateOwnKey": `{"overlap":"0s","reason":"r"}`,
+	"revokeOwnKey": `{"reason":"r"}`,
+	"askRaise":     `{"usd":"1","tokens":5,"requests":1,"until":"2099-01-01T00:00:00Z","reason":"r"}`,
+	"setCeiling": `{"keys":3,"period":"month","zone":"UTC","usd":"20","tokens":5,"requests":5,"expires_in":"24h",` +
+		`"models":["m"],"reason":"r"}`,
 	"transferLeaverKey": `{"to":"ann@example.com","rotate":true,"overlap":"1h","reason":"r"}`,
 	"keepLeaverKey":     `{"reason":"r"}`,
 	"disableLeaverKey":  `{"reason":"r"}`,
@@ -231,7 +235,8 @@ var bodies = map[string]string{
 	"disablePrincipal": `{"reason":"r"}`,
 	"enablePrincipal":  `{"reason":"r"}`,
 	"grantRole":        `{"role":"auditor","scope":"org","expires_in":"24h","approved_by":"bob","must":"login.session","reason":"r"}`,
-	"tryGrants":        `{"operation":"revokeKey","scope":"org","from":"10.0.0.1","at":"2026-11-02T09:00:00Z","session":true,"strength":["otp"]}`,
+	"tryGrants": `{"operation":"revokeKey","scope":"org","from":"10.0.0.1","at":"2026-11-02T09:00:00Z","session":true,` +
+		`"strength":["otp"]}`,
 	"createAdminToken": `{"name":"laptop","expires_in":"24h"}`,
 	"beginLogin":       `{"redirect_uri":"http://127.0.0.1:1/cb","fresh":true}`,
 	"beginDeviceLogin": `{}`,

@@ -71,7 +71,8 @@ func TestRolesOpenWhatTheyNameWhereTheyCount(t *testing.T) {
 					object = map[string]string{"/k": id, "/t": "ours", "/p": project, "/b": budget}[path[:2]]
 					objects++
 				}
-				path = strings.NewReplacer(":id", object, ":month", "2020-01", ":request", "req_x", ":grant", "x", ":token", "x").Replace(path)
+				path = strings.NewReplacer(":id", object, ":month", "2020-01", ":request", "req_x",
+					":grant", "x", ":token", "x").Replace(path)
 				if object == "" && strings.Contains(o.path, ":id") {
 					path = strings.Replace(o.path, ":id", "none", 1)
 					path = strings.NewReplacer(":grant", "x", ":token", "x").Replace(path)
@@ -158,7 +159,8 @@ func TestTeamsSeeAndMakeOnlyTheirOwn(t *testing.T) {
 		}
 		if got := ask("POST", "/keys", `{"name":"mine","team":"ours","project":"p"}`); got.status != http.StatusCreated {
 			t.Errorf("%s may not make a key: %s", name, got.text)
-		} else if moved := ask("PATCH", "/keys/"+got.v["id"].(string), `{"team":"theirs","project":"p"}`); moved.status != http.StatusForbidden {
+		} else if moved := ask("PATCH", "/keys/"+got.v["id"].(string),
+			`{"team":"theirs","project":"p"}`); moved.status != http.StatusForbidden {
 			t.Errorf("%s moved a key away: %d %s", name, moved.status, moved.text)
 		}
 		for _, path := range []string{"/spend", "/spend?group_by=key", "/spend?group_by=session,team", "/usage", "/usage?by=project"} {
@@ -183,7 +185,8 @@ func TestTeamsSeeAndMakeOnlyTheirOwn(t *testing.T) {
 	var made struct {
 		Data []struct{ Actor, Role, Source string }
 	}
-	if err := json.Unmarshal([]byte(g.ask("GET", base+"/audit?action=key.create&limit=1", "").text), &made); err != nil || len(made.Data) != 1 ||
+	if err := json.Unmarshal([]byte(g.ask("GET", base+"/audit?action=key.create&limit=1", "").text), &made); err != nil ||
+		len(made.Data) != 1 ||
 		made.Data[0].Role == "" || made.Data[0].Source == "" || !strings.Contains(made.Data[0].Actor, "svc_") {
 		t.Errorf("who made the key: %+v, %v", made, err)
 	}

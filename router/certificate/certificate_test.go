@@ -166,8 +166,14 @@ func TestOnlyModernTLSIsSpoken(t *testing.T) {
 	}{
 		{"TLS 1.1", k, &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, false},
 		{"TLS 1.2", k, &tls.Config{MaxVersion: tls.VersionTLS12}, true},
-		{"TLS 1.2 by CBC", k, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}, false},
-		{"TLS 1.2 by RSA", k, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}}, false},
+		{
+			"TLS 1.2 by CBC", k, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}},
+			false,
+		},
+		{
+			"TLS 1.2 by RSA", k, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}},
+			false,
+		},
 		{"TLS 1.3", k, &tls.Config{MinVersion: tls.VersionTLS13}, true},
 		{"TLS 1.2 where 1.3 is the oldest", strict, &tls.Config{MaxVersion: tls.VersionTLS12}, false},
 	} {

@@ -118,7 +118,11 @@ func TestGroupsAreFoundWhereverTheyAre(t *testing.T) {
 	}{
 		"id token": {"groups", func(s *identitytest.Server) { s.Person["groups"] = []any{"a", 1, "b"} }, []string{"a", "b"}},
 		"one text": {"groups", func(s *identitytest.Server) { s.Person["groups"] = "a" }, []string{"a"}},
-		"a path":   {"realm_access.roles", func(s *identitytest.Server) { s.Person["realm_access"] = map[string]any{"roles": []string{"r"}} }, []string{"r"}},
+		"a path": {
+			"realm_access.roles",
+			func(s *identitytest.Server) { s.Person["realm_access"] = map[string]any{"roles": []string{"r"}} },
+			[]string{"r"},
+		},
 		"an url": {
 			"https://x.example.com/g", func(s *identitytest.Server) { s.Person["https://x.example.com/g"] = []string{"u"} },
 			[]string{"u"},

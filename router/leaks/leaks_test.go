@@ -39,7 +39,8 @@ func list(t *testing.T, keys map[string]string) []byte {
 
 func TestTheSampleThatGitHubPublishesIsVerified(t *testing.T) {
 	keys := Keys{Fetch: func(context.Context) ([]byte, error) {
-		return list(t, map[string]string{"90a4": "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE9MJJHnMfn2+H4xL4YaPDA4RpJqUq\n" +
+		return list(t, map[string]string{"90a4": "-----BEGIN PUBLIC KEY-----\n" +
+			"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE9MJJHnMfn2+H4xL4YaPDA4RpJqUq\n" +
 			"kCmRCBnYERxZanmcpzQSXs1X/AljlKkbJ8qpVIW4clayyef9gWhFbNHWAA==\n-----END PUBLIC KEY-----\n"}), nil
 	}}
 	body := `[{"token":"some_token","type":"some_type","url":"some_url"}]`

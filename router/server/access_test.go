@@ -108,7 +108,12 @@ func TestARefusedExchangeAndAnEndedTemporaryKeyAreRecordedAsThatAndWhose(t *test
 	now = now.Add(time.Hour)
 	g.do(g.request(http.MethodGet, "/v1/models", "", "Authorization", "Bearer "+made.Token))
 	for _, want := range [][2]string{
-		{"unsupported_grant_type", ""}, {"invalid_grant", ""}, {"invalid_request", ""}, {"invalid_request", ""}, {access.Allowed, "key_1"}, {"temporary_key_expired", "key_1"},
+		{"unsupported_grant_type", ""},
+		{"invalid_grant", ""},
+		{"invalid_request", ""},
+		{"invalid_request", ""},
+		{access.Allowed, "key_1"},
+		{"temporary_key_expired", "key_1"},
 	} {
 		if got := prove.Receive[access.Entry](t, "an entry", entries); got.Decision != want[0] || got.KeyID != want[1] {
 			t.Errorf("%+v, want %v", got, want)

@@ -46,14 +46,16 @@ func TestConversationIsCompactedByItsOwnProvider(t *testing.T) {
 
 func TestKeptConversationIsCompacted(t *testing.T) {
 	g, w := compactingRig(t)
-	w.answer = []byte(`{"id":"resp_1","object":"response","created_at":1,"status":"completed","model":"gpt-x","output":[{"type":"message",` +
+	w.answer = []byte(`{"id":"resp_1","object":"response","created_at":1,"status":"completed","model":"gpt-x",` +
+		`"output":[{"type":"message",` +
 		`"id":"msg_1","role":"assistant","status":"completed","content":[{"type":"output_text","text":"hello","annotations":[]}]}],` +
 		`"usage":{"input_tokens":3,"output_tokens":1,"total_tokens":4}}`)
 	first, _ := g.respond(`{"model":"native","input":"one"}`)
 	w.answer = []byte(compacted)
 	r := g.do(g.request(http.MethodPost, "/v1/responses/compact", `{"model":"native","previous_response_id":"`+first+`"}`))
 	sent := string(w.body)
-	if r.StatusCode != http.StatusOK || !strings.Contains(sent, `"one"`) || !strings.Contains(sent, `"hello"`) || strings.Contains(sent, first) {
+	if r.StatusCode != http.StatusOK || !strings.Contains(sent, `"one"`) || !strings.Contains(sent, `"hello"`) ||
+		strings.Contains(sent, first) {
 		t.Errorf("%d %s; the provider is asked %s", r.StatusCode, r.body, sent)
 	}
 }

@@ -258,7 +258,10 @@ var examples = []struct {
 		"no",
 	},
 	{
-		"*brake.StoppedError", &brake.StoppedError{Key: "key_1", Session: "s1", Cause: "the session has made 9 requests, as many as one may"},
+		"*brake.StoppedError", &brake.StoppedError{
+			Key: "key_1", Session: "s1",
+			Cause: "the session has made 9 requests, as many as one may",
+		},
 		403, "runaway_stopped",
 		"permission_error", "",
 		[]string{"s1", "9 requests", "0001-01-01T00:00:00Z"},

@@ -113,7 +113,8 @@ func TestRequestSentAgainGetsTheSameAnswer(t *testing.T) {
 			t.Errorf("%d rows, %d holds", len(g.ledger.rows), g.ledger.held.Load())
 		}
 		g.verifier.key.Models = []string{"n"}
-		if again := g.chat(body, idempotencyHeader, orderKey); again.StatusCode != http.StatusForbidden || again.Header.Get(replayedHeader) != "" {
+		if again := g.chat(body, idempotencyHeader, orderKey); again.StatusCode != http.StatusForbidden ||
+			again.Header.Get(replayedHeader) != "" {
 			t.Errorf("a key that may not use the model any more: %d %s", again.StatusCode, again.body)
 		}
 	}

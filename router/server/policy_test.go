@@ -71,7 +71,8 @@ func TestEveryRuleHoldsAtEveryEntrance(t *testing.T) {
 			defer func() { g.verifier.key.Policies, g.verifier.key.Rights = policy.Layers{}, nil }()
 			r := got()
 			tried++
-			is := strings.Contains(r.body, `policy_denied`) && strings.Contains(r.body, "team."+rule) && r.StatusCode == http.StatusForbidden
+			is := strings.Contains(r.body, `policy_denied`) && strings.Contains(r.body, "team."+rule) &&
+				r.StatusCode == http.StatusForbidden
 			if is != refused {
 				t.Errorf("%s %s: refused by %s is %t: %d %s", e.method, e.path, rule, is, r.StatusCode, r.body)
 			}

@@ -57,7 +57,8 @@ func TestTemporaryKeyOpensLessThanItsKey(t *testing.T) {
 	}
 	key := "Bearer " + made.Token
 	answered := g.do(g.request("POST", "/v1/chat/completions", hi, "Authorization", key, "Idempotency-Key", "one"))
-	if left := answered.Header.Get("X-Tallyroute-Budget-Remaining-Usd"); answered.StatusCode != http.StatusOK || left == "" || left > "0.5" {
+	if left := answered.Header.Get("X-Tallyroute-Budget-Remaining-Usd"); answered.StatusCode != http.StatusOK || left == "" ||
+		left > "0.5" {
 		t.Errorf("%d %s; left: %q", answered.StatusCode, answered.body, left)
 	}
 	if r := g.do(g.request("POST", "/v1/chat/completions", hi, "Idempotency-Key", "one")); r.Header.Get("Idempotent-Replayed") != "" {
@@ -91,7 +92,8 @@ func TestTemporaryKeyIsRefusedWithEveryFault(t *testing.T) {
 	now := time.Now()
 	g := newRig(t, withTemporary(t, &allotted, &now))
 	for body, want := range map[string]string{
-		`{"expires_in":0,"end_user":"\u0007"}`:                 "end_user must be plain text of at most 128 bytes; expires_in must be 1 to 3600 seconds.",
+		`{"expires_in":0,"end_user":"\u0007"}`: "end_user must be plain text of at most 128 bytes; " +
+			"expires_in must be 1 to 3600 seconds.",
 		`{"expires_in":9e99}`:                                  "expires_in: must be a whole number",
 		`{"budget":{}}`:                                        "must hold usd or tokens",
 		`{"budget":{"usd":"NaN"}}`:                             "want an amount in dollars",

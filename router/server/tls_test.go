@@ -107,7 +107,8 @@ func TestKeyThatComesInClearFromAnotherHostIsRefusedAndTold(t *testing.T) {
 		"10.0.0.7:1000":    {"X-Forwarded-Proto", "http", "X-Forwarded-For", "203.0.113.9"},
 	} {
 		w := ask(from, header...)
-		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), `"tls_required"`) || strings.Contains(w.Body.String(), g.secret) {
+		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), `"tls_required"`) ||
+			strings.Contains(w.Body.String(), g.secret) {
 			t.Errorf("from %s: %d %s", from, w.Code, w.Body)
 		}
 		if e := prove.Receive(t, "the exposure", told); e.text != g.secret || e.from != netip.MustParseAddr("203.0.113.9") {

@@ -137,7 +137,8 @@ func TestRequestsOfAllConnectionsTogetherAreBounded(t *testing.T) {
 	}
 	text, _ := io.ReadAll(resp.Body)
 	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(text), CodeOverloaded) || resp.Header.Get("Retry-After") == "" {
+	if resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(text), CodeOverloaded) ||
+		resp.Header.Get("Retry-After") == "" {
 		t.Errorf("one too many: %d %s", resp.StatusCode, text)
 	}
 	close(end)

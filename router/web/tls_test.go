@@ -95,7 +95,8 @@ func TestPlainHTTPAtAPortForTLSIsAnsweredAndTold(t *testing.T) {
 		}
 		text, _ := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
-		if resp.StatusCode != http.StatusForbidden || !strings.Contains(string(text), CodeClear) || strings.Contains(string(text), "secret") {
+		if resp.StatusCode != http.StatusForbidden || !strings.Contains(string(text), CodeClear) ||
+			strings.Contains(string(text), "secret") {
 			t.Errorf("status %d: %s", resp.StatusCode, text)
 		}
 		r := prove.Receive(t, "the request in clear", told)

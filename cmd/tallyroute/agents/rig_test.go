@@ -72,7 +72,8 @@ func configuration(upstream, dir, listen string) string {
 	for _, format := range scripted.Formats() {
 		fmt.Fprintf(&b, `  at-%[1]s:
     {adapter: %[1]s, base_url: "%[2]s", private: true, auth: {kind: none}, models: [{
-      id: on-%[1]s, upstream: anthropic.claude-x, context: 1000000, max_output: 64000, can: [tools, vision, documents, json_schema, reasoning],
+      id: on-%[1]s, upstream: anthropic.claude-x, context: 1000000, max_output: 64000, can: [tools, vision, documents,
+          json_schema, reasoning],
       prices: [{since: 2026-01-01, prompt: "1.00", completion: "5.00", cache_read: "0.10"}]}]}
 `, format, upstream+under[format])
 	}

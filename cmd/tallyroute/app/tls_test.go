@@ -77,7 +77,8 @@ func TestListenersSpeakTLSAndTellOfFilesThatAreBad(t *testing.T) {
 		t.Fatal(err)
 	}
 	prove.Eventually(t, "the probe tells", func() bool { return s.certs.stale() != "" })
-	if status, body := get("admin", "/readyz"); status != http.StatusOK || !strings.Contains(body, `"tls":"the certificate files of the public`) ||
+	if status, body := get("admin", "/readyz"); status != http.StatusOK ||
+		!strings.Contains(body, `"tls":"the certificate files of the public`) ||
 		strings.Contains(body, dir) {
 		t.Errorf("a bad key: %d %s", status, body)
 	}
@@ -90,7 +91,8 @@ func TestListenersSpeakTLSAndTellOfFilesThatAreBad(t *testing.T) {
 
 func TestKeyThatCameInClearIsNamedAndRevoked(t *testing.T) {
 	s, _, _ := serveTLS(t, func(c *config.Config) { c.RequireTLS, c.ExposedKeys = true, "revoke" })
-	key, secret, err := s.Actions().CreateKey(t.Context(), manage.KeyRequest{Name: "app", Team: "t", Project: "p"}, manage.By{Actor: "test"})
+	key, secret, err := s.Actions().CreateKey(t.Context(), manage.KeyRequest{Name: "app", Team: "t", Project: "p"},
+		manage.By{Actor: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

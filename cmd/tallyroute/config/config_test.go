@@ -310,7 +310,8 @@ func TestPasswordInTheFileIsRefusedWhereOthersReadIt(t *testing.T) {
 				t.Fatal(err)
 			}
 			cfg, err := Read(file, nil)
-			if (err != nil) != (c.want != "") || err != nil && (!strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "canary")) {
+			if (err != nil) != (c.want != "") || err != nil &&
+				(!strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "canary")) {
 				t.Errorf("%v, want %q", err, c.want)
 			}
 			if cfg != nil {

@@ -52,10 +52,12 @@ func (a *acme) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case slices.Contains(a.good, key):
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":`+
-			`{"role":"assistant","content":"x"},"finish_reason":"length"}],"usage":{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6}}`)
+			`{"role":"assistant","content":"x"},"finish_reason":"length"}],"usage":{"prompt_tokens":5,"completion_tokens":1,`+
+			`"total_tokens":6}}`)
 	default:
 		w.WriteHeader(http.StatusUnauthorized)
-		_, _ = fmt.Fprintf(w, `{"error":{"message":"Incorrect API key provided: %s or %s***","code":"invalid_api_key"}}`, key, key[:min(8, len(key))])
+		_, _ = fmt.Fprintf(w, `{"error":{"message":"Incorrect API key provided: %s or %s***","code":"invalid_api_key"}}`,
+			key, key[:min(8, len(key))])
 	}
 }
 
@@ -252,11 +254,13 @@ func TestSecretsStayWhileTheirKeyIsAway(t *testing.T) {
 	if over := load(envelope.NewRing(r.keys...), opened); !over.Empty() {
 		t.Error("one that has expired is in force")
 	}
-	if _, err := r.AddCredential(t.Context(), manage.CredentialRequest{Provider: "none", Name: "x", Weight: 1, Secret: "s"}, ann); err == nil {
+	if _, err := r.AddCredential(t.Context(),
+		manage.CredentialRequest{Provider: "none", Name: "x", Weight: 1, Secret: "s"}, ann); err == nil {
 		t.Error("one of a provider that there is not is taken")
 	}
 	r.keys = nil
-	if _, err := r.AddCredential(t.Context(), manage.CredentialRequest{Provider: "acme", Name: "x", Weight: 1, Secret: "s"}, ann); err == nil ||
+	if _, err := r.AddCredential(t.Context(),
+		manage.CredentialRequest{Provider: "acme", Name: "x", Weight: 1, Secret: "s"}, ann); err == nil ||
 		bytes.Contains([]byte(err.Error()), []byte("envelope")) {
 		t.Errorf("without a key: %v", err)
 	}

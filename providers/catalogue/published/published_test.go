@@ -10,12 +10,14 @@ import (
 
 const lite = `{
   "sample_spec": {"litellm_provider": "one of", "input_cost_per_token": 0},
-  "big": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 1.25e-06, "output_cost_per_token": 1e-05, "cache_read_input_token_cost": 1.2500000000000002e-07,
+  "big": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 1.25e-06, "output_cost_per_token": 1e-05,
+      "cache_read_input_token_cost": 1.2500000000000002e-07,
     "input_cost_per_token_above_200k_tokens": 2.5e-06, "output_cost_per_token_above_200k_tokens": 1.5e-05,
     "input_cost_per_token_batches": 6.25e-07, "output_cost_per_token_batches": 5e-06, "input_cost_per_token_flex": 6.25e-07,
     "input_cost_per_token_above_200k_tokens_priority": 4e-06, "output_cost_per_token_above_200k_tokens_priority": 2e-05,
     "output_cost_per_reasoning_token": 2e-05, "output_cost_per_image": 0.04, "search_context_cost_per_query": {"low": 0.01}},
-  "together_ai/Maker/Open-70B": {"litellm_provider": "together_ai", "mode": "chat", "input_cost_per_token": 8.8e-07, "output_cost_per_token": 8.8e-07, "input_cost_per_audio_token": 0},
+  "together_ai/Maker/Open-70B": {"litellm_provider": "together_ai", "mode": "chat", "input_cost_per_token": 8.8e-07,
+      "output_cost_per_token": 8.8e-07, "input_cost_per_audio_token": 0},
   "vectors": {"litellm_provider": "openai", "mode": "embedding", "input_cost_per_token": 2e-08},
   "pictures": {"litellm_provider": "openai", "mode": "image_generation", "input_cost_per_image": 0.02, "input_cost_per_token": null},
   "odd": {"litellm_provider": "openai", "input_cost_per_token": -1, "output_cost_per_token": "0.1"},
@@ -24,17 +26,21 @@ const lite = `{
 
 const dev = `{"date": "2026-07-02", "providers": {
   "openai": {"models": {"big": {"cost": {"input": 1.25, "output": 10, "cache_read": 0.125, "cache_write": 0, "image": 3, "tiers": [
-    {"tier": {"type": "context", "size": 200000}, "input": 2.5, "output": 15}, {"tier": {"type": "hour", "size": 3}, "input": 9, "output": 9}]}},
+    {"tier": {"type": "context", "size": 200000}, "input": 2.5, "output": 15}, {"tier": {"type": "hour", "size": 3},
+        "input": 9, "output": 9}]}},
     "plan": {"name": "none"}}},
-  "togetherai": {"models": {"maker/open-70b": {"cost": {"input": 0.88, "output": 0.88, "reasoning": 2, "input_audio": 4, "output_audio": 8}}}}}}`
+  "togetherai": {"models": {"maker/open-70b": {"cost": {"input": 0.88, "output": 0.88, "reasoning": 2, "input_audio": 4,
+      "output_audio": 8}}}}}}`
 
 const gen = `[{"id": "openai", "models": [
   {"id": "big", "match": {"or": [{"equals": "BIG"}, {"and": [{"starts_with": "big-"}, {"ends_with": "-x"}]}]}, "prices": [
     {"prices": {"input_mtok": 9, "output_mtok": 9}},
-    {"constraint": {"start_date": "2026-03-01"}, "prices": {"input_mtok": {"base": 1.25, "tiers": [{"start": 200000, "price": 2.5}]}, "output_mtok": 10, "web_searches_kcount": 10, "requests_kcount": 5}},
+    {"constraint": {"start_date": "2026-03-01"}, "prices": {"input_mtok": {"base": 1.25, "tiers": [{"start": 200000,
+        "price": 2.5}]}, "output_mtok": 10, "web_searches_kcount": 10, "requests_kcount": 5}},
     {"constraint": {"start_date": "2026-01-01"}, "prices": {"input_mtok": 8, "output_mtok": 8}},
     {"constraint": {"start_time": "16:30:00Z", "end_time": "00:30:00Z"}, "prices": {"input_mtok": 1, "output_mtok": 1}}]},
-  {"id": "any", "match": {"regex": "^any-\\d+$"}, "prices": {"input_mtok": 1, "output_mtok": 2, "cache_write_mtok": 1.25, "cache_write_1h_mtok": 2}},
+  {"id": "any", "match": {"regex": "^any-\\d+$"}, "prices": {"input_mtok": 1, "output_mtok": 2, "cache_write_mtok": 1.25,
+      "cache_write_1h_mtok": 2}},
   {"id": "broken", "match": {"regex": "("}, "prices": {"input_mtok": 1, "output_mtok": 2}}]}]`
 
 func show(e Entry) string {
