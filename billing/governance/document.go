@@ -202,10 +202,64 @@ func (d *document) controls() {
 	}
 	if s := d.org.Setup; s != nil {
 		d.item("The pepper that secrets are hashed with is read from: %s.", cmp.Or(s.Facts.PepperSource, "a file beside the database"))
+		d.sealing(s.Facts)
+		d.transport(s.Facts.Transport)
 	}
 	d.item("Every rule is enforced when a key, a policy or a budget is made or changed; those of the configuration by config check, " +
 		"at the start " +
 		"and at a reload. What was there before is reported.")
+}
+
+// sealing says how credentials that the database keeps are protected.
+func (d *document) sealing(f Facts) {
+	switch {
+	case f.Sealing == "":
+		d.gap("no key seals credentials in the database (secrets.encryption_key): none can be stored there")
+	case f.Sealing == Inline:
+		d.gap("the key that seals credentials in the database is written in the configuration (secrets.encryption_key)")
+	default:
+		d.item("Credentials of providers that the database keeps are sealed under a key that it does not have, read from: %s.", f.Sealing)
+	}
+	if f.SealingTwo {
+		d.gap("the key before it still opens what it sealed: seal that again with tallyroute secrets rekey, and take " +
+			"secrets.previous_encryption_key out")
+	}
+}
+
+// transport says how secrets are protected on their way.
+func (d *document) transport(t Transport) {
+	for _, l := range []struct{ who, version, setting string }{
+		{"Clients", t.Public, "tls.cert_file"}, {"Administrators", t.Admin, "admin_tls.cert_file"},
+	} {
+		if l.version == "" {
+			d.gap("%s reach the router without TLS of its own (%s): something before it has to speak it", strings.ToLower(l.who), l.setting)
+			continue
+		}
+		d.item("%s reach the router by TLS %s or newer.", l.who, l.version)
+	}
+	if t.Demanded {
+		d.item("A key or token that comes from another host in clear is refused, and its owner is told.")
+	} else {
+		d.gap("a key or token that comes in clear is not refused (require_tls)")
+	}
+	if t.ClientCerts {
+		d.item("Administrators present a certificate of a known authority besides their token.")
+	} else {
+		d.gap("administrators present no certificates (admin_tls.client_ca_file)")
+	}
+	if t.Public != "" && !t.HSTS {
+		d.gap("browsers are not told to use TLS alone (tls.hsts)")
+	}
+	switch t.Database {
+	case "":
+		d.item("The database is on the router's host.")
+	case "verify-full", "verify-ca":
+		d.item("The router reaches its database by TLS, and verifies its certificate (%s).", t.Database)
+	case "unknown":
+		d.gap("how the router reaches its database is kept elsewhere (database): see that it says sslmode=verify-full")
+	default:
+		d.gap("the router does not verify the certificate of its database (sslmode=%s)", t.Database)
+	}
 }
 
 func (d *document) monitoring() {

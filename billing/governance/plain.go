@@ -1,6 +1,7 @@
 package governance
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ func Plain(k *billing.Key, now time.Time) (list []string) {
 		say("It should have got a new secret by %s: rotate it.", due.UTC().Format(time.RFC3339))
 	}
 	if len(k.Models) == 0 {
-		say("It may ask for every model that the policies below allow.")
+		say("It may ask for every model%s.", map[bool]string{true: " that the policies below allow"}[k.Policies != (policy.Layers{})])
 	} else {
 		say("It may ask for these models: %s.", strings.Join(k.Models, ", "))
 	}
@@ -42,8 +43,17 @@ func Plain(k *billing.Key, now time.Time) (list []string) {
 		}
 		say("It may be used from these addresses: %s.", strings.Join(ranges, ", "))
 	}
+	if len(k.Budgets) == 0 {
+		say("Nothing limits how much it uses.")
+	}
 	for _, b := range k.Budgets {
 		say("%s", budgetText(k, b))
+	}
+	if k.AllowUnpriced {
+		say("It may use models whose price is not known.")
+	}
+	if k.KeepResponses {
+		say("The router keeps its responses for it, where it asks for that.")
 	}
 	p := k.Policies
 	for _, one := range []struct {
@@ -55,6 +65,7 @@ func Plain(k *billing.Key, now time.Time) (list []string) {
 	return list
 }
 
+// budgetText says what a budget lets a key's holder, team or organisation use.
 func budgetText(k *billing.Key, b billing.Budget) string {
 	var limits []string
 	if b.Money != nil {
@@ -66,69 +77,141 @@ func budgetText(k *billing.Key, b billing.Budget) string {
 	if b.Requests != nil {
 		limits = append(limits, fmt.Sprintf("%d requests", *b.Requests))
 	}
-	verb := "may use"
-	if !b.Binds() {
-		verb = "is watched from"
+	verb, then := "may use", "; what does not fit is refused"
+	switch b.Action {
+	case billing.ActionAlert:
+		verb, then = "is watched from", "; nothing is refused because of it"
+	case billing.ActionDowngrade:
+		then = fmt.Sprintf("; from %d %% on the cheapest model answers, and what does not fit is refused", b.DowngradeAt())
 	}
-	per := b.Period.Words()
-	if b.Period == billing.PeriodOnce {
-		per = "once"
+	per := " " + b.Period.Words()
+	switch b.Period {
+	case billing.PeriodOnce:
+		per = " once and for all"
+	case billing.PeriodConcurrent:
+		per = " that are under way at the same time"
+	case billing.PeriodMinute:
+	default:
+		if b.Zone != "" && b.Zone != "UTC" {
+			per += " by the clocks of " + b.Zone
+		}
+		if b.Starts != "" {
+			per += ", in years that begin on " + b.Starts
+		}
 	}
-	holder := k.Holder(b)
-	return fmt.Sprintf("%s %s %s %s.", strings.ToUpper(holder[:1])+holder[1:], verb, strings.Join(limits, " and "), per)
+	whole, part := b, strings.Replace(b.PartWords(), " of ", " for ", 1)
+	whole.Part, whole.Named = "", ""
+	holder := k.Holder(whole)
+	return fmt.Sprintf("%s %s %s%s%s%s.", strings.ToUpper(holder[:1])+holder[1:], verb, strings.Join(limits, " and "), per, part, then)
 }
 
 func policyText(of string, p *policy.Policy) (list []string) {
 	if p == nil {
 		return nil
 	}
+	say := func(format string, args ...any) {
+		list = append(list, "By the policy of "+of+", "+fmt.Sprintf(format, args...)+".")
+	}
 	for _, l := range []struct {
 		text  string
 		names []string
 	}{
-		{"models only: %s", p.Models},
-		{"no models like: %s", p.DenyModels},
-		{"providers only: %s", p.Providers},
-		{"no provider of: %s", p.DenyProviders},
-		{"endpoints only: %s", p.Endpoints},
-		{"features only: %s", p.Features},
-		{"addresses only: %s", p.AllowedCIDRs},
-		{"no addresses of: %s", p.DeniedCIDRs},
-		{"pages of these origins only: %s", p.Origins},
-		{"pages like these only: %s", p.Referers},
-		{"requests must have these tags: %s", p.RequiredTags},
+		{"only these models may be asked for: %s", p.Models},
+		{"no model may be asked for that is or is like: %s", p.DenyModels},
+		{"only these providers are called: %s", p.Providers},
+		{"none of these providers is called: %s", p.DenyProviders},
+		{"only these endpoints may be called: %s", p.Endpoints},
+		{"requests may use these features and no others: %s", spaced(p.Features)},
+		{"requests may come from these addresses only: %s", p.AllowedCIDRs},
+		{"requests may not come from these addresses: %s", p.DeniedCIDRs},
+		{"only pages of these origins may use it: %s", p.Origins},
+		{"only pages whose address (Referer) is like this may use it: %s", p.Referers},
+		{"every request must have these tags: %s", p.RequiredTags},
 	} {
 		if len(l.names) > 0 {
-			list = append(list, "By the policy of "+of+", "+fmt.Sprintf(l.text, strings.Join(l.names, ", "))+".")
-		}
-	}
-	for _, n := range []struct {
-		text string
-		most int64
-	}{{"tokens of output", p.MaxOutputTokens}, {"tokens of prompt", p.MaxPromptTokens}, {"bytes of body", p.MaxBodyBytes}} {
-		if n.most > 0 {
-			list = append(list, fmt.Sprintf("By the policy of %s, a request has at most %d %s.", of, n.most, n.text))
+			say(l.text, strings.Join(l.names, ", "))
 		}
 	}
 	for _, n := range []struct {
 		text string
 		most int64
 	}{
-		{"the same request that comes more than %d times in short order is stopped", p.MaxRepeats},
-		{"a session is stopped after %d requests", p.MaxSessionRequests},
-		{"a session is stopped once it has spent %d hundredths of a dollar", p.MaxSessionCents},
+		{"an answer has at most %d tokens", p.MaxOutputTokens},
+		{"a prompt has at most %d tokens", p.MaxPromptTokens},
+		{"the body of a request has at most %d bytes", p.MaxBodyBytes},
+		{"the same request that comes more than %d times within moments is stopped for a while", p.MaxRepeats},
+		{"a session is stopped for a while after %d requests", p.MaxSessionRequests},
 	} {
 		if n.most > 0 {
-			list = append(list, fmt.Sprintf("By the policy of %s, "+n.text+".", of, n.most))
+			say(n.text, n.most)
 		}
 	}
+	if cents := p.MaxSessionCents; cents > 0 {
+		say("a session is stopped for a while once it has spent $%d.%02d", cents/100, cents%100)
+	}
 	if len(p.Hours) > 0 {
-		list = append(list, "By the policy of "+of+", only at certain hours.")
+		say("requests may come only %s", hoursText(p.Hours))
 	}
 	for _, c := range p.Conditions {
-		list = append(list, "By the policy of "+of+", only where "+c.Name+" is fulfilled.")
+		say("a request must fulfil %q, which is: %s", c.Name, c.Must)
 	}
 	return list
+}
+
+// spaced writes the names of features as words.
+func spaced(names []string) []string {
+	words := make([]string, len(names))
+	for i, name := range names {
+		words[i] = strings.ReplaceAll(name, "_", " ")
+	}
+	return words
+}
+
+// hoursText says when requests may come: "on Monday to Friday from 08:00 to 18:00, by the
+// clocks of Europe/Berlin".
+func hoursText(all []policy.Hours) string {
+	texts := make([]string, len(all))
+	for i, h := range all {
+		next := ""
+		if h.Until <= h.From {
+			next = " of the next day"
+		}
+		texts[i] = fmt.Sprintf("%s from %s to %s%s (%s)", daysText(h.Days), h.From, h.Until, next, cmp.Or(h.Zone, "UTC"))
+	}
+	return strings.Join(texts, ", or ")
+}
+
+var weekdays = []struct{ short, long string }{
+	{"mon", "Monday"},
+	{"tue", "Tuesday"},
+	{"wed", "Wednesday"},
+	{"thu", "Thursday"},
+	{"fri", "Friday"},
+	{"sat", "Saturday"},
+	{"sun", "Sunday"},
+}
+
+// daysText names days of the week, and runs of three or more by their first and last.
+func daysText(days []string) string {
+	if len(days) == 0 || len(days) == len(weekdays) {
+		return "every day"
+	}
+	var texts []string
+	for i := 0; i < len(weekdays); i++ {
+		end := i
+		for end < len(weekdays) && slices.Contains(days, weekdays[end].short) {
+			end++
+		}
+		switch {
+		case end == i:
+		case end-i >= 3:
+			texts = append(texts, weekdays[i].long+" to "+weekdays[end-1].long)
+			i = end - 1
+		default:
+			texts = append(texts, weekdays[i].long)
+		}
+	}
+	return "on " + strings.Join(texts, ", ")
 }
 
 // Asks returns what the organisation requires of a key, in sentences.

@@ -24,6 +24,9 @@ type Setup struct {
 	Facts Facts
 }
 
+// Inline is the source of a secret that is written in the configuration itself.
+const Inline = "inline"
+
 // Never means that rows aren't kept at all.
 const Never = time.Duration(-1)
 
@@ -51,6 +54,18 @@ type Facts struct {
 	PepperSource  string
 	IntegrityRuns time.Duration // 0 is never
 	KeyEnded      time.Duration // until the streams of a revoked key are ended
+	Transport     Transport
+	Sealing       string // the source of the key that seals stored credentials and responses; "" is none
+	SealingTwo    bool   // the key before it still opens what it sealed
+}
+
+// Transport says how what is on its way is protected.
+type Transport struct {
+	Public, Admin string // the oldest version of TLS on a listener; "" is none
+	Demanded      bool   // keys and tokens from other hosts are refused without it
+	ClientCerts   bool   // administrators present certificates
+	HSTS          bool
+	Database      string // as the connection asks for it: verify-full, disable, …; "" never leaves the host
 }
 
 // OfSetup returns the rules that a configuration breaks.

@@ -20,6 +20,9 @@ type pair struct {
 func standards() []standard {
 	return []standard{
 		{"PCI DSS v4.0", []pair{
+			{control{"3.6", "Cryptographic keys used to protect stored account data are secured."}, "the key that seals stored " +
+				"credentials"},
+			{control{"4.2", "PAN is protected with strong cryptography during transmission."}, "TLS of the listeners and of the database"},
 			{control{"7.2", "Access to system components and data is appropriately defined and " +
 				"assigned."}, "roles, key policies, access reviews"},
 			{control{"8.2", "User identification and related accounts for users and administrators are strictly managed throughout " +
@@ -62,6 +65,7 @@ func standards() []standard {
 			{control{"CC6.1", "Logical access security over protected information assets"}, "keys, policies, networks"},
 			{control{"CC6.2", "Users are registered and authorized before credentials are issued, and removed when " +
 				"access is no longer authorized"}, "principals, expiry, revocation"},
+			{control{"CC6.7", "Transmission, movement and removal of information is restricted and protected"}, "TLS, client certificates"},
 			{control{"CC6.3", "Access is authorized, modified or removed by roles, least privilege and segregation " +
 				"of duties"}, "roles, reviews"},
 			{control{"CC7.2", "System components are monitored for anomalies"}, "alerts, events"},
@@ -72,6 +76,8 @@ func standards() []standard {
 		}},
 		{"GDPR (Regulation (EU) 2016/679)", []pair{
 			{control{"Art. 5", "Principles relating to processing of personal data"}, "retention, no text of requests in the log"},
+			{control{"Art. 15", "Right of access by the data subject"}, "person export"},
+			{control{"Art. 17", "Right to erasure ('right to be forgotten')"}, "person erase, pseudonyms in the ledger"},
 			{control{"Art. 25", "Data protection by design and by default"}, "data classes, key policies"},
 			{control{"Art. 28", "Processor"}, "providers per data class"},
 			{control{"Art. 30", "Records of processing activities"}, "ledger, access record"},
@@ -80,7 +86,9 @@ func standards() []standard {
 		}},
 		{"CCPA (California Civil Code)", []pair{
 			{control{"§ 1798.100", "General Duties of Businesses that Collect Personal Information"}, "retention"},
-			{control{"§ 1798.105", "Consumers' Right to Delete Personal Information"}, "erasure from the access record"},
+			{control{"§ 1798.105", "Consumers' Right to Delete Personal Information"}, "person erase: the ledger's pseudonyms, the access record, kept responses"},
+			{control{"§ 1798.110", "Consumers' Right to Know What Personal Information is Being Collected. Right to Access " +
+				"Personal Information"}, "person export"},
 			{control{"§ 1798.150", "Personal Information Security Breaches"}, "incidents with evidence"},
 		}},
 	}

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -362,6 +363,16 @@ func factsOf(c *config.Config) governance.Facts {
 			c.Leaks.Listen != "",
 		PepperSource: secret.SourceOf(string(c.KeyPepper)), IntegrityRuns: time.Duration(c.IntegrityEvery),
 		KeyEnded: time.Duration(c.Timeouts.KeyEnded),
+	}
+	f.Sealing, f.SealingTwo = secret.SourceOf(string(c.Secrets.Key)), c.Secrets.Previous != ""
+	f.Transport = governance.Transport{
+		Demanded: c.RequireTLS, ClientCerts: c.AdminTLS.ClientCAFile != "", HSTS: c.TLS.HSTS > 0, Database: c.Database.SSLMode(),
+	}
+	if c.TLS.On() {
+		f.Transport.Public = cmp.Or(c.TLS.MinVersion, "1.2")
+	}
+	if c.AdminTLS.On() {
+		f.Transport.Admin = cmp.Or(c.TLS.MinVersion, "1.2")
 	}
 	if _, err := c.Database.SQLitePath(); err == nil {
 		f.Database = "SQLite"

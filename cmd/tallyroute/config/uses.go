@@ -1,12 +1,15 @@
 package config
 
 import (
+	"cmp"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
 	"strconv"
+	"strings"
 
 	"tallyroute/providers/secret"
 )
@@ -58,6 +61,23 @@ func (d DSN) passwordSource() string {
 		return Inline
 	}
 	return ""
+}
+
+// SSLMode returns how a connection to PostgreSQL demands TLS, as it is written; "" where
+// nothing leaves this host, and "unknown" where the address is kept elsewhere.
+func (d DSN) SSLMode() string {
+	u, err := url.Parse(string(d))
+	switch {
+	case secret.IsReference(string(d)):
+		return "unknown"
+	case err != nil || !d.IsPostgres():
+		return ""
+	}
+	host := cmp.Or(u.Query().Get("host"), u.Hostname())
+	if addr, err := netip.ParseAddr(host); host == "" || host == "localhost" || strings.HasPrefix(host, "/") || err == nil && addr.IsLoopback() {
+		return ""
+	}
+	return cmp.Or(u.Query().Get("sslmode"), os.Getenv("PGSSLMODE"), "prefer")
 }
 
 // Literals returns the settings whose secrets are written in the file itself, and the git
