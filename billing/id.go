@@ -2,6 +2,8 @@ package billing
 
 import (
 	"crypto/rand"
+	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -15,4 +17,11 @@ func NewID(prefix string) string {
 	text := make([]byte, len(prefix)+ulid.EncodedSize)
 	_ = id.MarshalTextTo(text[copy(text, prefix):]) // has room
 	return string(text)
+}
+
+// MadeAt returns when NewID made an id, to the millisecond.
+func MadeAt(id string) (at time.Time, ok bool) {
+	_, text, _ := strings.Cut(id, "_")
+	u, err := ulid.ParseStrict(text)
+	return u.Timestamp(), err == nil
 }

@@ -80,9 +80,12 @@ type Key struct {
 	// Overrun is what its responses used beyond what was held for them, since the key
 	// was created or last enabled. A store stops the key when the overrun passes its
 	// limit.
-	Overrun       Amount
-	StoppedAt     time.Time // zero: not stopped
-	EnabledAt     time.Time // zero: never, because it was never stopped
+	Overrun   Amount
+	StoppedAt time.Time // zero: not stopped
+	EnabledAt time.Time // zero: never, because it was never stopped
+	// TokensFrom is when the first of its temporary keys that are still good was made at
+	// the earliest, since it was in the wrong hands before; zero: always.
+	TokensFrom    time.Time
 	EnabledBy     string
 	EnabledReason string
 

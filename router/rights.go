@@ -22,6 +22,9 @@ func (r *Router) enter(key *billing.Key, c Caller) error {
 	if !key.AllowsAddress(c.From) {
 		return billing.ErrAddress
 	}
+	if err := c.Temporary.Child(key); err != nil {
+		return err
+	}
 	if key.Rights == nil {
 		return nil
 	}

@@ -99,6 +99,7 @@ func keyDeadIsFound(w *world) {
 	k := w.key()
 	got, err := w.UpdateKey(w.Context(), k.ID, func(k *billing.Key) error {
 		k.RevokedAt, k.RevokedReason, k.ExpiresAt = w.now, "left the company", w.now.Add(-time.Hour)
+		k.TokensFrom = w.now
 		return nil
 	})
 	w.must(err)

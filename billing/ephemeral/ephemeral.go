@@ -160,6 +160,18 @@ func (o *Opened) InForce(now time.Time) error {
 	return fmt.Errorf("%w on %s", ErrExpired, o.Until().Format(time.RFC3339))
 }
 
+// Child returns ErrExpired if the key that it was made of ended what was made before, and
+// it was.
+func (o *Opened) Child(k *billing.Key) error {
+	if o == nil || k.TokensFrom.IsZero() {
+		return nil
+	}
+	if made, ok := billing.MadeAt(o.ID); !ok || !made.Before(k.TokensFrom) {
+		return nil
+	}
+	return fmt.Errorf("%w: those that were made before %s have ended", ErrExpired, k.TokensFrom.UTC().Format(time.RFC3339))
+}
+
 // Parent returns a stand-in for the secret of the key that it was made with.
 func (o *Opened) Parent() billing.Secret {
 	if len(o.Secret) != sha256.Size {

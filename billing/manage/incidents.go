@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"tallyroute/billing"
@@ -55,6 +57,11 @@ type Evidence struct {
 	Endpoints []EvidenceOfUse  `json:"endpoints"`
 	Decisions []EvidenceOfUse  `json:"decisions"`
 	Models    []EvidenceOfCost `json:"models" doc:"Of whole days, the first included."`
+	Providers []string         `json:"providers" doc:"Those that were called."`
+	DataClass string           `json:"data_class" doc:"Of the data that its project has; empty: nobody has said."`
+	Owner     string           `json:"owner" doc:"Who is told: who answers for the key."`
+	Totals    EvidenceOfAll    `json:"totals"`
+	Temporary EvidenceOfTokens `json:"temporary_keys"`
 	Changes   []AuditRecord    `json:"changes" doc:"What was done to the key."`
 }
 
@@ -67,6 +74,20 @@ type EvidenceOfUse struct {
 	BytesOut int64   `json:"bytes_out"`
 	First    *string `json:"first"`
 	Last     *string `json:"last"`
+}
+
+// EvidenceOfAll is what a key did in all.
+type EvidenceOfAll struct {
+	Requests  int64  `json:"requests"`
+	Refused   int64  `json:"refused"`
+	Addresses int    `json:"addresses"`
+	CostUSD   string `json:"cost_usd"`
+}
+
+// EvidenceOfTokens are the temporary keys that were made with a key.
+type EvidenceOfTokens struct {
+	Asked int64 `json:"asked" doc:"How many were asked for."`
+	Ended bool  `json:"ended" doc:"Those that there were are refused from now on."`
 }
 
 // EvidenceOfCost is what a key spent on one model at one provider.
@@ -99,7 +120,7 @@ func (a Actions) OpenIncident(ctx context.Context, r IncidentRequest, by By) (bi
 	note := a.note(by, "incident.open", billing.NewID("inc_"))
 	e := Evidence{
 		Incident: note.Object, Action: string(r.Action), Reason: note.Reason, OpenedAt: Instant(now), OpenedBy: note.Actor,
-		Since: Instant(r.Since), Key: ViewKey(&k, now),
+		Since: Instant(r.Since), Key: ViewKey(&k, now), DataClass: k.DataClass, Owner: k.Address,
 	}
 	if err := a.gather(ctx, k.ID, r.Since, &e); err != nil {
 		return billing.Incident{}, err
@@ -117,17 +138,38 @@ func (a Actions) OpenIncident(ctx context.Context, r IncidentRequest, by By) (bi
 	return i, a.Store.AddIncident(ctx, i, note)
 }
 
-// contain stops or narrows the use of a key.
+// contain stops or narrows the use of a key. Its temporary keys end, even where it may be
+// used again.
 func (a Actions) contain(ctx context.Context, r IncidentRequest, by By) (err error) {
 	switch r.Action {
 	case billing.IncidentRevoke:
 		_, err = a.RevokeKey(ctx, r.KeyID, Ending{}, by)
 	case billing.IncidentDisable:
-		_, err = a.DisableKey(ctx, r.KeyID, Ending{}, by)
+		disable := disabling(by)
+		_, err = a.endUse(ctx, r.KeyID, Ending{}, by, "key.disable", func(k *billing.Key, now time.Time) error {
+			k.TokensFrom = now
+			return disable(k, now)
+		})
 	case billing.IncidentNarrow:
-		_, err = a.ChangeKey(ctx, r.KeyID, KeyChange{Edit: func(k *billing.Key) { k.AllowedCIDRs = r.Networks }}, by)
+		var wider error
+		_, err = a.ChangeKey(ctx, r.KeyID, KeyChange{Edit: func(k *billing.Key) {
+			if wider = narrows(r.Networks, k.AllowedCIDRs); wider == nil {
+				k.AllowedCIDRs, k.TokensFrom = r.Networks, a.now().Truncate(time.Microsecond)
+			}
+		}}, by)
+		err = errors.Join(wider, err)
 	}
 	return err
+}
+
+// narrows refuses networks of which some are not in those that a key is for by now.
+func narrows(networks, now []netip.Prefix) error {
+	for _, n := range networks {
+		if len(now) > 0 && !slices.ContainsFunc(now, func(p netip.Prefix) bool { return p.Bits() <= n.Bits() && p.Contains(n.Addr()) }) {
+			return invalid("networks", "must be among those that the key is for: %s is not", n)
+		}
+	}
+	return nil
 }
 
 // gather collects what a key has done since an instant.
@@ -159,16 +201,34 @@ func (a Actions) gather(ctx context.Context, id billing.KeyID, since time.Time, 
 	if err != nil {
 		return err
 	}
-	e.Models = []EvidenceOfCost{}
+	e.Models, e.Providers = []EvidenceOfCost{}, []string{}
+	var cost billing.Money
 	for _, row := range spent.Rows {
 		e.Models = append(e.Models, EvidenceOfCost{row.Group[0], row.Group[1], row.Requests, row.Attempts, row.Cost.Short()})
+		if cost = cost.Add(row.Cost); !slices.Contains(e.Providers, row.Group[0]) {
+			e.Providers = append(e.Providers, row.Group[0])
+		}
 	}
+	e.sum(cost)
 	changes, err := a.Store.ListChanges(ctx, billing.ChangeFilter{Object: string(id), Since: since, Limit: 1000})
 	e.Changes = []AuditRecord{}
 	for _, c := range changes {
 		e.Changes = append(e.Changes, ViewAuditRecord(c))
 	}
 	return err
+}
+
+// sum adds up what is listed.
+func (e *Evidence) sum(cost billing.Money) {
+	for _, use := range e.Decisions {
+		e.Totals.Requests, e.Totals.Refused = e.Totals.Requests+use.Requests, e.Totals.Refused+use.Refused
+	}
+	for _, use := range e.Endpoints {
+		if strings.HasSuffix(use.Name, "/key/tokens") {
+			e.Temporary.Asked += use.Requests
+		}
+	}
+	e.Totals.Addresses, e.Totals.CostUSD, e.Temporary.Ended = len(e.Addresses), cost.Short(), true
 }
 
 // CloseIncident closes an incident. Its reason must be the outcome.

@@ -430,7 +430,11 @@ func (a Actions) RevokeKey(ctx context.Context, id billing.KeyID, e Ending, by B
 // DisableKey disables a key until it is enabled. A key that is already disabled stays as it
 // is.
 func (a Actions) DisableKey(ctx context.Context, id billing.KeyID, e Ending, by By) (billing.Key, error) {
-	return a.endUse(ctx, id, e, by, "key.disable", func(k *billing.Key, now time.Time) error {
+	return a.endUse(ctx, id, e, by, "key.disable", disabling(by))
+}
+
+func disabling(by By) func(k *billing.Key, now time.Time) error {
+	return func(k *billing.Key, now time.Time) error {
 		if err := notRevoked(k); err != nil {
 			return err
 		}
@@ -438,7 +442,7 @@ func (a Actions) DisableKey(ctx context.Context, id billing.KeyID, e Ending, by 
 			k.DisabledAt, k.DisabledBy, k.DisabledReason = now, by.Actor, strings.TrimSpace(by.Reason)
 		}
 		return nil
-	})
+	}
 }
 
 // ArchiveKey ends a key for good and destroys its secrets and hand-overs. Its spend stays.

@@ -48,7 +48,14 @@ type Actions struct {
 	// SessionIdle is how long a login may be idle; 0 is an hour.
 	SessionIdle time.Duration
 	Clock       func() time.Time // nil is time.Now
+	// Late is how long routers may take to hear of a change, and to write down what they
+	// did until then. Incidents wait for it.
+	Late time.Duration
 }
+
+// Late is Actions.Late where there are routers: they hear within a second, and write every
+// second.
+const Late = 2500 * time.Millisecond
 
 // By says who does something, from where, in which role, and why.
 type By struct {

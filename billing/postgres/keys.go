@@ -24,7 +24,7 @@ SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_
        k.keep_responses, k.tags, k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
        k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
        k.purpose, k.owner, k.sensitivity, k.rotate_every_s, k.rotated_at, k.archived_at,
-       k.disabled_at, k.disabled_by, k.disabled_reason, k.client, coalesce(k.owner_id, ''), p.data_class, t.policy, p.policy, k.policy,
+       k.disabled_at, k.disabled_by, k.disabled_reason, k.client, coalesce(k.owner_id, ''), k.tokens_from, p.data_class, t.policy, p.policy, k.policy,
        (SELECT coalesce(json_agg(json_build_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
                  'zone', b.zone, 'tokens', b.token_limit, 'money', b.amount_nano, 'requests', b.request_limit,
                  'starts', b.starts, 'action', b.near_action, 'thresholds', b.thresholds::json, 'part', b.part, 'named', b.named)
@@ -49,14 +49,14 @@ func scanKeyAnd(row pgx.CollectableRow, more ...any) (billing.Key, error) {
 	var cidrs []string
 	var tags, budgets []byte
 	var rotateEvery int64
-	var expires, revoked, used, stopped, enabled, rotated, archived, disabled *time.Time
+	var expires, revoked, used, stopped, enabled, rotated, archived, disabled, tokens *time.Time
 	err := row.Scan(append([]any{
 		&k.ID, &k.Name, &k.Display, &k.ProjectID, &k.Project, &k.TeamID, &k.Team, &k.CostCenter, &k.Environment,
 		&k.Models, &cidrs, &k.AllowUnpriced, &k.AllowProviderObjects, &k.KeepResponses, &tags,
 		&k.CreatedBy, &k.CreatedAt, &expires, &revoked, &k.RevokedReason, &used, &k.Version,
 		&k.Overrun.Tokens, &k.Overrun.Money, &stopped, &enabled, &k.EnabledBy, &k.EnabledReason,
 		&k.Purpose, &k.Address, &k.Sensitivity, &rotateEvery, &rotated, &archived, &disabled, &k.DisabledBy, &k.DisabledReason,
-		&k.Client, &k.OwnerID, &k.DataClass, &k.Policies.Team, &k.Policies.Project, &k.Policies.Key,
+		&k.Client, &k.OwnerID, &tokens, &k.DataClass, &k.Policies.Team, &k.Policies.Project, &k.Policies.Key,
 		&budgets,
 	}, more...)...)
 	if err != nil {
@@ -71,7 +71,7 @@ func scanKeyAnd(row pgx.CollectableRow, more ...any) (billing.Key, error) {
 	}
 	k.CreatedAt = k.CreatedAt.UTC()
 	k.ExpiresAt, k.RevokedAt, k.LastUsedAt = utc(expires), utc(revoked), utc(used)
-	k.StoppedAt, k.EnabledAt, k.DisabledAt = utc(stopped), utc(enabled), utc(disabled)
+	k.StoppedAt, k.EnabledAt, k.DisabledAt, k.TokensFrom = utc(stopped), utc(enabled), utc(disabled), utc(tokens)
 	k.RotatedAt, k.ArchivedAt, k.RotateEvery = utc(rotated), utc(archived), time.Duration(rotateEvery)*time.Second
 	return k, errors.Join(json.Unmarshal(tags, &k.Tags), json.Unmarshal(budgets, &k.Budgets))
 }
@@ -293,7 +293,7 @@ UPDATE api_keys
        stopped_at = $13, enabled_at = $14, enabled_by = $15, enabled_reason = $16, allow_provider_objects = $17,
        purpose = $18, owner = $19, sensitivity = $20, rotate_every_s = $21,
        disabled_at = $22, disabled_by = $23, disabled_reason = $24, archived_at = $25, policy = $26, client = $27,
-       keep_responses = $28, owner_id = nullif($29, ''),
+       keep_responses = $28, owner_id = nullif($29, ''), tokens_from = $30,
        overrun_tokens = CASE WHEN enabled_at IS DISTINCT FROM $14 THEN 0 ELSE overrun_tokens END,
        overrun_nano = CASE WHEN enabled_at IS DISTINCT FROM $14 THEN 0 ELSE overrun_nano END,
        version = version + 1
@@ -332,7 +332,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 			k.AllowProviderObjects, billing.CleanText(k.Purpose), billing.CleanText(k.Address),
 			cmp.Or(k.Sensitivity, billing.SensitivityNormal), int64(k.RotateEvery/time.Second),
 			orNull(k.DisabledAt), billing.CleanText(k.DisabledBy), billing.CleanText(k.DisabledReason), orNull(k.ArchivedAt),
-			k.Policies.Key, cmp.Or(k.Client, billing.ClientServer), k.KeepResponses, k.OwnerID); err != nil {
+			k.Policies.Key, cmp.Or(k.Client, billing.ClientServer), k.KeepResponses, k.OwnerID, orNull(k.TokensFrom)); err != nil {
 			return err
 		}
 		if archived.IsZero() && !k.ArchivedAt.IsZero() {

@@ -19,7 +19,7 @@ const selectColumns = `SELECT k.id, k.name, k.display, k.project_id, p.name, p.t
   k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
   k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
   k.purpose, k.owner, k.sensitivity, k.rotate_every_s, k.rotated_at, k.archived_at, k.disabled_at, k.disabled_by, k.disabled_reason,
-  k.client, coalesce(k.owner_id, ''), p.data_class, t.policy, p.policy, k.policy,
+  k.client, coalesce(k.owner_id, ''), k.tokens_from, p.data_class, t.policy, p.policy, k.policy,
   (SELECT json_group_array(json_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
             'zone', b.zone, 'tokens', b.token_limit, 'money', b.amount_nano, 'requests', b.request_limit,
             'starts', b.starts, 'action', b.near_action, 'thresholds', json(b.thresholds), 'part', b.part,
@@ -61,7 +61,9 @@ func keyScan(k *billing.Key) []any {
 		instant{&k.ArchivedAt},
 		instant{&k.DisabledAt},
 		&k.DisabledBy, &k.DisabledReason,
-		&k.Client, &k.OwnerID, &k.DataClass,
+		&k.Client, &k.OwnerID,
+		instant{&k.TokensFrom},
+		&k.DataClass,
 		orNil{&k.Policies.Team},
 		orNil{&k.Policies.Project},
 		orNil{&k.Policies.Key},
@@ -85,8 +87,8 @@ WHERE id = ? AND version = ?`
 const updateStop = `UPDATE api_keys SET overrun_tokens = CASE WHEN enabled_at IS ?2 THEN overrun_tokens ELSE 0 END,
   overrun_nano = CASE WHEN enabled_at IS ?2 THEN overrun_nano ELSE 0 END,
   stopped_at = ?1, enabled_at = ?2, enabled_by = ?3, enabled_reason = ?4,
-  disabled_at = ?5, disabled_by = ?6, disabled_reason = ?7, archived_at = ?8
-WHERE id = ?9`
+  disabled_at = ?5, disabled_by = ?6, disabled_reason = ?7, archived_at = ?8, tokens_from = ?9
+WHERE id = ?10`
 
 // keyColumns are the columns that a key may change, in the order of both.
 func keyColumns(k billing.Key) []any {
@@ -230,7 +232,7 @@ func (s *Store) replaceKey(ctx context.Context, k billing.Key, version int64, no
 		}
 		if _, err := tx.exec(ctx, updateStop, stampOrNull(k.StoppedAt), stampOrNull(k.EnabledAt), billing.CleanText(k.EnabledBy),
 			billing.CleanText(k.EnabledReason), stampOrNull(k.DisabledAt), billing.CleanText(k.DisabledBy),
-			billing.CleanText(k.DisabledReason), stampOrNull(k.ArchivedAt), string(k.ID)); err != nil {
+			billing.CleanText(k.DisabledReason), stampOrNull(k.ArchivedAt), stampOrNull(k.TokensFrom), string(k.ID)); err != nil {
 			return err
 		}
 		if !k.ArchivedAt.IsZero() {

@@ -1,12 +1,16 @@
 package admin
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"tallyroute/billing/governance"
+	"tallyroute/billing/manage"
 )
 
 // broken are requests that break one rule each, and the same requests made to comply.
@@ -277,5 +281,33 @@ func TestRulesTellMembersACommandThatWorks(t *testing.T) {
 	if made := people.as(token)("POST", "/team/keys",
 		`{"name":"Ann's","team":"own","project":"shop","usd":"2","purpose":"tills","allowed_cidrs":["10.0.0.0/8"],"expires_in":"720h0m0s"}`); made.status >= 300 {
 		t.Errorf("what it says is refused: %d %s", made.status, made.text)
+	}
+}
+
+func TestIncidentsSealWhatTheKeyDid(t *testing.T) {
+	g := newRig(t)
+	g.must("POST", "/projects", `{"name":"files","team":"legal","environment":"dev","data_class":"confidential"}`)
+	id := g.must("POST", "/keys", `{"name":"k","project":"files","team":"legal","owner":"ann@example.com","allowed_cidrs":["10.0.0.0/8"]}`).
+		v["id"].(string)
+	open := func(action string) answer {
+		return g.ask("POST", base+"/incidents", `{"key_id":"`+id+`","reason":"leaked",`+action+`}`)
+	}
+	if got := open(`"action":"narrow","networks":["0.0.0.0/0"]`); got.status != http.StatusUnprocessableEntity {
+		t.Errorf("a key cannot be narrowed to more: %d %s", got.status, got.text)
+	}
+	for action, done := range map[string]string{
+		`"action":"narrow","networks":["10.1.0.0/16"]`: `"allowed_cidrs":["10.1.0.0/16"]`, `"action":"disable"`: `"status":"disabled"`,
+	} {
+		got := open(action)
+		bundle, _ := got.v["bundle"].(string)
+		sum := sha256.Sum256([]byte(bundle))
+		var e manage.Evidence
+		if err := json.Unmarshal([]byte(bundle), &e); err != nil || got.v["sha256"] != hex.EncodeToString(sum[:]) ||
+			e.DataClass != "confidential" || e.Owner != "ann@example.com" || !e.Temporary.Ended || e.Key.Name != "k" {
+			t.Errorf("%v %s", err, got.text)
+		}
+		if key := g.must("GET", "/keys/"+id, ""); !strings.Contains(key.text, done) {
+			t.Errorf("no %s in %s", done, key.text)
+		}
 	}
 }

@@ -73,6 +73,20 @@ func TestTemporaryKeyOpensLessThanItsKey(t *testing.T) {
 		!strings.Contains(r.body, "temporary_key.max_output_tokens") {
 		t.Errorf("more output than it may have: %d %s", r.StatusCode, r.body)
 	}
+	for from, want := range map[time.Time]int{now.Add(-time.Minute): http.StatusOK, now.Add(time.Minute): http.StatusUnauthorized} {
+		narrowed := *g.verifier.key
+		narrowed.TokensFrom = from
+		g.verifier.key = &narrowed
+		if r := g.do(g.request("POST", "/v1/chat/completions", hi, "Authorization", key)); r.StatusCode != want {
+			t.Errorf("those made before %s have ended: %d %s", from, r.StatusCode, r.body)
+		}
+	}
+	if r := g.do(g.request("POST", "/v1/chat/completions", hi)); r.StatusCode != http.StatusOK {
+		t.Errorf("its key: %d %s", r.StatusCode, r.body)
+	}
+	back := *g.verifier.key
+	back.TokensFrom = time.Time{}
+	g.verifier.key = &back
 	if r := g.do(g.request("POST", "/v1/key/tokens", `{}`, "Authorization", key)); !strings.Contains(r.body, codeTemporary) {
 		t.Errorf("exchanged for another: %d %s", r.StatusCode, r.body)
 	}

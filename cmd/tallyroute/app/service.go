@@ -139,6 +139,7 @@ func (s *Service) Address(name string) string {
 // Actions returns what operators can do.
 func (s *Service) Actions() manage.Actions {
 	actions := manage.Actions{
+		Late:  manage.Late,
 		Store: s.store.With(managed{s.store, s.ledger.Balances}), Pepper: s.pepper.Pepper, KnownModel: s.knownModel,
 		Groups: s.groups, Upstreams: s.desk(),
 	}

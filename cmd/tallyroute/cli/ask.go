@@ -46,7 +46,7 @@ func (a *Context) Ask(n Needs, do func(adminapi.API) error) error {
 		with = a.withNewStore
 	}
 	return with(func(s billing.Store, cfg *config.Config) (err error) {
-		o := admin.Options{Actions: manage.Actions{Store: s}, Reports: s, Prices: n.Prices}
+		o := admin.Options{Actions: manage.Actions{Store: s, Late: manage.Late}, Reports: s, Prices: n.Prices}
 		if n.Keys {
 			if o.Actions, err = a.keyActions(s, cfg); err != nil {
 				return err
