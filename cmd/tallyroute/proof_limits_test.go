@@ -93,7 +93,7 @@ func TestLimitsAreExactOverRouters(t *testing.T) {
 		t.Skip("takes minutes: make proof-limits")
 	}
 	every := prove.Size(t, "LIMITS_EVERY", 1)
-	g := newLimitsRig(t)
+	g := newLimitsRig(t, "")
 	turns := make(chan struct{}, limitCases)
 	var cases sync.WaitGroup
 	for i, c := range allLimits() {
@@ -120,6 +120,7 @@ type limitsRig struct {
 	db      *pgtest.Session
 	routers []limitsRouter
 	client  *http.Client
+	over    chan struct{} // closed when requests that are to wait may be answered
 
 	mu       sync.Mutex
 	seen     map[string]*limitSeen // by the number of the case and the name whose part it is
@@ -139,9 +140,11 @@ type limitsRouter struct {
 	process *exec.Cmd
 }
 
-func newLimitsRig(t *testing.T) *limitsRig {
+func newLimitsRig(t *testing.T, more string) *limitsRig {
 	t.Helper()
-	g := &limitsRig{t: t, seen: make(map[string]*limitSeen), answered: make(map[string]int), people: make(map[string]string)}
+	g := &limitsRig{
+		t: t, seen: make(map[string]*limitSeen), answered: make(map[string]int), people: make(map[string]string), over: make(chan struct{}),
+	}
 	up := httptest.NewServer(http.HandlerFunc(g.serve))
 	t.Cleanup(up.Close)
 	dir := t.TempDir()
@@ -162,7 +165,7 @@ func newLimitsRig(t *testing.T) *limitsRig {
 	dsn := pgtest.DSN(t)
 	g.db = pgtest.Connect(t, dsn)
 	for range raceRouters {
-		p, c := spawnListening(t, billedConfig(t, dsn, provider), 2)
+		p, c := spawnListening(t, billedConfig(t, dsn, provider+more), 2)
 		g.routers = append(g.routers, limitsRouter{p, c})
 	}
 	for _, name := range []string{"ann", "bob"} {
@@ -198,6 +201,14 @@ func (g *limitsRig) serve(w http.ResponseWriter, r *http.Request) {
 	tokens := promptTokens + words
 	_, credential, _ := strings.Cut(r.Header.Get("Authorization"), "Bearer credential-")
 	of := g.begins(number, name, ask.Model, credential, tokens)
+	if strings.Contains(ask.Messages[0].Content, waiting) {
+		select {
+		case <-g.over:
+		case <-r.Context().Done():
+			g.ends(of)
+			return
+		}
+	}
 	<-time.After(3 * time.Millisecond)
 	usage := fmt.Sprintf(`"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}`, promptTokens, words, tokens)
 	if ask.Stream {
@@ -324,7 +335,10 @@ func (g *limitsRig) keyOf(team string) string {
 // exchanged is a temporary key for what a caller has.
 func (g *limitsRig) exchanged(c limitCaller) string {
 	body := fmt.Sprintf(`{"expires_in":3600,"end_user":%q,"tags":{"job":%q}}`, c.name, c.name)
-	status, _, answer := g.ask(g.routers[0].base()+"/v1/key/tokens", c.key, body)
+	status, _, answer, err := g.ask(g.routers[0].base()+"/v1/key/tokens", c.key, body)
+	if err != nil {
+		g.t.Fatal(err)
+	}
 	var made struct {
 		Token string `json:"token"`
 	}
@@ -334,25 +348,20 @@ func (g *limitsRig) exchanged(c limitCaller) string {
 	return made.Token
 }
 
-func (g *limitsRig) ask(url, key, body string) (status int, header http.Header, answer []byte) {
+func (g *limitsRig) ask(url, key, body string) (status int, header http.Header, answer []byte, err error) {
 	req, err := http.NewRequestWithContext(g.t.Context(), http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
-		g.t.Error(err)
-		return 0, nil, nil
+		return 0, nil, nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := g.client.Do(req)
 	if err != nil {
-		g.t.Error(err)
-		return 0, nil, nil
+		return 0, nil, nil, err
 	}
 	defer resp.Body.Close()
 	answer, err = io.ReadAll(resp.Body)
-	if err != nil {
-		g.t.Error(err)
-	}
-	return resp.StatusCode, resp.Header, answer
+	return resp.StatusCode, resp.Header, answer, err
 }
 
 // useUp has the clients ask until they are refused, and then one client until nothing is
@@ -363,7 +372,7 @@ func (g *limitsRig) useUp(c *limitCase) {
 		random := rand.New(rand.NewPCG(uint64(c.number), uint64(n)))
 		clients.Go(func() {
 			for tries, refusals := 0, 0; refusals < 2 && !g.t.Failed() && (c.period != "concurrent" || tries < 6); tries++ {
-				if !g.request(c, n, random) {
+				if !g.request(c, n, random.IntN(raceRouters), random) {
 					refusals++
 				}
 			}
@@ -382,17 +391,20 @@ func (g *limitsRig) useUp(c *limitCase) {
 		if n > 1000 {
 			g.t.Errorf("%s: %d are left, and nobody gets them", c, g.left(c))
 		}
-		g.request(c, n, random)
+		g.request(c, n, n%raceRouters, random)
 	}
 }
 
-// request asks for one answer, and reports that it was admitted.
-func (g *limitsRig) request(c *limitCase, n int, random *rand.Rand) bool {
+// request asks a router for one answer, and reports that it was admitted.
+func (g *limitsRig) request(c *limitCase, n, router int, random *rand.Rand) bool {
 	caller := c.callers[n%len(c.callers)]
 	body := fmt.Sprintf(`{"model":%q,"stream":%t,"max_tokens":%d,"messages":[{"role":"user","content":"%d/%s %s"}]}`, caller.model,
 		random.IntN(2) == 0, 1+random.Int64N(raceMost), c.number, caller.name, proofPrompt)
-	status, header, answer := g.ask(g.routers[random.IntN(raceRouters)].base()+"/v1/chat/completions", caller.key, body)
+	status, header, answer, err := g.ask(g.routers[router].base()+"/v1/chat/completions", caller.key, body)
 	switch {
+	case err != nil:
+		g.t.Error(err)
+		return false
 	case status == http.StatusOK:
 		g.mu.Lock()
 		defer g.mu.Unlock()

@@ -20,22 +20,27 @@ import (
 
 var errKeyInURL = errors.New("server: key in the URL")
 
+// stranger returns from where and for what somebody calls whose key is not known yet.
+func (x *exchange) stranger(to policy.Endpoint) router.Caller {
+	r := x.C.Request
+	return router.Caller{
+		From: x.from(), Agent: r.UserAgent(), At: x.Start, Endpoint: to, Origin: r.Header.Get("Origin"), Referer: r.Referer(),
+	}
+}
+
 // caller returns who is calling, and for what. A malformed key fails here, before any lookup.
 func (x *exchange) caller(to policy.Endpoint) (router.Caller, error) {
 	text, err := credential(x.C.Request)
 	if err != nil {
 		return router.Caller{}, err
 	}
-	r := x.C.Request
 	if text != "" && x.clear() {
 		if x.exposed != nil {
 			x.exposed(text, x.from())
 		}
 		return router.Caller{}, web.ErrClear
 	}
-	c := router.Caller{
-		From: x.from(), Agent: r.UserAgent(), At: x.Start, Endpoint: to, Origin: r.Header.Get("Origin"), Referer: r.Referer(),
-	}
+	c := x.stranger(to)
 	if c.Temporary, err = x.Temporary.open(x.ctx, text, x.Start); c.Temporary != nil {
 		c.Secret = c.Temporary.Parent()
 	} else if err == nil {

@@ -16,7 +16,6 @@ import (
 	"tallyroute/billing/manage"
 	"tallyroute/billing/policy"
 	"tallyroute/providers/chat"
-	"tallyroute/router"
 	"tallyroute/router/federation"
 	"tallyroute/router/web"
 )
@@ -422,10 +421,10 @@ func (x *exchange) exchangeIdentity(token string) (granted, error) {
 	if err != nil {
 		return granted{}, err
 	}
-	o := ephemeral.Open(k)
-	key, err := x.Router.Identify(x.ctx, router.Caller{
-		Secret: o.Parent(), Temporary: o, From: x.from(), Agent: x.C.Request.UserAgent(), At: x.Start, Endpoint: policy.Tokens,
-	})
+	c := x.stranger(policy.Tokens)
+	c.Temporary = ephemeral.Open(k)
+	c.Secret = c.Temporary.Parent()
+	key, err := x.Router.Identify(x.ctx, c)
 	if x.of(key); err != nil {
 		return granted{}, err
 	}
