@@ -57,6 +57,7 @@ proof-races: ## Many clients at three routers use up one limit of about RACES (2
 	LEASE_RUNS=$${LEASE_RUNS:-2000} LIMITS=1 $(PROOF) -run '^TestInterleavings|^TestSuitePostgres' ./billing/lease
 
 proof-limits: ## 64 clients at each of three routers use up every kind of limit: units, periods, scopes and parts, each with each
+	NAMES=1 go test -count=1 -timeout 1h -run 'TestStore/Requests/TenThousand' ./billing/postgres ./billing/sqlite
 	LIMITS_EVERY=$${LIMITS_EVERY:-1} $(PROOF) -run '^TestLimits' ./cmd/tallyroute
 
 proof-crash: ## Kill the router CRASHES (1000) times under load and compare the ledger with the bill

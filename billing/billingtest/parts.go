@@ -2,9 +2,11 @@ package billingtest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"tallyroute/billing"
+	"tallyroute/billing/billingtest/prove"
 )
 
 // ofPart is a limit of requests per day of a part, which one name has or each.
@@ -141,5 +143,51 @@ func partChanges(w *world) {
 	if k = w.reread(k); len(k.Budgets) != 0 {
 		w.Errorf("what was removed binds: %+v", k.Budgets)
 	}
+	w.wantProved()
+}
+
+// manyNames: as many names as may have a limit to themselves, and the rest have one together.
+func manyNames(w *world) {
+	if prove.Size(w, "NAMES", 0) == 0 {
+		w.Skip("takes long: make proof-limits")
+	}
+	once := ofPart(billing.Part("tag:job"), "", 2, "bud_1")
+	once.Period = billing.PeriodOnce // so that every name is used in the current window
+	k := w.key(once)
+	parent := k.Budgets[0]
+	holdOn := func(budgets ...billing.Budget) billing.Hold {
+		h := w.hold(k, tokens(10))
+		h.Lines = nil
+		for _, b := range budgets {
+			window, err := b.Window(w.now)
+			w.must(err)
+			h.Lines = append(h.Lines, billing.HoldLine{Budget: b, Window: window})
+			h.IfLost.Limits = append(h.IfLost.Limits, b.ID)
+		}
+		return h
+	}
+	const atOnce = 20
+	for n := 0; n < billing.MostNames; n += atOnce {
+		var names []billing.Budget
+		for i := range atOnce {
+			names = append(names, parent.Below(fmt.Sprintf("job %d", n+i)))
+		}
+		h := holdOn(names...)
+		w.reserve(h)
+		w.must(w.Release(w.Context(), h.ID))
+	}
+	var crowded *billing.CrowdedError
+	for _, late := range []string{"one", "another"} {
+		if _, err := w.Reserve(w.Context(), holdOn(parent.Below(late)), w.now); !errors.As(err, &crowded) ||
+			crowded.BudgetID != parent.Below(late).ID {
+			w.Fatalf("a name too many: %v", err)
+		}
+		h := holdOn(parent.Rest())
+		w.reserve(h)
+		w.settleFor(k, h, parent.Rest().ID)
+	}
+	_, err := w.Reserve(w.Context(), holdOn(parent.Rest()), w.now)
+	w.wantRefused(err, parent.Rest().ID)
+	w.reserve(holdOn(parent.Below("job 7"))) // has its own still
 	w.wantProved()
 }

@@ -23,6 +23,7 @@ func requestCases() map[string]func(w *world) {
 		"EachNameOfAPartHasTheLimitForItself":          eachName,
 		"AHoldIsTakenFromFurtherBudgets":               widerHold,
 		"NamesOfAPartFollowItsBudget":                  partChanges,
+		"TenThousandNamesHaveALimitForThemselves":      manyNames,
 	}
 }
 
