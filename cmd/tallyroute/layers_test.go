@@ -103,7 +103,7 @@ var layers = map[string][]string{
 		"billing/policy", "migrations",
 	},
 	"billing/billingtest": {
-		"billing", "billing/access", "billing/anomaly", "billing/audit", "billing/manage", "billing/policy",
+		"billing", "billing/access", "billing/anomaly", "billing/audit", "billing/billingtest/prove", "billing/manage", "billing/policy",
 		"billing/rbac",
 	},
 	"billing/postgres/pgtest":   {"billing/billingtest/prove"},

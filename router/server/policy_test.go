@@ -122,10 +122,11 @@ func hoursFromNow(from, until time.Duration) []policy.Hours {
 // dimensions are how each member of a policy narrows, by its name in JSON. A member without
 // a dimension fails the test.
 var dimensions = map[string]dimension{
-	"models":         asking("models", policy.Policy{Models: []string{"acme/*", "m"}}, policy.Policy{Models: []string{"gpt-*"}}),
-	"deny_models":    asking("deny_models", policy.Policy{DenyModels: []string{"gpt-*"}}, policy.Policy{DenyModels: []string{"m*"}}),
-	"providers":      asking("providers", policy.Policy{Providers: []string{"acme"}}, policy.Policy{Providers: []string{"openai"}}),
-	"deny_providers": asking("deny_providers", policy.Policy{DenyProviders: []string{"openai"}}, policy.Policy{DenyProviders: []string{"acme"}}),
+	"models":      asking("models", policy.Policy{Models: []string{"acme/*", "m"}}, policy.Policy{Models: []string{"gpt-*"}}),
+	"deny_models": asking("deny_models", policy.Policy{DenyModels: []string{"gpt-*"}}, policy.Policy{DenyModels: []string{"m*"}}),
+	"providers":   asking("providers", policy.Policy{Providers: []string{"acme"}}, policy.Policy{Providers: []string{"openai"}}),
+	"deny_providers": asking("deny_providers",
+		policy.Policy{DenyProviders: []string{"openai"}}, policy.Policy{DenyProviders: []string{"acme"}}),
 	"max_body_bytes": asking("max_body_bytes", policy.Policy{MaxBodyBytes: 4000}, policy.Policy{MaxBodyBytes: 10}),
 	"endpoints": func(e door) []trial {
 		others := slices.DeleteFunc(endpointNames(), func(name string) bool { return name == e.endpoint })
