@@ -15,6 +15,7 @@ import (
 	"unicode"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // trip is one call in progress.
@@ -64,12 +65,12 @@ func (c *Client) begin(ctx context.Context, x Exchange, call Call) (*trip, error
 	// GetBody lets the transport resend the request over another connection if nothing of it
 	// was sent, or if the provider has said that it ignored it. Go does not retry a POST for
 	// any other reason.
-	req, err := http.NewRequestWithContext(t.traced(), http.MethodPost, x.Target.BaseURL+call.Path, bytes.NewReader(call.Body))
+	req, err := http.NewRequestWithContext(t.traced(), http.MethodPost, x.Target.BaseURL+call.Path, outgoing(call.Body))
 	if err != nil {
 		t.cancel(errClosed)
 		return nil, unsendable(x, fmt.Errorf("providers: %w", err))
 	}
-	t.req, t.began, req.GetBody = req, time.Now(), t.rewind
+	t.req, t.began, req.GetBody, req.ContentLength = req, time.Now(), t.rewind, int64(len(call.Body))
 	for _, h := range []http.Header{t.own(), x.Target.Header, call.Header} {
 		for name, values := range h {
 			req.Header[name] = values
@@ -110,7 +111,28 @@ func (t *trip) rewind() (io.ReadCloser, error) {
 	if t.again++; t.fresh >= mostAgain || t.again >= mostAgain && time.Since(t.began) > againUntil {
 		return nil, errNotTaken
 	}
-	return io.NopCloser(bytes.NewReader(t.call.Body)), nil
+	return io.NopCloser(outgoing(t.call.Body)), nil
+}
+
+// outgoing reads a body that is sent: a large one in pieces.
+func outgoing(body []byte) io.Reader {
+	if len(body) < Heavy {
+		return bytes.NewReader(body)
+	}
+	return &paced{from: bytes.NewReader(body)}
+}
+
+// paced reads at a pace that leaves time to others. Unlike a bytes.Reader, it is not written to
+// a connection in a single call, during which the kernel would let nobody else run.
+type paced struct {
+	from *bytes.Reader
+	pace jsonraw.Pace
+}
+
+func (p *paced) Read(into []byte) (int, error) {
+	n, err := p.from.Read(into)
+	p.pace.Add(n)
+	return n, err
 }
 
 // own returns our own headers.

@@ -11,6 +11,7 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 	"tallyroute/router/health"
 	"tallyroute/router/limit"
 	"tallyroute/router/meter"
@@ -72,13 +73,15 @@ func (c counting) Bound() int64 { return c.router.Tokens.Bound(c.request, c.toke
 // Assistant turns are not counted: providers drop parts of them, such as reasoning.
 func (c counting) Least() (n int64) {
 	defer c.turn(len(c.request.Body()))()
+	var pace jsonraw.Pace
 	for m := range c.request.Messages() {
+		pace.Add(len(m.Raw))
 		if string(m.Role) == `"assistant"` {
 			continue
 		}
 		for p := range m.Pieces() {
 			if p.Kind == chat.PieceText || p.Kind == chat.PieceToolCall {
-				n += tokens.AtLeast(string(p.Text.Bytes()))
+				n += tokens.AtLeast(p.Text.Bytes())
 			}
 		}
 	}

@@ -202,7 +202,7 @@ type splicer struct {
 }
 
 func (c *splicer) copyTo(end int) {
-	c.out = append(c.out, c.b[c.from:end]...)
+	c.out = Append(c.out, c.b[c.from:end])
 	c.from = end
 }
 

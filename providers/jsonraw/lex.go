@@ -3,7 +3,6 @@ package jsonraw
 import (
 	"encoding/binary"
 	"math/bits"
-	"runtime"
 	"strconv"
 	"unicode/utf16"
 )
@@ -130,6 +129,9 @@ func digitsEnd(b []byte, i int) int {
 	return i
 }
 
+// maxNumber is more bytes than any number that a parser can hold needs.
+const maxNumber = 4096
+
 // finite reports whether a number differs from infinity as a float64, the type into which
 // most parsers read it.
 func finite(number []byte) bool {
@@ -169,18 +171,5 @@ func spaceEnd(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
 	}
-	return i
-}
-
-// stretch is the number of bytes read before other goroutines may run: some tens of
-// microseconds, whereas the scheduler would let them wait for ten milliseconds.
-const stretch = 64 << 10
-
-// pause yields to other goroutines once per stretch. rested is where it last did.
-func pause(i, rested int) int {
-	if i < rested+stretch {
-		return rested
-	}
-	runtime.Gosched()
 	return i
 }

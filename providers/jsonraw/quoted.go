@@ -31,13 +31,15 @@ func (q Quoted) Append(dst []byte) []byte { return AppendText(dst, Inside(q)) }
 // AppendText appends the text that the inside of a JSON string represents. An unpaired
 // surrogate, which only a response can contain, becomes U+FFFD.
 func AppendText(dst, inside []byte) []byte {
+	var pace Pace
 	for i := 0; i < len(inside); {
 		run := bytes.IndexByte(inside[i:], '\\')
 		if run < 0 {
-			return append(dst, inside[i:]...)
+			return Append(dst, inside[i:])
 		}
-		dst = append(dst, inside[i:i+run]...)
+		dst = Append(dst, inside[i:i+run])
 		i += run
+		pace.At(i)
 		end, _ := escapeEnd(inside, i)
 		if end < 0 {
 			return dst
@@ -74,8 +76,10 @@ func AppendQuote(dst []byte, text string) []byte {
 // Line and paragraph separators are escaped, because some readers of event streams take them
 // for line breaks. The characters < > & are not, because nothing here is put into HTML.
 func AppendInside(dst []byte, text string) []byte {
+	var pace Pace
 	start := 0
 	for i := 0; i < len(text); {
+		pace.At(i)
 		c := text[i]
 		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
 			i++

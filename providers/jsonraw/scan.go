@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
-	"unicode/utf8"
 )
 
 // Reader reads the values whose fields have a Rule, and may refuse them.
@@ -30,7 +29,7 @@ func Scan(body []byte, root *Field, r Reader) (Index, *FieldError) {
 	if err := s.bytes(); err != nil {
 		return Index{}, err
 	}
-	if s.i = spaceEnd(s.b, 0); s.i == len(s.b) || s.b[s.i] != '{' {
+	if s.i = s.pace.spaceEnd(s.b, 0); s.i == len(s.b) || s.b[s.i] != '{' {
 		return Index{}, s.broken("the body must be a JSON object")
 	}
 	if err := s.whole(s.root, 0); err != nil {
@@ -51,7 +50,7 @@ func ScanMember(value []byte, f *Field, r Reader) *FieldError {
 type scanner struct {
 	b       []byte
 	i       int
-	rested  int // where other goroutines could last run
+	pace    Pace
 	root    *Field
 	reader  Reader
 	top     *Field // the top-level member being scanned
@@ -133,11 +132,11 @@ func (s *scanner) broken(what string) *FieldError {
 
 // whole scans b as one value that satisfies f and is nested in depth containers.
 func (s *scanner) whole(f *Field, depth int) *FieldError {
-	s.i = spaceEnd(s.b, 0)
+	s.i = s.pace.spaceEnd(s.b, 0)
 	if err := s.value(f, depth); err != nil {
 		return err
 	}
-	if s.i = spaceEnd(s.b, s.i); s.i < len(s.b) {
+	if s.i = s.pace.spaceEnd(s.b, s.i); s.i < len(s.b) {
 		return s.broken("remove what follows the end of the JSON value")
 	}
 	return nil
@@ -148,7 +147,7 @@ func (s *scanner) bytes() *FieldError {
 	switch {
 	case bytes.HasPrefix(s.b, []byte("\xef\xbb\xbf")):
 		return s.broken("remove the byte order mark")
-	case !utf8.Valid(s.b):
+	case !ValidUTF8(s.b):
 		return s.broken("encode the body as UTF-8")
 	}
 	return nil
@@ -159,7 +158,7 @@ func (s *scanner) value(f *Field, depth int) *FieldError {
 	if s.i == len(s.b) {
 		return s.broken("the JSON ends too early; send all of it")
 	}
-	s.rested = pause(s.i, s.rested)
+	s.pace.At(s.i)
 	k := KindOf(s.b[s.i])
 	if f.Kinds&k == 0 && f.Kinds != 0 && k != 0 {
 		return Wrong("must be " + f.Kinds.String())
@@ -220,14 +219,14 @@ func (s *scanner) open(depth int) *FieldError {
 	if depth > MaxDepth {
 		return &FieldError{Code: "invalid_json", Message: fmt.Sprintf("nested more than %d levels deep; flatten it", MaxDepth)}
 	}
-	s.i = spaceEnd(s.b, s.i+1)
+	s.i = s.pace.spaceEnd(s.b, s.i+1)
 	return nil
 }
 
 // more reports whether another element follows the first n, and consumes the comma before it
 // or the closing bracket.
 func (s *scanner) more(closing byte, n int) (bool, *FieldError) {
-	s.i = spaceEnd(s.b, s.i)
+	s.i = s.pace.spaceEnd(s.b, s.i)
 	switch {
 	case s.i == len(s.b):
 		return false, s.broken("the JSON ends too early; send all of it")
@@ -239,7 +238,7 @@ func (s *scanner) more(closing byte, n int) (bool, *FieldError) {
 	case s.b[s.i] != ',':
 		return false, s.broken("a comma or " + strconv.QuoteRune(rune(closing)) + " is expected here")
 	}
-	s.i = spaceEnd(s.b, s.i+1)
+	s.i = s.pace.spaceEnd(s.b, s.i+1)
 	return true, nil
 }
 
@@ -278,10 +277,10 @@ func (s *scanner) name() (Span, *FieldError) {
 		return key, err
 	}
 	key.End = s.i
-	if s.i = spaceEnd(s.b, s.i); s.i == len(s.b) || s.b[s.i] != ':' {
+	if s.i = s.pace.spaceEnd(s.b, s.i); s.i == len(s.b) || s.b[s.i] != ':' {
 		return key, s.broken("a colon is expected here")
 	}
-	s.i = spaceEnd(s.b, s.i+1)
+	s.i = s.pace.spaceEnd(s.b, s.i+1)
 	return key, nil
 }
 
@@ -333,7 +332,7 @@ func (s *scanner) array(f *Field, depth int) *FieldError {
 
 func (s *scanner) str() *FieldError {
 	for i := s.i + 1; ; {
-		i = plainEnd(s.b, i)
+		i = s.pace.plainEnd(s.b, i)
 		switch {
 		case i == len(s.b):
 			return s.broken("this string has no end")
@@ -344,7 +343,7 @@ func (s *scanner) str() *FieldError {
 			s.i = i
 			return s.broken(`write control characters in strings as \n, \t or \u00XX`)
 		}
-		s.rested = pause(i, s.rested)
+		s.pace.At(i)
 		end, lone := escapeEnd(s.b, i)
 		if end < 0 || lone {
 			s.i = i
@@ -358,6 +357,9 @@ func (s *scanner) number() *FieldError {
 	end := numberEnd(s.b, s.i)
 	if end < 0 {
 		return s.broken("this is not a number in JSON")
+	}
+	if end-s.i > maxNumber {
+		return Wrong("has more than " + strconv.Itoa(maxNumber) + " digits; send fewer")
 	}
 	if !finite(s.b[s.i:end]) {
 		return Wrong("must be a number that is not beyond a 64-bit float")

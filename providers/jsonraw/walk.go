@@ -12,7 +12,7 @@ const maxWalkDepth = 256
 type Cursor struct {
 	b     []byte
 	i     int
-	rest  int // where other goroutines could last run
+	pace  Pace
 	depth int
 	key   Span // of the member that Object is processing
 	bad   bool
@@ -43,7 +43,7 @@ func (c *Cursor) Fail() {
 
 // Peek returns the first byte of the next token; 0 at the end.
 func (c *Cursor) Peek() byte {
-	c.i = spaceEnd(c.b, c.i)
+	c.i = c.pace.spaceEnd(c.b, c.i)
 	if c.i == len(c.b) {
 		return 0
 	}
@@ -71,7 +71,7 @@ func (c *Cursor) to(end int) {
 // Skip consumes a value and returns its bytes.
 func (c *Cursor) Skip() []byte {
 	t := c.Peek()
-	c.rest = pause(c.i, c.rest)
+	c.pace.At(c.i)
 	start := c.i
 	switch {
 	case t == '"':
@@ -101,7 +101,7 @@ func (c *Cursor) Quoted() Quoted {
 	}
 	start := c.i
 	for i := start + 1; ; {
-		i = plainEnd(c.b, i)
+		i = c.pace.plainEnd(c.b, i)
 		switch {
 		case i == len(c.b) || c.b[i] < ' ':
 			c.Fail()

@@ -53,14 +53,14 @@ func (o *Object) Close(bracket byte) { o.b = append(o.b, bracket) }
 // Value writes the value of Key, or an array element, given as JSON.
 func (o *Object) Value(raw []byte) {
 	o.comma()
-	o.b = append(o.b, raw...)
+	o.b = Append(o.b, raw)
 }
 
 // Raw adds a member whose value is given as JSON; nil adds nothing.
 func (o *Object) Raw(name string, value []byte) {
 	if value != nil {
 		o.Key(name)
-		o.b = append(o.b, value...)
+		o.b = Append(o.b, value)
 	}
 }
 
@@ -86,7 +86,7 @@ func (o *Object) Some(name, text string) {
 // Inside adds a string whose inside, without the quotes, is given as JSON.
 func (o *Object) Inside(name string, inside []byte) {
 	o.Key(name)
-	o.b = append(append(append(o.b, '"'), inside...), '"')
+	o.b = append(Append(append(o.b, '"'), inside), '"')
 }
 
 // Int adds a number.

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"unicode"
 	"unicode/utf8"
+
+	"tallyroute/providers/jsonraw"
 )
 
 // class is a character class that the patterns of the encodings distinguish. Every character
@@ -220,6 +222,14 @@ var expansions = [...]expansion{
 
 // expands returns how many bytes longer text may be once it is normalised.
 func expands(text []byte) (n int64) {
+	jsonraw.Stretches(text, func(b []byte) bool {
+		n += expandsBy(b)
+		return true
+	})
+	return n
+}
+
+func expandsBy(text []byte) (n int64) {
 	const eight = 8
 	for i := 0; i < len(text); {
 		if i+eight <= len(text) && binary.NativeEndian.Uint64(text[i:])&0x8080808080808080 == 0 {
@@ -240,7 +250,7 @@ func expands(text []byte) (n int64) {
 // expandsJSON is expands for JSON text, whose characters may be escaped.
 func expandsJSON(text []byte) int64 {
 	n := expands(text)
-	for {
+	for pace := (jsonraw.Pace{}); ; {
 		i := bytes.Index(text, []byte(`\u`))
 		if i < 0 || len(text) < i+6 {
 			return n
@@ -249,6 +259,7 @@ func expandsJSON(text []byte) int64 {
 			n += max(0, expansionOf(rune(r))-3) // it takes six bytes there
 		}
 		text = text[i+6:]
+		pace.Add(i + 6)
 	}
 }
 
@@ -274,7 +285,8 @@ const (
 
 // AtLeast returns a lower bound on the tokens of text for any tokenizer: each word and each
 // number is at least one token. It is cheap and reads text once.
-func AtLeast(text string) int64 {
+func AtLeast[Text string | []byte](text Text) int64 {
+	var pace jsonraw.Pace
 	var n int64
 	var run, ideas int // lengths of the current word
 	var last rune      // the class of the character before
@@ -283,6 +295,7 @@ func AtLeast(text string) int64 {
 		run, ideas = 0, 0
 	}
 	for i := 0; i < len(text); {
+		pace.At(i)
 		if word := latinEnd(text, i); word > i { // most of most texts
 			if last != letters {
 				end()
@@ -292,7 +305,7 @@ func AtLeast(text string) int64 {
 		}
 		c, size := rune(text[i]), 1
 		if c >= utf8.RuneSelf {
-			c, size = utf8.DecodeRuneInString(text[i:])
+			c, size = utf8.DecodeRuneInString(string(text[i:min(i+utf8.UTFMax, len(text))]))
 		}
 		i += size
 		class := classOf(c)
@@ -310,14 +323,14 @@ func AtLeast(text string) int64 {
 		}
 	}
 	end()
-	if n == 0 && text != "" {
+	if n == 0 && len(text) > 0 {
 		return 1
 	}
 	return n
 }
 
 // latinEnd returns the end of the run of ASCII letters that starts at i.
-func latinEnd(text string, i int) int {
+func latinEnd[Text string | []byte](text Text, i int) int {
 	for i < len(text) && text[i]|0x20-'a' < 26 {
 		i++
 	}

@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"runtime"
 	"time"
 	"unicode/utf8"
 
 	"github.com/pkoukk/tiktoken-go"
 	loader "github.com/pkoukk/tiktoken-go-loader"
+
+	"tallyroute/providers/jsonraw"
 )
 
 // The encodings that are counted exactly.
@@ -110,7 +111,7 @@ func (e *encoding) mergeParts(piece []byte, w *work) (n int64) {
 
 // valid returns text with every byte that is not UTF-8 replaced, as in tiktoken.
 func valid(text []byte) []byte {
-	if utf8.Valid(text) {
+	if jsonraw.ValidUTF8(text) {
 		return text
 	}
 	return []byte(string([]rune(string(text))))
@@ -130,17 +131,18 @@ type work struct {
 	left  int64
 	until int64 // ctx is checked when left falls below this
 	err   error // of ctx
+	pace  jsonraw.Pace
 }
 
-const checkEvery = int64(time.Millisecond / workUnit)
+const checkEvery = int64(100 * time.Microsecond / workUnit)
 
-// goesOn reports whether there is work left and somebody waiting for it. It yields the
-// processor now and then.
+// goesOn reports whether there is work left and somebody waiting for it. It rests now and
+// then.
 func (w *work) goesOn() bool {
 	if w.left < w.until && w.err == nil {
 		w.until = w.left - checkEvery
 		w.err = w.ctx.Err()
-		runtime.Gosched()
+		w.pace.Rest()
 	}
 	return w.left > 0 && w.err == nil
 }

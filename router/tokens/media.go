@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Figures for what cannot be known before the call.
@@ -178,7 +179,9 @@ func sniff(head []byte, declared string) mediaType {
 func foreign(text []byte) (n int64) {
 	last, before := byte(' '), byte(' ')
 	n = expands(text)
-	for _, c := range text {
+	var pace jsonraw.Pace
+	for i, c := range text {
+		pace.At(i)
 		switch {
 		case c == last && c == before:
 			n++

@@ -1,0 +1,109 @@
+package jsonraw
+
+import (
+	"runtime"
+	"slices"
+	"time"
+	"unicode/utf8"
+)
+
+// Pace divides long work into short pieces, with a rest after each, so that nothing else waits
+// for longer than a piece takes: neither another goroutine, which the scheduler would let wait
+// for ten milliseconds, nor another process on the same CPU. Work on less than a stretch costs
+// nothing. The zero value is ready for use.
+type Pace struct {
+	now   int       // bytes worked on
+	then  int       // the same when it last let others run
+	began time.Time // of the current piece
+}
+
+const (
+	stretch = 64 << 10               // bytes between two looks at the clock: some tens of microseconds
+	piece   = 200 * time.Microsecond // of work; then a rest of the same length, or as short as the system can
+)
+
+// At records that the work has reached byte i.
+func (p *Pace) At(i int) {
+	if i-p.then >= stretch {
+		p.then = i
+		p.Rest()
+	}
+}
+
+// Add records that n more bytes have been worked on.
+func (p *Pace) Add(n int) {
+	p.now += n
+	p.At(p.now)
+}
+
+// Rest lets others run. If the work has lasted for a piece, it rests.
+func (p *Pace) Rest() {
+	switch now := time.Now(); {
+	case p.began.IsZero():
+		p.began = now
+	case now.Sub(p.began) >= piece:
+		time.Sleep(piece)
+		p.began = time.Now()
+		return
+	}
+	runtime.Gosched()
+}
+
+// Stretches calls f with one piece of b after the other, at most a stretch long and cut between
+// characters, until f returns false.
+func Stretches(b []byte, f func([]byte) bool) bool {
+	var p Pace
+	for len(b) > stretch {
+		n := stretch
+		for n > stretch-4 && b[n]&0xc0 == 0x80 { // not within a character
+			n--
+		}
+		if !f(b[:n]) {
+			return false
+		}
+		b = b[n:]
+		p.Add(n)
+	}
+	return f(b)
+}
+
+// Append is append for long values.
+func Append(dst, value []byte) []byte {
+	if len(value) <= stretch {
+		return append(dst, value...)
+	}
+	dst = slices.Grow(dst, len(value))
+	Stretches(value, func(b []byte) bool {
+		dst = append(dst, b...)
+		return true
+	})
+	return dst
+}
+
+// ValidUTF8 is utf8.Valid for long texts.
+func ValidUTF8(b []byte) bool { return Stretches(b, utf8.Valid) }
+
+// plainEnd is plainEnd for long strings.
+func (p *Pace) plainEnd(b []byte, i int) int {
+	for {
+		until := min(len(b), i+stretch)
+		if i = plainEnd(b[:until], i); i < until || i == len(b) {
+			return i
+		}
+		p.At(i)
+	}
+}
+
+// spaceEnd is spaceEnd for any amount of white space.
+func (p *Pace) spaceEnd(b []byte, i int) int {
+	if i < len(b) && b[i] > ' ' {
+		return i
+	}
+	for {
+		until := min(len(b), i+stretch)
+		if i = spaceEnd(b[:until], i); i < until || i == len(b) {
+			return i
+		}
+		p.At(i)
+	}
+}
