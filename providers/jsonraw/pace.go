@@ -49,39 +49,57 @@ func (p *Pace) Rest() {
 	runtime.Gosched()
 }
 
-// Stretches calls f with one piece of b after the other, at most a stretch long and cut between
-// characters, until f returns false.
-func Stretches(b []byte, f func([]byte) bool) bool {
-	var p Pace
-	for len(b) > stretch {
-		n := stretch
-		for n > stretch-4 && b[n]&0xc0 == 0x80 { // not within a character
-			n--
-		}
-		if !f(b[:n]) {
+// Stretches calls f with one part of b after the other, at most a stretch long and cut between
+// characters.
+func Stretches(b []byte, f func([]byte)) {
+	var pace Pace
+	for len(b) > 0 {
+		n := cut(b)
+		f(b[:n])
+		b = b[n:]
+		pace.Add(n)
+	}
+}
+
+// cut returns how many bytes of b make a stretch that ends between two characters.
+func cut(b []byte) int {
+	if len(b) <= stretch {
+		return len(b)
+	}
+	n := stretch
+	for n > stretch-utf8.UTFMax && !utf8.RuneStart(b[n]) {
+		n--
+	}
+	return n
+}
+
+// ValidUTF8 is utf8.Valid for long texts.
+func ValidUTF8(b []byte) bool {
+	var pace Pace
+	for len(b) > 0 {
+		n := cut(b)
+		if !utf8.Valid(b[:n]) {
 			return false
 		}
 		b = b[n:]
-		p.Add(n)
+		pace.Add(n)
 	}
-	return f(b)
+	return true
 }
 
 // Append is append for long values.
 func Append(dst, value []byte) []byte {
-	if len(value) <= stretch {
-		return append(dst, value...)
+	if len(value) > stretch {
+		dst = slices.Grow(dst, len(value))
 	}
-	dst = slices.Grow(dst, len(value))
-	Stretches(value, func(b []byte) bool {
-		dst = append(dst, b...)
-		return true
-	})
-	return dst
+	var pace Pace
+	for len(value) > stretch {
+		dst = append(dst, value[:stretch]...)
+		value = value[stretch:]
+		pace.Add(stretch)
+	}
+	return append(dst, value...)
 }
-
-// ValidUTF8 is utf8.Valid for long texts.
-func ValidUTF8(b []byte) bool { return Stretches(b, utf8.Valid) }
 
 // plainEnd is plainEnd for long strings.
 func (p *Pace) plainEnd(b []byte, i int) int {

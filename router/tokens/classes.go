@@ -222,10 +222,7 @@ var expansions = [...]expansion{
 
 // expands returns how many bytes longer text may be once it is normalised.
 func expands(text []byte) (n int64) {
-	jsonraw.Stretches(text, func(b []byte) bool {
-		n += expandsBy(b)
-		return true
-	})
+	jsonraw.Stretches(text, func(b []byte) { n += expandsBy(b) })
 	return n
 }
 
