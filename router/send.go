@@ -11,7 +11,6 @@ import (
 	"tallyroute/billing"
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
-	"tallyroute/providers/jsonraw"
 	"tallyroute/router/health"
 	"tallyroute/router/limit"
 	"tallyroute/router/meter"
@@ -70,22 +69,9 @@ func (c counting) turn(size int) (free func()) {
 func (c counting) Bound() int64 { return c.router.Tokens.Bound(c.request, c.tokenizer) }
 
 // Least returns a lower bound, for any tokenizer, of the tokens in the texts of the request.
-// Assistant turns are not counted: providers drop parts of them, such as reasoning.
-func (c counting) Least() (n int64) {
+func (c counting) Least() int64 {
 	defer c.turn(len(c.request.Body()))()
-	var pace jsonraw.Pace
-	for m := range c.request.Messages() {
-		pace.Add(len(m.Raw))
-		if string(m.Role) == `"assistant"` {
-			continue
-		}
-		for p := range m.Pieces() {
-			if p.Kind == chat.PieceText || p.Kind == chat.PieceToolCall {
-				n += tokens.AtLeast(p.Text.Bytes())
-			}
-		}
-	}
-	return n
+	return tokens.Least(c.request)
 }
 
 // Prompt counts the tokens of the request.

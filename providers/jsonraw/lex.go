@@ -20,11 +20,13 @@ const (
 )
 
 // plainEnd returns the end of the run of ordinary string bytes that starts at i: the position
-// of a quote, a backslash, a control character or the end of b. It looks at eight bytes at a
+// of a quote, a backslash, a control character or the end of b, or of an ordinary byte at least
+// a stretch further on. It looks at eight bytes at a
 // time: among the bytes below 0x80, a subtraction sets the top bit of exactly those that were
 // smaller than the subtrahend. A borrow may corrupt the byte above such a one, so only the
 // lowest match counts.
 func plainEnd(b []byte, i int) int {
+	b = b[:min(len(b), i+stretch)]
 	for ; i+8 <= len(b); i += 8 {
 		w := binary.LittleEndian.Uint64(b[i:])
 		if m := ((w - spaces) | ((w ^ quotes) - ones) | ((w ^ slants) - ones)) &^ w & highs; m != 0 {

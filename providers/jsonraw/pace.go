@@ -12,9 +12,8 @@ import (
 // for ten milliseconds, nor another process on the same CPU. Work on less than a stretch costs
 // nothing. The zero value is ready for use.
 type Pace struct {
-	now   int       // bytes worked on
-	then  int       // the same when it last let others run
-	began time.Time // of the current piece
+	then  int   // the byte at which it last let others run
+	began int64 // when the current piece began
 }
 
 const (
@@ -32,18 +31,18 @@ func (p *Pace) At(i int) {
 
 // Add records that n more bytes have been worked on.
 func (p *Pace) Add(n int) {
-	p.now += n
-	p.At(p.now)
+	p.then -= n
+	p.At(0)
 }
 
 // Rest lets others run. If the work has lasted for a piece, it rests.
 func (p *Pace) Rest() {
-	switch now := time.Now(); {
-	case p.began.IsZero():
+	switch now := time.Now().UnixNano(); {
+	case p.began == 0:
 		p.began = now
-	case now.Sub(p.began) >= piece:
+	case now-p.began >= int64(piece):
 		time.Sleep(piece)
-		p.began = time.Now()
+		p.began = time.Now().UnixNano()
 		return
 	}
 	runtime.Gosched()
@@ -101,22 +100,15 @@ func Append(dst, value []byte) []byte {
 	return append(dst, value...)
 }
 
-// plainEnd is plainEnd for long strings.
-func (p *Pace) plainEnd(b []byte, i int) int {
-	for {
-		until := min(len(b), i+stretch)
-		if i = plainEnd(b[:until], i); i < until || i == len(b) {
-			return i
-		}
-		p.At(i)
-	}
-}
-
 // spaceEnd is spaceEnd for any amount of white space.
 func (p *Pace) spaceEnd(b []byte, i int) int {
-	if i < len(b) && b[i] > ' ' {
-		return i
+	if i < len(b) && b[i] <= ' ' {
+		return p.spacesEnd(b, i)
 	}
+	return i
+}
+
+func (p *Pace) spacesEnd(b []byte, i int) int {
 	for {
 		until := min(len(b), i+stretch)
 		if i = spaceEnd(b[:until], i); i < until || i == len(b) {

@@ -332,7 +332,7 @@ func (s *scanner) array(f *Field, depth int) *FieldError {
 
 func (s *scanner) str() *FieldError {
 	for i := s.i + 1; ; {
-		i = s.pace.plainEnd(s.b, i)
+		i = plainEnd(s.b, i)
 		switch {
 		case i == len(s.b):
 			return s.broken("this string has no end")
@@ -343,7 +343,9 @@ func (s *scanner) str() *FieldError {
 			s.i = i
 			return s.broken(`write control characters in strings as \n, \t or \u00XX`)
 		}
-		s.pace.At(i)
+		if s.pace.At(i); s.b[i] != '\\' {
+			continue // the end of a stretch
+		}
 		end, lone := escapeEnd(s.b, i)
 		if end < 0 || lone {
 			s.i = i

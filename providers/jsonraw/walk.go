@@ -101,7 +101,7 @@ func (c *Cursor) Quoted() Quoted {
 	}
 	start := c.i
 	for i := start + 1; ; {
-		i = c.pace.plainEnd(c.b, i)
+		i = plainEnd(c.b, i)
 		switch {
 		case i == len(c.b) || c.b[i] < ' ':
 			c.Fail()
@@ -109,6 +109,9 @@ func (c *Cursor) Quoted() Quoted {
 		case c.b[i] == '"':
 			c.i = i + 1
 			return c.b[start:c.i]
+		}
+		if c.pace.At(i); c.b[i] != '\\' {
+			continue // the end of a stretch
 		}
 		if i, _ = escapeEnd(c.b, i); i < 0 {
 			c.Fail()

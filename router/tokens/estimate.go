@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"tallyroute/providers/chat"
+	"tallyroute/providers/jsonraw"
 )
 
 // Tokenizer says how a model's tokens are estimated. It has the same fields as
@@ -136,6 +137,24 @@ func (s *session) prompt(r *chat.Request) tally {
 		sum.add(s.member(string(name), raw))
 	}
 	return sum
+}
+
+// Least returns a lower bound, for any tokenizer, of the tokens in the texts of r. Assistant
+// turns are not counted: providers drop parts of them, such as reasoning.
+func Least(r *chat.Request) (n int64) {
+	var pace jsonraw.Pace
+	for m := range r.Messages() {
+		if string(m.Role) == `"assistant"` {
+			continue
+		}
+		for p := range m.Pieces() {
+			if p.Kind == chat.PieceText || p.Kind == chat.PieceToolCall {
+				n += AtLeast(p.Text.Bytes())
+			}
+		}
+		pace.Add(len(m.Raw))
+	}
+	return n
 }
 
 // Text returns how many tokens the text of an answer has.
