@@ -336,7 +336,7 @@ func TestLayers(t *testing.T) {
 		pkg := layerOf(s.pkg)
 		may, known := layers[pkg]
 		if !known {
-			t.Errorf("%s: package %s has no row in the layer table", s.path, pkg)
+			t.Errorf("%s: package %s has no row in the layer table: add one to layers here, and to docs/architecture.md", s.path, pkg)
 			continue
 		}
 		if s.test {
@@ -349,7 +349,7 @@ func TestLayers(t *testing.T) {
 			}
 			if ours, ok := strings.CutPrefix(name, module+"/"); ok {
 				if !slices.Contains(may, ours) && !slices.Contains(may, "*") {
-					t.Errorf("%s may not import %s", s.path, name)
+					t.Errorf("%s may not import %s by the layer table (layers here, and docs/architecture.md)", s.path, name)
 				}
 				continue
 			}

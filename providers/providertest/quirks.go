@@ -6,6 +6,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"tallyroute/providers"
@@ -180,6 +181,9 @@ func (s Subject) quirks(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(quirks)) {
 		t.Run(name, func(t *testing.T) {
 			q := quirks[name]
+			if why := s.Skip["tools"]; why != "" && strings.Contains(q.request, "tool") {
+				t.Skip(why)
+			}
 			plain := q.quirks
 			plain.Refuse, plain.Drop, plain.Known, plain.Bounds, plain.Rename = nil, nil, nil, nil, nil
 			plain.Roles, plain.MessageRename, plain.MessageDrop, plain.CallMembers = nil, nil, nil, nil

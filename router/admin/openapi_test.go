@@ -264,7 +264,7 @@ func TestBodiesThatViolateTheDocumentAreRefused(t *testing.T) {
 		}
 		var valid map[string]any
 		if err := json.Unmarshal([]byte(bodies[o.id]), &valid); err != nil {
-			t.Errorf("%s has no example of a body: %v", o.id, err)
+			t.Errorf("%s has no example of a body: add one to bodies (%v)", o.id, err)
 			continue
 		}
 		members := wire.FieldsOf(o.in)
@@ -569,7 +569,7 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	ask("GET", "/openapi.json", "")
 	for _, o := range operations() {
 		if !done[o.id] {
-			t.Errorf("%s was not asked for", o.id)
+			t.Errorf("%s was not asked for: call it in this test by ask", o.id)
 		}
 	}
 }

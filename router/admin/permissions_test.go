@@ -21,10 +21,10 @@ func TestEveryOperationNeedsAPermission(t *testing.T) {
 		r, ok := declared[o.id]
 		delete(declared, o.id)
 		if !ok || r.permission != rbac.Any && !slices.Contains(rbac.Permissions(), r.permission) {
-			t.Errorf("%s needs no permission: give it a rule", o.id)
+			t.Errorf("%s needs no permission: give it a rule, in ownerRules or the like", o.id)
 		}
 		if r.at == nil && strings.Contains(o.path, ":id") && r.permission != rbac.Any {
-			t.Errorf("%s names an object in its path and does not look where that is", o.id)
+			t.Errorf("%s names an object in its path and does not look where that is: its rule lacks ofKey or the like", o.id)
 		}
 	}
 	for id := range declared {

@@ -544,7 +544,7 @@ func TestErrorTable(t *testing.T) {
 	}
 	for _, r := range table {
 		if !have[r.Name] {
-			t.Errorf("row %q has no example", r.Name)
+			t.Errorf("row %q has no example: add one to examples", r.Name)
 		}
 	}
 }
@@ -608,7 +608,7 @@ func TestCodesAreComplete(t *testing.T) {
 			t.Errorf("%s: %+v", name, c)
 		}
 		if !met[name] {
-			t.Errorf("%s: no example leads to it", name)
+			t.Errorf("%s: no example leads to it: add one to examples", name)
 		}
 	}
 	g := newRig(t)
