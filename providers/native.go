@@ -35,6 +35,9 @@ type Native struct {
 	// Only is the reason that the request cannot be expressed as a chat completion; nil if it
 	// can.
 	Only error
+	// Foreign names the first part or tool that a chat completion carries in the client's format,
+	// because it has no equivalent; nil if there is none.
+	Foreign error
 }
 
 // NativeCodec is a codec whose Encode edits Exchange.Native if that is set. Its Decode and

@@ -404,7 +404,7 @@ func (r *Router) exchange(p planned, c plan.Candidate) providers.Exchange {
 	if c.Native {
 		x.Native, x.Bounded = a.native, p.input.Rights.Bounded()
 	} else if a.native != nil {
-		x.Unsayable = a.native.Only
+		x.Unsayable, x.Foreign = a.native.Only, a.native.Foreign
 	}
 	if a.in.Room != nil {
 		x.Room = a.in.Room

@@ -28,6 +28,8 @@ type Host struct {
 	Count string
 	// NoStream leaves out the member "stream", for hosts whose path already says it.
 	NoStream bool
+	// NoTools is set for hosts that run none of Anthropic's tools.
+	NoTools bool
 	// Now is the clock that timestamps responses; nil means time.Now.
 	Now func() time.Time
 }

@@ -109,6 +109,11 @@ func (e *encoder) read() (err error) {
 	if err := e.readBetas(); err != nil {
 		return err
 	}
+	for i := range e.tools {
+		if err := e.hosted(&e.tools[i]); err != nil {
+			return err
+		}
+	}
 	e.bound = cmp.Or(e.Bound(), e.Target.MaxOutput, translate.FallbackOutput)
 	return e.Options(e.options())
 }
@@ -208,7 +213,7 @@ func (e *encoder) writeTools() {
 	o.Open('[')
 	for _, t := range e.tools {
 		if t.Function == nil {
-			o.Value(t.Raw)
+			o.Value(t.Raw) // by now it is Anthropic's
 			continue
 		}
 		o.Open('{')

@@ -27,6 +27,12 @@ func Members() providers.Members {
 		providers.Refused.Of("mcp_servers"),
 		providers.Selects.Of("fallbacks"),
 
+		translate.HostedMembers(),
+		providers.PricedBy(providers.MeterWebSearch, 0, "tools.web_search_preview"),
+		providers.PricedBy(providers.MeterWebSearch, 0, "tools.google_search"),
+		providers.PricedBy(providers.MeterWebSearch, 0, "tools.openrouter:web_search"),
+		providers.PricedBy(providers.MeterWebFetch, 0, "tools.url_context"),
+		providers.PricedBy(providers.MeterCodeExecution, 0, "tools.code_interpreter"),
 		// Tools that run at the client, or only choose among those that do.
 		providers.Free.Of("tools.bash", "tools.text_editor", "tools.computer", "tools.memory", "tools.tool_search_tool_regex",
 			"tools.tool_search_tool_bm25"),

@@ -39,7 +39,7 @@ type Room struct {
 // accepts. In both cases r reports the change.
 func Plan(r *translate.Request, room Room) Thinking {
 	e, model := r.Effort(), r.Model()
-	native := r.Object("thinking")
+	native := known(r, r.Object("thinking"))
 	adaptive := adapts(model)
 	if native != nil { // overrides the other settings
 		e = translate.ReadThinking(native)
@@ -66,6 +66,25 @@ func Plan(r *translate.Request, room Room) Thinking {
 	o.Text("type", "enabled")
 	o.Int("budget_tokens", budget(e, room.Bound))
 	return Thinking{On: true, Raw: o.Bytes()}
+}
+
+// known returns the member "thinking" with only what Anthropic has in it: other providers have
+// members of their own under the same name.
+func known(r *translate.Request, thinking []byte) []byte {
+	var others []string
+	for name := range jsonraw.Each(thinking) {
+		if n := string(name); n != "type" && n != "budget_tokens" && n != "display" {
+			others = append(others, n)
+			r.Lose("thinking." + n)
+		}
+	}
+	if thinking != nil && jsonraw.Text(jsonraw.Lookup(thinking, "type")) == "" {
+		return nil
+	}
+	if len(others) == 0 {
+		return thinking
+	}
+	return jsonraw.Edit(thinking, nil, others...)
 }
 
 // ours returns the client's own "thinking" member, adapted to what the model accepts.

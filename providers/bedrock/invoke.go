@@ -30,7 +30,7 @@ func NewInvoke() providers.Adapter { return InvokeAt(time.Now) }
 // InvokeAt returns the adapter for InvokeModel with the given clock.
 func InvokeAt(now func() time.Time) providers.Adapter {
 	converse := completions{now}
-	claude := anthropic.At(anthropic.Host{Path: invokePath, Version: "bedrock-2023-05-31", NoStream: true, Now: now})
+	claude := anthropic.At(anthropic.Host{Path: invokePath, Version: "bedrock-2023-05-31", NoStream: true, NoTools: true, Now: now})
 	return providers.Adapter{
 		Embed: embeddings{converse}, Chat: invoke{converse, claude},
 		Quirks: providers.Quirks{Members: anthropic.Members().Over(members()), Search: providers.SearchNever},

@@ -13,6 +13,12 @@ func Members() providers.Members {
 			"google.thinking_config", "google.thinkingConfig", "top_k", "speech_config"),
 		providers.Stored.Of("cached_content", "google.cached_content", "google.cachedContent", "audio.voice"),
 		providers.PricedBy(providers.MeterGrounding, 1, "web_search_options"),
+		translate.HostedMembers(),
+		providers.PricedBy(providers.MeterGrounding, 0, "tools.web_search"),
+		providers.PricedBy(providers.MeterGrounding, 0, "tools.web_search_preview"),
+		providers.PricedBy(providers.MeterGrounding, 0, "tools.openrouter:web_search"),
+		providers.PricedBy(providers.MeterWebFetch, 0, "tools.web_fetch"),
+		providers.PricedBy(providers.MeterCodeExecution, 0, "tools.code_interpreter"),
 		providers.PricedBy(providers.MeterImage, 0, "modalities"),
 		providers.PricedBy(providers.MeterImage, 0, "image_config"),
 	}

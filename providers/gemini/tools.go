@@ -20,6 +20,9 @@ func (e *encoder) declare() error {
 		}
 		own, ok := native(t.Raw)
 		if !ok {
+			own, ok = e.hosted(t)
+		}
+		if !ok {
 			return translate.RefuseTool()
 		}
 		e.tools = append(e.tools, own)
@@ -29,6 +32,19 @@ func (e *encoder) declare() error {
 		e.tools = append([][]byte{declared}, e.tools...)
 	}
 	return nil
+}
+
+// hosted writes a tool in another provider's form. What domains it may reach cannot be said.
+func (e *encoder) hosted(t translate.Tool) ([]byte, bool) {
+	h, ok := t.Hosted()
+	if !ok || h.Allowed != nil || h.Blocked != nil {
+		return nil, false
+	}
+	h.Lost(e.Request)
+	to := map[string]string{
+		translate.WebSearch: "googleSearch", translate.WebFetch: "urlContext", translate.CodeExecution: "codeExecution",
+	}
+	return jsonraw.One(to[h.Kind], []byte("{}")), true
 }
 
 // function writes a declaration. Its parameters are JSON Schema, as far as Google supports it.

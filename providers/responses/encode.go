@@ -2,6 +2,7 @@ package responses
 
 import (
 	"cmp"
+	"strings"
 
 	"tallyroute/providers"
 	"tallyroute/providers/chat"
@@ -61,7 +62,7 @@ func (e *encoder) write() error {
 		return err
 	}
 	for _, tool := range tools {
-		t, err := flatTool(tool)
+		t, err := e.tool(tool)
 		if err != nil {
 			return err
 		}
@@ -160,6 +161,36 @@ func (e *encoder) webSearch(value []byte) error {
 	return nil
 }
 
+// tool writes a tool.
+func (e *encoder) tool(t translate.Tool) ([]byte, error) {
+	foreign := t.Anthropics() || strings.Contains(t.Type, ":") || t.Type == "google_search" || t.Type == "url_context"
+	if t.Function != nil || !foreign {
+		return flatTool(t)
+	}
+	h, ok := t.Hosted()
+	if !ok || h.Kind == translate.WebFetch || h.Blocked != nil {
+		return nil, translate.RefuseTool()
+	}
+	var o jsonraw.Object
+	if h.Kind == translate.CodeExecution {
+		o.Text("type", "code_interpreter")
+		o.Raw("container", []byte(`{"type":"auto"}`))
+		h.Lost(e.Request)
+		return o.Bytes(), nil
+	}
+	o.Text("type", "web_search")
+	if h.Allowed != nil {
+		o.Raw("filters", jsonraw.One("allowed_domains", h.Allowed))
+	}
+	o.Raw("user_location", h.Location)
+	o.Raw("search_context_size", h.Context)
+	if h.Uses > 0 && e.Member("max_tool_calls") == nil {
+		e.o.Int("max_tool_calls", h.Uses)
+	}
+	h.Lost(e.Request, "max_uses", "user_location", "search_context_size")
+	return o.Bytes(), nil
+}
+
 // flatTool writes a tool, which is strict unless it says otherwise. OpenAI's own tools pass
 // through.
 func flatTool(t translate.Tool) ([]byte, error) {
@@ -213,6 +244,9 @@ func grammar(format []byte) []byte {
 // toolChoice writes a word, or names what may be called without nesting it.
 func (e *encoder) toolChoice(value []byte) error {
 	if value[0] == '"' {
+		if jsonraw.Text(value) == "any" { // as Mistral calls it
+			value = []byte(`"required"`)
+		}
 		e.o.Raw("tool_choice", value)
 		return nil
 	}

@@ -16,7 +16,11 @@ func members() providers.Members {
 		providers.Unknown.Of("moderation.*"),
 		providers.PricedBy(providers.MeterWebSearch, 0, "web_search_options", "max_tool_calls"),
 
-		providers.PricedBy(providers.MeterWebSearch, 0, "tools.web_search", "max_tool_calls"),
+		translate.HostedMembers(),
+		providers.PricedBy(providers.MeterWebSearch, 0, "tools.web_search", "max_tool_calls", "max_uses"),
+		providers.PricedBy(providers.MeterWebSearch, 0, "tools.google_search", "max_tool_calls"),
+		providers.PricedBy(providers.MeterWebSearch, 0, "tools.openrouter:web_search", "max_tool_calls"),
+		providers.PricedBy(providers.MeterContainer, 1, "tools.code_execution"),
 		providers.PricedBy(providers.MeterWebSearch, 0, "tools.web_search_preview", "max_tool_calls"),
 		providers.Free.Of("tools.web_search.search_context_size", "tools.web_search.user_location", "tools.web_search.filters",
 			"tools.web_search.external_web_access", "tools.web_search.search_content_types",

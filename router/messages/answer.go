@@ -13,6 +13,7 @@ func Answer(completion []byte) []byte {
 	s := translate.ReadAnswer(completion)
 	var o jsonraw.Object
 	head(&o, jsonraw.Text(jsonraw.Lookup(completion, "id")), jsonraw.Lookup(completion, "model"))
+	o.Word("container", "null")
 	o.Key("content")
 	o.Open('[')
 	thoughts(&o, s)
@@ -21,7 +22,7 @@ func Answer(completion []byte) []byte {
 			o.Open('{')
 			o.Text("type", "text")
 			o.Raw("text", text)
-			o.Array("citations", citations(s.Annotations))
+			cited(&o, citations(s.Annotations))
 			o.Close('}')
 		}
 	}
@@ -33,7 +34,7 @@ func Answer(completion []byte) []byte {
 	}
 	o.Close(']')
 	ending(&o, s)
-	o.Object("usage", usage(jsonraw.Lookup(completion, "usage")))
+	o.Object("usage", usage(jsonraw.Lookup(completion, "usage"), tier(completion)))
 	o.Raw("tallyroute", jsonraw.Lookup(completion, "tallyroute"))
 	return o.Bytes()
 }
@@ -107,6 +108,15 @@ func use(o *jsonraw.Object, c translate.ReplyCall) {
 	o.Text("type", "tool_use")
 	o.Text("id", c.ID)
 	o.Raw("name", orEmpty(c.Name))
+	o.Word("caller", `{"type":"direct"}`)
+}
+
+// cited writes the web pages that a text is based on; null says that there are none.
+func cited(o *jsonraw.Object, pages [][]byte) {
+	if len(pages) == 0 {
+		o.Word("citations", "null")
+	}
+	o.Array("citations", pages)
 }
 
 // input returns the arguments of a tool call, which must be an object. If the model was cut off
@@ -142,8 +152,14 @@ func citations(annotations [][]byte) (list [][]byte) {
 
 // ending writes why the answer ended, in Anthropic's terms.
 func ending(o *jsonraw.Object, s translate.Reply) {
-	o.Text("stop_reason", reason(s.Finish, s.Native))
+	stop := reason(s.Finish, s.Native)
+	o.Text("stop_reason", stop)
 	o.Word("stop_sequence", "null")
+	if stop == "refusal" {
+		o.Word("stop_details", `{"type":"refusal","category":null,"explanation":null}`)
+		return
+	}
+	o.Word("stop_details", "null")
 }
 
 // reasons are Anthropic's own.

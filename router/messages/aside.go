@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"fmt"
 	"strings"
 
 	"tallyroute/providers"
@@ -15,6 +16,17 @@ type aside struct {
 	noted   []chat.Noted
 	dropped []string
 	origins []string // for each message of the chat completion, its position in the request
+	alien   error    // about the first part or tool that only this format has
+}
+
+// only records a part or a tool that only a provider with this format can read.
+func (a *aside) only(at, kind string) {
+	if a.alien == nil {
+		a.alien = &chat.FieldError{
+			Code: "unsupported_parameter", Param: at,
+			Message: fmt.Sprintf("is a %q, which only providers of the Messages API have", kind),
+		}
+	}
 }
 
 // note records a member that the chat completion expresses with another one.

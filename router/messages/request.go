@@ -56,7 +56,7 @@ func read(body []byte, root *jsonraw.Field, l chat.Limits) (Request, error) {
 	}
 	c := &r.conversation
 	return Request{
-		Body: r.o.Bytes(), Native: &providers.Native{Format: providers.Messages, Body: body, Aside: c.noted}, Dropped: c.dropped,
+		Body: r.o.Bytes(), Native: &providers.Native{Format: providers.Messages, Body: body, Aside: c.noted, Foreign: c.alien}, Dropped: c.dropped,
 		origins: c.origins,
 	}, nil
 }

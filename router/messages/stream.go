@@ -79,9 +79,10 @@ func (s *Stream) End() []sse.Event {
 	s.emit("message_delta", func(o *jsonraw.Object) {
 		o.Key("delta")
 		o.Open('{')
+		o.Word("container", "null")
 		ending(o, s.finish)
 		o.Close('}')
-		o.Object("usage", usage(s.usage))
+		o.Object("usage", counts(s.usage))
 		o.Raw("tallyroute", s.more)
 	})
 	s.emit("message_stop", func(*jsonraw.Object) {})
@@ -130,15 +131,19 @@ func (s *Stream) begin(data []byte) {
 		o.Key("message")
 		o.Open('{')
 		head(o, jsonraw.Text(jsonraw.Lookup(data, "id")), jsonraw.Lookup(data, "model"))
+		for _, later := range [...]string{"container", "stop_reason", "stop_sequence", "stop_details"} {
+			o.Word(later, "null")
+		}
 		o.Word("content", "[]")
-		o.Word("stop_reason", "null")
-		o.Word("stop_sequence", "null")
 		o.Key("usage")
 		o.Open('{')
 		o.Int("input_tokens", s.Prompt) // message_delta corrects it
 		o.Int("cache_creation_input_tokens", 0)
 		o.Int("cache_read_input_tokens", 0)
 		o.Int("output_tokens", 1)
+		for _, unknown := range [...]string{"cache_creation", "server_tool_use", "service_tier", "inference_geo"} {
+			o.Word(unknown, "null")
+		}
 		o.Close('}')
 		o.Close('}')
 	})
@@ -239,6 +244,7 @@ func (s *Stream) block(kind string, key int, call *translate.ReplyCall) *block {
 		default:
 			o.Text("type", kind)
 			o.Text("text", "")
+			o.Word("citations", "null")
 		}
 		o.Close('}')
 	})

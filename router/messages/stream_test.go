@@ -124,7 +124,8 @@ func TestStreamFollowsItsGrammar(t *testing.T) {
 	if !strings.Contains(string(events[0].Data), `"input_tokens":8`) {
 		t.Errorf("it begins with %s", events[0].Data)
 	}
-	const usage = `"usage":{"input_tokens":3,"cache_creation_input_tokens":2,"cache_read_input_tokens":4,"output_tokens":3}`
+	const usage = `"usage":{"input_tokens":3,"cache_creation_input_tokens":2,"cache_read_input_tokens":4,"cache_creation":null,` +
+		`"server_tool_use":null,"output_tokens":3}`
 	if !strings.Contains(ended, usage) || !strings.Contains(ended, `"stop_reason":"tool_use"`) {
 		t.Errorf("it ends with %s", ended)
 	}

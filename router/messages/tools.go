@@ -11,6 +11,7 @@ import (
 func (a *aside) tool(raw []byte, at int) ([]byte, error) {
 	kind := jsonraw.Text(jsonraw.Lookup(raw, "type"))
 	if kind != "" && kind != "custom" {
+		a.only(fmt.Sprintf("tools[%d]", at), kind)
 		return raw, nil
 	}
 	if !jsonraw.IsString(jsonraw.Lookup(raw, "name")) {

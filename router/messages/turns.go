@@ -86,6 +86,7 @@ type message struct {
 	extras         []func(call string) []byte // what calls of another provider carry
 	unsigned       []byte                     // reasoning from a provider that needs only its text
 	thoughts       int64
+	foreign        string // the kind of the first block that only this format has
 }
 
 // wrong returns the error for a member of the block that cannot be read.
@@ -145,7 +146,7 @@ func (m *message) block(block []byte) error {
 	case "":
 		return m.wrong("type", "must say what the block is")
 	}
-	m.native(block) // the chat format has no equivalent: only providers with this format can accept it
+	m.native(block)
 	return nil
 }
 
@@ -177,7 +178,18 @@ func (m *message) part(kind string, write func(o *jsonraw.Object), block []byte)
 	m.parts = append(m.parts, o.Bytes())
 }
 
-func (m *message) native(block []byte) { m.parts = append(m.parts, block) }
+// native adds a block that has no equivalent in the chat format.
+func (m *message) native(block []byte) {
+	m.foreign = cmp.Or(m.foreign, jsonraw.Text(jsonraw.Lookup(block, "type")))
+	m.parts = append(m.parts, block)
+}
+
+// told records that the next message of the chat holds a block that has no equivalent there.
+func (m *message) told() {
+	if m.foreign != "" {
+		m.only(fmt.Sprintf("messages[%d].content", len(m.list)), m.foreign)
+	}
+}
 
 // thought returns reasoning as reasoning_details: Claude's unchanged, another provider's as it
 // was carried.
@@ -259,6 +271,7 @@ func (m *message) result(block []byte) error {
 	case !jsonraw.IsString(content):
 		return m.wrong("content", "must be a string or a list of blocks")
 	}
+	inner.told()
 	m.add("tool", func(o *jsonraw.Object) {
 		o.Raw("tool_call_id", id)
 		o.Raw("content", content)
@@ -275,6 +288,7 @@ func (m *message) write() {
 	if len(m.parts)+len(m.calls)+len(m.details)+len(m.unsigned) == 0 {
 		return
 	}
+	m.told()
 	m.add(m.role, func(o *jsonraw.Object) {
 		switch {
 		case len(m.parts) > 0:

@@ -7,7 +7,29 @@ import (
 
 // usage converts the usage of a chat completion. Tokens read from or written to a cache are
 // counted separately from input_tokens here.
-func usage(chat []byte) jsonraw.Object {
+func usage(chat []byte, tier string) jsonraw.Object {
+	o := counts(chat)
+	o.Some("service_tier", tier)
+	if tier == "" {
+		o.Word("service_tier", "null")
+	}
+	o.Word("inference_geo", "null")
+	return o
+}
+
+// tier returns the service tier that answered, in Anthropic's words, or "".
+func tier(completion []byte) string {
+	switch t := jsonraw.Text(jsonraw.Lookup(completion, "service_tier")); t {
+	case "default":
+		return "standard"
+	case "standard", "priority", "batch":
+		return t
+	}
+	return ""
+}
+
+// counts is usage with only what the end of a stream reports.
+func counts(chat []byte) jsonraw.Object {
 	var n translate.Counter
 	prompt, output := n.At(chat, "prompt_tokens"), n.At(chat, "completion_tokens")
 	read := n.At(chat, "prompt_tokens_details", "cached_tokens")
@@ -16,7 +38,12 @@ func usage(chat []byte) jsonraw.Object {
 	o.Int("input_tokens", max(prompt-read-written, 0))
 	o.Int("cache_creation_input_tokens", written)
 	o.Int("cache_read_input_tokens", read)
-	o.Raw("cache_creation", jsonraw.Present(jsonraw.Lookup(chat, "cache_creation")))
+	created := jsonraw.Present(jsonraw.Lookup(chat, "cache_creation"))
+	if created == nil {
+		created = []byte("null")
+	}
+	o.Raw("cache_creation", created)
+	o.Word("server_tool_use", "null")
 	o.Int("output_tokens", output)
 	for _, name := range []string{"cost", "cost_details"} { // as in a chat completion
 		o.Raw(name, jsonraw.Lookup(chat, name))
@@ -26,6 +53,6 @@ func usage(chat []byte) jsonraw.Object {
 
 // Usage returns the usage of a chat completion in the format of a message.
 func Usage(chat []byte) []byte {
-	o := usage(chat)
+	o := counts(chat)
 	return o.Bytes()
 }

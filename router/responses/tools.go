@@ -1,6 +1,7 @@
 package responses
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,14 +49,15 @@ func (r toolReader) tools(raw, forced []byte) (list [][]byte, err error) {
 		case "":
 			return nil, wrong(at+".type", "must say what the tool is")
 		default:
-			if kind == jsonraw.Text(jsonraw.Lookup(forced, "type")) || jsonraw.Text(forced) == "required" {
+			if kind == "code_interpreter" || kind == jsonraw.Text(jsonraw.Lookup(forced, "type")) || jsonraw.Text(forced) == "required" {
+				r.native.Foreign = cmp.Or(r.native.Foreign, hosted(at, kind))
 				list = append(list, t)
 				continue
 			}
 			r.note(chat.NotedTool, at, t)
 			r.dropped = providers.Lose(r.dropped, "tools."+kind)
 			if !offered(kind) {
-				r.only(unsupported(at, fmt.Sprintf("%q is a tool that only providers of the Responses API have", kind)))
+				r.only(hosted(at, kind))
 			}
 			continue
 		}
@@ -71,6 +73,11 @@ func (r toolReader) tools(raw, forced []byte) (list [][]byte, err error) {
 		}
 	}
 	return list, nil
+}
+
+// hosted returns the error for a tool that runs at the provider.
+func hosted(at, kind string) error {
+	return unsupported(at, fmt.Sprintf("%q is a tool that only providers of the Responses API have", kind))
 }
 
 func (r toolReader) tool(t []byte, namespace, at string) ([]byte, error) {
