@@ -42,7 +42,7 @@ func (c connectCommand) Run(a *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	w, err := connect.Write(c.Client, s, home, time.Now())
+	w, err := connect.Write(c.Client, s, connect.Home{Dir: home, Getenv: os.Getenv}, time.Now())
 	if err != nil {
 		return err
 	}

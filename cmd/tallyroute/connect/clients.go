@@ -8,7 +8,7 @@ func clients() []client { return append(writable(), others()...) }
 func writable() []client {
 	return []client{
 		{
-			name: "codex", file: []string{".codex", "config.toml"}, merge: mergeTOML(codex),
+			name: "codex", folder: folder{"CODEX_HOME", nil, []string{".codex"}}, files: []string{"config.toml"}, syntax: asTOML(), settings: codex,
 			text: `# ~/.codex/config.toml; the key is taken from the environment: export TALLYROUTE_KEY={key}
 model = "{model}"
 model_provider = "tallyroute"
@@ -21,16 +21,19 @@ wire_api = "responses"
 `,
 		},
 		{
-			name: "claude-code", file: []string{".claude", "settings.json"}, merge: mergeJSON(claudeCode),
+			name: "claude-code", folder: folder{"CLAUDE_CONFIG_DIR", nil, []string{".claude"}}, files: []string{"settings.json"},
+			syntax: withComments(), settings: claudeCode,
 			text: `export ANTHROPIC_BASE_URL={url}
 export ANTHROPIC_AUTH_TOKEN={key}
 export ANTHROPIC_MODEL={model}
-export ANTHROPIC_DEFAULT_HAIKU_MODEL={model}
+export ANTHROPIC_DEFAULT_OPUS_MODEL={model} ANTHROPIC_DEFAULT_SONNET_MODEL={model} ANTHROPIC_DEFAULT_HAIKU_MODEL={model}
+unset ANTHROPIC_API_KEY
 claude
 `,
 		},
 		{
-			name: "opencode", file: []string{".config", "opencode", "opencode.json"}, merge: mergeJSON(openCode),
+			name: "opencode", folder: folder{"XDG_CONFIG_HOME", []string{"opencode"}, []string{".config", "opencode"}},
+			files: []string{"opencode.json", "opencode.jsonc"}, syntax: withComments(), settings: openCode,
 			text: `// ~/.config/opencode/opencode.json; the key is taken from the environment: export TALLYROUTE_KEY={key}
 {
   "$schema": "https://opencode.ai/config.json",

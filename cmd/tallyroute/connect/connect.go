@@ -25,10 +25,45 @@ type Settings struct {
 // client is a client that can be connected.
 type client struct {
 	name, text string
-	// file is the path of its configuration, relative to the home directory; nil if that
-	// isn't a file that we can merge settings into.
-	file  []string
-	merge func(old []byte, s Settings) ([]byte, error)
+	// files are the names that its configuration may have, the usual one first; nil if that isn't
+	// a file that we can merge settings into.
+	files    []string
+	folder   folder
+	syntax   syntax
+	settings func(s Settings) []setting
+}
+
+// folder is where a client keeps its configuration: below what a variable names, or else below
+// the home directory.
+type folder struct {
+	variable     string
+	below, usual []string
+}
+
+// Home is where the clients of a user keep their files.
+type Home struct {
+	Dir    string
+	Getenv func(name string) string // nil: no variable says otherwise
+}
+
+func (h Home) path(f folder) string {
+	if h.Getenv != nil {
+		if dir := h.Getenv(f.variable); dir != "" {
+			return filepath.Join(append([]string{dir}, f.below...)...)
+		}
+	}
+	return filepath.Join(append([]string{h.Dir}, f.usual...)...)
+}
+
+// file returns the client's file: the first that there is, or the usual one.
+func (c client) file(h Home) string {
+	dir := h.path(c.folder)
+	for _, name := range c.files {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return filepath.Join(dir, name)
+		}
+	}
+	return filepath.Join(dir, c.files[0])
 }
 
 // Names returns the names of the supported clients.
@@ -43,7 +78,7 @@ func Names() []string {
 // Writable returns the names of the clients whose files can be written.
 func Writable() (list []string) {
 	for _, c := range clients() {
-		if c.merge != nil {
+		if c.settings != nil {
 			list = append(list, c.name)
 		}
 	}
@@ -78,26 +113,26 @@ type Written struct {
 	Backup string // the backup of the previous file; "" if there was none
 }
 
-// Write merges the settings into a client's configuration file below home. A backup of the
-// previous file is kept beside it.
-func Write(name string, s Settings, home string, now time.Time) (Written, error) {
+// Write merges the settings into a client's configuration file. A backup of the previous file is
+// kept beside it.
+func Write(name string, s Settings, home Home, now time.Time) (Written, error) {
 	c, err := find(name)
 	if err != nil {
 		return Written{}, err
 	}
-	if c.merge == nil {
+	if c.settings == nil {
 		return Written{}, fmt.Errorf("%s has no file that can be written; written are those of %s", name, strings.Join(Writable(), ", "))
 	}
-	w := Written{File: filepath.Join(append([]string{home}, c.file...)...)}
+	w := Written{File: c.file(home)}
 	old, err := os.ReadFile(w.File)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Written{}, err
 	}
-	merged, err := c.merge(old, s)
+	merged, err := c.syntax.merged(old, c.settings(s))
 	if err != nil {
-		return Written{}, fmt.Errorf("%s cannot be read, and stays as it is: %w", w.File, err)
+		return Written{}, fmt.Errorf("%s cannot be merged into, and stays as it is: %w", w.File, err)
 	}
-	if bytes.Equal(merged, old) {
+	if old != nil && bytes.Equal(merged, old) {
 		return w, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(w.File), 0o700); err != nil {
@@ -109,18 +144,32 @@ func Write(name string, s Settings, home string, now time.Time) (Written, error)
 			return Written{}, err
 		}
 	}
-	return w, replace(w.File, merged)
+	widest := fs.ModePerm
+	if s.Key != "" {
+		widest = 0o600
+	}
+	return w, replace(w.File, merged, widest)
 }
 
-// replace replaces a file atomically: readers see either the old or the new contents.
-func replace(file string, data []byte) error {
+// replace replaces a file atomically: readers see either the old or the new contents. A link goes
+// on pointing to its file, and a file keeps who may read it, unless there is a secret in it now.
+func replace(file string, data []byte, widest fs.FileMode) error {
+	if target, err := filepath.EvalSymlinks(file); err == nil {
+		file = target
+	} else if _, err := os.Lstat(file); err == nil {
+		return fmt.Errorf("%s is a link to a file that is not there", file)
+	}
+	mode := fs.FileMode(0o600)
+	if info, err := os.Stat(file); err == nil {
+		mode = info.Mode().Perm() & widest
+	}
 	next, err := os.CreateTemp(filepath.Dir(file), ".tallyroute-*")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(next.Name()) }() // already gone if all went well
 	_, err = next.Write(data)
-	if err = errors.Join(err, next.Close()); err != nil {
+	if err = errors.Join(err, next.Chmod(mode), next.Close()); err != nil {
 		return err
 	}
 	return os.Rename(next.Name(), file)

@@ -49,7 +49,7 @@ func TestFilesAreMergedAndKept(t *testing.T) {
 			t.Fatal(err)
 		}
 		now := time.Unix(0, 0)
-		w, err := connect.Write(name, settings(), home, now)
+		w, err := connect.Write(name, settings(), connect.Home{Dir: home}, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +61,7 @@ func TestFilesAreMergedAndKept(t *testing.T) {
 			&map[string]any{}) != nil {
 			t.Errorf("%s: cannot be read again: %s", name, after)
 		}
-		if w, err := connect.Write(name, settings(), home, now); err != nil || w.Backup != "" || read(t, at) != after {
+		if w, err := connect.Write(name, settings(), connect.Home{Dir: home}, now); err != nil || w.Backup != "" || read(t, at) != after {
 			t.Errorf("%s: a second time changes the file: %v", name, err)
 		}
 	}
@@ -77,10 +77,10 @@ func TestFileThatCannotBeReadStaysAsItIs(t *testing.T) {
 	if err := os.WriteFile(at, []byte(broken), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := connect.Write("claude-code", settings(), home, time.Unix(0, 0)); err == nil || read(t, at) != broken {
+	if _, err := connect.Write("claude-code", settings(), connect.Home{Dir: home}, time.Unix(0, 0)); err == nil || read(t, at) != broken {
 		t.Errorf("%v; the file is %s", err, read(t, at))
 	}
-	if _, err := connect.Write("cursor", settings(), home, time.Unix(0, 0)); err == nil {
+	if _, err := connect.Write("cursor", settings(), connect.Home{Dir: home}, time.Unix(0, 0)); err == nil {
 		t.Error("a file is written for a client that has none")
 	}
 }
@@ -92,4 +92,101 @@ func read(t *testing.T, file string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// What people write into their files stays: comments, order, numbers and who may read them.
+func TestTextAroundTheSettingsStaysAsItIs(t *testing.T) {
+	for name, file := range map[string]struct {
+		path, before string
+		stays        []string
+	}{
+		"codex": {".codex/config.toml", "# mine\nmodel = \"old\" # the old one\napproval_policy = \"never\"\n\n[model_providers.other] # another\n" +
+			"name = \"o\"\n\n[tui]\n# quiet\nnotifications = false", []string{"# mine\n", "[model_providers.other] # another\n", "# quiet\n"}},
+		"claude-code": {".claude/settings.json", "{\n\t\"permissions\": {\"allow\": [\"Bash\"]},\n\t\"env\": {\"A\": \"b\"},\n\t\"n\": 12345678901234567890\n}\n",
+			[]string{"\t\"permissions\": {\"allow\": [\"Bash\"]}", `"A": "b"`, "12345678901234567890"}},
+		"opencode": {".config/opencode/opencode.jsonc", "// mine\n{\n  /* dark, \"always\" */ \"theme\": \"da//rk\",\n  \"provider\": {\n" +
+			"    \"tallyroute\": {\"name\": \"old\", /* mine */},\n  },\n}\n", []string{"// mine\n", `/* dark, "always" */ "theme": "da//rk"`, "/* mine */"}},
+	} {
+		home := t.TempDir()
+		at := filepath.Join(home, file.path)
+		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(at, []byte(file.before), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(at, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		w, err := connect.Write(name, settings(), connect.Home{Dir: home}, time.Unix(0, 0))
+		if err != nil || w.File != at {
+			t.Fatalf("%s: %s is written: %v", name, w.File, err)
+		}
+		after := read(t, at)
+		for _, text := range append(file.stays, "http://127.0.0.1:8080") {
+			if !strings.Contains(after, text) {
+				t.Errorf("%s: %q is missing in\n%s", name, text, after)
+			}
+		}
+		if info, err := os.Stat(at); err != nil || info.Mode().Perm() != 0o644 {
+			t.Errorf("%s: its mode is %v, %v", name, info.Mode(), err)
+		}
+		if _, err := connect.Write(name, settings(), connect.Home{Dir: home}, time.Unix(0, 0)); err != nil || read(t, at) != after {
+			t.Errorf("%s: a second time it becomes\n%s", name, read(t, at))
+		}
+	}
+}
+
+func TestLinkGoesOnPointingToItsFile(t *testing.T) {
+	home, dotfiles := t.TempDir(), t.TempDir()
+	target, link := filepath.Join(dotfiles, "codex.toml"), filepath.Join(home, ".codex", "config.toml")
+	if err := os.MkdirAll(filepath.Dir(link), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connect.Write("codex", settings(), connect.Home{Dir: home}, time.Unix(0, 0)); err == nil {
+		t.Error("a link to nothing is replaced")
+	}
+	if err := os.WriteFile(target, []byte("model = \"old\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connect.Write("codex", settings(), connect.Home{Dir: home}, time.Unix(0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := os.Readlink(link); err != nil || to != target || !strings.Contains(read(t, target), `model = 'large'`) {
+		t.Errorf("it points to %s, %v, which is %s", to, err, read(t, target))
+	}
+}
+
+func TestFileIsWhereTheClientsVariableSays(t *testing.T) {
+	dir := t.TempDir()
+	for name, want := range map[string]string{
+		"codex": "config.toml", "claude-code": "settings.json", "opencode": filepath.Join("opencode", "opencode.json"),
+	} {
+		getenv := func(string) string { return filepath.Join(dir, name) }
+		w, err := connect.Write(name, settings(), connect.Home{Dir: "/nowhere", Getenv: getenv}, time.Unix(0, 0))
+		if err != nil || w.File != filepath.Join(dir, name, want) {
+			t.Errorf("%s: %s: %v", name, w.File, err)
+		}
+	}
+}
+
+func TestFilesThatHoldSomethingElseStayAsTheyAre(t *testing.T) {
+	for name, text := range map[string]string{
+		"claude-code": `{"env": "none"}`, "opencode": `{"provider": ["a"]}`, "codex": "model_providers = 7\n",
+	} {
+		home := t.TempDir()
+		w, err := connect.Write(name, settings(), connect.Home{Dir: home}, time.Unix(0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(w.File, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := connect.Write(name, settings(), connect.Home{Dir: home}, time.Unix(0, 0)); err == nil || read(t, w.File) != text {
+			t.Errorf("%s: %v; the file is %s", name, err, read(t, w.File))
+		}
+	}
 }
