@@ -95,6 +95,7 @@ proof-memory: ## The memory of the real program under bodies that once took giga
 
 proof-agents: ## Coding agents and SDKs from the npm registry and the module proxy, in front of scripted upstreams of every wire format (AGENTS_DIR keeps them)
 	AGENTS=1 $(PROOF) ./cmd/tallyroute/agents
+	PAIRS=1 $(PROOF) -run '^TestRecorded' ./router/server
 
 proof-speed: ## What is promised in milliseconds and statements, asserted; on a machine that does nothing else
 	SPEED=1 go test -count=1 -p 1 -parallel 1 -timeout 1h ./cmd/tallyroute ./providers/... ./router/...

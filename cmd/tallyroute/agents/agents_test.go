@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tallyroute/billing/billingtest/prove"
 	"tallyroute/providers/scripted"
 )
 
@@ -134,11 +135,9 @@ func (g *rig) agent(t *testing.T, a agent, model string) {
 		t.Fatalf("connect: %v: %s", err, out)
 	}
 	says(t, a.ask(t, home, model, "Say pong. [[chat]]"), "pong from")
-	if took := time.Since(began); took > time.Minute {
-		t.Errorf("from connect to the first answer it took %v", took)
-	} else {
-		t.Logf("from connect to the first answer: %v", took.Round(time.Millisecond))
-	}
+	took := time.Since(began).Round(time.Millisecond)
+	t.Logf("from connect to the first answer: %v", took)
+	prove.Within(t, "the first answer after connect", took, time.Minute)
 	says(t, a.ask(t, home, model, "Use the tools. [[loop]]"), "done after 10 results")
 	file := filepath.Join(home, "work", "red.png")
 	g.write(file, string(picture))
@@ -163,7 +162,7 @@ func (g *rig) cancel(t *testing.T, a agent, home, model string) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(10 * time.Minute)
 	for g.slow() == before && time.Now().Before(deadline) {
 		time.Sleep(50 * time.Millisecond)
 	}

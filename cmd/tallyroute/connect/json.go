@@ -154,7 +154,7 @@ func editJSON(text []byte, s setting) []byte {
 		list := jsonMembers(plain, i)
 		n := slices.IndexFunc(list, func(m jsonMember) bool { return m.name == name })
 		if n < 0 {
-			return slices.Insert(bytes.Clone(text), i+1, newMember(s.path[depth:], s.value, depth, len(list) == 0)...)
+			return slices.Insert(bytes.Clone(text), i+1, newMember(s.path[depth:], s.value, depth, len(list))...)
 		}
 		m := list[n]
 		switch {
@@ -173,15 +173,16 @@ func editJSON(text []byte, s setting) []byte {
 	return text
 }
 
-// newMember returns a member at the beginning of an object, with the tables that it is in.
-func newMember(path []string, value any, depth int, alone bool) []byte {
+// newMember returns a member at the beginning of an object that has others, with the tables that
+// it is in.
+func newMember(path []string, value any, depth, others int) []byte {
 	for _, name := range slices.Backward(path[1:]) {
 		value = object{name: value}
 	}
 	name, _ := json.Marshal(path[0])
 	margin := strings.Repeat("  ", depth)
 	text := "\n" + margin + "  " + string(name) + ": " + string(indented(value, depth+1))
-	if alone {
+	if others == 0 {
 		return []byte(text + "\n" + margin)
 	}
 	return []byte(text + ",")
