@@ -75,7 +75,8 @@ type AlertFilter struct {
 	Object string
 	Status NoticeStatus
 	Since  time.Time
-	Limit  int // 0 is 100; at most 1000
+	Before string // an ID: only alerts recorded earlier; "" means all
+	Limit  int    // 0 is 100; at most 1001
 }
 
 // Most returns the maximum number of alerts to list.

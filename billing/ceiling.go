@@ -73,13 +73,14 @@ type RaiseFilter struct {
 	ID, PrincipalID string
 	Outcome         RaiseOutcome
 	Within          *Within // nil means everywhere
-	Limit           int     // 0 is 200, which is also the most
+	Before          string  // an ID: only those asked for earlier; "" means all
+	Limit           int     // 0 is 1000, which is also the most
 }
 
 // Most returns the maximum number of rows to list.
 func (f RaiseFilter) Most() int {
-	if f.Limit <= 0 || f.Limit > 200 {
-		return 200
+	if f.Limit <= 0 || f.Limit > 1000 {
+		return 1000
 	}
 	return f.Limit
 }

@@ -78,7 +78,8 @@ type EventFilter struct {
 	Kind   EventKind
 	Object string
 	Since  time.Time // by when they happened
-	Limit  int       // 0 is 100; at most 1000
+	Before string    // a DedupID: only events written earlier; "" means all
+	Limit  int       // 0 is 100; at most 1001
 }
 
 // Most returns the maximum number of events to list.
@@ -86,7 +87,7 @@ func (f EventFilter) Most() int {
 	if f.Limit <= 0 {
 		return 100
 	}
-	return min(f.Limit, 1000)
+	return min(f.Limit, 1001)
 }
 
 // RowEvents returns the events that derive from rows, in the order of the rows.

@@ -40,6 +40,16 @@ type ReviewFilter struct {
 	PrincipalID string
 	Outcome     ReviewOutcome
 	Within      *Within // nil means everywhere
+	Before      string  // an ID: only those opened earlier; "" means all
+	Limit       int     // 0 is 1000, which is also the most
+}
+
+// Most returns the maximum number of reviews to list.
+func (f ReviewFilter) Most() int {
+	if f.Limit <= 0 || f.Limit > 1000 {
+		return 1000
+	}
+	return f.Limit
 }
 
 // Leavers stores the reviews of keys whose owners have left.

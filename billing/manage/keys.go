@@ -189,8 +189,9 @@ func (a Actions) storeKey(ctx context.Context, k billing.Key, hash [32]byte, by 
 	// When read back, it also has the budgets of its owners. If that fails, the secret must
 	// not be lost.
 	if stored, err := a.Key(ctx, k.ID); err == nil {
-		k = stored
+		return stored, nil
 	}
+	k.Version = 1
 	return k, nil
 }
 

@@ -40,6 +40,7 @@ SELECT EXISTS (SELECT FROM f WHERE id = $1)`
 	listAlertsSQL = "SELECT " + alertColumns + `, a.ended FROM alerts a
  WHERE ($1 = '' OR a.id = $1) AND ($2 = '' OR a.kind = $2) AND ($3 = '' OR a.object = $3) AND a.occurred_at >= $4
    AND ($5 = '' OR EXISTS (SELECT FROM alert_notices n WHERE n.alert_id = a.id AND ` + noticeStatus + ` = $5))
+   AND ($7 = '' OR (a.recorded_at, a.id) < (SELECT recorded_at, id FROM alerts WHERE id = $7))
  ORDER BY a.recorded_at DESC, a.id DESC LIMIT $6`
 	noticeColumns  = "n.channel, n.due_at, n.tries, n.failure, n.delivered_at, n.dead_at"
 	listNoticesSQL = "SELECT n.alert_id, " + noticeColumns + " FROM alert_notices n WHERE n.alert_id = ANY($1) ORDER BY n.channel"
@@ -134,7 +135,8 @@ func (s *Store) ListAlerts(ctx context.Context, f billing.AlertFilter) ([]billin
 			return r, err
 		}
 		return r, done()
-	}, listAlertsSQL, f.ID, f.Kind, billing.CleanText(f.Object), f.Since, f.Status, f.Most())
+	}, listAlertsSQL, f.ID, f.Kind, billing.CleanText(f.Object), f.Since, f.Status, f.Most(),
+		billing.CleanText(f.Before))
 	if err != nil || len(list) == 0 {
 		return list, err
 	}

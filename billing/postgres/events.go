@@ -68,11 +68,12 @@ func (s *Store) PruneEvents(ctx context.Context, before time.Time) (n int, err e
 }
 
 const listEventsSQL = `SELECT kind, object, severity, text, data, dedup_id, occurred_at FROM events
-WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR object = $2) AND occurred_at >= $3 ORDER BY id DESC LIMIT $4`
+WHERE ($1 = '' OR kind = $1) AND ($2 = '' OR object = $2) AND occurred_at >= $3
+  AND ($5 = '' OR id < (SELECT id FROM events WHERE dedup_id = $5)) ORDER BY id DESC LIMIT $4`
 
 // ListEvents implements billing.EventLog.
 func (s *Store) ListEvents(ctx context.Context, f billing.EventFilter) ([]billing.Event, error) {
-	return all(ctx, s, scanEvent, listEventsSQL, string(f.Kind), f.Object, f.Since, f.Most())
+	return all(ctx, s, scanEvent, listEventsSQL, string(f.Kind), f.Object, f.Since, f.Most(), billing.CleanText(f.Before))
 }
 
 func scanEvent(row pgx.CollectableRow) (e billing.Event, err error) {

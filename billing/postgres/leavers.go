@@ -22,8 +22,8 @@ SELECT r.id, r.key_id, r.principal_id, r.cause, r.opened_at, r.due_at, r.outcome
   FROM leaver_reviews r JOIN principals o ON o.id = r.principal_id JOIN api_keys k ON k.id = r.key_id
   JOIN projects p ON p.id = k.project_id JOIN teams t ON t.id = p.team_id
  WHERE ($1 = '' OR r.id = $1) AND ($2 = '' OR r.principal_id = $2) AND ($3 = '' OR r.outcome = $3)
-   AND ($4 OR t.id = ANY ($5) OR p.id = ANY ($6))
- ORDER BY r.id DESC LIMIT 1000`
+   AND ($4 OR t.id = ANY ($5) OR p.id = ANY ($6)) AND ($7 = '' OR r.id < $7)
+ ORDER BY r.id DESC LIMIT $8`
 )
 
 var errAlready = errors.New("billing/postgres: it was done before")
@@ -77,5 +77,6 @@ func (s *Store) ListLeaverReviews(ctx context.Context, f billing.ReviewFilter) (
 			&r.Principal, &r.TeamID, &r.Team, &r.ProjectID)
 		r.OpenedAt, r.DueAt, r.ClosedAt = r.OpenedAt.UTC(), r.DueAt.UTC(), utc(closed)
 		return r, err
-	}, reviewsSQL, billing.CleanText(f.ID), billing.CleanText(f.PrincipalID), f.Outcome, everywhere, teams, projects)
+	}, reviewsSQL, billing.CleanText(f.ID), billing.CleanText(f.PrincipalID), f.Outcome, everywhere, teams, projects,
+		billing.CleanText(f.Before), f.Most())
 }

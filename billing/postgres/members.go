@@ -46,7 +46,7 @@ SELECT r.id, r.budget_id, r.key_id, r.principal_id, r.tokens, r.nano, r.requests
        r.decided_at, r.decided_by, r.answer, p.team_id, p.id
   FROM raise_requests r JOIN api_keys k ON k.id = r.key_id JOIN projects p ON p.id = k.project_id
  WHERE ($1 = '' OR r.id = $1) AND ($2 = '' OR r.principal_id = $2) AND ($3 = '' OR r.outcome = $3)
-   AND ($4 OR p.team_id = ANY ($5) OR p.id = ANY ($6))
+   AND ($4 OR p.team_id = ANY ($5) OR p.id = ANY ($6)) AND ($8 = '' OR r.id < $8)
  ORDER BY r.id DESC LIMIT $7`
 	askRaiseSQL = `
 INSERT INTO raise_requests (id, budget_id, key_id, principal_id, tokens, nano, requests, ends_at, reason, asked_at)
@@ -170,7 +170,7 @@ func scanRaise(row pgx.CollectableRow) (r billing.RaiseRequest, err error) {
 func (s *Store) ListRaises(ctx context.Context, f billing.RaiseFilter) ([]billing.RaiseRequest, error) {
 	everywhere, teams, projects := within(f.Within)
 	return all(ctx, s, scanRaise, raisesSQL, billing.CleanText(f.ID), billing.CleanText(f.PrincipalID), f.Outcome, everywhere, teams,
-		projects, f.Most())
+		projects, f.Most(), billing.CleanText(f.Before))
 }
 
 // DecideRaise implements billing.SelfService.
@@ -178,7 +178,7 @@ func (s *Store) DecideRaise(
 	ctx context.Context, id string, decide func(*billing.RaiseRequest) error, notes ...*billing.Change,
 ) (r billing.RaiseRequest, err error) {
 	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		r, err = one(ctx, tx, scanRaise, raisesSQL, billing.CleanText(id), "", "", true, nil, nil, 1)
+		r, err = one(ctx, tx, scanRaise, raisesSQL, billing.CleanText(id), "", "", true, nil, nil, 1, "")
 		if err != nil {
 			return missing(err, "request", id)
 		}

@@ -28,6 +28,7 @@ RETURNING id`
 	listAlerts = `SELECT ` + alertColumns + `, a.ended FROM alerts a
 WHERE (?1 = '' OR a.id = ?1) AND (?2 = '' OR a.kind = ?2) AND (?3 = '' OR a.object = ?3) AND a.occurred_at >= ?4
   AND (?5 = '' OR EXISTS (SELECT 1 FROM alert_notices n WHERE n.alert_id = a.id AND ` + noticeStatus + ` = ?5))
+  AND (?7 = '' OR (a.recorded_at, a.id) < (SELECT recorded_at, id FROM alerts WHERE id = ?7))
 ORDER BY a.recorded_at DESC, a.id DESC LIMIT ?6`
 	noticeColumns = `n.channel, n.due_at, n.tries, n.failure, n.delivered_at, n.dead_at`
 	listNotices   = `SELECT ` + noticeColumns + ` FROM alert_notices n WHERE n.alert_id = ? ORDER BY n.channel`
@@ -109,7 +110,7 @@ func noticeScan(n *billing.Notice) []any {
 
 // ListAlerts implements billing.Alerts.
 func (s *Store) ListAlerts(ctx context.Context, f billing.AlertFilter) (list []billing.AlertRecord, err error) {
-	args := []any{f.ID, string(f.Kind), f.Object, stamp(f.Since), string(f.Status), f.Most()}
+	args := []any{f.ID, string(f.Kind), f.Object, stamp(f.Since), string(f.Status), f.Most(), f.Before}
 	err = s.read.rows(ctx, listAlerts, args, func(scan scanner) error {
 		var r billing.AlertRecord
 		err := scan(append(alertScan(&r.Alert), &r.Ended)...)

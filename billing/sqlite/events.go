@@ -12,7 +12,8 @@ const (
 	insertNotice = `INSERT INTO events (dedup_id, occurred_at, kind, object, severity, text, data, recorded_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	selectNotices = `SELECT kind, object, severity, text, data, dedup_id, occurred_at FROM events
-WHERE (?1 = '' OR kind = ?1) AND (?2 = '' OR object = ?2) AND occurred_at >= ?3 ORDER BY id DESC LIMIT ?4`
+WHERE (?1 = '' OR kind = ?1) AND (?2 = '' OR object = ?2) AND occurred_at >= ?3
+  AND (?5 = '' OR id < (SELECT id FROM events WHERE dedup_id = ?5)) ORDER BY id DESC LIMIT ?4`
 )
 
 // tell writes events in the transaction of what caused them.
@@ -48,7 +49,7 @@ func (s *Store) PruneEvents(ctx context.Context, before time.Time) (n int, err e
 
 // ListEvents implements billing.EventLog.
 func (s *Store) ListEvents(ctx context.Context, f billing.EventFilter) (all []billing.Event, err error) {
-	err = s.read.rows(ctx, selectNotices, []any{string(f.Kind), f.Object, stamp(f.Since), f.Most()}, func(scan scanner) error {
+	err = s.read.rows(ctx, selectNotices, []any{string(f.Kind), f.Object, stamp(f.Since), f.Most(), f.Before}, func(scan scanner) error {
 		e, err := scanNotice(scan)
 		all = append(all, e)
 		return err

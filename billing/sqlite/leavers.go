@@ -18,8 +18,8 @@ ON CONFLICT (key_id) WHERE outcome = 'open' DO NOTHING`
 FROM leaver_reviews r JOIN principals o ON o.id = r.principal_id JOIN api_keys k ON k.id = r.key_id
 JOIN projects p ON p.id = k.project_id JOIN teams t ON t.id = p.team_id
 WHERE (?1 = '' OR r.id = ?1) AND (?2 = '' OR r.principal_id = ?2) AND (?3 = '' OR r.outcome = ?3)
-  AND (?4 IS NULL OR t.id IN (SELECT value FROM json_each(?4)) OR p.id IN (SELECT value FROM json_each(?4)))
-ORDER BY r.id DESC LIMIT 1000`
+  AND (?4 IS NULL OR t.id IN (SELECT value FROM json_each(?4)) OR p.id IN (SELECT value FROM json_each(?4))) AND (?5 = '' OR r.id < ?5)
+ORDER BY r.id DESC LIMIT ?6`
 )
 
 var errAlready = errors.New("billing/sqlite: it was done before")
@@ -65,7 +65,7 @@ func (s *Store) CloseLeaverReview(
 
 // ListLeaverReviews implements billing.Leavers.
 func (s *Store) ListLeaverReviews(ctx context.Context, f billing.ReviewFilter) (list []billing.LeaverReview, err error) {
-	args := []any{f.ID, f.PrincipalID, string(f.Outcome), within(f.Within)}
+	args := []any{f.ID, f.PrincipalID, string(f.Outcome), within(f.Within), f.Before, f.Most()}
 	err = s.read.rows(ctx, selectReviews, args, func(scan scanner) error {
 		var r billing.LeaverReview
 		err := scan(&r.ID, &r.KeyID, &r.PrincipalID, &r.Cause, instant{&r.OpenedAt}, instant{&r.DueAt}, &r.Outcome, instant{&r.ClosedAt},

@@ -45,7 +45,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
   r.outcome, r.decided_at, r.decided_by, r.answer, p.team_id, p.id
 FROM raise_requests r JOIN api_keys k ON k.id = r.key_id JOIN projects p ON p.id = k.project_id
 WHERE (?1 = '' OR r.id = ?1) AND (?2 = '' OR r.principal_id = ?2) AND (?3 = '' OR r.outcome = ?3)
-  AND (?4 IS NULL OR p.team_id IN (SELECT value FROM json_each(?4)) OR p.id IN (SELECT value FROM json_each(?4)))
+  AND (?4 IS NULL OR p.team_id IN (SELECT value FROM json_each(?4)) OR p.id IN (SELECT value FROM json_each(?4))) AND (?6 = '' OR r.id < ?6)
 ORDER BY r.id DESC LIMIT ?5`
 	decideRaise = `UPDATE raise_requests SET outcome = ?2, decided_at = ?3, decided_by = ?4, answer = ?5 WHERE id = ?1`
 )
@@ -155,7 +155,7 @@ func (s *Store) AskRaise(ctx context.Context, r billing.RaiseRequest, notes ...*
 }
 
 func raises(ctx context.Context, from *session, f billing.RaiseFilter) (list []billing.RaiseRequest, err error) {
-	args := []any{f.ID, f.PrincipalID, string(f.Outcome), within(f.Within), f.Most()}
+	args := []any{f.ID, f.PrincipalID, string(f.Outcome), within(f.Within), f.Most(), f.Before}
 	err = from.rows(ctx, selectRaises, args, func(scan scanner) error {
 		var r billing.RaiseRequest
 		err := scan(&r.ID, &r.BudgetID, &r.KeyID, &r.PrincipalID, &r.By.Tokens, &r.By.Money, &r.By.Requests, instant{&r.Until}, &r.Reason,

@@ -238,6 +238,7 @@ const sharedSpan = 7 * 24 * time.Hour
 
 // sharedParameters holds the parameters of listSharedKeys.
 type sharedParameters struct {
+	wire.Paging
 	KeyID billing.KeyID `json:"key_id" doc:"Only this one."`
 	Since string        `json:"since" doc:"An instant, or a day of the reporting zone; a week ago by default."`
 }
@@ -256,7 +257,10 @@ func listSharedKeys(x *exchange, in sharedParameters) (wire.Page[manage.SharedKe
 	}
 	all, err := x.Actions.SharedKeys(x.ctx(), in.KeyID, since,
 		func(k *billing.Key) bool { return x.access.May(rbac.KeysRead, placeOf(*k)) })
-	return wire.ListOf(all, func(k manage.SharedKey) manage.SharedKey { return k }), err
+	if err != nil {
+		return wire.Page[manage.SharedKey]{}, err
+	}
+	return wire.Paged(in.Paging, all, itself[manage.SharedKey], func(k manage.SharedKey) string { return k.KeyID })
 }
 
 // readable returns a key if the caller may look at it.

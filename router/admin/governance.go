@@ -122,9 +122,12 @@ func acknowledgeRules(x *exchange, in acknowledgement) (manage.AcknowledgementsV
 }
 
 // listReviews is GET /reviews.
-func listReviews(x *exchange, _ none) (wire.Page[manage.ReviewView], error) {
+func listReviews(x *exchange, in wire.Paging) (wire.Page[manage.ReviewView], error) {
 	all, err := x.Actions.ReviewList(x.ctx())
-	return wire.ListOf(all, itself[manage.ReviewView]), err
+	if err != nil {
+		return wire.Page[manage.ReviewView]{}, err
+	}
+	return wire.PagedAsListed(in, all, itself[manage.ReviewView], func(r manage.ReviewView) string { return strconv.FormatInt(r.Number, 10) })
 }
 
 // beginReview is POST /reviews.
@@ -247,18 +250,24 @@ type alertFilter struct {
 	Status string `json:"status" enum:"pending,failing,delivered,dead" doc:"Of one of their notices."`
 	Since  string `json:"since" doc:"An instant such as 2026-11-01T00:00:00Z."`
 	Limit  *int   `json:"limit" doc:"How many at the most: 1 to 1000; 100 by default."`
+	Cursor string `json:"cursor" doc:"next_cursor of the page before."`
 }
+
+// mostAlerts is the default length of a page.
+const mostAlerts = 100
 
 // listAlerts is GET /alerts.
 func listAlerts(x *exchange, in alertFilter) (wire.Page[manage.AlertView], error) {
 	f := billing.AlertFilter{
 		Kind: billing.AlertKind(in.Kind), Object: in.Object, Status: billing.NoticeStatus(in.Status),
 	}
+	limit := mostAlerts
 	if in.Limit != nil {
-		if f.Limit = *in.Limit; f.Limit < 1 || f.Limit > mostEvents {
+		if limit = *in.Limit; limit < 1 || limit > mostEvents {
 			return wire.Page[manage.AlertView]{}, wire.Invalid("limit", "must be between 1 and %d", mostEvents)
 		}
 	}
+	f.Before, f.Limit = in.Cursor, limit+1
 	if in.Since != "" {
 		var err error
 		if f.Since, err = time.Parse(time.RFC3339, in.Since); err != nil {
@@ -266,7 +275,7 @@ func listAlerts(x *exchange, in alertFilter) (wire.Page[manage.AlertView], error
 		}
 	}
 	all, err := x.Actions.Alerts(x.ctx(), f)
-	return wire.ListOf(all, manage.ViewAlert), err
+	return wire.Continued(all, limit, manage.ViewAlert, func(a manage.AlertView) string { return a.ID }), err
 }
 
 // replay is the body of replayAlert.
@@ -343,12 +352,15 @@ func openIncident(x *exchange, in opening) (manage.IncidentView, error) {
 }
 
 // listIncidents is GET /incidents.
-func listIncidents(x *exchange, _ none) (wire.Page[manage.IncidentView], error) {
+func listIncidents(x *exchange, in wire.Paging) (wire.Page[manage.IncidentView], error) {
 	all, err := x.Actions.Incidents(x.ctx())
 	for i := range all {
 		all[i].Bundle = ""
 	}
-	return wire.ListOf(all, manage.ViewIncident), err
+	if err != nil {
+		return wire.Page[manage.IncidentView]{}, err
+	}
+	return wire.PagedAsListed(in, all, manage.ViewIncident, func(i manage.IncidentView) string { return i.ID })
 }
 
 // getIncident is GET /incidents/{id}.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -163,9 +164,14 @@ func reprice(x *exchange, in repricing) (manage.RepricedView, error) {
 }
 
 // listRejects is GET /rejects: the rows waiting to be booked, oldest first.
-func listRejects(x *exchange, _ none) (wire.Page[manage.RejectView], error) {
+func listRejects(x *exchange, in wire.Paging) (wire.Page[manage.RejectView], error) {
 	all, err := x.Actions.Rejects(x.ctx())
-	return wire.ListOf(all, manage.ViewReject), err
+	if err != nil {
+		return wire.Page[manage.RejectView]{}, err
+	}
+	return wire.PagedAsListed(in, all, manage.ViewReject, func(r manage.RejectView) string {
+		return fmt.Sprintf("%s.%d", r.RequestID, r.Attempt)
+	})
 }
 
 // bookReject is POST /rejects/req_…/book: it books the waiting rows of a request.
@@ -336,26 +342,27 @@ type eventFilter struct {
 	Object string            `json:"object" doc:"The id of the key, budget or request that it is about."`
 	Since  *wire.Instant     `json:"since"`
 	Limit  *int              `json:"limit" doc:"How many at the most: 1 to 1000; 200 by default."`
+	Cursor string            `json:"cursor" doc:"next_cursor of the page before."`
 }
 
-// mostEvents is the maximum length of the list of events, which has no pages.
+// mostEvents is the maximum length of a page.
 const mostEvents = 1000
 
 // listEvents is GET /events?kind=&object=&since=&limit=: newest first.
 func listEvents(x *exchange, in eventFilter) (wire.Page[manage.EventView], error) {
-	f := billing.EventFilter{Kind: in.Kind, Object: in.Object}
-	f.Limit = wire.MostListed
+	limit := wire.MostListed
 	if in.Limit != nil {
-		if f.Limit = *in.Limit; f.Limit < 1 || f.Limit > mostEvents {
+		if limit = *in.Limit; limit < 1 || limit > mostEvents {
 			return wire.Page[manage.EventView]{}, wire.Invalid("limit", "must be between 1 and %d", mostEvents)
 		}
 	}
+	f := billing.EventFilter{Kind: in.Kind, Object: in.Object, Before: in.Cursor, Limit: limit + 1}
 	if kinds := billing.EventKinds(); f.Kind != "" && !slices.Contains(kinds, f.Kind) {
 		return wire.Page[manage.EventView]{}, wire.Invalid("kind", "must be %s", wire.OneOf(kinds))
 	}
 	f.Since = cmp.Or(in.Since, &wire.Instant{}).Time
 	all, err := x.Actions.Events(x.ctx(), f)
-	return wire.Page[manage.EventView]{Data: all}, err
+	return wire.Continued(all, limit, itself[manage.EventView], func(e manage.EventView) string { return e.ID }), err
 }
 
 // mayReadSpend requires the permission to see what a key spent.

@@ -344,14 +344,15 @@ func anomalyRules() map[string]rule {
 
 // anomalyFilter holds the parameters of listAnomalies.
 type anomalyFilter struct {
-	KeyID string        `json:"key_id"`
-	Since *wire.Instant `json:"since"`
-	Limit *int          `json:"limit" doc:"How many at the most: 1 to 1000; 200 by default."`
+	KeyID  string        `json:"key_id"`
+	Since  *wire.Instant `json:"since"`
+	Limit  *int          `json:"limit" doc:"How many at the most: 1 to 1000; 200 by default."`
+	Cursor string        `json:"cursor" doc:"next_cursor of the page before."`
 }
 
 // listAnomalies is GET /anomalies.
 func listAnomalies(x *exchange, in anomalyFilter) (wire.Page[manage.EventView], error) {
-	return listEvents(x, eventFilter{Kind: billing.EventAnomaly, Object: in.KeyID, Since: in.Since, Limit: in.Limit})
+	return listEvents(x, eventFilter{Kind: billing.EventAnomaly, Object: in.KeyID, Since: in.Since, Limit: in.Limit, Cursor: in.Cursor})
 }
 
 // getKeyUsual is GET /keys/{id}/usual.

@@ -196,10 +196,15 @@ func askRaise(x *exchange, in ask) (manage.RaiseView, error) {
 	return viewed(manage.ViewRaise)(r, err)
 }
 
-func listOwnRaises(x *exchange, _ none) (wire.Page[manage.RaiseView], error) {
+func listOwnRaises(x *exchange, in wire.Paging) (wire.Page[manage.RaiseView], error) {
 	all, err := x.Actions.OwnRaises(x.ctx(), x.by(""))
-	return wire.ListOf(all, manage.ViewRaise), err
+	if err != nil {
+		return wire.Page[manage.RaiseView]{}, err
+	}
+	return wire.PagedAsListed(in, all, manage.ViewRaise, raiseID)
 }
+
+func raiseID(r manage.RaiseView) string { return r.ID }
 
 func getCeiling(x *exchange, _ none) (manage.CeilingView, error) {
 	return viewed(manage.ViewCeiling)(x.Actions.Ceiling(x.ctx(), x.C.Param("id")))
@@ -237,13 +242,19 @@ func removeCeiling(x *exchange, in rehearsable) (Removed, error) {
 
 // raiseFilter holds the parameters of listRaises.
 type raiseFilter struct {
+	wire.Paging
 	Outcome string `json:"outcome" enum:"pending,approved,declined"`
 }
 
 func listRaises(x *exchange, in raiseFilter) (wire.Page[manage.RaiseView], error) {
-	f := billing.RaiseFilter{Outcome: billing.RaiseOutcome(in.Outcome), Within: x.within(rbac.BudgetsRead)}
-	all, err := x.Actions.Raises(x.ctx(), f)
-	return wire.ListOf(all, manage.ViewRaise), err
+	limit, err := in.Most()
+	if err != nil {
+		return wire.Page[manage.RaiseView]{}, err
+	}
+	all, err := x.Actions.Raises(x.ctx(), billing.RaiseFilter{
+		Outcome: billing.RaiseOutcome(in.Outcome), Within: x.within(rbac.BudgetsRead), Before: in.Cursor, Limit: limit + 1,
+	})
+	return wire.Continued(all, limit, manage.ViewRaise, raiseID), err
 }
 
 // decideRaise runs the decision on a request, for callers who may change budgets in the key's
@@ -322,13 +333,19 @@ func ofLeaver(x *exchange) (rbac.Place, error) {
 
 // leaverFilter holds the parameters of listLeavers.
 type leaverFilter struct {
+	wire.Paging
 	Outcome string `json:"outcome" enum:"open,transferred,kept,disabled,returned,ended"`
 }
 
 func listLeavers(x *exchange, in leaverFilter) (wire.Page[manage.LeaverView], error) {
-	f := billing.ReviewFilter{Outcome: billing.ReviewOutcome(in.Outcome), Within: x.within(rbac.KeysRead)}
-	all, err := x.Actions.LeaverReviews(x.ctx(), f)
-	return wire.ListOf(all, manage.ViewLeaver), err
+	limit, err := in.Most()
+	if err != nil {
+		return wire.Page[manage.LeaverView]{}, err
+	}
+	all, err := x.Actions.LeaverReviews(x.ctx(), billing.ReviewFilter{
+		Outcome: billing.ReviewOutcome(in.Outcome), Within: x.within(rbac.KeysRead), Before: in.Cursor, Limit: limit + 1,
+	})
+	return wire.Continued(all, limit, manage.ViewLeaver, func(l manage.LeaverView) string { return l.ID }), err
 }
 
 // transfer is the body of transferLeaverKey.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -232,5 +234,45 @@ func TestChangesAreMadeFromTheVersionThatWasSeen(t *testing.T) {
 	}
 	if got := g.with("GET", "/projects", ""); strings.Contains(got.text, `"new"`) {
 		t.Errorf("a rehearsed key made its project: %s", got.text)
+	}
+}
+
+// TestLongListsHavePages: page by page, each item comes once, in the order of the whole list.
+func TestLongListsHavePages(t *testing.T) {
+	g := newRig(t)
+	for i := range 5 {
+		event := billing.Event{
+			Kind: billing.EventDenied, Severity: billing.Warning, Text: "x", DedupID: fmt.Sprint("denied:", i), At: time.Unix(int64(i), 0),
+			Data: map[string]string{"n": fmt.Sprint(i)},
+		}
+		if err := g.store.WriteEvents(t.Context(), event); err != nil {
+			t.Fatal(err)
+		}
+		key := g.with("POST", "/keys", fmt.Sprintf(`{"name":"k%d"}`, i)).v["id"].(string)
+		incident := g.with("POST", "/incidents", `{"key_id":"`+key+`","action":"disable","reason":"r"}`)
+		if incident.status != http.StatusCreated {
+			t.Fatal(incident.text)
+		}
+		a := billing.Alert{
+			ID: billing.NewID("alert_"), Claim: fmt.Sprint("c", i), Kind: "limit", Severity: billing.Warning, Title: "a limit", At: time.Now(),
+		}
+		if _, err := g.store.FireAlerts(t.Context(), billing.Firing{Alerts: []billing.Alert{a}}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, list := range []string{"/events?kind=denied", "/incidents?", "/alerts?"} {
+		whole := g.with("GET", list, "").data()
+		var pages []any
+		for cursor, page := "", 0; page == 0 || cursor != ""; page++ {
+			got := g.with("GET", list+"&limit=2&cursor="+url.QueryEscape(cursor), "")
+			pages = append(pages, got.data()...)
+			cursor, _ = got.v["next_cursor"].(string)
+			if got.status != 200 || page > 4 || (cursor != "") != (got.v["has_more"] == true) {
+				t.Fatalf("%s: %d %s", list, got.status, got.text)
+			}
+		}
+		if len(whole) < 5 || !reflect.DeepEqual(whole, pages) {
+			t.Errorf("%s: %d in all, %d by pages:\n%v\n%v", list, len(whole), len(pages), whole, pages)
+		}
 	}
 }

@@ -34,7 +34,7 @@ func (c alertsList) Run(a *cli.Context) error {
 		q.Set("since", cli.Timestamp(time.Now().Add(-c.Since)))
 	}
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
-		all, err := adminapi.All[manage.AlertView](a.Ctx, r, "/alerts", q, 0)
+		all, err := adminapi.All[manage.AlertView](a.Ctx, r, "/alerts", q, c.Limit)
 		if err != nil {
 			return err
 		}

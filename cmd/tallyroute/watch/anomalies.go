@@ -42,7 +42,7 @@ func (c anomaliesList) Run(a *cli.Context) error {
 		q.Set("since", cli.Timestamp(time.Now().Add(-c.Since)))
 	}
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
-		all, err := adminapi.All[manage.EventView](a.Ctx, r, "/anomalies", q, 0)
+		all, err := adminapi.All[manage.EventView](a.Ctx, r, "/anomalies", q, c.Limit)
 		if err != nil {
 			return err
 		}

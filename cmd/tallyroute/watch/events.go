@@ -29,7 +29,7 @@ func (c eventsList) Run(a *cli.Context) error {
 		q.Set("since", cli.Timestamp(time.Now().Add(-c.Since)))
 	}
 	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
-		all, err := adminapi.All[manage.EventView](a.Ctx, r, "/events", q, 0)
+		all, err := adminapi.All[manage.EventView](a.Ctx, r, "/events", q, c.Limit)
 		if err != nil {
 			return err
 		}

@@ -214,6 +214,33 @@ const mostCursor = 64
 // ErrCursor returns the error for a cursor that no page returned.
 func ErrCursor() error { return Invalid("cursor", "must be next_cursor of the page before") }
 
+// Continued returns one page of a list of which one more item than fits on it was read, if there
+// is one.
+func Continued[T, V any](all []T, limit int, view func(T) V, id func(V) string) Page[V] {
+	list := ListOf(all[:min(limit, len(all))], view)
+	if len(all) > limit {
+		list.ContinueAfter(id(list.Data[limit-1]))
+	}
+	return list
+}
+
+// PagedAsListed is Paged for a list that keeps its order.
+func PagedAsListed[T, V any](p Paging, all []T, view func(T) V, id func(V) string) (Page[V], error) {
+	limit, err := p.Most()
+	if err != nil {
+		return Page[V]{}, err
+	}
+	list := ListOf(all, view).Data
+	if p.Cursor != "" {
+		last := slices.IndexFunc(list, func(v V) bool { return id(v) == p.Cursor })
+		if last < 0 {
+			return Page[V]{}, ErrCursor()
+		}
+		list = list[last+1:]
+	}
+	return Continued(list, limit, func(v V) V { return v }, id), nil
+}
+
 // Paged returns one page of a list that is short enough to be read whole. It is sorted by id,
 // so that a cursor stays valid.
 func Paged[T, V any](p Paging, all []T, view func(T) V, id func(V) string) (Page[V], error) {
