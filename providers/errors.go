@@ -2,8 +2,10 @@ package providers
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"net/http"
@@ -355,18 +357,37 @@ func (p pieces) mark(hit []bool, text string, size int) []bool {
 	return hit
 }
 
+// spellings yields a secret as a provider may repeat it, in lower case: as it is, and in base64
+// with anything before it.
+func spellings(secret string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if !yield(lower(secret)) || len(secret) < shortestKept {
+			return
+		}
+		for _, alphabet := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			for before := range 3 { // bytes, on which the first digits depend
+				digits := alphabet.EncodeToString([]byte("\x00\x00"[:before] + secret))
+				if !yield(lower(digits[(before*8+5)/6 : (before+len(secret))*8/6])) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // scrub replaces the parts of a text that match a credential, ignoring case.
 func scrub(said string, secrets []string, others pieces) string {
 	text := lower(said)
 	hit := others.mark(nil, text, fragment)
 	for _, secret := range secrets {
-		secret = lower(secret)
 		size := min(fragment, len(secret))
 		if size < shortest || len(text) < size {
 			continue
 		}
 		own := make(pieces, len(secret))
-		own.add(secret, size)
+		for spelled := range spellings(secret) {
+			own.add(spelled, size)
+		}
 		hit = own.mark(hit, text, size)
 	}
 	if hit == nil {
@@ -459,7 +480,9 @@ func (k *known) learn(t *trip) {
 	}
 	for _, secret := range t.credentials() {
 		if len(secret) >= shortestKept && !strings.Contains(secret, "=") { // signatures and dates contain one
-			all.add(lower(secret), fragment)
+			for spelled := range spellings(secret) {
+				all.add(spelled, fragment)
+			}
 		}
 	}
 	k.pieces = all

@@ -176,19 +176,21 @@ func TestCallWithAHeaderThatIsNoneIsRefused(t *testing.T) {
 func TestScrub(t *testing.T) {
 	const key = "sk-abcdefghijklmnop"
 	for in, want := range map[string]string{
-		"":                                  "",
-		"nothing here":                      "nothing here",
-		"key " + key + ".":                  "key [redacted].",
-		key:                                 "[redacted]",
-		key + key:                           "[redacted]",
-		"sk-abcde***jklmnop":                "[redacted]***[redacted]",
-		"sk-abcde***klmno":                  "[redacted]***klmno",
-		"sk-abcde***ijklmnop":               "[redacted]***[redacted]",
-		"ab defgh":                          "ab defgh",
-		"SK-ABCDEFGHIJKLMNOP":               "[redacted]",
-		"a piece: ghijkl":                   "a piece: [redacted]",
-		"über " + key + " über":             "über [redacted] über",
-		"short secret: wxyz, and wxyz once": "short secret: [redacted], and [redacted] once",
+		"":                                   "",
+		"nothing here":                       "nothing here",
+		"key " + key + ".":                   "key [redacted].",
+		key:                                  "[redacted]",
+		key + key:                            "[redacted]",
+		"sk-abcde***jklmnop":                 "[redacted]***[redacted]",
+		"sk-abcde***klmno":                   "[redacted]***klmno",
+		"sk-abcde***ijklmnop":                "[redacted]***[redacted]",
+		"ab defgh":                           "ab defgh",
+		"SK-ABCDEFGHIJKLMNOP":                "[redacted]",
+		"a piece: ghijkl":                    "a piece: [redacted]",
+		"c2stYWJjZGVmZ2hpamtsbW5vcA==":       "[redacted]A==",        // the key in base64
+		"Basic dTpzay1hYmNkZWZnaGlqa2xtbm9w": "Basic dTp[redacted]", // u: and the key
+		"über " + key + " über":              "über [redacted] über",
+		"short secret: wxyz, and wxyz once":  "short secret: [redacted], and [redacted] once",
 	} {
 		if got := scrub(in, []string{key, "wxyz", "xy", ""}, nil); got != want {
 			t.Errorf("%q becomes %q, want %q", in, got, want)
