@@ -33,8 +33,8 @@ func (generous) Post(context.Context, billing.Posting) (billing.Posted, error) {
 }
 
 // holding is a ledger with a real journal, and a function that holds and
-// settles one request of a key with two budgets.
-func holding(tb testing.TB) (*Ledger, func(n int)) {
+// settles one request of a key with so many budgets.
+func holding(tb testing.TB, budgets int) (*Ledger, func(n int)) {
 	tb.Helper()
 	log, err := journal.Open(tb.TempDir(), journal.Options{})
 	if err != nil {
@@ -47,10 +47,12 @@ func holding(tb testing.TB) (*Ledger, func(n int)) {
 	tb.Cleanup(func() { _ = log.Close() })
 	now := time.Now()
 	limit := int64(1) << 52
-	key := billing.Key{ID: "key_1", ProjectID: "prj_1", TeamID: "team_1", CostCenter: "cc", Environment: "prod", Budgets: []billing.Budget{
-		{ID: "bud_key", Scope: billing.ScopeKey, ScopeID: "key_1", Period: billing.PeriodMonth, Tokens: &limit},
-		{ID: "bud_org", Scope: billing.ScopeOrg, ScopeID: "org", Period: billing.PeriodMonth, Tokens: &limit},
-	}}
+	key := billing.Key{ID: "key_1", ProjectID: "prj_1", TeamID: "team_1", CostCenter: "cc", Environment: "prod"}
+	for n := range budgets {
+		key.Budgets = append(key.Budgets, billing.Budget{
+			ID: fmt.Sprintf("bud_%d", n), Scope: billing.ScopeKey, ScopeID: "key_1", Period: billing.PeriodMonth, Tokens: &limit,
+		})
+	}
 	h := billing.Hold{KeyID: key.ID, Tokens: 100, Money: 1000}
 	for _, b := range key.Budgets {
 		w, err := b.Window(now)
@@ -83,7 +85,7 @@ func holding(tb testing.TB) (*Ledger, func(n int)) {
 const mostAllocations = 10
 
 func TestHoldAndSettle_Allocations(t *testing.T) {
-	l, do := holding(t)
+	l, do := holding(t, 2)
 	n := 0
 	got := testing.AllocsPerRun(2000, func() {
 		do(n)
@@ -97,16 +99,20 @@ func TestHoldAndSettle_Allocations(t *testing.T) {
 	}
 }
 
-// BenchmarkHoldAndSettle is what the ledger costs a request: two appends to a
+// BenchmarkHoldAndSettle is what the ledger costs a request, by its limits: two appends to a
 // journal on the disk, no database.
 func BenchmarkHoldAndSettle(b *testing.B) {
-	l, do := holding(b)
-	b.ReportAllocs()
-	n := 0
-	for b.Loop() {
-		do(n)
-		if n++; n%1000 == 0 { // as the writer does; what it costs is not part of it
-			l.queue = l.queue[:0]
-		}
+	for _, limits := range []int{2, 12} {
+		b.Run(fmt.Sprint(limits), func(b *testing.B) {
+			l, do := holding(b, limits)
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				do(n)
+				if n++; n%1000 == 0 { // as the writer does; what it costs is not part of it
+					l.queue = l.queue[:0]
+				}
+			}
+		})
 	}
 }

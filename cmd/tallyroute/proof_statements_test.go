@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -107,4 +111,80 @@ func (r *outageRig) paced(t *testing.T, key string, during time.Duration) (reque
 	close(jobs)
 	wg.Wait()
 	return requests
+}
+
+// TestTenLimitsCostLittle compares what the router needs of a processor for requests of a key
+// with ten limits and of one without.
+func TestTenLimitsCostLittle(t *testing.T) {
+	if _, err := os.Stat("/proc"); err != nil || !prove.Timed() {
+		t.Skip("measures processor time on Linux: make proof-speed")
+	}
+	const rounds, requests, most = 8, 1500, 1.05
+	r := newOutageRig(t, "")
+	free, limited := r.p.key(), r.p.key("--team", "limited", "--rpm", "1000000", "--tpm", "100000000", "--concurrent", "1000")
+	id := strings.Fields(command(t, "--config", r.commands, "keys", "list", "--team", "limited"))
+	of := id[slices.IndexFunc(id, func(word string) bool { return strings.HasPrefix(word, "key_") })]
+	set := func(args ...string) { command(t, append([]string{"--config", r.commands, "budgets", "set"}, args...)...) }
+	for _, period := range []string{"day", "week", "month", "year"} {
+		set("key", of, "--period", period, "--requests", "100000000", "--tokens", "10000000000", "--usd", "1000000")
+	}
+	set("key", of, "--period", "day", "--part", "model", "--requests", "10000000")
+	set("key", of, "--period", "day", "--part", "credential", "--tokens", "1000000000")
+	set("team", "limited", "--period", "month", "--usd", "1000000", "--tokens", "10000000000", "--requests", "100000000")
+	set("project", "limited/shop", "--period", "month", "--usd", "1000000", "--tokens", "10000000000", "--requests", "100000000")
+	least := map[string]time.Duration{}
+	for range rounds {
+		for _, key := range []string{free, limited} {
+			before := processorTime(t, r.c.Process.Pid)
+			r.burst(t, key, requests)
+			took := processorTime(t, r.c.Process.Pid) - before
+			if least[key] == 0 || took < least[key] {
+				least[key] = took
+			}
+		}
+	}
+	ratio := float64(least[limited]) / float64(least[free])
+	t.Logf("%s a request without limits, %s with ten: %.3f times", least[free]/requests, least[limited]/requests, ratio)
+	if ratio > most {
+		t.Errorf("ten limits cost %.1f %% more; want at most %.0f", (ratio-1)*100, (most-1)*100)
+	}
+}
+
+// burst asks so often, as fast as a few clients can.
+func (r *outageRig) burst(t *testing.T, key string, requests int) {
+	t.Helper()
+	const clients = 8
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			for range requests / clients {
+				if a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: key, most: 3}); err != nil ||
+					a.status != http.StatusOK {
+					t.Errorf("%v, %d %s", err, a.status, a.body)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// processorTime is what the threads of a process have had of processors.
+func processorTime(t *testing.T, pid int) (sum time.Duration) {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("no threads: %v", err)
+	}
+	for _, name := range threads {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		ns, err := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += time.Duration(ns)
+	}
+	return sum
 }

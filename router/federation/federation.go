@@ -154,19 +154,20 @@ func (x *Exchange) check(ctx context.Context, token string, now time.Time) (veri
 	if err != nil {
 		return verified{}, fmt.Errorf("%w: its signature, its audience or its form is not good", ErrRefused)
 	}
-	var times struct {
-		NotBefore float64 `json:"nbf"`
-	}
 	var claims map[string]any
-	if err := errors.Join(t.Claims(&claims), t.Claims(&times)); err != nil {
+	if err := t.Claims(&claims); err != nil {
 		return verified{}, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	notBefore, ok := claims["nbf"].(float64)
+	if !ok && claims["nbf"] != nil {
+		return verified{}, fmt.Errorf("%w: its claim nbf is not a number", ErrRefused)
 	}
 	switch {
 	case t.Expiry.Unix() <= 0:
 		return verified{}, fmt.Errorf("%w: it has no end", ErrRefused)
 	case !now.Before(t.Expiry.Add(skew)):
 		return verified{}, fmt.Errorf("%w: it ended at %s", ErrRefused, t.Expiry.UTC().Format(time.RFC3339))
-	case now.Add(skew).Before(time.Unix(int64(times.NotBefore), 0)), now.Add(skew).Before(t.IssuedAt):
+	case now.Add(skew).Before(time.Unix(int64(notBefore), 0)), now.Add(skew).Before(t.IssuedAt):
 		return verified{}, fmt.Errorf("%w: it is not good yet", ErrRefused)
 	case t.Subject == "":
 		return verified{}, fmt.Errorf("%w: it names nobody", ErrRefused)
