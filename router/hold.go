@@ -334,7 +334,7 @@ type full map[string]bool // by the ids of budgets
 
 // blocks reports whether a call to a target would count against one of them.
 func (f full) blocks(l *partLimits, t *providers.Target) bool {
-	return len(f) > 0 && slices.ContainsFunc(l.budgets(t), func(b billing.Budget) bool { return f[b.ID] })
+	return len(f) > 0 && slices.ContainsFunc(l.ids(t), func(id string) bool { return f[id] })
 }
 
 // notes records a refusal by a part that depends on the target: other targets may still serve.

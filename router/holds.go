@@ -288,6 +288,14 @@ type partLimits struct {
 	groups  policy.Groups
 	crowd   *crowd
 	decided map[string]billing.Budget // by the id of the budget for a name alone
+	calls   []callLimits              // of the targets that were asked about
+}
+
+// callLimits are the part budgets that a call of one target counts against.
+type callLimits struct {
+	provider, model, account string
+	budgets                  []billing.Budget
+	ids                      []string
 }
 
 // partLimitsOf returns the part budgets that apply to a request of a key at a given time; nil if there
@@ -299,11 +307,17 @@ func partLimitsOf(key *billing.Key, at time.Time, groups policy.Groups, crowd *c
 	return &partLimits{key: key, at: at, groups: groups, crowd: crowd, decided: make(map[string]billing.Budget)}
 }
 
-// budgets returns those that a call of a target counts against.
-func (l *partLimits) budgets(t *providers.Target) (all []billing.Budget) {
+// of returns those that a call of a target counts against. What it returns must not be changed.
+func (l *partLimits) of(t *providers.Target) callLimits {
 	if l == nil {
-		return nil
+		return callLimits{}
 	}
+	for i := range l.calls {
+		if c := &l.calls[i]; c.provider == t.Provider && c.model == t.Model && c.account == t.Account {
+			return *c
+		}
+	}
+	c := callLimits{provider: t.Provider, model: t.Model, account: t.Account}
 	for i := range l.key.Budgets {
 		b := &l.key.Budgets[i]
 		if b.Part == "" {
@@ -313,9 +327,11 @@ func (l *partLimits) budgets(t *providers.Target) (all []billing.Budget) {
 		if name == "" || b.Named != "" && !l.means(b, name, t) {
 			continue
 		}
-		all = append(all, l.below(b, name))
+		below := l.below(b, name)
+		c.budgets, c.ids = append(c.budgets, below), append(c.ids, below.ID)
 	}
-	return all
+	l.calls = append(l.calls, c)
+	return c
 }
 
 // name returns the name whose part budget a call of a target counts against; "" if nobody
@@ -385,23 +401,21 @@ func (l *partLimits) share(id string) bool {
 		return false
 	}
 	l.crowd.note(id, l.at)
+	l.calls = nil
 	i := slices.IndexFunc(l.key.Budgets, func(b billing.Budget) bool { return b.ID == own.Parent })
 	l.decided[id] = l.key.Budgets[i].Rest()
 	return true
 }
 
 // ids returns the names of a call's limits, as its row shows them.
-func (l *partLimits) ids(t *providers.Target) (ids []string) {
-	for _, b := range l.budgets(t) {
-		ids = append(ids, b.ID)
-	}
-	return ids
-}
+func (l *partLimits) ids(t *providers.Target) []string { return l.of(t).ids }
 
 // lines returns the budgets of a call of a target in their windows, except those already in the
 // hold.
 func (l *partLimits) lines(t *providers.Target, held []billing.HoldLine) (lines []billing.HoldLine, err error) {
-	for _, b := range l.budgets(t) {
+	budgets := l.of(t).budgets
+	for i := range budgets {
+		b := &budgets[i]
 		if slices.ContainsFunc(held, func(h billing.HoldLine) bool { return h.Budget.ID == b.ID }) {
 			continue
 		}

@@ -124,7 +124,9 @@ func TestTenLimitsCostLittle(t *testing.T) {
 	free, limited := r.p.key(), r.p.key("--team", "limited", "--rpm", "1000000", "--tpm", "100000000", "--concurrent", "1000")
 	id := strings.Fields(command(t, "--config", r.commands, "keys", "list", "--team", "limited"))
 	of := id[slices.IndexFunc(id, func(word string) bool { return strings.HasPrefix(word, "key_") })]
-	set := func(args ...string) { command(t, append([]string{"--config", r.commands, "budgets", "set"}, args...)...) }
+	set := func(args ...string) {
+		command(t, append([]string{"--config", r.commands, "budgets", "set"}, args...)...)
+	}
 	for _, period := range []string{"day", "week", "month", "year"} {
 		set("key", of, "--period", period, "--requests", "100000000", "--tokens", "10000000000", "--usd", "1000000")
 	}
