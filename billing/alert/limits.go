@@ -94,7 +94,7 @@ func threshold(b billing.BudgetStanding, m meter, percent int, now time.Time) bi
 	a := billing.Alert{
 		Kind: Limit, Severity: billing.Info, Title: fmt.Sprintf("Use of a limit has reached %d %%", percent),
 		Data: map[string]string{"threshold": strconv.Itoa(percent)},
-		Text: fmt.Sprintf("%s of %s %s, which is %d %%.", m.text(m.used), m.text(m.limit), used(b), m.percent(m.used)),
+		Text: fmt.Sprintf("%s of %s %s, which is %d %%.", m.text(m.used), m.text(m.limit), m.verb(b), m.percent(m.used)),
 	}
 	switch {
 	case percent >= 100:
@@ -123,12 +123,15 @@ func threshold(b billing.BudgetStanding, m meter, percent int, now time.Time) bi
 	return a
 }
 
-// used says what has become of the amount of a limit.
-func used(b billing.BudgetStanding) string {
-	if b.Window.Concurrent() {
+// verb says what has become of the amount of a limit.
+func (m meter) verb(b billing.BudgetStanding) string {
+	switch {
+	case b.Window.Concurrent():
 		return "are under way"
+	case m.unit == "usd":
+		return "is used"
 	}
-	return "is used"
+	return "are used"
 }
 
 // pace says how much will be used.
@@ -140,7 +143,7 @@ func (m meter) pace(b billing.BudgetStanding) string {
 func forecast(b billing.BudgetStanding, m meter) billing.Alert {
 	return billing.Alert{
 		Kind: Forecast, Severity: billing.Warning, Title: "A limit will not last", Data: map[string]string{},
-		Text: fmt.Sprintf("%s of %s is used. %s", m.text(m.used), m.text(m.limit), m.pace(b)),
+		Text: fmt.Sprintf("%s of %s %s. %s", m.text(m.used), m.text(m.limit), m.verb(b), m.pace(b)),
 	}
 }
 

@@ -117,6 +117,11 @@ func (a Actions) OpenIncident(ctx context.Context, r IncidentRequest, by By) (bi
 	if err != nil {
 		return billing.Incident{}, err
 	}
+	select {
+	case <-time.After(a.Late):
+	case <-ctx.Done():
+		return billing.Incident{}, ctx.Err()
+	}
 	note := a.note(by, "incident.open", billing.NewID("inc_"))
 	e := Evidence{
 		Incident: note.Object, Action: string(r.Action), Reason: note.Reason, OpenedAt: Instant(now), OpenedBy: note.Actor,

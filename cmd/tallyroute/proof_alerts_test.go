@@ -170,7 +170,7 @@ func (w *telling) want(thresholds map[string][]int) {
 		w.t.Errorf("told:\n%s\nwanted:\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
 	}
 	for _, row := range w.db.Rows("SELECT text, remedy, owner FROM alerts WHERE kind = 'limit' AND data ->> 'scope' = 'key'") {
-		if !strings.Contains(row[0], " of "+strconv.FormatInt(w.limit, 10)+" requests is used") && !strings.Contains(row[0], "of "+
+		if !strings.Contains(row[0], " of "+strconv.FormatInt(w.limit, 10)+" requests are used") && !strings.Contains(row[0], "of "+
 			strconv.FormatInt(2*w.limit, 10)) || !strings.Contains(row[0], `key "test"`) || !strings.Contains(row[1], "budgets raise") ||
 			row[2] != "ann@example.com" {
 			w.t.Errorf("it says %v", row)
