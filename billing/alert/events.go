@@ -102,8 +102,9 @@ func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
 	if to := e.Data["owner"]; e.Kind == billing.EventGovernance && to != "" {
 		owner.Address, a.Personal = to, true
 	}
-	if owner.Name != "" {
+	if id := ofKey(e); owner.Name != "" {
 		a.Title += ": key " + strconv.Quote(owner.Name)
+		a.Text = strings.ReplaceAll(a.Text, id, strconv.Quote(owner.Name)) // people know it by its name
 	}
 	return owner.of(a), true
 }
