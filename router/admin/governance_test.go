@@ -78,15 +78,37 @@ func TestEveryRuleOfKeysRefusesWhatBreaksIt(t *testing.T) {
 				!strings.Contains(got.text, rule+": ") || problem["fix"] == "" {
 				t.Errorf("refused as %d %s", got.status, got.text)
 			}
-			g.must("POST", "/keys", strings.Replace(c.allowed, `"k"`, `"good"`, 1))
+			good := g.must("POST", "/keys", strings.Replace(c.allowed, `"k"`, `"good"`, 1))
 			report := g.must("GET", "/governance/report", "")
 			if !strings.Contains(report.text, `"`+rule+`"`) || !strings.Contains(report.text, before.v["id"].(string)) {
 				t.Errorf("reported as %s", report.text)
 			}
+			g.wantChangeRefused(rule, good.v["id"].(string))
 			if renamed := g.ask("PATCH", base+"/keys/"+before.v["id"].(string), `{"name":"other"}`); renamed.status != http.StatusOK {
 				t.Errorf("what was broken before keeps it from being renamed: %s", renamed.text)
 			}
 		})
+	}
+}
+
+// breaking are changes of a key that complies, by each of which it would break a rule.
+var breaking = map[string]struct{ method, path, body string }{
+	"keys.max_age": {"PATCH", "", `{"expires_at":null}`}, "keys.rotate_within": {"PATCH", "", `{"rotate_every":"31d"}`},
+	"keys.expiry": {"PATCH", "", `{"expires_at":null}`}, "keys.owner": {"PATCH", "", `{"owner":""}`},
+	"keys.purpose": {"PATCH", "", `{"purpose":""}`}, "keys.budget": {"PATCH", "", `{"budgets":[]}`},
+	"keys.networks": {"PATCH", "", `{"allowed_cidrs":null}`}, "keys.models": {"PATCH", "", `{"models":["openai/*"]}`},
+	"keys.sinks": {"DELETE", "/sink", ""}, "browser.origin": {"PUT", "/policy", `{"policy":{"endpoints":["chat"]}}`},
+	"browser.budget": {"PATCH", "", `{"budgets":[]}`}, "browser.expiry": {"PATCH", "", `{"expires_at":null}`},
+	"data_classes": {"PUT", "/policy", `{"policy":{"providers":["acme","other"]}}`},
+}
+
+func (g *rig) wantChangeRefused(rule, id string) {
+	g.t.Helper()
+	c := breaking[rule]
+	got := g.ask(c.method, base+"/keys/"+id+c.path, c.body)
+	if problem := got.object("error"); got.status != http.StatusUnprocessableEntity || problem["code"] != "rule_broken" ||
+		!strings.Contains(got.text, rule+": ") || problem["fix"] == "" {
+		g.t.Errorf("changed by %+v: %d %s", c, got.status, got.text)
 	}
 }
 
