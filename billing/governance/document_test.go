@@ -25,9 +25,8 @@ func TestTextsOfOthersHaveNoMeaningInTheDocument(t *testing.T) {
 
 func TestTheDocumentSaysHowSecretsAreProtectedOrThatTheyAreNot(t *testing.T) {
 	open := (&Rules{}).Write(Organisation{Setup: &Setup{Facts: Facts{Transport: Transport{Database: "prefer"}}}})
-	closed := (&Rules{}).Write(Organisation{Setup: &Setup{Facts: Facts{
-		Sealing: "vault", Transport: Transport{Public: "1.2", Admin: "1.3", Demanded: true, ClientCerts: true, HSTS: true, Database: "verify-full"},
-	}}})
+	safe := Transport{Public: "1.2", Admin: "1.3", Demanded: true, ClientCerts: true, HSTS: true, Database: "verify-full"}
+	closed := (&Rules{}).Write(Organisation{Setup: &Setup{Facts: Facts{Sealing: "vault", Transport: safe}}})
 	for _, setting := range []string{
 		"tls.cert_file", "admin_tls.cert_file", "require_tls", "admin_tls.client_ca_file", "sslmode=prefer", "secrets.encryption_key",
 	} {
@@ -35,7 +34,9 @@ func TestTheDocumentSaysHowSecretsAreProtectedOrThatTheyAreNot(t *testing.T) {
 			t.Errorf("%s is no gap where it is missing, or one where it is there", setting)
 		}
 	}
-	for _, want := range []string{"Clients reach the router by TLS 1.2", "Administrators reach the router by TLS 1.3", "read from: vault", "verify-full"} {
+	for _, want := range []string{
+		"Clients reach the router by TLS 1.2", "Administrators reach the router by TLS 1.3", "read from: vault", "verify-full",
+	} {
 		if !strings.Contains(closed, want) {
 			t.Errorf("no %s in\n%s", want, closed)
 		}

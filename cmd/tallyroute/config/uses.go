@@ -74,7 +74,8 @@ func (d DSN) SSLMode() string {
 		return ""
 	}
 	host := cmp.Or(u.Query().Get("host"), u.Hostname())
-	if addr, err := netip.ParseAddr(host); host == "" || host == "localhost" || strings.HasPrefix(host, "/") || err == nil && addr.IsLoopback() {
+	addr, err := netip.ParseAddr(host)
+	if host == "" || host == "localhost" || strings.HasPrefix(host, "/") || err == nil && addr.IsLoopback() {
 		return ""
 	}
 	return cmp.Or(u.Query().Get("sslmode"), os.Getenv("PGSSLMODE"), "prefer")
