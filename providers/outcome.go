@@ -382,7 +382,9 @@ func (t *trip) stream(resp *http.Response, b *body) (*Answer, error) {
 		_ = l.Close()
 		return nil, err
 	}
-	t.awaited, b.until = "the next byte", time.Time{}
+	if t.awaited = "the next byte"; !b.soon {
+		b.until = time.Time{}
+	}
 	return &Answer{Stream: l}, nil
 }
 

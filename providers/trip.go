@@ -214,6 +214,7 @@ type body struct {
 	full  error     // why there was no room
 	err   error     // why the network failed; nil at a clean end
 	ended bool      // nothing is left to read, or nothing can be read
+	soon  bool      // the response is complete; what follows it is read only for drainTime
 }
 
 func (t *trip) body(resp *http.Response) *body {
@@ -259,10 +260,25 @@ const (
 // drain reads the rest of the body within these limits and closes it.
 func (b *body) drain() {
 	if !b.ended {
-		b.idle, b.until = drainTime, time.Now().Add(drainTime)
+		b.endSoon()
 		_, _ = io.CopyN(io.Discard, b, drainBytes)
 	}
 	_ = b.Close()
+}
+
+func (b *body) endSoon() {
+	if !b.soon {
+		b.soon, b.idle, b.until = true, drainTime, time.Now().Add(drainTime)
+	}
+}
+
+// EndSoon tells the body of a stream that its format's own end has come. Whatever follows it
+// is waited for no longer than it takes to reuse the connection. Readers that are not a
+// response's body are not changed.
+func EndSoon(c io.Closer) {
+	if b, ok := c.(*body); ok {
+		b.endSoon()
+	}
 }
 
 // Grow implements sse.Room.

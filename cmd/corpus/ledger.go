@@ -22,6 +22,7 @@ type recording struct {
 		Body        json.RawMessage
 		Synthesised bool // invented to fit the answer
 	}
+	Response struct{ Body json.RawMessage }
 	Expected struct {
 		Usage *expectation
 		Error *struct{ Status int }
@@ -87,6 +88,38 @@ func (u *expectation) cached(prompt int64) int64 {
 		return 0
 	}
 	return u.Cached
+}
+
+// several returns the usage of a stream in which one response follows another: each is billed.
+// It returns u if there is only one.
+func (r recording) several(u *expectation) *expectation {
+	var body string
+	_ = json.Unmarshal(r.Response.Body, &body) // other bodies are no streams
+	ended := make(map[string]bool)
+	sum := &expectation{}
+	for line := range strings.Lines(body) {
+		var event struct {
+			Type     string
+			Response struct {
+				ID    string
+				Usage struct {
+					Input  int64 `json:"input_tokens"`
+					Output int64 `json:"output_tokens"`
+				}
+			}
+		}
+		data, ok := strings.CutPrefix(line, "data:")
+		if !ok || json.Unmarshal([]byte(data), &event) != nil || event.Type != "response.completed" || ended[event.Response.ID] {
+			continue
+		}
+		ended[event.Response.ID] = true
+		sum.Prompt += event.Response.Usage.Input
+		sum.Completion += event.Response.Usage.Output
+	}
+	if len(ended) < 2 {
+		return u
+	}
+	return sum
 }
 
 // leans reports whether a request relies on something that the provider stores, or that it
@@ -166,7 +199,7 @@ func (r result) faults(want recording, rows []billing.Spend) (list []string) {
 	if want.Expected.Usage == nil || want.Expected.Error != nil || r.Status != 200 {
 		return list
 	}
-	row, u := rows[len(rows)-1], want.Expected.Usage
+	row, u := rows[len(rows)-1], want.several(want.Expected.Usage)
 	u.complete()
 	prompt, output := row.Tokens.Prompt(), row.Tokens.Output
 	raised := row.Disputed && row.Reported != nil && *row.Reported != row.Tokens

@@ -19,7 +19,7 @@ func (a Completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Strea
 	return a.events(x, &stream{next: func() ([]byte, error) {
 		ev, err := r.Next()
 		return ev.Data, err
-	}, waiting: r.Waiting}, body)
+	}}, body)
 }
 
 // Events reads a streamed response whose events come from next, each as JSON that is valid
@@ -43,20 +43,22 @@ var errRestart = errors.New("anthropic: the answer begins a second time, after p
 // stream ends cleanly with message_stop, or without it once a stop reason has arrived.
 type stream struct {
 	next    func() ([]byte, error)
-	waiting func() bool // reports whether an event has already arrived; nil if unknown
+	dry     bool // next has returned an error
 	created int64
 	open    []block // blocks that have not ended
 	calls   int     // calls that began
 	think   int     // blocks of reasoning that began
 	chars   int64   // of the text so far
 	usage   usage
+	before  *translate.Usage // of complete messages that came before this one
+	id      string
 	begun   bool // message_start came
 	done    bool // a stop reason came
 	over    bool // message_stop came
 }
 
-// Waiting implements translate.Waiter.
-func (s *stream) Waiting() bool { return s.waiting != nil && s.waiting() }
+// Ended implements translate.Ender.
+func (s *stream) Ended() bool { return s.dry }
 
 // block is a content block that is being streamed.
 type block struct {
@@ -96,6 +98,7 @@ func read(data []byte) (e event, ok bool) {
 func (s *stream) Step(e *translate.Emitter) error {
 	data, err := s.next()
 	if err != nil {
+		s.dry = true
 		return err
 	}
 	ev, ok := read(data)
@@ -133,17 +136,22 @@ func (s *stream) Step(e *translate.Emitter) error {
 // start begins the answer. A second start is an error: some hosts start over when their
 // first attempt breaks off, but what was already passed on cannot be taken back.
 func (s *stream) start(e *translate.Emitter, message []byte) error {
-	if s.over { // nobody sees the new answer, but it may be billed
-		*s = stream{next: s.next, waiting: s.waiting, created: s.created}
+	id := jsonraw.Text(jsonraw.Lookup(message, "id"))
+	if s.over || s.done { // nobody sees the new answer, but it is billed
+		before := s.before
+		if id != s.id {
+			before = s.inAll()
+		}
+		*s = stream{next: s.next, created: s.created, before: before}
 	}
 	if s.begun {
 		return translate.Broken(errRestart)
 	}
-	s.begun = true
+	s.begun, s.id = true, id
 	s.usage.read(jsonraw.Lookup(message, "usage"))
 	s.usage.contained(jsonraw.Lookup(message, "container"))
 	e.Head = translate.Head{
-		ID: jsonraw.Text(jsonraw.Lookup(message, "id")), Model: jsonraw.Text(jsonraw.Lookup(message, "model")),
+		ID: id, Model: jsonraw.Text(jsonraw.Lookup(message, "model")),
 		Created: s.created, Tier: s.usage.served(),
 	}
 	e.Early(s.usage.whole)
@@ -241,7 +249,7 @@ func (s *stream) ended(e *translate.Emitter, data []byte) {
 	s.usage.contained(jsonraw.Lookup(delta, "container"))
 	stop := jsonraw.Text(jsonraw.Lookup(delta, "stop_reason"))
 	if s.done {
-		e.Usage(s.usage.whole())
+		e.Usage(s.inAll())
 		return
 	}
 	if stop == "" {
@@ -254,5 +262,8 @@ func (s *stream) ended(e *translate.Emitter, data []byte) {
 	}
 	e.Finish(0, finish(stop, s.calls), stop)
 	e.Tier = s.usage.served()
-	e.Usage(s.usage.whole())
+	e.Usage(s.inAll())
 }
+
+// inAll returns the usage of all messages in the stream.
+func (s *stream) inAll() *translate.Usage { return s.before.Plus(s.usage.whole()) }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"tallyroute/providers"
 	"tallyroute/providers/anthropic"
@@ -15,7 +16,8 @@ import (
 )
 
 // If a provider reports its usage again at or after the end of a stream, a larger value is
-// believed and a smaller one is not.
+// believed and a smaller one is not. Of several responses in one stream, all are billed. How
+// the stream is split into reads makes no difference.
 func TestLargerUsageBehindTheEndOfAStreamIsTold(t *testing.T) {
 	const (
 		oHead  = `{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[`
@@ -31,19 +33,29 @@ func TestLargerUsageBehindTheEndOfAStreamIsTold(t *testing.T) {
 			`"billed_units":{"input_tokens":8,"output_tokens":N},"tokens":{"input_tokens":8,"output_tokens":N}}}}`
 	)
 	n := func(event, tokens string) string { return strings.ReplaceAll(event, "N", tokens) }
+	other := func(event string) string { return strings.Replace(event, `"id":"`, `"id":"x`, 1) }
 	for name, c := range map[string]struct {
 		adapter providers.Adapter
 		events  []string
 		native  bool
+		prompt  int64 // 8 for each response
 	}{
-		"openai":                      {openai.New(), []string{oDone, n(oUsage, "2"), "[DONE]", n(oUsage, "7"), n(oUsage, "3")}, false},
-		"anthropic, before the end":   {anthropic.New(), []string{aStart, n(aDelta, "2"), n(aDelta, "7"), aStop}, false},
-		"anthropic, behind the end":   {anthropic.New(), []string{aStart, n(aDelta, "2"), aStop, n(aDelta, "7"), n(aDelta, "3")}, false},
-		"anthropic, a second message": {anthropic.New(), []string{aStart, n(aDelta, "2"), aStop, aStart, n(aDelta, "7"), aStop}, false},
-		"anthropic, as it came":       {anthropic.New(), []string{aStart, n(aDelta, "2"), aStop, n(aDelta, "7")}, true},
-		"responses":                   {responses.New(), []string{n(rDone, "2"), n(rDone, "7"), n(rDone, "3")}, false},
-		"responses, as it came":       {responses.New(), []string{n(rDone, "2"), n(rDone, "7")}, true},
-		"cohere":                      {cohere.New(), []string{n(cEnd, "2"), n(cEnd, "7"), n(cEnd, "3")}, false},
+		"openai":                      {openai.New(), []string{oDone, n(oUsage, "2"), "[DONE]", n(oUsage, "7"), n(oUsage, "3")}, false, 8},
+		"anthropic, before the end":   {anthropic.New(), []string{aStart, n(aDelta, "2"), n(aDelta, "7"), aStop}, false, 8},
+		"anthropic, behind the end":   {anthropic.New(), []string{aStart, n(aDelta, "2"), aStop, n(aDelta, "7"), n(aDelta, "3")}, false, 8},
+		"anthropic, a second message": {anthropic.New(), []string{aStart, n(aDelta, "2"), aStop, aStart, n(aDelta, "7"), aStop}, false, 8},
+		"anthropic, as it came":       {anthropic.New(), []string{aStart, n(aDelta, "2"), aStop, n(aDelta, "7")}, true, 8},
+		"responses":                   {responses.New(), []string{n(rDone, "2"), n(rDone, "7"), n(rDone, "3")}, false, 8},
+		"responses, as it came":       {responses.New(), []string{n(rDone, "2"), n(rDone, "7")}, true, 8},
+		"anthropic, another message": {
+			anthropic.New(), []string{aStart, n(aDelta, "2"), aStop, other(aStart), n(aDelta, "5"), aStop}, false, 16,
+		},
+		"responses, several": {
+			responses.New(), []string{n(rDone, "2"), "[DONE]", other(n(rDone, "3")), other(n(rDone, "1")), other(other(n(rDone, "2")))},
+			false, 24,
+		},
+		"responses, several, as they came": {responses.New(), []string{n(rDone, "2"), other(n(rDone, "5"))}, true, 16},
+		"cohere":                           {cohere.New(), []string{n(cEnd, "2"), n(cEnd, "7"), n(cEnd, "3")}, false, 8},
 	} {
 		request, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true}`))
 		if err != nil {
@@ -53,7 +65,8 @@ func TestLargerUsageBehindTheEndOfAStreamIsTold(t *testing.T) {
 		if c.native {
 			x.Native = &providers.Native{}
 		}
-		s := c.adapter.Chat.Stream(x, io.NopCloser(strings.NewReader("data: "+strings.Join(c.events, "\n\ndata: ")+"\n\n")))
+		body := strings.NewReader("data: " + strings.Join(c.events, "\n\ndata: ") + "\n\n")
+		s := c.adapter.Chat.Stream(x, io.NopCloser(iotest.OneByteReader(body)))
 		var last *chat.Usage
 		for err == nil {
 			var chunk chat.Chunk
@@ -62,7 +75,7 @@ func TestLargerUsageBehindTheEndOfAStreamIsTold(t *testing.T) {
 			}
 		}
 		told := s.Told().Usage
-		if !errors.Is(err, io.EOF) || last == nil || told == nil || last.Output != 7 || told.Output != 7 || told.Input != 8 {
+		if !errors.Is(err, io.EOF) || last == nil || told == nil || last.Output != 7 || told.Output != 7 || told.Input != c.prompt {
 			t.Errorf("%s: %v, last told %+v, in all %+v", name, err, last, told)
 		}
 	}

@@ -32,8 +32,8 @@ func choices(x providers.Exchange) int64 {
 }
 
 // stream ends properly with [DONE], or without it once every choice has a finish reason.
-// After [DONE], or after the usage that follows the last finish reason, nothing more is
-// waited for; but a usage that has already arrived still counts.
+// After [DONE], or after the usage that follows the last finish reason, the rest of the body
+// is read only briefly, for a usage in it that is larger.
 type stream struct {
 	events   *sse.Reader
 	body     io.Closer
@@ -74,13 +74,14 @@ func (s *stream) Next() (chat.Chunk, error) {
 // Told returns the usage reported so far.
 func (s *stream) Told() chat.Told { return s.told }
 
-// behind returns a usage that arrived together with the end of the stream and exceeds what
-// was reported before.
+// behind returns a usage that follows the end of the stream and exceeds what was reported
+// before.
 func (s *stream) behind() (chat.Chunk, error) {
-	for s.events.Waiting() {
+	providers.EndSoon(s.body)
+	for {
 		ev, err := s.events.Next()
 		if err != nil {
-			break
+			return chat.Chunk{}, io.EOF
 		}
 		data := oneLine(bytes.TrimSpace(ev.Data))
 		if c, err := chat.ParseChunk(data); err == nil && c.UsageOnly && c.Usage.Exceeds(s.told.Usage) {
@@ -88,7 +89,6 @@ func (s *stream) behind() (chat.Chunk, error) {
 			return c, nil
 		}
 	}
-	return chat.Chunk{}, io.EOF
 }
 
 // next reads one event. The caller skips a chunk without data.

@@ -23,7 +23,8 @@ func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Strea
 	return translate.NewStream(s, body)
 }
 
-// stream ends with the event that says that the response is complete.
+// stream ends with the event that says that the response is complete. If others follow, they
+// are billed as well.
 type stream struct {
 	*translate.Frames
 
@@ -32,6 +33,9 @@ type stream struct {
 	next func() ([]byte, error)
 	speaker
 	items map[string]*item // by output_index
+
+	id           string           // of the response that ended last
+	last, before *translate.Usage // of that response, and of all that ended before it
 }
 
 // item is one item of a streamed output, with how much of it was passed on.
@@ -161,8 +165,20 @@ func (s *stream) whole(q *translate.Emitter, kind string, response jsonraw.Index
 		return err
 	}
 	q.Finish(0, finish, native)
-	q.Usage(usage)
+	q.Usage(s.inAll(jsonraw.Text(jsonraw.Lookup(response, "id")), usage))
 	return io.EOF
+}
+
+// inAll returns the usage of all responses in the stream, including the one that has just
+// ended. If the same one ends again, the larger of its usages counts.
+func (s *stream) inAll(id string, usage *translate.Usage) *translate.Usage {
+	switch {
+	case id != s.id:
+		s.id, s.last, s.before = id, usage, s.before.Plus(s.last)
+	case usage.Chat("").Exceeds(s.last.Chat("")):
+		s.last = usage
+	}
+	return s.before.Plus(s.last)
 }
 
 // at returns the item that an event is about.

@@ -84,21 +84,6 @@ func (r *Reader) Next() (Event, error) {
 	}
 }
 
-// Waiting reports whether a complete event has already arrived, so that Next need not wait
-// for it.
-func (r *Reader) Waiting() bool {
-	hasData := false
-	for line := range bytes.Lines(r.buf[r.pos:r.end]) {
-		switch {
-		case bytes.HasPrefix(line, []byte("data:")):
-			hasData = true
-		case hasData && len(bytes.Trim(line, "\r\n")) == 0:
-			return true
-		}
-	}
-	return false
-}
-
 func (r *Reader) event() Event { return Event{Name: some(r.name), Data: r.data, ID: some(r.id)} }
 
 func some(b []byte) []byte {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 
+	"tallyroute/providers"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 )
@@ -14,8 +15,11 @@ type Source interface {
 	Step(e *Emitter) error
 }
 
-// Waiter is a Source that knows whether more of its stream has already arrived.
-type Waiter interface{ Waiting() bool }
+// Ender is a Source whose stream may go on after the end that its format announces.
+type Ender interface {
+	// Ended reports whether nothing more can be read.
+	Ended() bool
+}
 
 // NewStream returns a stream of chunks with what s says. Closing the stream closes body.
 func NewStream(s Source, body io.Closer) chat.Stream {
@@ -80,11 +84,12 @@ func (s *stream) step() {
 	}
 }
 
-// behind returns a usage that arrived together with the end of the stream and exceeds what
-// was reported before. It does not wait for one.
+// behind returns a usage that follows the end of the stream and exceeds what was reported
+// before.
 func (s *stream) behind() (chat.Chunk, error) {
-	w, ok := s.source.(Waiter)
-	for ok && errors.Is(s.end, io.EOF) && w.Waiting() {
+	providers.EndSoon(s.Closer)
+	source, ok := s.source.(Ender)
+	for ok && errors.Is(s.end, io.EOF) && !source.Ended() {
 		later := Emitter{Head: s.emitter.Head, silent: s.event != nil}
 		_ = s.source.Step(&later) // further errors after the end do not matter
 		for _, c := range later.list {

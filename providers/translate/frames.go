@@ -19,7 +19,8 @@ type Frames struct {
 	name []byte // of the last event read
 
 	unchecked bool
-	waiting   func() bool // for events
+	whole     bool // the last read found a whole event, whatever it says
+	ended     bool
 }
 
 // NewFrames returns Frames that read from r.
@@ -40,11 +41,14 @@ func NoJSON() error { return fmt.Errorf("%w: an event that is no JSON", chat.Err
 
 // Next returns the next value, which is valid until the next call. If it is not JSON, the
 // error wraps chat.ErrMalformed; the event [DONE] ends the stream with io.EOF.
-func (f *Frames) Next() ([]byte, error) { return f.next() }
+func (f *Frames) Next() ([]byte, error) {
+	data, err := f.next()
+	f.ended = err != nil && !f.whole
+	return data, err
+}
 
-// Waiting reports whether another complete value has already arrived. It is always false
-// unless the stream consists of events.
-func (f *Frames) Waiting() bool { return f.waiting != nil && f.waiting() }
+// Ended implements Ender.
+func (f *Frames) Ended() bool { return f.ended }
 
 // Name returns the name of the last value's event, or "" if there is none.
 func (f *Frames) Name() string { return string(f.name) }
@@ -76,10 +80,9 @@ func (f *Frames) first() ([]byte, error) {
 
 func (f *Frames) events() func() ([]byte, error) {
 	events := sse.NewReader(f.r)
-	f.waiting = events.Waiting
 	return func() ([]byte, error) {
 		ev, err := events.Next()
-		if err != nil {
+		if f.whole = err == nil; err != nil {
 			return nil, err
 		}
 		f.name = ev.Name

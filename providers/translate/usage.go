@@ -1,6 +1,9 @@
 package translate
 
 import (
+	"cmp"
+	"slices"
+
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 )
@@ -124,6 +127,35 @@ func (u *Usage) settle() {
 		u.Prompt += cached
 	}
 	u.Reasoning = min(u.Reasoning, u.Completion)
+}
+
+// Plus returns what two responses used together. Either may be nil.
+func (u *Usage) Plus(other *Usage) *Usage {
+	if u == nil || other == nil {
+		return cmp.Or(u, other)
+	}
+	u.settle()
+	other.settle()
+	sum := *u
+	to, more := sum.counts(), other.counts()
+	for i := range to {
+		*to[i] += *more[i]
+	}
+	sum.Found, sum.Invalid = u.Found || other.Found, u.Invalid || other.Invalid
+	sum.contradiction = u.contradiction || other.contradiction
+	sum.unitemised, sum.outside = u.unitemised || other.unitemised, u.outside || other.outside
+	sum.Cost, sum.Metered = u.Cost.Plus(other.Cost), nil
+	for _, m := range slices.Concat(u.Metered, other.Metered) {
+		sum.Metered.Add(m.Meter, m.N)
+	}
+	return &sum
+}
+
+func (u *Usage) counts() [11]*int64 {
+	return [...]*int64{
+		&u.Prompt, &u.CacheRead, &u.CacheWrite, &u.AudioInput, &u.CacheWrite5m, &u.CacheWrite1h, &u.Completion, &u.Reasoning,
+		&u.AudioOutput, &u.Total, &u.lump,
+	}
 }
 
 // Chat returns the usage in disjoint kinds, or nil if there is none.
