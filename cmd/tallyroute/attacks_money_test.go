@@ -115,6 +115,10 @@ func reportedUsages() map[string]reportedUsage {
 			usage: `{"prompt_tokens":"8","completion_tokens":"2"}`, prompt: -1, output: 50, source: bounded,
 			status: "disputed",
 		},
+		"text of more": {
+			usage: `{"prompt_tokens":"5000","completion_tokens":"400"}`, prompt: 5000, output: 400, source: bounded,
+			status: "disputed",
+		},
 		"10^12": {
 			usage: `{"prompt_tokens":1000000000000,"completion_tokens":1000000000000,"total_tokens":2000000000000}`, prompt: -1,
 			output: 50, source: bounded, status: "disputed",

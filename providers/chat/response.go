@@ -1,7 +1,9 @@
 package chat
 
 import (
+	"cmp"
 	"io"
+	"slices"
 
 	"tallyroute/providers/jsonraw"
 )
@@ -136,23 +138,49 @@ func (t Told) With(u *Usage) Told {
 }
 
 func (t *Told) hear(u Usage) {
-	if t.Usage == nil || t.Usage.total() <= u.total() {
-		t.Usage = &u
-		return
+	if t.Usage != nil {
+		u.raise(t.Usage)
 	}
-	more := *t.Usage // it may be shared
-	t.Usage = &more
+	t.Usage = &u
 }
 
-func (u *Usage) total() int64 { return u.Input + u.CacheRead + u.CacheWrite + u.Output }
+// raise gives u the larger prompt and the larger output of two reports, u being the later
+// one. If neither report has both, they contradict each other.
+func (u *Usage) raise(earlier *Usage) {
+	prompt, output := earlier.prompt() > u.prompt(), earlier.Output > u.Output
+	u.Contradiction = u.Contradiction || prompt && u.Output > earlier.Output || output && u.prompt() > earlier.prompt()
+	if prompt {
+		u.Input, u.CacheRead, u.CacheWrite = earlier.Input, earlier.CacheRead, earlier.CacheWrite
+		u.CacheWrite1h, u.AudioInput = earlier.CacheWrite1h, earlier.AudioInput
+		u.Outside, u.CacheBeside = earlier.Outside, earlier.CacheBeside
+	}
+	if output {
+		u.Output, u.Reasoning, u.AudioOutput = earlier.Output, earlier.Reasoning, earlier.AudioOutput
+		u.Unitemised, u.Beside = earlier.Unitemised, earlier.Beside
+	}
+	if prompt || output {
+		u.Invalid, u.Figures = u.Invalid || earlier.Invalid, cmp.Or(u.Figures, earlier.Figures)
+		u.Contradiction = u.Contradiction || earlier.Contradiction
+	}
+	if u.Cost.Nano < earlier.Cost.Nano {
+		u.Cost = earlier.Cost
+	}
+	if u.Metered = slices.Clone(u.Metered); len(earlier.Metered) > 0 {
+		u.Metered.Include(earlier.Metered)
+	}
+	u.Lump = max(u.Lump, earlier.Lump)
+	u.ServiceTier = cmp.Or(u.ServiceTier, earlier.ServiceTier)
+}
 
-// Exceeds reports whether u is a larger usage than other, which may be nil.
+func (u *Usage) prompt() int64 { return u.Input + u.CacheRead + u.CacheWrite }
+
+// Exceeds reports whether u shows more than other, which may be nil.
 func (u *Usage) Exceeds(other *Usage) bool {
-	return u != nil && (other == nil || u.total() > other.total())
+	return u != nil && (other == nil || u.prompt() > other.prompt() || u.Output > other.Output || u.Cost.Nano > other.Cost.Nano)
 }
 
 // Some reports whether the usage shows any work: a provider that reports some will bill it.
-func (u *Usage) Some() bool { return u != nil && u.total() > 0 }
+func (u *Usage) Some() bool { return u != nil && u.prompt()+u.Output > 0 }
 
 // UsageOf reads the usage of a body that need not be a valid response; it returns nil if
 // there is none.

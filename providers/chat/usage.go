@@ -90,10 +90,14 @@ func (n *counts) main(c *jsonraw.Cursor, to, figure *int64) {
 	if '0' <= c.Peek() && c.Peek() <= '9' {
 		n.plain++
 	}
-	v, ok := n.take(c)
+	raw := c.Skip()
+	v, ok := n.take(raw)
 	n.broken = n.broken || !ok
 	if !ok || v > *figure {
 		*figure = v
+	}
+	if !ok {
+		v = max(v, LeastCount(raw))
 	}
 	*to = max(*to, v)
 }
@@ -101,7 +105,7 @@ func (n *counts) main(c *jsonraw.Cursor, to, figure *int64) {
 // part reads a count of something that the main counts consist of. An impossible one is
 // ignored.
 func (n *counts) part(c *jsonraw.Cursor, to *int64) {
-	if v, ok := n.take(c); ok {
+	if v, ok := n.take(c.Skip()); ok {
 		*to = max(*to, v)
 	}
 }
@@ -240,8 +244,7 @@ func (n *counts) stated(c *jsonraw.Cursor, name string) {
 
 // take reads one count. Whole numbers written with a zero fraction are accepted, although
 // many clients cannot read them. An impossible count makes the usage invalid.
-func (n *counts) take(c *jsonraw.Cursor) (v int64, ok bool) {
-	raw := c.Skip()
+func (n *counts) take(raw []byte) (v int64, ok bool) {
 	if jsonraw.IsNull(raw) {
 		return 0, true
 	}
@@ -263,6 +266,16 @@ func ParseCount(raw []byte) (int64, bool) {
 		}
 	}
 	return min(max(v, -maxReported), maxReported), 0 <= v && v <= MaxUsage
+}
+
+// LeastCount returns how much was used at least, according to a count that is not a whole
+// number: a string or a fraction.
+func LeastCount(raw []byte) int64 {
+	f, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64)
+	if err != nil || !(0 < f && f <= MaxUsage) {
+		return 0
+	}
+	return int64(math.Ceil(f))
 }
 
 // isOddNumber reports whether a value is a number that is not written as a count.

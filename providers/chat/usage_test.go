@@ -141,8 +141,8 @@ func TestUsage(t *testing.T) {
 
 func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
 	for v, want := range map[string]int64{
-		"-1": 0, "-9223372036854775809": 0, "-1e300": 0, "1.5": 0, "-0.5": 0, "1000000000001": 1_000_000_000_000,
-		"9223372036854775808": 1_000_000_000_000, "1e300": 1_000_000_000_000, `"12"`: 0, "true": 0, "{}": 0, "[]": 0,
+		"-1": 0, "-9223372036854775809": 0, "-1e300": 0, "1.5": 2, "-0.5": 0, "1000000000001": 1_000_000_000_000,
+		"9223372036854775808": 1_000_000_000_000, "1e300": 1_000_000_000_000, `"12"`: 12, "true": 0, "{}": 0, "[]": 0,
 	} {
 		c, err := chat.ParseChunk([]byte(`{"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":` + v + `}}`))
 		if err != nil || c.Usage == nil || !c.Usage.Invalid || c.Usage.Output != want {
@@ -227,5 +227,34 @@ func TestAddUsageMembers(t *testing.T) {
 	}
 	if got := chat.AddUsageMembers([]byte(data), nil); string(got) != data {
 		t.Errorf("nothing to add: %s", got)
+	}
+}
+
+// Of several reports, the larger prompt and the larger output count. If they come from
+// different reports, these contradict each other.
+func TestLargerPartsOfSeveralReportsAreTold(t *testing.T) {
+	for name, tt := range map[string]struct {
+		first, second chat.Usage
+		want          chat.Usage
+	}{
+		"growing":   {chat.Usage{Input: 8, Output: 1}, chat.Usage{Input: 8, Output: 5}, chat.Usage{Input: 8, Output: 5}},
+		"shrinking": {chat.Usage{Input: 8, Output: 5}, chat.Usage{Input: 8, Output: 1}, chat.Usage{Input: 8, Output: 5}},
+		"crossing": {
+			chat.Usage{Input: 9, Output: 1}, chat.Usage{Input: 2, CacheRead: 3, Output: 7},
+			chat.Usage{Input: 9, Output: 7, Contradiction: true},
+		},
+		"cached, told later": {chat.Usage{Input: 9, Output: 1}, chat.Usage{Input: 2, CacheRead: 7}, chat.Usage{Input: 2, CacheRead: 7, Output: 1}},
+		"a cost at first": {
+			chat.Usage{Input: 9, Cost: chat.Cost{Nano: 5, Stated: true}}, chat.Usage{Input: 9, Output: 7},
+			chat.Usage{Input: 9, Output: 7, Cost: chat.Cost{Nano: 5, Stated: true}},
+		},
+	} {
+		var told chat.Told
+		for _, u := range []chat.Usage{tt.first, tt.second} {
+			told.Note(&chat.Chunk{Usage: &u, UsageOnly: true})
+		}
+		if !reflect.DeepEqual(*told.Usage, tt.want) {
+			t.Errorf("%s: %+v, want %+v", name, *told.Usage, tt.want)
+		}
 	}
 }

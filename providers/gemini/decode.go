@@ -55,6 +55,8 @@ type stream struct {
 	ends    []string // their finish reasons; "" if there is none yet
 	blocked string
 	usage   []byte
+	sizes   [3]int64         // its main counts
+	more    *translate.Usage // the usage before the last one, if that was larger
 	found   searches
 }
 
@@ -75,7 +77,7 @@ func (s *stream) Step(q *translate.Emitter) error {
 		q.Head = s.a.head(s.x, r, data)
 	}
 	if r.usage != nil {
-		s.usage = slices.Clone(r.usage)
+		s.grow(r.usage)
 		q.Tier = tier(s.usage)
 	}
 	if r.blocked != "" {
@@ -97,6 +99,19 @@ func (s *stream) Step(q *translate.Emitter) error {
 	return nil
 }
 
+// grow takes the usage of another piece, which includes that of the pieces before it. One that
+// does not is kept beside it: what was reported was used.
+func (s *stream) grow(usage []byte) {
+	var n translate.Counter
+	sizes := [...]int64{n.At(usage, "promptTokenCount"), n.At(usage, "candidatesTokenCount"), n.At(usage, "totalTokenCount")}
+	for i := range sizes {
+		if sizes[i] < s.sizes[i] {
+			s.more = count(s.usage)
+		}
+	}
+	s.usage, s.sizes = slices.Clone(usage), sizes
+}
+
 // told returns the usage that Google reported with its latest piece.
 func (s *stream) told() *translate.Usage { return s.found.with(s.x, count(s.usage)) }
 
@@ -116,6 +131,7 @@ func (s *stream) end(q *translate.Emitter) error {
 		m := refusal(s.blocked)
 		q.Say(0, &m)
 		q.Finish(0, "content_filter", s.blocked)
+		q.Usage(s.more)
 		q.Usage(count(s.usage))
 		return io.EOF
 	}
@@ -128,6 +144,7 @@ func (s *stream) end(q *translate.Emitter) error {
 	for i, c := range s.choices {
 		q.Finish(c.index, finish(s.ends[i], c.calls), s.ends[i])
 	}
+	q.Usage(s.more)
 	q.Usage(s.found.with(s.x, count(s.usage)))
 	return io.EOF
 }

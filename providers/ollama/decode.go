@@ -49,10 +49,10 @@ func (a completions) head(x providers.Exchange, data []byte) translate.Head {
 // usage is then unknown rather than zero.
 func count(data []byte) *translate.Usage {
 	u := &translate.Usage{}
-	if u.Prompt = u.At(data, "prompt_eval_count"); !u.Found {
+	u.Prompt, u.Completion = u.At(data, "prompt_eval_count"), u.At(data, "eval_count")
+	if !u.Found {
 		return nil
 	}
-	u.Completion = u.At(data, "eval_count")
 	return u
 }
 

@@ -40,9 +40,18 @@ func (c *Counter) figure(raw []byte) int64 {
 	}
 	c.Found = true
 	v, ok := chat.ParseCount(raw)
-	c.Invalid = c.Invalid || !ok
+	if !ok {
+		c.Invalid = true
+		if least := chat.LeastCount(raw); least > 0 {
+			return unclear - least
+		}
+	}
 	return v
 }
+
+// unclear is below every count that is read as it was reported. A count below it is not a
+// whole number, and shows how much was used at least by how far it is below.
+const unclear = -10_000_000_000_000
 
 // Usage is what a response used, by the OpenAI format's convention: tokens read from or
 // written to a cache and audio input are part of Prompt; reasoning and audio output are part
@@ -174,7 +183,9 @@ func (u *Usage) Chat(tier string) *chat.Usage {
 	}
 	if u.Invalid {
 		figures := *c
+		figures.Input, figures.Output = figure(c.Input), figure(c.Output)
 		c.Figures = &figures
+		c.Input, c.Output = least(c.Input), least(c.Output)
 		for _, n := range [...]*int64{
 			&c.Input, &c.CacheRead, &c.CacheWrite, &c.CacheWrite1h, &c.Output, &c.Reasoning, &c.AudioInput,
 			&c.AudioOutput,
@@ -185,12 +196,28 @@ func (u *Usage) Chat(tier string) *chat.Usage {
 	return c
 }
 
+// figure returns a count as it was reported, which is -1 if it is not a whole number.
+func figure(n int64) int64 {
+	if n < unclear {
+		return -1
+	}
+	return n
+}
+
+// least returns how much a count shows at least.
+func least(n int64) int64 {
+	if n < unclear {
+		return unclear - n
+	}
+	return n
+}
+
 // write adds the usage object.
 func (u *Usage) write(o *jsonraw.Object) {
 	u.settle()
 	o.Key("usage")
 	o.Open('{')
-	prompt, completion := max(u.Prompt, 0), max(u.Completion, 0)
+	prompt, completion := max(least(u.Prompt), 0), max(least(u.Completion), 0)
 	o.Int("prompt_tokens", prompt)
 	o.Int("completion_tokens", completion)
 	o.Int("total_tokens", prompt+completion)

@@ -165,8 +165,15 @@ func (m *Meter) comesTo(u Use, tier string, t billing.Tokens) billing.Money {
 // impossible reports whether a count cannot be true.
 func impossible(n int64) bool { return n < 0 || n > chat.MaxUsage }
 
+func possible(n int64) int64 {
+	if impossible(n) {
+		return 0
+	}
+	return n
+}
+
 // replaceImpossible substitutes the larger of count and hold for a prompt or an output for
-// which the report is impossible.
+// which the report is impossible, or what a count that is not a whole number shows at least.
 func (b *usage) replaceImpossible(u Use, most billing.Tokens, count Counter) {
 	prompt, output := impossible(b.tokens.Prompt()), impossible(b.tokens.Output)
 	if f := u.Usage.Figures; f != nil {
@@ -178,12 +185,12 @@ func (b *usage) replaceImpossible(u Use, most billing.Tokens, count Counter) {
 	t, source := counted(u, most, count)
 	b.source, b.disputed = source, true
 	if prompt {
-		b.tokens.Input, b.tokens.CacheRead, b.tokens.CacheWrite = max(t.Input, most.Input), 0, 0
+		b.tokens.Input, b.tokens.CacheRead, b.tokens.CacheWrite = max(t.Input, most.Input, possible(b.tokens.Prompt())), 0, 0
 		b.tokens.CacheWrite1h, b.tokens.AudioInput = 0, 0
 		b.observed = false
 	}
 	if output {
-		b.tokens.Output = max(t.Output, most.Output)
+		b.tokens.Output = max(t.Output, most.Output, possible(b.tokens.Output))
 		b.tokens.Reasoning, b.tokens.AudioOutput = 0, 0
 	}
 	if prompt && b.tokens.Input > t.Input || output && b.tokens.Output > t.Output {
