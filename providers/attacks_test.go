@@ -273,7 +273,7 @@ func TestUsageThatCannotBeIsNotBelieved(t *testing.T) {
 		"null":     {`,"usage":null`, nil, false},
 		"zero":     {`,"usage":{"prompt_tokens":0,"completion_tokens":0}`, &chat.Usage{}, false},
 		"negative": {`,"usage":{"prompt_tokens":-5,"completion_tokens":2}`, &chat.Usage{Output: 2}, true},
-		"fraction": {`,"usage":{"prompt_tokens":1.5,"completion_tokens":2}`, &chat.Usage{Output: 2}, true},
+		"fraction": {`,"usage":{"prompt_tokens":1.5,"completion_tokens":2}`, &chat.Usage{Input: 2, Output: 2}, true},
 		"whole":    {`,"usage":{"prompt_tokens":5.0,"completion_tokens":2}`, &chat.Usage{Input: 5, Output: 2}, false},
 		"10^13":    {`,"usage":{"prompt_tokens":10000000000000,"completion_tokens":2}`, &chat.Usage{Input: 1e12, Output: 2}, true},
 		"1e400":    {`,"usage":{"prompt_tokens":1e400,"completion_tokens":2}`, &chat.Usage{Input: 1e12, Output: 2}, true},

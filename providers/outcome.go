@@ -108,8 +108,8 @@ func (t *trip) decode(resp *http.Response, text []byte) (*chat.Response, error) 
 	return r, err
 }
 
-// hear notes the usage in a response that cannot be used: in the response itself, or in its
-// member response, error or message.
+// hear notes the usage in a response that cannot be used: in the response itself, in its
+// member response, error or message, or in its events if it is a stream that nobody asked for.
 func (t *trip) hear(text []byte) {
 	const most = 4 << 20 // bytes searched, since they are searched repeatedly
 	text = text[:min(len(text), most)]
@@ -129,6 +129,14 @@ func (t *trip) hear(text []byte) {
 			return
 		}
 	}
+	if o.stream == nil {
+		return
+	}
+	s := o.stream(t.x, io.NopCloser(bytes.NewReader(text)))
+	for err := error(nil); err == nil; {
+		_, err = s.Next()
+	}
+	t.told = s.Told().Usage
 }
 
 // network returns the error for a failure to send or receive.

@@ -97,6 +97,10 @@ func TestWhatWasToldOfABrokenAnswerIsBooked(t *testing.T) {
 			reply:  pt.JSON(200, `{"type":"message","usage":{"input_tokens":5000,"output_tokens":70}}`), status: 502, prompt: 5000,
 			least: 70, most: 70, source: reported, word: failure,
 		},
+		"OpenAI, a stream that nobody asked for": {
+			format: "openai", reply: pt.Stream(running, attackFinish), status: 502, prompt: 5000, least: 900, most: 900, source: bounded,
+			word: failure,
+		},
 		"Gemini, in the text": {
 			format: "gemini", reply: cut(google), stream: true, status: 200, prompt: 5000, least: 702,
 			most: 702, source: counted, word: aborted,

@@ -74,7 +74,9 @@ func (m *message) read(body []byte) {
 		case "stop_details":
 			m.details = raw
 		case "usage":
+			earlier := m.usage
 			m.usage.read(raw)
+			m.usage.raise(&earlier)
 		case "container":
 			m.usage.contained(raw)
 		case "error":
@@ -210,6 +212,21 @@ func (u *usage) read(raw []byte) {
 		case "inference_geo":
 			u.geo = jsonraw.Text(value)
 		}
+	}
+}
+
+// raise gives u the prompt and the output of an earlier report where that has more: what was
+// reported was used.
+func (u *usage) raise(earlier *usage) {
+	if u.Invalid {
+		return
+	}
+	if earlier.input+earlier.CacheRead+earlier.CacheWrite > u.input+u.CacheRead+u.CacheWrite {
+		u.input, u.CacheRead, u.CacheWrite = earlier.input, earlier.CacheRead, earlier.CacheWrite
+		u.CacheWrite5m, u.CacheWrite1h = earlier.CacheWrite5m, earlier.CacheWrite1h
+	}
+	if earlier.Completion > u.Completion {
+		u.Completion, u.Reasoning = earlier.Completion, earlier.Reasoning
 	}
 }
 

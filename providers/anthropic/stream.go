@@ -50,6 +50,7 @@ type stream struct {
 	think   int     // blocks of reasoning that began
 	chars   int64   // of the text so far
 	usage   usage
+	first   usage            // as the start reported it
 	before  *translate.Usage // of complete messages that came before this one
 	id      string
 	begun   bool // message_start came
@@ -150,6 +151,7 @@ func (s *stream) start(e *translate.Emitter, message []byte) error {
 	s.begun, s.id = true, id
 	s.usage.read(jsonraw.Lookup(message, "usage"))
 	s.usage.contained(jsonraw.Lookup(message, "container"))
+	s.first = s.usage
 	e.Head = translate.Head{
 		ID: id, Model: jsonraw.Text(jsonraw.Lookup(message, "model")),
 		Created: s.created, Tier: s.usage.served(),
@@ -193,8 +195,8 @@ func (s *stream) find(index []byte) *block {
 
 func (s *stream) delta(m *translate.Message, e event) {
 	b := s.find(e.index)
-	if b == nil {
-		return
+	if b == nil { // it did not begin, or has ended
+		b = &block{kind: "text"}
 	}
 	for name, value := range jsonraw.Each(e.delta) {
 		switch string(name) {
@@ -245,6 +247,7 @@ func (s *stream) blockStop(m *translate.Message, index []byte) {
 // ended reads the final report: why the answer ended, and what was used.
 func (s *stream) ended(e *translate.Emitter, data []byte) {
 	s.usage.read(jsonraw.Lookup(data, "usage"))
+	s.usage.raise(&s.first)
 	delta := jsonraw.Lookup(data, "delta")
 	s.usage.contained(jsonraw.Lookup(delta, "container"))
 	stop := jsonraw.Text(jsonraw.Lookup(delta, "stop_reason"))

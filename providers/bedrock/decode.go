@@ -64,7 +64,9 @@ func (m *message) read(body []byte) {
 		case "stopReason":
 			m.Native = jsonraw.Text(raw)
 		case "usage":
-			m.usage = usage(raw)
+			if u := usage(raw); u.Chat("").Exceeds(m.usage.Chat("")) {
+				m.usage = u
+			}
 		case "serviceTier":
 			m.head.Tier = tier(raw)
 		}

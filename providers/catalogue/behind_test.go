@@ -11,6 +11,7 @@ import (
 	"tallyroute/providers/anthropic"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/cohere"
+	"tallyroute/providers/gemini"
 	"tallyroute/providers/openai"
 	"tallyroute/providers/responses"
 )
@@ -31,6 +32,9 @@ func TestLargerUsageBehindTheEndOfAStreamIsTold(t *testing.T) {
 			`{"type":"message","content":[{"type":"output_text","text":"x"}]}],"usage":{"input_tokens":8,"output_tokens":N}}}`
 		cEnd = `{"id":"c","type":"message-end","delta":{"finish_reason":"COMPLETE","usage":{` +
 			`"billed_units":{"input_tokens":8,"output_tokens":N},"tokens":{"input_tokens":8,"output_tokens":N}}}}`
+		google = `{"candidates":[{"index":0,"content":{"role":"model","parts":[{"text":"x"}]},"finishReason":"STOP"}],` +
+			`"usageMetadata":{"promptTokenCount":8,"candidatesTokenCount":N}}`
+		rBegun = `{"type":"response.in_progress","response":{"id":"r","usage":{"input_tokens":8,"output_tokens":N}}}`
 	)
 	n := func(event, tokens string) string { return strings.ReplaceAll(event, "N", tokens) }
 	other := func(event string) string { return strings.Replace(event, `"id":"`, `"id":"x`, 1) }
@@ -55,7 +59,12 @@ func TestLargerUsageBehindTheEndOfAStreamIsTold(t *testing.T) {
 			false, 24,
 		},
 		"responses, several, as they came": {responses.New(), []string{n(rDone, "2"), other(n(rDone, "5"))}, true, 16},
-		"cohere":                           {cohere.New(), []string{n(cEnd, "2"), n(cEnd, "7"), n(cEnd, "3")}, false, 8},
+		"responses, more before the end":   {responses.New(), []string{n(rBegun, "7"), n(rDone, "2")}, false, 8},
+		"anthropic, more at the start": {
+			anthropic.New(), []string{strings.Replace(aStart, `_tokens":1}`, `_tokens":7}`, 1), n(aDelta, "2"), aStop}, false, 8,
+		},
+		"gemini": {gemini.New(), []string{n(google, "7"), n(google, "2")}, false, 8},
+		"cohere": {cohere.New(), []string{n(cEnd, "2"), n(cEnd, "7"), n(cEnd, "3")}, false, 8},
 	} {
 		request, err := chat.ParseRequest([]byte(`{"model":"m","messages":[{"role":"user","content":"x"}],"stream":true}`))
 		if err != nil {

@@ -31,7 +31,7 @@ func (a completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*
 	}
 	c.Finish = finish(c.Native, s.calls)
 	h := a.head(x, jsonraw.Text(jsonraw.Lookup(body, "id")), body)
-	return translate.Response(h, []translate.Choice{c}, count(jsonraw.Lookup(body, "usage"))), nil
+	return translate.Response(h, []translate.Choice{c}, count(translate.Member(jsonraw.Each(body), "usage"))), nil
 }
 
 // head returns the fields that describe a response as a whole. Cohere provides only its ID.
@@ -47,9 +47,10 @@ func (a completions) head(x providers.Exchange, id string, data []byte) translat
 // a cache are part of the latter, cost the same as others, and are not reported separately.
 func count(usage []byte) *translate.Usage {
 	u := &translate.Usage{}
+	units := translate.Member(jsonraw.Each(usage), "billed_units")
 	billed := func(name string) int64 {
-		if v := jsonraw.Present(jsonraw.Lookup(usage, "billed_units", name)); v != nil {
-			return u.Take(v)
+		if jsonraw.Present(jsonraw.Lookup(units, name)) != nil {
+			return u.At(units, name)
 		}
 		return u.At(usage, "tokens", name)
 	}
@@ -63,7 +64,7 @@ func count(usage []byte) *translate.Usage {
 
 // Usage reads the usage from a body that may not be a valid response otherwise.
 func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
-	return count(jsonraw.Lookup(body, "usage")).Chat("")
+	return count(translate.Member(jsonraw.Each(body), "usage")).Chat("")
 }
 
 // failed reports a finish reason that means the answer failed.

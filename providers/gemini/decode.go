@@ -99,13 +99,14 @@ func (s *stream) Step(q *translate.Emitter) error {
 	return nil
 }
 
-// grow takes the usage of another piece, which includes that of the pieces before it. One that
-// does not is kept beside it: what was reported was used.
+// grow takes the usage of another piece, which includes that of the pieces before it. Google
+// corrects an early count by a token or two; if one falls to less than half, the usage before
+// it is kept as well, because what was reported was used.
 func (s *stream) grow(usage []byte) {
 	var n translate.Counter
 	sizes := [...]int64{n.At(usage, "promptTokenCount"), n.At(usage, "candidatesTokenCount"), n.At(usage, "totalTokenCount")}
 	for i := range sizes {
-		if sizes[i] < s.sizes[i] {
+		if sizes[i] < s.sizes[i]/2 {
 			s.more = count(s.usage)
 		}
 	}

@@ -44,7 +44,9 @@ func read(data []byte) (reply, error) {
 		case "promptFeedback":
 			r.blocked = jsonraw.Text(jsonraw.Lookup(value, "blockReason"))
 		case "usageMetadata":
-			r.usage = jsonraw.Present(value)
+			if jsonraw.IsObject(value) {
+				r.usage = translate.Both(r.usage, value)
+			}
 		case "modelVersion":
 			r.model = jsonraw.Text(value)
 		case "responseId":
@@ -128,7 +130,7 @@ func count(metadata []byte) *translate.Usage {
 
 // Usage reads the usage from a body that may not be a valid response otherwise.
 func (completions) Usage(_ providers.Exchange, body []byte) *chat.Usage {
-	metadata := jsonraw.Present(jsonraw.Lookup(body, "usageMetadata"))
+	metadata := translate.Member(jsonraw.Each(body), "usageMetadata")
 	return count(metadata).Chat(tier(metadata))
 }
 

@@ -81,7 +81,7 @@ func (a completions) head(x providers.Exchange, response jsonraw.Index) translat
 
 // count reads the usage, whose parts are those of the chat format under other names.
 func count(response jsonraw.Index) *translate.Usage {
-	usage := jsonraw.Present(response.Get("usage"))
+	usage := translate.Member(response.Members(), "usage")
 	if usage == nil {
 		return nil
 	}

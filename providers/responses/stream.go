@@ -34,6 +34,7 @@ type stream struct {
 	speaker
 	items map[string]*item // by output_index
 
+	early        *translate.Usage // reported before the end
 	id           string           // of the response that ended last
 	last, before *translate.Usage // of that response, and of all that ended before it
 }
@@ -145,6 +146,7 @@ func (s *stream) whole(q *translate.Emitter, kind string, response jsonraw.Index
 	case "response.completed", "response.incomplete", "response.failed", "response.done":
 	default:
 		if usage != nil {
+			s.early = usage
 			q.Early(func() *translate.Usage { return usage })
 		}
 		return nil
@@ -165,7 +167,10 @@ func (s *stream) whole(q *translate.Emitter, kind string, response jsonraw.Index
 		return err
 	}
 	q.Finish(0, finish, native)
-	q.Usage(s.inAll(jsonraw.Text(jsonraw.Lookup(response, "id")), usage))
+	if s.early.Chat("").Exceeds(usage.Chat("")) {
+		q.Usage(s.early)
+	}
+	q.Usage(s.inAll(jsonraw.Text(response.Get("id")), usage))
 	return io.EOF
 }
 

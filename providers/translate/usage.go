@@ -1,7 +1,9 @@
 package translate
 
 import (
+	"bytes"
 	"cmp"
+	"iter"
 	"slices"
 
 	"tallyroute/providers/chat"
@@ -83,9 +85,41 @@ func (u *Usage) Tools(counts []byte) {
 // Take returns one count as it was reported, or 0 if there is none.
 func (u *Usage) Take(raw []byte) int64 { return u.figure(raw) }
 
-// At returns the count at a path, as Take does.
+// At returns the count at a path, as Take does. Of several with the same name, it returns the
+// largest.
 func (u *Usage) At(object []byte, path ...string) int64 {
-	return u.figure(jsonraw.Lookup(object, path...))
+	last := len(path) - 1
+	most, some := int64(0), false
+	for name, value := range jsonraw.Each(jsonraw.Lookup(object, path[:last]...)) {
+		if string(name) != path[last] || jsonraw.IsNull(value) {
+			continue
+		}
+		if n := u.figure(value); !some || n > most {
+			most, some = n, true
+		}
+	}
+	return most
+}
+
+// Member returns an object among the members of another. If there are several with the same
+// name, it returns one that has the members of all of them.
+func Member(members iter.Seq2[[]byte, []byte], name string) []byte {
+	var found []byte
+	for n, value := range members {
+		if string(n) == name && jsonraw.IsObject(value) {
+			found = Both(found, value)
+		}
+	}
+	return found
+}
+
+// Both returns an object that has the members of both.
+func Both(a, b []byte) []byte {
+	inside := bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSuffix(a, []byte("}")), []byte("{")))
+	if len(inside) == 0 {
+		return b
+	}
+	return slices.Concat(a[:len(a)-1], []byte(","), b[1:])
 }
 
 // Read reads one count into to, and leaves to unchanged if there is none: if a response
@@ -177,7 +211,7 @@ func (u *Usage) Chat(tier string) *chat.Usage {
 	c := &chat.Usage{
 		Input: input, CacheRead: u.CacheRead, CacheWrite: u.CacheWrite, CacheWrite1h: u.CacheWrite1h,
 		Output: u.Completion, Reasoning: u.Reasoning,
-		AudioInput: min(max(u.AudioInput, 0), input), AudioOutput: min(max(u.AudioOutput, 0), u.Completion-u.Reasoning),
+		AudioInput: min(max(u.AudioInput, 0), max(input, 0)), AudioOutput: min(max(u.AudioOutput, 0), max(u.Completion-u.Reasoning, 0)),
 		ServiceTier: tier, Invalid: u.Invalid, Cost: u.Cost, Metered: u.Metered,
 		Contradiction: u.contradiction, Unitemised: u.unitemised, Outside: u.outside, Lump: u.lump,
 	}
