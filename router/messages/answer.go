@@ -106,7 +106,7 @@ func orEmpty(raw []byte) []byte {
 // use writes the beginning of a tool call.
 func use(o *jsonraw.Object, c translate.ReplyCall) {
 	o.Text("type", "tool_use")
-	o.Text("id", c.ID)
+	o.Text("id", packedID(c.ID))
 	o.Raw("name", orEmpty(c.Name))
 	o.Word("caller", `{"type":"direct"}`)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -273,5 +274,23 @@ func TestListsBeyondTheBoundsAreRefused(t *testing.T) {
 		if _, err := messages.Read(fmt.Appendf(nil, c.body, strings.Repeat(c.element+",", 2)+c.element), most); err != nil {
 			t.Errorf("%s: three are refused: %v", param, err)
 		}
+	}
+}
+
+// A message allows fewer characters in the id of a call than models use, and these need to see
+// their own again.
+func TestIDsOfCallsComeBackAsTheirModelMadeThem(t *testing.T) {
+	const id = "functions.add:0"
+	answer := messages.Answer([]byte(`{"id":"1","choices":[{"message":{"tool_calls":[{"id":"` + id + `","function":{"name":"add",` +
+		`"arguments":"{}"}}]},"finish_reason":"tool_calls"}]}`))
+	var m struct{ Content []struct{ ID string } }
+	if err := json.Unmarshal(answer, &m); err != nil || !regexp.MustCompile(`^[a-zA-Z0-9_-]+$`).MatchString(m.Content[0].ID) {
+		t.Fatalf("%v: the message is %s", err, answer)
+	}
+	r, err := messages.Read([]byte(`{"model":"m","max_tokens":9,"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"`+
+		m.Content[0].ID+`","name":"add","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"`+m.Content[0].ID+
+		`","content":"5"}]}]}`), chat.Limits{})
+	if err != nil || strings.Count(string(r.Body), `"`+id+`"`) != 2 {
+		t.Errorf("%v: it comes back as %s", err, r.Body)
 	}
 }

@@ -1,7 +1,9 @@
 package messages
 
 import (
+	"encoding/base64"
 	"fmt"
+	"strings"
 
 	"tallyroute/providers/jsonraw"
 )
@@ -70,4 +72,30 @@ func declared(tools []byte, name string) bool {
 		}
 	}
 	return false
+}
+
+// packed begins ids of calls that a message may not have as they are: it allows only letters,
+// digits, "_" and "-", and some models need to see the id again that they have made up.
+const packed = "toolu_tr1_"
+
+// packedID returns the id of a call as a message may have it.
+func packedID(id string) string {
+	if !strings.ContainsFunc(id, notInID) {
+		return id
+	}
+	return packed + base64.RawURLEncoding.EncodeToString([]byte(id))
+}
+
+// unpackedID returns the id of a call, as JSON, as its model knows it.
+func unpackedID(raw []byte) []byte {
+	if rest, ok := strings.CutPrefix(jsonraw.Text(raw), packed); ok {
+		if id, err := base64.RawURLEncoding.DecodeString(rest); err == nil {
+			return jsonraw.Quote(string(id))
+		}
+	}
+	return raw
+}
+
+func notInID(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' && r != '-'
 }

@@ -224,7 +224,7 @@ func (m *message) thought(kind string, block []byte) {
 }
 
 func (m *message) call(block []byte) error {
-	id, name, input := jsonraw.Lookup(block, "id"), jsonraw.Lookup(block, "name"), jsonraw.Lookup(block, "input")
+	id, name, input := unpackedID(jsonraw.Lookup(block, "id")), jsonraw.Lookup(block, "name"), jsonraw.Lookup(block, "input")
 	if !jsonraw.IsString(id) || !jsonraw.IsString(name) {
 		return m.wrong("", "must have an id and a name")
 	}
@@ -249,7 +249,7 @@ func (m *message) call(block []byte) error {
 
 // result adds a tool result, as a message of its own.
 func (m *message) result(block []byte) error {
-	id, content := jsonraw.Lookup(block, "tool_use_id"), jsonraw.Lookup(block, "content")
+	id, content := unpackedID(jsonraw.Lookup(block, "tool_use_id")), jsonraw.Lookup(block, "content")
 	if !jsonraw.IsString(id) {
 		return m.wrong("tool_use_id", "must be the id of the call")
 	}

@@ -28,7 +28,7 @@ func (r *reader) compacts() error {
 		return unsupported("max_output_tokens", "is not known here: what a conversation is compacted to has no limit")
 	}
 	r.native.Path = compactPath
-	r.only(unsupported("model", "is at no provider of the Responses API, and these alone can compact a conversation; "+
+	r.only(unsupported("model", "this model is at no provider of the Responses API, and these alone can compact a conversation; "+
 		"ask the model for a summary at POST /v1/responses, and go on from that"))
 	return nil
 }

@@ -114,6 +114,24 @@ func (s *schemas) fault(of spec, data []byte) error {
 	return nil
 }
 
+// published returns what is wrong with an answer of an entrance, unless it is a provider's own.
+func (s *schemas) published(path, family string, said []byte) error {
+	for _, at := range spoken {
+		if at.path != path || slices.Contains(at.families, family) {
+			continue
+		}
+		if said[0] == '{' {
+			return s.fault(at.whole, said)
+		}
+		for _, e := range eventsOf(said) {
+			if err := s.fault(at.events, e); err != nil && string(e) != "[DONE]" {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // sample returns every nth of a list, or all with PAIRS=1.
 func sample[T any](list []T, n int) (some []T) {
 	for i, one := range list {
