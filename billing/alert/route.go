@@ -86,23 +86,25 @@ func minutes(text string) (int, bool) {
 	return int(h)*60 + int(m), len(hour) == 2 && len(minute) == 2 && err == nil && failed == nil && h < 24 && m < 60
 }
 
-// after returns now, or the end of the quiet hours that now falls in.
+// after returns now, or the end of the quiet hours that now falls in. It goes by what
+// clocks show, minute by minute, since an hour may be missing or come twice.
 func (q Quiet) after(now time.Time) time.Time {
+	end := now
+	for q.at(end) {
+		end = end.Truncate(time.Minute).Add(time.Minute)
+	}
+	return end
+}
+
+// at reports whether an instant falls in quiet hours.
+func (q Quiet) at(t time.Time) bool {
 	if q.zone == nil {
-		return now
+		return false
 	}
-	at := now.In(q.zone)
-	minute := at.Hour()*60 + at.Minute()
-	quiet := minute >= q.from && minute < q.until
+	hour, minute, _ := t.In(q.zone).Clock()
+	of := hour*60 + minute
 	if q.from > q.until {
-		quiet = minute >= q.from || minute < q.until
+		return of >= q.from || of < q.until
 	}
-	if !quiet {
-		return now
-	}
-	end := time.Date(at.Year(), at.Month(), at.Day(), q.until/60, q.until%60, 0, 0, q.zone)
-	if !end.After(at) {
-		end = time.Date(at.Year(), at.Month(), at.Day()+1, q.until/60, q.until%60, 0, 0, q.zone)
-	}
-	return end.UTC()
+	return of >= q.from && of < q.until
 }

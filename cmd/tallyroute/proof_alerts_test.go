@@ -109,7 +109,9 @@ func (w *telling) use(key string) {
 		clients.Go(func() { w.client(key, n) })
 	}
 	for n, share := range []int64{50, 80} {
-		prove.Eventually(w.t, "enough is used", func() bool { return w.answered.Load()*100 >= w.limit*share || w.t.Failed() })
+		for began := time.Now(); w.answered.Load()*100 < w.limit*share && time.Since(began) < time.Hour && !w.t.Failed(); {
+			<-time.After(20 * time.Millisecond)
+		}
 		w.kill(n)
 	}
 	clients.Wait()
