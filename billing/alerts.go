@@ -216,9 +216,36 @@ func (b Balance) Forecast(now time.Time) (used Amount, ok bool) {
 	if gone < max(whole/10, time.Minute) || gone > whole {
 		return Amount{}, false
 	}
-	all, past := int64(whole/time.Second), int64(gone/time.Second)
+	return b.pace(gone), true
+}
+
+// The ways to forecast what a budget will have used when it resets, in the words of
+// finance.budget_status.
+const (
+	ForecastLinear   = "linear: what is used so far, at the same pace until it resets"
+	ForecastEndless  = "none: it never resets"
+	ForecastTooEarly = "none: it has just begun"
+)
+
+// Expected returns what will be used when the window ends, as early as there is anything
+// to tell it by, and how it is told; used is zero where it cannot be told.
+func (b Balance) Expected(now time.Time) (used Amount, method string) {
+	if b.Window.Concurrent() || b.Window.Start.IsZero() || b.Window.End.IsZero() {
+		return Amount{}, ForecastEndless
+	}
+	whole, gone := b.Window.End.Sub(b.Window.Start), now.Sub(b.Window.Start)
+	if gone < max(min(time.Hour, whole/100), time.Second) {
+		return Amount{}, ForecastTooEarly
+	}
+	return b.pace(min(gone, whole)), ForecastLinear
+}
+
+// pace returns what will be used at the end of the window if it goes on as it did since its
+// beginning, for at least a second.
+func (b Balance) pace(gone time.Duration) Amount {
+	all, past := int64(b.Window.End.Sub(b.Window.Start)/time.Second), int64(gone/time.Second)
 	pace := func(used int64) int64 { return SatAdd(SatMul(used/past, all), used%past*all/past) }
-	return Amount{Tokens: pace(b.UsedTokens), Money: Money(pace(int64(b.UsedMoney))), Requests: pace(b.UsedRequests)}, true
+	return Amount{Tokens: pace(b.UsedTokens), Money: Money(pace(int64(b.UsedMoney))), Requests: pace(b.UsedRequests)}
 }
 
 // InWindow returns the standings for the windows that their budgets have, or had shortly

@@ -48,6 +48,8 @@ func (p Period) Adjective() string {
 		return "daily"
 	case PeriodOnce:
 		return "one-time"
+	case PeriodMinute:
+		return "per-minute"
 	case PeriodConcurrent:
 		return string(p)
 	default:

@@ -150,7 +150,8 @@ type Correction struct {
 	Kind     Kind  // any kind except usage
 	Amount   Money // for a credit or refund, the amount given back; for a fee or adjustment, the amount charged
 	Owner    Owner
-	Period   Month // the month that it is for; "" if none is named
+	Tags     map[string]string // of the key
+	Period   Month             // the month that it is for; "" if none is named
 	Reason   string
 	Actor    string
 	Occurred time.Time
@@ -179,7 +180,7 @@ func (c Correction) Spend() (Spend, error) {
 		return Spend{}, &FieldError{Field: "kind", Code: "invalid_value", Detail: "must be adjustment, credit, refund or fee"}
 	}
 	row := Spend{
-		OccurredAt: c.Occurred, Kind: c.Kind, RequestID: NewID("adj_"), Attempt: 1, Owner: c.Owner,
+		OccurredAt: c.Occurred, Kind: c.Kind, RequestID: NewID("adj_"), Attempt: 1, Owner: c.Owner, Tags: c.Tags,
 		RequestedModel: string(c.Kind), Provider: "manual", Model: string(c.Kind),
 		Status: StatusOK, UsageSource: Reported, Pricing: Priced, RouteReason: RouteOnly,
 		Cost: Cost{Fee: amount, Total: amount}, Baseline: amount, Reason: c.Reason, Actor: c.Actor,

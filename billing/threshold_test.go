@@ -5,6 +5,30 @@ import (
 	"time"
 )
 
+// TestForecastGoesOnAtTheSamePace: what is used in a part of a window is expected to go on,
+// once an hour or a hundredth of it is over; windows without an end have no forecast.
+func TestForecastGoesOnAtTheSamePace(t *testing.T) {
+	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	b := Balance{Window: Window{Start: start, End: start.AddDate(0, 0, 30)}}.Stands(Amount{Tokens: 30, Money: 7, Requests: 3}, Amount{})
+	for _, tt := range []struct {
+		after  time.Duration
+		want   Amount
+		method string
+	}{
+		{time.Hour - 1, Amount{}, ForecastTooEarly},
+		{10 * 24 * time.Hour, Amount{Tokens: 90, Money: 21, Requests: 9}, ForecastLinear},
+		{40 * 24 * time.Hour, Amount{Tokens: 30, Money: 7, Requests: 3}, ForecastLinear},
+	} {
+		if got, method := b.Expected(start.Add(tt.after)); got != tt.want || method != tt.method {
+			t.Errorf("after %s: %+v by %q, want %+v by %q", tt.after, got, method, tt.want, tt.method)
+		}
+	}
+	b.Window.End = time.Time{}
+	if got, method := b.Expected(start.Add(time.Hour)); got != (Amount{}) || method != ForecastEndless {
+		t.Errorf("without an end: %+v by %q", got, method)
+	}
+}
+
 func TestThresholdsOfEveryLimitAreToldAsTheyAreReached(t *testing.T) {
 	requests, money := int64(10), Money(2*NanoPerUSD)
 	b := Balance{

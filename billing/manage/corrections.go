@@ -42,7 +42,7 @@ func (a Actions) Adjust(ctx context.Context, adj Adjustment, by By) (billing.Spe
 	if err != nil {
 		return billing.Spend{}, err
 	}
-	c.Owner = key.Owner()
+	c.Owner, c.Tags = key.Owner(), key.Tags
 	row, err := c.Spend()
 	if err != nil {
 		return billing.Spend{}, err

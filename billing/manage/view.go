@@ -115,7 +115,13 @@ type Standing struct {
 	RemainingRequests *int64  `json:"remaining_requests"`
 	Since             *string `json:"since"`     // when the period began
 	ResetsAt          *string `json:"resets_at"` // null: never
-	Raised            *Raised `json:"raised"`    // null: the limits are as they were set
+	// ForecastUSD, ForecastTokens and ForecastRequests are what will be used when it resets,
+	// by the method; null where that says that there is no forecast.
+	ForecastUSD      *string `json:"forecast_usd"`
+	ForecastTokens   *int64  `json:"forecast_tokens"`
+	ForecastRequests *int64  `json:"forecast_requests"`
+	ForecastMethod   string  `json:"forecast_method"`
+	Raised           *Raised `json:"raised"` // null: the limits are as they were set
 }
 
 // Raised is by how much the limits of a budget are above what was set, for a time.
@@ -209,10 +215,10 @@ func ViewBudget(b billing.Budget) BudgetView {
 }
 
 // ViewBalances converts the budgets of a key, with their state, to JSON form.
-func ViewBalances(k *billing.Key, list []billing.Balance) []BudgetView {
+func ViewBalances(k *billing.Key, list []billing.Balance, now time.Time) []BudgetView {
 	views := make([]BudgetView, len(list))
 	for i, b := range list {
-		views[i] = ViewBalance(b)
+		views[i] = ViewBalance(b, now)
 	}
 	nameScopes(views, k)
 	inOrder(views)
@@ -221,7 +227,7 @@ func ViewBalances(k *billing.Key, list []billing.Balance) []BudgetView {
 
 // ViewBalance converts a budget with its state to JSON form. A budget for a part has no
 // state of its own.
-func ViewBalance(b billing.Balance) BudgetView {
+func ViewBalance(b billing.Balance, now time.Time) BudgetView {
 	v := ViewBudget(b.Budget)
 	if b.Budget.Part != "" && b.Budget.Parent == "" { // each of the names has its own state
 		return v
@@ -230,6 +236,11 @@ func ViewBalance(b billing.Balance) BudgetView {
 		UsedUSD: b.UsedMoney.Short(), HeldUSD: b.HeldMoney.Short(), UsedTokens: b.UsedTokens, HeldTokens: b.HeldTokens,
 		UsedRequests: b.UsedRequests, HeldRequests: b.HeldRequests,
 		ResetsAt: Instant(b.Window.End),
+	}
+	expected, method := b.Expected(now)
+	if v.Standing.ForecastMethod = method; method == billing.ForecastLinear {
+		v.Standing.ForecastUSD = TextOrNull(expected.Money.Short())
+		v.Standing.ForecastTokens, v.Standing.ForecastRequests = &expected.Tokens, &expected.Requests
 	}
 	if r := b.Raised; r != nil {
 		v.Standing.Raised = &Raised{r.By.Money.Short(), r.By.Tokens, r.By.Requests, *Instant(r.Until)}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -42,7 +43,7 @@ func (s *Store) bookLate(ctx context.Context, tx pgx.Tx, rows []billing.Spend) (
 	attempts, usage := make([]int, len(rows)), make([]bool, len(rows))
 	for i, r := range rows {
 		requests[i], attempts[i] = billing.CleanText(r.RequestID), r.Attempt
-		days[i], usage[i] = s.reportDay(r.OccurredAt), r.Kind == "" || r.Kind == billing.KindUsage
+		days[i], usage[i] = cmp.Or(r.ReportDay, s.reportDay(r.OccurredAt)), r.Kind == "" || r.Kind == billing.KindUsage
 	}
 	found, err := tx.Query(ctx, lateSQL, requests, attempts, days, usage)
 	if err != nil {

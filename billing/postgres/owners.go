@@ -172,9 +172,12 @@ const namesSQL = `
 SELECT id, name FROM api_keys WHERE id = ANY ($1)
 UNION ALL SELECT id, name FROM teams WHERE id = ANY ($1)
 UNION ALL SELECT id, name FROM principals WHERE id = ANY ($1)
-UNION ALL SELECT p.id, t.name || '/' || p.name FROM projects p JOIN teams t ON t.id = p.team_id WHERE p.id = ANY ($1)
 UNION ALL
-SELECT b.id, CASE b.period WHEN 'day' THEN 'daily' WHEN 'once' THEN 'one-time' WHEN 'concurrent' THEN b.period ELSE b.period || 'ly' END
+SELECT p.id, t.name || '/' || p.name FROM projects p JOIN teams t ON t.id = p.team_id
+ WHERE p.id = ANY ($1)
+UNION ALL
+SELECT b.id, CASE b.period WHEN 'day' THEN 'daily' WHEN 'once' THEN 'one-time' WHEN 'minute' THEN 'per-minute'
+       WHEN 'concurrent' THEN b.period ELSE b.period || 'ly' END
        || ' budget of ' || coalesce('key ' || k.name, 'team ' || t.name, 'project ' || pt.name || '/' || p.name,
        'the organisation') || CASE WHEN b.part <> '' THEN rtrim(', ' || b.part || ' ' || b.named) ELSE '' END
   FROM budgets b

@@ -285,9 +285,12 @@ func endKeys(ctx context.Context, tx *session, scope billing.Scope, id string, a
 const selectNames = `SELECT id, name FROM api_keys WHERE id IN (SELECT value FROM json_each(?1))
 UNION ALL SELECT id, name FROM teams WHERE id IN (SELECT value FROM json_each(?1))
 UNION ALL SELECT id, name FROM principals WHERE id IN (SELECT value FROM json_each(?1))
-UNION ALL SELECT p.id, t.name || '/' || p.name FROM projects p JOIN teams t ON t.id = p.team_id WHERE p.id IN (SELECT value FROM json_each(?1))
 UNION ALL
-SELECT b.id, CASE b.period WHEN 'day' THEN 'daily' WHEN 'once' THEN 'one-time' WHEN 'concurrent' THEN b.period ELSE b.period || 'ly' END
+SELECT p.id, t.name || '/' || p.name FROM projects p JOIN teams t ON t.id = p.team_id
+ WHERE p.id IN (SELECT value FROM json_each(?1))
+UNION ALL
+SELECT b.id, CASE b.period WHEN 'day' THEN 'daily' WHEN 'once' THEN 'one-time' WHEN 'minute' THEN 'per-minute'
+       WHEN 'concurrent' THEN b.period ELSE b.period || 'ly' END
        || ' budget of ' || coalesce('key ' || k.name, 'team ' || t.name, 'project ' || pt.name || '/' || p.name,
        'the organisation') || CASE WHEN b.part <> '' THEN rtrim(', ' || b.part || ' ' || b.named) ELSE '' END
   FROM budgets b

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -186,7 +187,7 @@ const insertEvent = `INSERT INTO spend_events (` + eventColumns + `) VALUES (
 // insertEvent adds a row that has been tidied and checked. Where its month is
 // closed, it is booked on the first day of the next open month.
 func (s *Store) insertEvent(ctx context.Context, tx *session, r billing.Spend) error {
-	r.ReportDay = r.OccurredAt.In(s.reporting).Format(time.DateOnly)
+	r.ReportDay = cmp.Or(r.ReportDay, r.OccurredAt.In(s.reporting).Format(time.DateOnly))
 	err := s.insertOn(ctx, tx, r)
 	if !errors.As(err, new(*billing.ConflictError)) {
 		return err

@@ -10,7 +10,7 @@ import (
 // invalid ones.
 func TestAdjustmentIsARowOfItsOwn(t *testing.T) {
 	g := newRig(t)
-	key, _ := g.ask("POST", "/admin/v1/keys", `{"name":"shop","team":"web"}`).v["id"].(string)
+	key, _ := g.ask("POST", "/admin/v1/keys", `{"name":"shop","team":"web","tags":{"feature":"checkout"}}`).v["id"].(string)
 	for body, want := range map[string]string{
 		`{"key_id":"` + key + `","reason":"r"}`:                                       "invalid_value",
 		`{"key_id":"` + key + `","amount_usd":"1.50"}`:                                "invalid_value",
@@ -46,6 +46,9 @@ func TestAdjustmentIsARowOfItsOwn(t *testing.T) {
 	for _, row := range rows {
 		if row.Kind == billing.KindAdjustment && (row.Reason != "bill of November" || row.Actor != "admin:ann") {
 			t.Errorf("%+v", row)
+		}
+		if row.Tags["feature"] != "checkout" {
+			t.Errorf("a correction has the tags %v, not those of its key", row.Tags)
 		}
 	}
 	if want := billing.Money(1_250_000_000); sum != want {

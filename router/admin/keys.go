@@ -312,7 +312,7 @@ func (x *exchange) viewBalanced(k billing.Key, err error) (manage.KeyView, error
 	if err != nil {
 		return manage.KeyView{}, err
 	}
-	v.Budgets = manage.ViewBalances(&k, balances)
+	v.Budgets = manage.ViewBalances(&k, balances, x.Start)
 	return v, nil
 }
 

@@ -191,7 +191,7 @@ type topUp struct {
 
 // topUpKey is POST /keys/{id}/top-up.
 func topUpKey(x *exchange, in topUp) (manage.BudgetView, error) {
-	return x.named(viewed(manage.ViewBalance)(x.Actions.TopUp(x.ctx(), billing.KeyID(x.param("id")), billing.Money(in.USD), in.Reference,
+	return x.named(viewed(x.viewBalance)(x.Actions.TopUp(x.ctx(), billing.KeyID(x.param("id")), billing.Money(in.USD), in.Reference,
 		x.by(in.Reason))))
 }
 
@@ -223,7 +223,7 @@ func getBudget(x *exchange, _ none) (manage.BudgetView, error) {
 	}
 	balances, err := x.Actions.BalancesOf(x.ctx(), []billing.Budget{b})
 	for _, now := range balances {
-		v.Standing = manage.ViewBalance(now).Standing
+		v.Standing = x.viewBalance(now).Standing
 	}
 	return v, err
 }
@@ -324,7 +324,7 @@ func removeBudget(x *exchange, in rehearsable) (Removed, error) {
 
 // resetBudget is POST /budgets/{id}/reset.
 func resetBudget(x *exchange, in rehearsable) (manage.BudgetView, error) {
-	return x.named(viewed(manage.ViewBalance)(x.Actions.ResetBudget(x.ctx(), x.param("id"), x.by(in.Reason))))
+	return x.named(viewed(x.viewBalance)(x.Actions.ResetBudget(x.ctx(), x.param("id"), x.by(in.Reason))))
 }
 
 // anomalyOperations are about unusual use of keys.

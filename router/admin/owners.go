@@ -154,7 +154,7 @@ func listBudgets(x *exchange, in wire.Paging) (wire.Page[manage.BudgetView], err
 	if err != nil {
 		return none, err
 	}
-	list := wire.ListOf(balances, manage.ViewBalance)
+	list := wire.ListOf(balances, x.viewBalance)
 	if err := x.nameBudgets(list.Data); err != nil {
 		return none, err
 	}
@@ -162,6 +162,11 @@ func listBudgets(x *exchange, in wire.Paging) (wire.Page[manage.BudgetView], err
 		list.ContinueAfter(budgets[limit-1].ID)
 	}
 	return list, nil
+}
+
+// viewBalance shows a budget with its state and forecast.
+func (x *exchange) viewBalance(b billing.Balance) manage.BudgetView {
+	return manage.ViewBalance(b, x.Start)
 }
 
 // nameBudgets adds the names of what budgets apply to.
@@ -291,7 +296,7 @@ func raiseBudget(x *exchange, in raise) (manage.BudgetView, error) {
 	if money := in.USD.Money(); money != nil {
 		by.Money = *money
 	}
-	return x.named(viewed(manage.ViewBalance)(x.Actions.RaiseBudget(x.ctx(), billing.Raise{
+	return x.named(viewed(x.viewBalance)(x.Actions.RaiseBudget(x.ctx(), billing.Raise{
 		BudgetID: x.param("id"), By: by, From: in.From.Time, Until: in.Until.Time,
 	}, x.by(in.Reason))))
 }

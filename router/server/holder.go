@@ -162,7 +162,7 @@ func getKeyPolicy(x *exchange) {
 	v := manage.ViewKey(key, x.Start)
 	p := keyPolicy{
 		Object: "key.policy", KeyID: v.ID, Text: governance.Plain(key, x.Start), Models: v.Models, AllowedCIDRs: v.AllowedCIDRs,
-		Policies: policies(key.Policies), Limits: v.Limits, Budgets: manage.ViewBalances(key, balances), ExpiresAt: v.ExpiresAt,
+		Policies: policies(key.Policies), Limits: v.Limits, Budgets: manage.ViewBalances(key, balances, x.Start), ExpiresAt: v.ExpiresAt,
 		RotationDueAt: v.RotationDueAt, Sensitivity: v.Sensitivity, Client: v.Client, DataClass: v.DataClass,
 		Organisation: asked{Text: []string{}},
 	}

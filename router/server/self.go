@@ -70,7 +70,7 @@ func selfOf(k *billing.Key, balances []billing.Balance, now time.Time) self {
 	return self{
 		Object: "key", ID: v.ID, Name: v.Name, Display: v.Display, Status: v.Status, Project: v.Project, Team: v.Team,
 		Environment: v.Environment, Models: v.Models, Policies: policies(k.Policies), Limits: v.Limits,
-		Budgets:   manage.ViewBalances(k, balances),
+		Budgets:   manage.ViewBalances(k, balances, now),
 		Remaining: remaining(balances), CreatedAt: v.CreatedAt, ExpiresAt: v.ExpiresAt,
 	}
 }

@@ -31,7 +31,7 @@ func (c budgetsList) Run(a *cli.Context) error {
 			return err
 		}
 		t := cli.Table{Records: budgets, Header: []string{
-			"ID", "SCOPE", "OF", "PART", "PERIOD", "ZONE", "USD", "USED", "HELD", "LEFT", "TOKENS", "USED TOKENS", "HELD TOKENS",
+			"ID", "SCOPE", "OF", "PART", "PERIOD", "ZONE", "USD", "USED", "HELD", "LEFT", "FORECAST", "TOKENS", "USED TOKENS", "HELD TOKENS",
 			"LEFT TOKENS", "REQUESTS", "USED REQUESTS", "HELD REQUESTS", "LEFT REQUESTS", "ACTION", "RESETS", "RAISED",
 		}}
 		for _, b := range budgets {
@@ -42,7 +42,7 @@ func (c budgetsList) Run(a *cli.Context) error {
 				resets = cli.OrElse(cli.Value(s.ResetsAt), "never")
 			}
 			t.Add(cli.Text(b.ID), cli.Text(b.Scope), cli.Text(b.ScopeName), cli.Text(partOf(b)), cli.Text(b.Period), cli.Text(b.Zone),
-				limitOf(b.USD), cli.DollarsOf(s.UsedUSD), cli.DollarsOf(s.HeldUSD), limitOf(s.RemainingUSD),
+				limitOf(b.USD), cli.DollarsOf(s.UsedUSD), cli.DollarsOf(s.HeldUSD), limitOf(s.RemainingUSD), limitOf(s.ForecastUSD),
 				tokensOf(b.Tokens), cli.Number(s.UsedTokens), cli.Number(s.HeldTokens), tokensOf(s.RemainingTokens),
 				tokensOf(b.Requests), cli.Number(s.UsedRequests), cli.Number(s.HeldRequests), tokensOf(s.RemainingRequests),
 				cli.Text(b.Action),
