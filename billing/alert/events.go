@@ -80,8 +80,8 @@ func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
 			return billing.Alert{}, false // the client knows; limits are judged by OfStanding and OfDenied
 		}
 	}
-	if e.Kind == billing.EventSecret && e.Severity == billing.Info {
-		return billing.Alert{}, false
+	if (e.Kind == billing.EventSecret || e.Kind == billing.EventAnomaly) && e.Severity == billing.Info {
+		return billing.Alert{}, false // it is in the list of events
 	}
 	object := e.Object
 	if r.object != nil {
