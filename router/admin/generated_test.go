@@ -15,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"tallyroute/billing/billingtest/prove"
+	"tallyroute/router/admin/wire"
 )
 
 // hostile are values as JSON, and some that are none, that any member may be given.
@@ -263,6 +264,125 @@ func TestGeneratedRequestsAreAnsweredAsDescribed(t *testing.T) {
 	if accepted == 0 {
 		t.Error("nothing was accepted")
 	}
+}
+
+// notNumbers are what no limit may be, as JSON: a number of its own would be no limit at all.
+var notNumbers = []string{
+	`NaN`, `-1`, `"-1"`, `"NaN"`, `"1e99"`, `1e99`, `0.5`, `9223372036854775808`, `1000000000000001`, `"1000000000.000000001"`, `true`, `""`,
+}
+
+// TestNoLimitIsSetToWhatIsNone gives every number and amount of money in every body, however
+// deep, values that are none, negative or absurd.
+func TestNoLimitIsSetToWhatIsNone(t *testing.T) {
+	g := newRig(t)
+	c, err := theContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	key := g.ask("POST", base+"/keys", `{"name":"prepaid","budget":{"usd":"5","period":"once"}}`).v["id"].(string)
+	budget := g.ask("POST", base+"/budgets", `{"scope":"org","usd":"100"}`).v["id"].(string)
+	for _, o := range operations() {
+		if o.inQuery() || len(wire.FieldsOf(o.in)) == 0 {
+			continue
+		}
+		id := "x_none"
+		switch {
+		case strings.HasPrefix(o.path, "/keys/"):
+			id = key
+		case strings.HasPrefix(o.path, "/budgets/"):
+			id = budget
+		}
+		route := pathParameter.ReplaceAllString(base+o.path, "{$1}")
+		described := c.document["paths"].(map[string]any)[route].(map[string]any)[strings.ToLower(o.method)].(map[string]any)
+		schema := described["requestBody"].(map[string]any)["content"].(map[string]any)["application/json"].(map[string]any)["schema"]
+		m := &generator{random: rand.New(rand.NewPCG(1, 1)), c: c}
+		for _, at := range m.numbers(schema, 0) {
+			for _, bad := range notNumbers {
+				if at.fits(bad) {
+					continue
+				}
+				var body map[string]any
+				if err := json.Unmarshal([]byte(bodies[o.id]), &body); err != nil {
+					t.Fatal(err)
+				}
+				text, _ := json.Marshal(at.put(body))
+				got := g.ask(o.method, base+pathParameter.ReplaceAllString(o.path, id), strings.Replace(string(text), `"%%"`, bad, 1))
+				refused := got.status == http.StatusUnprocessableEntity || got.status == http.StatusBadRequest
+				if tried++; got.status < http.StatusBadRequest || id != "x_none" && !refused {
+					t.Errorf("%s: %v is %s: %d %s", o.id, at.path, bad, got.status, got.text)
+				}
+			}
+		}
+	}
+	t.Logf("%d bodies", tried)
+	if tried < 500 {
+		t.Errorf("only %d bodies were tried", tried)
+	}
+}
+
+// number is a member that is a number, or an amount of money.
+type number struct {
+	path  []string // [] is an entry of an array
+	money bool
+}
+
+// numbers are those in a schema.
+func (g *generator) numbers(schema any, depth int) (all []number) {
+	s := g.resolved(schema)
+	if choices, ok := s["anyOf"].([]any); ok {
+		s = g.resolved(choices[0])
+	}
+	below := func(name string, inner any) {
+		for _, n := range g.numbers(inner, depth+1) {
+			all = append(all, number{append([]string{name}, n.path...), n.money})
+		}
+	}
+	kind := fmt.Sprint(s["type"])
+	money := s["description"] == "US dollars"
+	switch properties, _ := s["properties"].(map[string]any); {
+	case depth > 5:
+	case money, strings.Contains(kind, "integer"), strings.Contains(kind, "number"):
+		return []number{{nil, money}}
+	case strings.Contains(kind, "array"):
+		below("[]", s["items"])
+	default:
+		for _, name := range slices.Sorted(maps.Keys(properties)) {
+			below(name, properties[name])
+		}
+	}
+	return all
+}
+
+// fits reports whether a value may be one of this member after all: what is a signed amount,
+// or a fraction of one.
+func (n number) fits(value string) bool {
+	last := n.path[len(n.path)-1]
+	switch {
+	case n.money:
+		return value == `"-1"` && strings.HasPrefix(last, "amount")
+	case value == "1000000000000001":
+		return last == "version" || last == "replaces" || last == "rows" || // and of a request that is only tried
+			slices.Contains([]string{"body_bytes", "max_output_tokens", "prompt_tokens"}, last) && len(n.path) == 1
+	}
+	return false
+}
+
+// put returns a value with a mark for the member.
+func (n number) put(in any) any {
+	if len(n.path) == 0 {
+		return "%%"
+	}
+	rest := number{n.path[1:], n.money}
+	if n.path[0] == "[]" {
+		return []any{rest.put(nil)}
+	}
+	object, _ := in.(map[string]any)
+	if object == nil {
+		object = map[string]any{}
+	}
+	object[n.path[0]] = rest.put(object[n.path[0]])
+	return object
 }
 
 var pathParameterInDocument = regexp.MustCompile(`\{[^}]+\}`)

@@ -334,7 +334,7 @@ func (x *exchange) tagPolicy(v manage.PolicyView, err error) (manage.PolicyView,
 
 // policyTrial is the body of tryPolicy: the parts of a request that rules look at.
 type policyTrial struct {
-	Endpoint  string            `json:"endpoint" required:"true" enum:"chat,embeddings,responses,messages,count_tokens,models,key"`
+	Endpoint  string            `json:"endpoint" required:"true" enum:"chat,embeddings,responses,messages,count_tokens,models,key,tokens"`
 	Model     string            `json:"model" doc:"As a client would ask for it; any, if it is left out."`
 	Provider  string            `json:"provider" doc:"That would serve it; any, if it is left out."`
 	Features  []string          `json:"features" doc:"stream, tools, vision, audio, documents, reasoning, server_tools."`
@@ -366,6 +366,11 @@ func tryPolicy(x *exchange, in policyTrial) (manage.PolicyVerdict, error) {
 	}
 	if t.Features, err = policy.ParseFeatures(in.Features); err != nil {
 		return manage.PolicyVerdict{}, wire.Invalid("features", "%s", err)
+	}
+	for name, n := range map[string]int64{"max_output_tokens": in.MaxOutput, "prompt_tokens": in.Prompt, "body_bytes": in.Body} {
+		if n < 0 {
+			return manage.PolicyVerdict{}, wire.Invalid(name, "must be 0 or more")
+		}
 	}
 	if in.From != "" {
 		if t.From, err = netip.ParseAddr(in.From); err != nil {
