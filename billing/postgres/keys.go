@@ -24,7 +24,8 @@ SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_
        k.keep_responses, k.tags, k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
        k.overrun_tokens, k.overrun_nano, k.stopped_at, k.enabled_at, k.enabled_by, k.enabled_reason,
        k.purpose, k.owner, k.sensitivity, k.rotate_every_s, k.rotated_at, k.archived_at,
-       k.disabled_at, k.disabled_by, k.disabled_reason, k.client, coalesce(k.owner_id, ''), k.tokens_from, p.data_class, t.policy, p.policy, k.policy,
+       k.disabled_at, k.disabled_by, k.disabled_reason, k.client, coalesce(k.owner_id, ''), k.tokens_from, p.data_class,
+       t.policy, p.policy, k.policy,
        (SELECT coalesce(json_agg(json_build_object('id', b.id, 'scope', b.scope, 'scope_id', b.scope_id, 'period', b.period,
                  'zone', b.zone, 'tokens', b.token_limit, 'money', b.amount_nano, 'requests', b.request_limit,
                  'starts', b.starts, 'action', b.near_action, 'thresholds', b.thresholds::json, 'part', b.part, 'named', b.named)

@@ -42,8 +42,8 @@ func (c incidentOpen) Run(a *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.Stdout, "%s: %s of %s is done, and its temporary keys have ended.\n%sWhat it did is sealed with SHA-256 %s; "+
-			"see tallyroute incident show %s\n", v.ID, v.Action, v.KeyID, summary(v.Bundle), v.SHA256, v.ID)
+		_, err = fmt.Fprintf(a.Stdout, "%s: %s of %s is done, and its temporary keys have ended.\n%sWhat it did is "+
+			"sealed with SHA-256 %s; see tallyroute incident show %s\n", v.ID, v.Action, v.KeyID, summary(v.Bundle), v.SHA256, v.ID)
 		return err
 	})
 }
@@ -54,9 +54,10 @@ func summary(bundle string) string {
 	if json.Unmarshal([]byte(bundle), &e) != nil {
 		return ""
 	}
-	return fmt.Sprintf("Key %q, since %s: %d requests, of which %d were refused, from %d addresses; $%s. Providers: %s. Class of data: %s. "+
-		"It is told to: %s.\n", e.Key.Name, cli.Value(e.Since), e.Totals.Requests, e.Totals.Refused, e.Totals.Addresses, e.Totals.CostUSD,
-		cmp.Or(strings.Join(e.Providers, ", "), "none"), cmp.Or(e.DataClass, "nobody has said"), cmp.Or(e.Owner, "nobody, since nobody answers for it"))
+	return fmt.Sprintf("Key %q, since %s: %d requests, of which %d were refused, from %d addresses; $%s. Providers: %s. "+
+		"Class of data: %s. It is told to: %s.\n", e.Key.Name, cli.Value(e.Since), e.Totals.Requests, e.Totals.Refused, e.Totals.Addresses,
+		e.Totals.CostUSD, cmp.Or(strings.Join(e.Providers, ", "), "none"), cmp.Or(e.DataClass, "nobody has said"),
+		cmp.Or(e.Owner, "nobody, since nobody answers for it"))
 }
 
 type incidentList struct{ cli.Format }
