@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"tallyroute/billing/billingtest/prove"
+	"tallyroute/billing/policy"
 	"tallyroute/router/admin/wire"
 )
 
@@ -268,7 +270,8 @@ func TestGeneratedRequestsAreAnsweredAsDescribed(t *testing.T) {
 
 // notNumbers are what no limit may be, as JSON: a number of its own would be no limit at all.
 var notNumbers = []string{
-	`NaN`, `-1`, `"-1"`, `"NaN"`, `"1e99"`, `1e99`, `0.5`, `9223372036854775808`, `1000000000000001`, `"1000000000.000000001"`, `true`, `""`,
+	`NaN`, `-1`, `"-1"`, `"NaN"`, `"1e99"`, `1e99`, `0.5`, `9223372036854775808`, `1000000000000001`, `"1000000000.000000001"`, `true`,
+	`""`,
 }
 
 // TestNoLimitIsSetToWhatIsNone gives every number and amount of money in every body, however
@@ -383,6 +386,89 @@ func (n number) put(in any) any {
 	}
 	object[n.path[0]] = rest.put(object[n.path[0]])
 	return object
+}
+
+// widths are, by the members of a policy, what a level above allows, and what is wider and
+// narrower below it. What only takes away has no width: below it, nobody gets it back.
+var widths = map[string]struct{ above, wider, narrower string }{
+	"models":               {`["chat-cheap","openai/*"]`, `["*"]`, `["chat-cheap"]`},
+	"providers":            {`["openai","azure-*"]`, `["openai","acme"]`, `["azure-eu"]`},
+	"endpoints":            {`["chat","models"]`, `["chat","embeddings"]`, `["chat"]`},
+	"features":             {`["stream","tools"]`, `["vision"]`, `["tools"]`},
+	"max_output_tokens":    {`100`, `101`, `99`},
+	"max_prompt_tokens":    {`100`, `101`, `99`},
+	"max_body_bytes":       {`100`, `101`, `99`},
+	"max_repeats":          {`10`, `11`, `9`},
+	"max_session_requests": {`100`, `101`, `99`},
+	"max_session_cents":    {`100`, `101`, `99`},
+	"allowed_cidrs":        {`["10.0.0.0/8"]`, `["10.0.0.0/7"]`, `["10.1.0.0/16"]`},
+	"origins":              {`["https://a.example","https://b.example"]`, `["https://c.example"]`, `["https://a.example"]`},
+	"referers":             {`["https://a.example/*"]`, `["https://*"]`, `["https://a.example/x"]`},
+	"hours": {
+		`[{"from":"08:00","until":"18:00"}]`, `[{"from":"07:59","until":"18:00"}]`, `[{"days":["mon"],"from":"09:00","until":"17:00"}]`,
+	},
+	"deny_models": {}, "deny_providers": {}, "denied_cidrs": {}, "required_tags": {}, "conditions": {},
+}
+
+// TestNothingBelowIsWiderThanWhatIsAboveIt tries each member of a policy between a team, a
+// project and a key: one that is wider than that above it is refused, and so is one above that
+// leaves what is below it wider.
+func TestNothingBelowIsWiderThanWhatIsAboveIt(t *testing.T) {
+	g := newRig(t)
+	set := func(at, member, value string) answer {
+		t.Helper()
+		if strings.HasPrefix(at, "/keys/") && (member == "models" || member == "allowed_cidrs") { // members of the key itself
+			return g.ask("PATCH", base+at, fmt.Sprintf(`{%q:%s}`, member, value))
+		}
+		if value == "null" {
+			return g.ask("PUT", base+at+"/policy", `{"policy":null,"reason":"r"}`)
+		}
+		return g.ask("PUT", base+at+"/policy", fmt.Sprintf(`{"policy":{%q:%s},"reason":"r"}`, member, value))
+	}
+	levels := 0
+	for field := range reflect.TypeFor[policy.Policy]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		width, ok := widths[name]
+		switch {
+		case !ok:
+			t.Errorf("nothing compares %q with the level above", name)
+		case width.above == "":
+			continue
+		}
+		made := func(list, body string) string {
+			return "/" + list + "/" + g.ask("POST", base+"/"+list, body).v["id"].(string)
+		}
+		team := made("teams", fmt.Sprintf(`{"name":%q}`, name))
+		project := made("projects", fmt.Sprintf(`{"name":"app","team":%q}`, name))
+		key := made("keys", fmt.Sprintf(`{"name":"k","project":%q}`, strings.TrimPrefix(project, "/projects/")))
+		for _, pair := range [][2]string{{team, project}, {project, key}, {team, key}} {
+			levels++
+			above, below := pair[0], pair[1]
+			for _, step := range []struct {
+				at, value string
+				good      bool
+			}{
+				{above, width.above, true},
+				{below, width.wider, false},
+				{below, width.narrower, true},
+				{above, width.narrower, true},
+				{above, width.above, true},
+				{below, width.above, true},
+				{above, width.narrower, false},
+			} {
+				if got := set(step.at, name, step.value); (got.status < http.StatusBadRequest) != step.good ||
+					!step.good && !strings.Contains(got.text, name) {
+					t.Errorf("%s of %s is set to %s: %d %s", name, step.at, step.value, got.status, got.text)
+				}
+			}
+			for _, end := range []string{below, above} {
+				if got := set(end, name, "null"); got.status >= http.StatusBadRequest {
+					t.Errorf("%s: %d %s", end, got.status, got.text)
+				}
+			}
+		}
+	}
+	t.Logf("%d pairs of levels", levels)
 }
 
 var pathParameterInDocument = regexp.MustCompile(`\{[^}]+\}`)
