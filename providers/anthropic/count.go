@@ -1,10 +1,7 @@
 package anthropic
 
 import (
-	"slices"
-
 	"tallyroute/providers"
-	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -20,12 +17,7 @@ func (a Completions) Count(x providers.Exchange, call providers.Call) (providers
 	if a.host.Version != "" && a.host.Count == "" {
 		return call, false
 	}
-	var o jsonraw.Object
-	for name, value := range jsonraw.Each(call.Body) {
-		if slices.Contains(counts, string(name)) {
-			o.Raw(string(name), value)
-		}
-	}
+	o := translate.Only(call.Body, counts...)
 	call.Path = "/messages/count_tokens"
 	if a.host.Count != "" {
 		call.Path = a.host.Count

@@ -19,10 +19,7 @@ func counted(x providers.Exchange, call providers.Call, kind string, input []byt
 
 // Count turns a call into one that only counts the tokens of its prompt.
 func (a completions) Count(x providers.Exchange, call providers.Call) (providers.Call, bool) {
-	var o jsonraw.Object
-	for _, name := range []string{"messages", "system", "toolConfig", "additionalModelRequestFields"} {
-		o.Raw(name, jsonraw.Lookup(call.Body, name))
-	}
+	o := translate.Only(call.Body, "messages", "system", "toolConfig", "additionalModelRequestFields")
 	return counted(x, call, "converse", o.Bytes())
 }
 

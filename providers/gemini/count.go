@@ -16,10 +16,7 @@ func (a completions) Count(x providers.Exchange, call providers.Call) (providers
 	}
 	call.Path = at + ":countTokens"
 	if a.Vertex {
-		var o jsonraw.Object
-		for _, name := range []string{"contents", "systemInstruction", "tools", "generationConfig"} {
-			o.Raw(name, jsonraw.Lookup(call.Body, name))
-		}
+		o := translate.Only(call.Body, "contents", "systemInstruction", "tools", "generationConfig")
 		call.Body = o.Bytes()
 		return call, true
 	}

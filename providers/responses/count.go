@@ -1,10 +1,7 @@
 package responses
 
 import (
-	"slices"
-
 	"tallyroute/providers"
-	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
@@ -15,12 +12,7 @@ var counts = []string{
 
 // Count turns a call into one that only counts the tokens of its prompt.
 func (completions) Count(_ providers.Exchange, call providers.Call) (providers.Call, bool) {
-	var o jsonraw.Object
-	for name, value := range jsonraw.Each(call.Body) {
-		if slices.Contains(counts, string(name)) {
-			o.Raw(string(name), value)
-		}
-	}
+	o := translate.Only(call.Body, counts...)
 	call.Path, call.Body = call.Path+"/input_tokens", o.Bytes()
 	return call, true
 }

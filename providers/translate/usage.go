@@ -24,6 +24,17 @@ func (c *Counter) At(object []byte, path ...string) int64 {
 	return c.Take(jsonraw.Lookup(object, path...))
 }
 
+// Only returns an object with the named members of a body, such as those that make up its
+// prompt.
+func Only(body []byte, names ...string) (o jsonraw.Object) {
+	for name, value := range jsonraw.Each(body) {
+		if slices.Contains(names, string(name)) {
+			o.Raw(string(name), value)
+		}
+	}
+	return o
+}
+
 // Counted returns the count at a path of the response to a token-counting call; false if
 // there is none.
 func Counted(body []byte, path ...string) (int64, bool) {
