@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	orderIsStated = regexp.MustCompile(`(?s)from the ground up(.*)`)
+	orderIsStated = regexp.MustCompile(`(?is)from the (?:ground|bottom) up(.*)`)
 	fileNames     = regexp.MustCompile(`[a-z_]+\.go`)
 )
 
@@ -49,7 +49,7 @@ func TestFilesUseOnlyThoseBefore(t *testing.T) {
 			}
 		}
 	}
-	if stated < 3 {
+	if stated < 11 {
 		t.Errorf("%d packages state an order", stated)
 	}
 }
