@@ -212,7 +212,7 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 			s.wider = s.wider.Plus(h.meter.Also(candidate))
 		}
 		before := len(s.attempts)
-		for c := range r.calls(h, i, from) {
+		for c := range r.callsOf(h, i, from) {
 			if len(s.attempts) > 0 && !r.ready(c.Target, from) {
 				continue // has gone down since the plan was made
 			}
@@ -300,8 +300,8 @@ func (r *Router) widen(ctx context.Context, s *sent, c plan.Candidate) (ok, wide
 	}
 }
 
-// calls yields the calls that may be made for the i-th candidate, in order.
-func (r *Router) calls(h held, i int, from health.Origin) iter.Seq[plan.Candidate] {
+// callsOf yields the calls that may be made for the i-th candidate, in order.
+func (r *Router) callsOf(h held, i int, from health.Origin) iter.Seq[plan.Candidate] {
 	if i < len(h.draws) {
 		return slices.Values(h.draws[i])
 	}

@@ -9,6 +9,11 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
+// wrong returns the error for a member that cannot be read.
+func wrong(param, must string) error {
+	return &chat.FieldError{Code: "invalid_value", Param: param, Message: must}
+}
+
 // aside collects what has no place in a chat completion: if the request is sent as it is, it is
 // judged; otherwise it is left out and named.
 type aside struct {

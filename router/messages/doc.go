@@ -7,7 +7,7 @@
 // The files, from the bottom up; each uses only those above it in this list:
 //
 //	aside.go             what has no place in a chat completion
-//	turns.go, tools.go   what a request holds
+//	tools.go, turns.go   what a request holds
 //	request.go           a request
 //	usage.go, answer.go  a whole answer
 //	stream.go            a streamed one

@@ -7,18 +7,12 @@ import (
 	"slices"
 	"strings"
 
-	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
 	"tallyroute/providers/translate"
 )
 
 // claude is the prefix of the format names of reasoning signed by Claude.
 const claude = "anthropic"
-
-// wrong returns the error for a member that cannot be read.
-func wrong(param, must string) error {
-	return &chat.FieldError{Code: "invalid_value", Param: param, Message: must}
-}
 
 // conversation collects the messages of a chat request.
 type conversation struct {
