@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -271,4 +272,79 @@ func TestPersonLogsInByTheCommandLine(t *testing.T) {
 		g.does(cli.ExitOK, "logout")
 		g.does(cli.ExitUsage, "keys", "list")
 	}
+}
+
+// TestEveryChangeByRESTHasAVerb: an operation of the admin API that is not a question is
+// what some verb of the command line asks for. That verbs ask for nothing else is how they
+// are made.
+func TestEveryChangeByRESTHasAVerb(t *testing.T) {
+	files := verbSources(t) // before the rig leaves this folder
+	g := newAdminRig(t)
+	var document struct{ Paths map[string]map[string]any }
+	ask, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url+"/admin/v1/openapi.json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask.Header.Set("Authorization", "Bearer the static token")
+	answer, err := http.DefaultClient.Do(ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close() //nolint:errcheck // it was only read
+	if err := json.NewDecoder(answer.Body).Decode(&document); err != nil {
+		t.Fatal(err)
+	}
+	for path, methods := range document.Paths {
+		var words []string
+		for _, word := range strings.Split(strings.TrimPrefix(path, "/admin/v1/"), "/") {
+			if !strings.HasPrefix(word, "{") {
+				words = append(words, word)
+			}
+		}
+		for method := range methods {
+			if method == "get" || strings.HasSuffix(path, "/policy") { // "policy set" makes the path of its --team or --project
+				continue
+			}
+			call := "adminapi." + strings.ToUpper(method[:1]) + method[1:] + "("
+			if !slices.ContainsFunc(files, func(source string) bool { return asks(source, call, words) }) {
+				t.Errorf("no verb asks for %s %s", strings.ToUpper(method), path)
+			}
+		}
+	}
+}
+
+// verbSources returns the sources of the packages that verbs are in.
+func verbSources(t *testing.T) (files []string) {
+	t.Helper()
+	for _, of := range []string{".", "finance", "keys", "offers", "people", "signin", "watch"} {
+		all, err := filepath.Glob(filepath.Join(of, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range all {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			source, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, string(source))
+		}
+	}
+	return files
+}
+
+// asks reports whether a source makes a call and has the words of its path as they stand in
+// paths: "/keys/revoke", or "/keys" and "revoke".
+func asks(source, call string, words []string) bool {
+	if !strings.Contains(source, call) || !strings.Contains(source, `"/`+words[0]) {
+		return false
+	}
+	for _, word := range words[1:] {
+		if !strings.Contains(source, `"`+word+`"`) && !strings.Contains(source, "/"+word+`"`) && !strings.Contains(source, "/"+word+"/") {
+			return false
+		}
+	}
+	return true
 }
