@@ -49,6 +49,11 @@ func (x Exchange) aliases() (a aliases) {
 // declaration returns the kind of a tool that the client declares, and the tool's name; nil
 // for the provider's own tools.
 func declaration(tool []byte) (kind string, name []byte) {
+	switch string(jsonraw.Lookup(tool, "type")) {
+	case "", `"function"`, `"custom"`:
+	default:
+		return "", nil // with a name that the provider knows, such as Moonshot's $web_search
+	}
 	for _, kind := range [...]string{"function", "custom"} {
 		if name := jsonraw.Lookup(tool, kind, "name"); len(jsonraw.Inside(name)) > 0 {
 			return kind, name

@@ -54,6 +54,9 @@ type Quirks struct {
 	// Members says what the members that the provider accepts mean for what a request costs
 	// or can reach.
 	Members Members
+	// Unreported lists meters of whose use the provider reports nothing: if a request may use
+	// one, one unit is charged.
+	Unreported []string
 
 	Roles         map[string]string // role of a message → the provider's name for it
 	MessageRename map[string]string // member of an assistant message → the provider's name for it
@@ -98,6 +101,7 @@ func (q Quirks) Over(base Quirks) Quirks {
 	q.Refuse = union(base.Refuse, q.Refuse)
 	q.MessageDrop = union(base.MessageDrop, q.MessageDrop)
 	q.CallMembers = union(base.CallMembers, q.CallMembers)
+	q.Unreported = union(base.Unreported, q.Unreported)
 	if len(q.Efforts) == 0 {
 		q.Efforts = base.Efforts
 	}

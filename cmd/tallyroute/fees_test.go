@@ -40,6 +40,10 @@ func geminiSays(grounding, usage string) string {
 		grounding + `}],"usageMetadata":` + usage + `}`
 }
 
+func converseSays(usage string) string {
+	return `{"output":{"message":{"role":"assistant","content":[{"text":"x"}]}},"stopReason":"end_turn","usage":{` + usage + `}}`
+}
+
 // recordedFee is an answer and what it costs, by hand: tokens x dollars per million are
 // 1000 nano-dollars each, and a cent is 10,000,000.
 type recordedFee struct {
@@ -69,6 +73,7 @@ func recordedFees() []recordedFee {
 	tool := func(name string, n int) string { return fmt.Sprintf(`,"server_tool_use":{"%s":%d}`, name, n) }
 	const (
 		sonnet, haiku, opus = "anthropic/claude-sonnet-4.6", "anthropic/claude-haiku-4.5", "anthropic/claude-opus-4.6"
+		bedrock             = "bedrock/claude-haiku-4.5"
 		research            = "openai-responses/o3-deep-research"
 		search              = `{"type":"web_search_call","id":"w","status":"completed","action":{"type":"search","query":"q"}},`
 		open                = `{"type":"web_search_call","id":"w","status":"completed","action":{"type":"open_page","url":"u"}},`
@@ -294,6 +299,21 @@ func recordedFees() []recordedFee {
 			"provider_cost 1",
 		},
 		{"Vercel, which says less", "vercel/gpt-oss-20b", openAISays(o(1000, 100, `,"cost":0.00000001`), ""), 1000*50 + 100*200, ""},
+		{"Claude on Bedrock", bedrock, converseSays(`"inputTokens":1000,"outputTokens":100,"totalTokens":1100`), 1000*1000 + 100*5000, ""},
+		{
+			"Claude on Bedrock, from a cache", bedrock,
+			converseSays(`"inputTokens":1000,"outputTokens":100,"cacheReadInputTokens":5000,"totalTokens":6100`),
+			1000*1000 + 5000*100 + 100*5000, "",
+		},
+		{
+			"Claude on Bedrock, to a cache", bedrock,
+			converseSays(`"inputTokens":1000,"outputTokens":100,"cacheWriteInputTokens":400,"totalTokens":1500`),
+			1000*1000 + 400*1250 + 100*5000, "",
+		},
+		{
+			"Claude on Bedrock, in the US", bedrock + "-us", converseSays(`"inputTokens":1000,"outputTokens":100,"totalTokens":1100`),
+			1000*1100 + 100*5500, "",
+		},
 		{
 			"Mistral's connectors", "mistral/mistral-large-2512", openAISays(o(0, 0, `,"server_tool_use":{"web_search_requests":1}`), ""),
 			30 * mill, "web_search 1",

@@ -40,6 +40,7 @@ func (d document) quirks(to *providers.Quirks) read {
 			"search":          scalar(d.reader, &q.Search, oneOf(providers.SearchAny, providers.SearchNever)),
 			"call_members":    words(d.reader, &q.CallMembers, messageMember),
 			"members":         d.members(&q.Members),
+			"unreported":      words(d.reader, &q.Unreported, oneOf(providers.Meters()...)),
 			"max_tokens":      scalar(d.reader, &q.MaxTokens, memberName),
 			"no_stream_usage": scalar(d.reader, &q.NoStreamUsage, yesNo),
 			"alternate":       scalar(d.reader, &q.Alternate, yesNo),
@@ -66,6 +67,7 @@ func (d document) quirks(to *providers.Quirks) read {
 			{&q.MessageDrop, &to.MessageDrop},
 			{&q.Efforts, &to.Efforts},
 			{&q.CallMembers, &to.CallMembers},
+			{&q.Unreported, &to.Unreported},
 		} {
 			if *list.given != nil && len(*list.given) == 0 {
 				*list.known = nil

@@ -49,7 +49,7 @@ func (m *Meter) Unanswered(u Unanswered, count Counter) billing.Spend {
 		row.Tokens, row.Disputed = b.tokens, b.disputed
 		m.compare(&row, u.Usage)
 	}
-	m.price(&row, u.Candidate, metered(u.Usage, m.mostFees(u.Candidate)))
+	m.price(&row, u.Candidate, m.used(u.Candidate, u.Usage))
 	return row
 }
 

@@ -67,6 +67,19 @@ func (m *Meter) mostFees(c plan.Candidate) []billing.Fee {
 	return fees
 }
 
+// used returns what an attempt used besides tokens. Where the provider reports nothing of it,
+// what the request may use counts as used once.
+func (m *Meter) used(c plan.Candidate, u *chat.Usage) []billing.Fee {
+	fees := metered(u, m.mostFees(c))
+	for _, may := range c.Uses {
+		if slices.Contains(c.Target.Quirks.Unreported, may.Meter) &&
+			!slices.ContainsFunc(fees, func(f billing.Fee) bool { return f.Meter == may.Meter }) {
+			fees = append(fees, billing.Fee{Meter: may.Meter, Units: 1})
+		}
+	}
+	return fees
+}
+
 // metered returns what an attempt used besides tokens, according to the provider. If the
 // provider could not report everything, as for a stream that was cut, it is the most that is
 // possible.

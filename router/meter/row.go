@@ -25,7 +25,7 @@ func (m *Meter) Used(u Use, count Counter) (row billing.Spend, observed bool) {
 	if u.Usage != nil {
 		m.compare(&row, u.Usage)
 	}
-	used := metered(u.Usage, m.mostFees(u.Candidate))
+	used := m.used(u.Candidate, u.Usage)
 	m.price(&row, answeredBy(&row, u, used), used)
 	return row, b.observed
 }
