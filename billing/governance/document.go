@@ -212,10 +212,10 @@ func (d *document) controls() {
 
 // sealing says how credentials that the database keeps are protected.
 func (d *document) sealing(f Facts) {
-	switch {
-	case f.Sealing == "":
+	switch f.Sealing {
+	case "":
 		d.gap("no key seals credentials in the database (secrets.encryption_key): none can be stored there")
-	case f.Sealing == Inline:
+	case Inline:
 		d.gap("the key that seals credentials in the database is written in the configuration (secrets.encryption_key)")
 	default:
 		d.item("Credentials of providers that the database keeps are sealed under a key that it does not have, read from: %s.", f.Sealing)

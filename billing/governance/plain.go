@@ -79,6 +79,7 @@ func budgetText(k *billing.Key, b billing.Budget) string {
 	}
 	verb, then := "may use", "; what does not fit is refused"
 	switch b.Action {
+	case billing.ActionBlock:
 	case billing.ActionAlert:
 		verb, then = "is watched from", "; nothing is refused because of it"
 	case billing.ActionDowngrade:

@@ -86,8 +86,10 @@ func standards() []standard {
 		}},
 		{"CCPA (California Civil Code)", []pair{
 			{control{"§ 1798.100", "General Duties of Businesses that Collect Personal Information"}, "retention"},
-			{control{"§ 1798.105", "Consumers' Right to Delete Personal Information"},
-				"person erase: the ledger's pseudonyms, the access record, kept responses"},
+			{
+				control{"§ 1798.105", "Consumers' Right to Delete Personal Information"},
+				"person erase: the ledger's pseudonyms, the access record, kept responses",
+			},
 			{control{"§ 1798.110", "Consumers' Right to Know What Personal Information is Being Collected. Right to Access " +
 				"Personal Information"}, "person export"},
 			{control{"§ 1798.150", "Personal Information Security Breaches"}, "incidents with evidence"},
