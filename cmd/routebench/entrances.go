@@ -18,23 +18,26 @@ func entrances() [][]load {
 		return []byte(`{"model":"` + model + `",` + more + `"instructions":"You count.","input":"` + prompt(1<<10) + `"}`)
 	}
 	message := func(more, model string) []byte {
-		return []byte(`{"model":"` + model + `","max_tokens":16384,` + more + `"system":"You count.","messages":[{"role":"user","content":"` +
-			prompt(1<<10) + `"}]}`)
+		return []byte(`{"model":"` + model + `","max_tokens":16384,` + more + `"system":"You count.","messages":[{"role":"user",` +
+			`"content":"` + prompt(1<<10) + `"}]}`)
 	}
-	group := func(kind, more, chats string, whole, said string, conns int) []load {
-		name := func(of string) string { return kind + ", " + of }
+	group := func(kind, more, chats string, whole, said string) []load {
 		const atResponses, atMessages = "/v1/responses", "/v1/messages"
-		return []load{
-			{name: name("chat"), body: body(chats, 1<<10), end: whole, conns: conns},
-			{name: name("responses, same format"), path: atResponses, body: input(more, "bench-responses"), end: "}", conns: conns, most: 1.2},
-			{name: name("responses, translated"), path: atResponses, body: input(more, "bench"), end: "}", conns: conns, most: 2},
-			{name: name("messages, same format"), path: atMessages, body: message(more, "bench-messages"), end: said, conns: conns, most: 1.2},
-			{name: name("messages, translated"), path: atMessages, body: message(more, "bench"), end: said, conns: conns, most: 2},
+		list := []load{
+			{name: "chat", body: body(chats, 1<<10), end: whole},
+			{name: "responses, same format", path: atResponses, body: input(more, "bench-responses"), end: "}", most: 1.2},
+			{name: "responses, translated", path: atResponses, body: input(more, "bench"), end: "}", most: 2},
+			{name: "messages, same format", path: atMessages, body: message(more, "bench-messages"), end: said, most: 1.2},
+			{name: "messages, translated", path: atMessages, body: message(more, "bench"), end: said, most: 2},
 		}
+		for i := range list {
+			list[i].name, list[i].conns = kind+", "+list[i].name, 16
+		}
+		return list
 	}
 	return [][]load{
-		group("plain answer", "", "", "}", "}", 64),
-		group("stream of 100 chunks", stream, stream+`"stream_options":{"include_usage":true},`, "data: [DONE]", `{"type":"message_stop"}`, 16),
+		group("plain answer", "", "", "}", "}"),
+		group("stream of 100 chunks", stream, stream+`"stream_options":{"include_usage":true},`, "data: [DONE]", `{"type":"message_stop"}`),
 	}
 }
 
@@ -117,8 +120,8 @@ func responsesMock() mock {
 		return `{"id":"resp_1","object":"response","created_at":1767225600,"status":"` + status + `","background":false,"error":null,` +
 			`"incomplete_details":null,"instructions":"You count.","max_output_tokens":null,"model":"bench","output":[` + output +
 			`],"parallel_tool_calls":true,"previous_response_id":null,"reasoning":{"effort":null,"summary":null},"store":false,` +
-			`"temperature":1.0,"text":{"format":{"type":"text"}},"tool_choice":"auto","tools":[],"top_p":1.0,"truncation":"disabled","usage":` +
-			usage + `,"user":null,"metadata":{}}`
+			`"temperature":1.0,"text":{"format":{"type":"text"}},"tool_choice":"auto","tools":[],"top_p":1.0,"truncation":"disabled",` +
+			`"usage":` + usage + `,"user":null,"metadata":{}}`
 	}
 	used := fmt.Sprintf(`{"input_tokens":%d,"input_tokens_details":{"cached_tokens":0},"output_tokens":100,`+
 		`"output_tokens_details":{"reasoning_tokens":0},"total_tokens":%d}`, tokens(1<<10), tokens(1<<10)+100)

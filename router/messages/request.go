@@ -56,8 +56,8 @@ func read(body []byte, root *jsonraw.Field, l chat.Limits) (Request, error) {
 	}
 	c := &r.conversation
 	return Request{
-		Body: r.o.Bytes(), Native: &providers.Native{Format: providers.Messages, Body: body, Aside: c.noted, Foreign: c.alien}, Dropped: c.dropped,
-		origins: c.origins,
+		Body: r.o.Bytes(), Dropped: c.dropped, origins: c.origins,
+		Native: &providers.Native{Format: providers.Messages, Body: body, Aside: c.noted, Foreign: c.alien},
 	}, nil
 }
 

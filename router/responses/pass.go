@@ -50,12 +50,15 @@ func (s *Stream) Pass(data []byte) []sse.Event {
 // passed reads an event, no further than it must: what follows a piece of text is long.
 func (s *Stream) passed(data []byte) passed {
 	p := passed{data: data}
-	found := 0
+	found, wanted := 0, 4
 	for name, value := range jsonraw.Each(data) {
 		var n translate.Counter
 		switch string(name) {
 		case "type":
 			p.kind = jsonraw.Inside(value)
+			if isWhole(p.kind) {
+				wanted = 2
+			}
 		case "sequence_number":
 			s.number = int(n.Take(value)) + 1
 		case "output_index":
@@ -65,11 +68,20 @@ func (s *Stream) passed(data []byte) passed {
 		default:
 			continue
 		}
-		if found++; found == 4 {
+		if found++; found == wanted {
 			break
 		}
 	}
 	return p
+}
+
+// isWhole reports whether an event holds the response, and is about no item of it.
+func isWhole(kind []byte) bool {
+	switch string(kind) {
+	case "response.created", "response.in_progress", "response.queued", "response.completed", "response.incomplete", "response.failed":
+		return true
+	}
+	return false
 }
 
 // passItem records an item that a provider opens.

@@ -269,11 +269,26 @@ func (n *native) in(data []byte, edit func(object []byte) []byte) []byte {
 	if !bytes.Contains(data, []byte(`"response"`)) { // most events have only a piece of it
 		return data
 	}
-	response := jsonraw.Lookup(data, "response")
-	if !jsonraw.IsObject(response) {
+	at := memberOf(data, "response")
+	if !jsonraw.IsObject(at.Of(data)) {
 		return data
 	}
-	return jsonraw.Edit(data, []jsonraw.Member{{Name: "response", Value: edit(response)}})
+	edited := edit(at.Of(data))
+	return append(append(append(make([]byte, 0, len(data)+len(edited)), data[:at.Start]...), edited...), data[at.End:]...)
+}
+
+// memberOf returns where the value of a member is. What follows it is not read.
+func memberOf(object []byte, member string) (at jsonraw.Span) {
+	c := jsonraw.NewCursor(object)
+	c.Object(func(name []byte) {
+		c.Peek() // white space
+		start := c.Pos()
+		if c.Skip(); string(name) == member && !c.Bad() {
+			at = jsonraw.Span{Start: start, End: c.Pos()}
+			c.Fail()
+		}
+	})
+	return at
 }
 
 func (n *native) of(data []byte) []byte {
@@ -288,14 +303,15 @@ func (n *native) of(data []byte) []byte {
 }
 
 func (n *native) rename(object []byte) []byte {
-	if !jsonraw.IsString(jsonraw.Lookup(object, "model")) {
+	index, ok := jsonraw.IndexOf(object)
+	if !ok || !jsonraw.IsString(index.Get("model")) {
 		return object
 	}
 	set := append([]jsonraw.Member{{Name: "model", Value: n.model}}, n.edits...)
-	if usage, changed := chat.WholeCounts(jsonraw.Lookup(object, "usage")); changed {
+	if usage, changed := chat.WholeCounts(index.Get("usage")); changed {
 		set = append(set, jsonraw.Member{Name: "usage", Value: usage})
 	}
-	return jsonraw.Edit(object, set)
+	return index.Edit(set).Bytes()
 }
 
 func (n *native) used(data []byte, reported *chat.Usage, out router.Outcome) []byte {

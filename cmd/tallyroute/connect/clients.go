@@ -8,7 +8,8 @@ func clients() []client { return append(writable(), others()...) }
 func writable() []client {
 	return []client{
 		{
-			name: "codex", folder: folder{"CODEX_HOME", nil, []string{".codex"}}, files: []string{"config.toml"}, syntax: asTOML(), settings: codex,
+			name: "codex", folder: folder{"CODEX_HOME", nil, []string{".codex"}}, files: []string{"config.toml"},
+			syntax: asTOML(), settings: codex,
 			text: `# ~/.codex/config.toml; the key is taken from the environment: export TALLYROUTE_KEY={key}
 model = "{model}"
 model_provider = "tallyroute"

@@ -46,7 +46,7 @@ func plainJSON(text []byte) []byte {
 	text = bytes.Clone(text)
 	comma := -1
 	for i := 0; i < len(text); i++ {
-		end := i + 1
+		end := len(text)
 		switch c := text[i]; {
 		case c == '"':
 			i = stringEnd(text, i) - 1
@@ -54,15 +54,11 @@ func plainJSON(text []byte) []byte {
 		case bytes.HasPrefix(text[i:], []byte("//")):
 			if n := bytes.IndexByte(text[i:], '\n'); n >= 0 {
 				end = i + n
-			} else {
-				end = len(text)
 			}
 			blank(text[i:end])
 		case bytes.HasPrefix(text[i:], []byte("/*")):
 			if n := bytes.Index(text[i:], []byte("*/")); n >= 0 {
 				end = i + n + 2
-			} else {
-				end = len(text)
 			}
 			blank(text[i:end])
 		case c == ',':
