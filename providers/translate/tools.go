@@ -288,7 +288,9 @@ func (h Hosted) Lost(r *Request, has ...string) {
 		name string
 		said bool
 	}{
-		{"max_uses", h.Uses > 0}, {"user_location", h.Location != nil}, {"search_context_size", h.Context != nil},
+		{"max_uses", h.Uses > 0},
+		{"user_location", h.Location != nil},
+		{"search_context_size", h.Context != nil},
 		{"cache_control", h.Cache != nil},
 	} {
 		if m.said && !slices.Contains(has, m.name) {

@@ -33,15 +33,26 @@ type speaking struct {
 // and the published schemas of what they answer.
 var spoken = []speaking{
 	{
-		entranceCases[0], []string{"openai-chat"}, "messages", []string{"openai"},
-		spec{"openai/CreateChatCompletionResponse.schema.json", ""}, spec{"openai/CreateChatCompletionStreamResponse.schema.json", ""},
+		entranceCases[0],
+		[]string{"openai-chat"},
+		"messages",
+		[]string{"openai"},
+		spec{"openai/CreateChatCompletionResponse.schema.json", ""},
+		spec{"openai/CreateChatCompletionStreamResponse.schema.json", ""},
 	},
 	{
-		entranceCases[1], []string{"openai-responses"}, "input", []string{"responses"},
-		spec{"openai/Response.schema.json", ""}, spec{"openai/ResponseStreamEvent.schema.json", ""},
+		entranceCases[1],
+		[]string{"openai-responses"},
+		"input",
+		[]string{"responses"},
+		spec{"openai/Response.schema.json", ""},
+		spec{"openai/ResponseStreamEvent.schema.json", ""},
 	},
 	{
-		entranceCases[2], []string{"anthropic-messages", "bedrock-invoke"}, "max_tokens", []string{"anthropic", "bedrock-invoke"},
+		entranceCases[2],
+		[]string{"anthropic-messages", "bedrock-invoke"},
+		"max_tokens",
+		[]string{"anthropic", "bedrock-invoke"},
 		spec{"anthropic/openapi.json", "/components/schemas/Message"},
 		spec{"anthropic/openapi.json", "/components/schemas/MessageStreamEvent"},
 	},

@@ -102,8 +102,10 @@ func TestTextAroundTheSettingsStaysAsItIs(t *testing.T) {
 	}{
 		"codex": {".codex/config.toml", "# mine\nmodel = \"old\" # the old one\napproval_policy = \"never\"\n\n[model_providers.other] # another\n" +
 			"name = \"o\"\n\n[tui]\n# quiet\nnotifications = false", []string{"# mine\n", "[model_providers.other] # another\n", "# quiet\n"}},
-		"claude-code": {".claude/settings.json", "{\n\t\"permissions\": {\"allow\": [\"Bash\"]},\n\t\"env\": {\"A\": \"b\"},\n\t\"n\": 12345678901234567890\n}\n",
-			[]string{"\t\"permissions\": {\"allow\": [\"Bash\"]}", `"A": "b"`, "12345678901234567890"}},
+		"claude-code": {
+			".claude/settings.json", "{\n\t\"permissions\": {\"allow\": [\"Bash\"]},\n\t\"env\": {\"A\": \"b\"},\n\t\"n\": 12345678901234567890\n}\n",
+			[]string{"\t\"permissions\": {\"allow\": [\"Bash\"]}", `"A": "b"`, "12345678901234567890"},
+		},
 		"opencode": {".config/opencode/opencode.jsonc", "// mine\n{\n  /* dark, \"always\" */ \"theme\": \"da//rk\",\n  \"provider\": {\n" +
 			"    \"tallyroute\": {\"name\": \"old\", /* mine */},\n  },\n}\n", []string{"// mine\n", `/* dark, "always" */ "theme": "da//rk"`, "/* mine */"}},
 	} {
