@@ -24,7 +24,7 @@ func (p part) words() string {
 // parts returns a part for each limit that is set.
 func (b Balance) parts() (all []part) {
 	reached := func(used, limit int64) func(int64) bool {
-		return func(percent int64) bool { return used > 0 && used >= limit/100*percent+limit%100*percent/100 }
+		return func(percent int64) bool { return used > 0 && used >= limit/100*percent+(limit%100*percent+99)/100 }
 	}
 	if limit := b.Budget.Money; limit != nil {
 		all = append(all, part{"usd", b.UsedMoney.Short(), limit.Short(), reached(int64(b.UsedMoney), int64(*limit))})

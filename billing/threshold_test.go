@@ -60,6 +60,13 @@ func TestThresholdsOfEveryLimitAreToldAsTheyAreReached(t *testing.T) {
 	if want := "50% of the daily budget of key key_1 is used: $1 of $2."; got[0].Text != want {
 		t.Errorf("%q, want %q", got[0].Text, want)
 	}
+	three := int64(3)
+	b.Budget.Requests = &three
+	for used, want := range []int{0, 0, 1, 3} { // a third is less than half, two thirds less than 80 %
+		if got := b.Stands(Amount{Requests: int64(used)}, Amount{}).Passed(time.Now()); len(got) != want {
+			t.Errorf("of %d of 3 requests %d thresholds are told, want %d", used, len(got), want)
+		}
+	}
 	b.Budget.Thresholds = []int{}
 	if got := b.Stands(Amount{Requests: 12}, Amount{}).Passed(time.Now()); len(got) > 0 {
 		t.Errorf("without thresholds %d events are told", len(got))
