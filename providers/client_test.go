@@ -184,7 +184,7 @@ func TestBeforeFirstContent(t *testing.T) {
 		"no header":        {pt.Reply{Steps: []pt.Step{pt.Hang()}}, providers.KindTimeout},
 		"only pings":       {pt.Script(role, pt.Endless(": ping\n\n", 10*time.Millisecond)), providers.KindTimeout},
 		"only roles":       {pt.Script(pt.Endless(strings.Repeat("data: "+list[0]+"\n\n", 200), 0)), providers.KindBroken},
-		"whole instead":    {pt.JSON(200, pt.Completion("m", "hi", 1, 1)), providers.KindBroken},
+		"whole instead":    {pt.JSON(200, pt.Completion("m", "hi", 1, 1)), ""},
 		"error event": {
 			pt.Script(role, pt.Write("event: error\n"), pt.Event(pt.Problem("busy", "server_error", ""))),
 			providers.KindOverload,

@@ -88,10 +88,20 @@ func (t *trip) whole(resp *http.Response, b *body) (*Answer, error) {
 		return nil, t.fill(asError(err), resp)
 	case t.x.Request.Stream():
 		t.told = answer.Usage
-		return nil, t.broken(resp, b, errNoStream)
+		return t.streamed(resp, b, answer)
 	}
 	t.cancel(errClosed)
 	return &Answer{Response: answer}, nil
+}
+
+// streamed returns a complete response as the stream that was asked for.
+func (t *trip) streamed(resp *http.Response, b *body, whole *chat.Response) (*Answer, error) {
+	s, err := whole.Streamed()
+	if err != nil || t.x.Native != nil {
+		return nil, t.broken(resp, b, errNoStream)
+	}
+	t.cancel(errClosed)
+	return &Answer{Stream: s}, nil
 }
 
 // decode decodes a complete response. A large one waits for its turn first.

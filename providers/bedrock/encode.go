@@ -185,7 +185,9 @@ func (e *encoder) tool(t translate.Tool) {
 	}
 	e.nest("toolSpec", func(o *jsonraw.Object) {
 		o.Raw("name", t.Name)
-		o.Raw("description", t.Description)
+		if len(t.Description) > len(`""`) { // Bedrock refuses an empty one
+			o.Raw("description", t.Description)
+		}
 		o.Raw("inputSchema", jsonraw.One("json", e.Schema("tools", e.subset(t), t.ObjectSchema())))
 		if t.Strict {
 			o.Word("strict", "true")

@@ -134,7 +134,7 @@ func (e *encoder) subset(t translate.Tool) *schema.Subset {
 		return anthropic.Strict()
 	}
 	s := anthropic.Plain()
-	s.Inline = e.family != claude
+	s.Inline, s.Bare = e.family != claude, true
 	return s
 }
 

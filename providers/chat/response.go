@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"io"
 	"slices"
+	"strconv"
 
 	"tallyroute/providers/jsonraw"
 )
@@ -193,4 +194,68 @@ func UsageOf(body []byte) *Usage {
 	}
 	u := n.usage()
 	return &u
+}
+
+// Streamed returns a complete response as a stream, for providers that answer with the whole
+// although a stream was asked for: one chunk with everything in it, and one with the usage.
+func (r *Response) Streamed() (Stream, error) {
+	body := jsonraw.Compact(r.Body)
+	var choices [][]byte
+	for choice := range jsonraw.Elements(jsonraw.Lookup(body, "choices")) {
+		delta := numbered(jsonraw.Lookup(choice, "message"))
+		choices = append(choices, jsonraw.Edit(choice, []jsonraw.Member{{Name: "delta", Value: delta}}, "message"))
+	}
+	kind := jsonraw.Member{Name: "object", Value: []byte(`"chat.completion.chunk"`)}
+	all, err := ParseChunk(jsonraw.Edit(body, []jsonraw.Member{kind, {Name: "choices", Value: jsonraw.Array(choices)}}, "usage"))
+	if err != nil {
+		return nil, err
+	}
+	s := &streamed{chunks: []Chunk{all}}
+	if r.Usage != nil {
+		last, err := ParseChunk(jsonraw.Edit(body, []jsonraw.Member{kind, {Name: "choices", Value: []byte("[]")}}))
+		if err != nil {
+			return nil, err
+		}
+		last.Usage, last.UsageOnly = r.Usage, true
+		s.chunks = append(s.chunks, last)
+	}
+	return s, nil
+}
+
+// numbered returns a message as the delta of a chunk, where tool calls have an index.
+func numbered(message []byte) []byte {
+	var calls [][]byte
+	for call := range jsonraw.Elements(jsonraw.Lookup(message, "tool_calls")) {
+		index := strconv.AppendInt(nil, int64(len(calls)), 10)
+		calls = append(calls, jsonraw.Edit(call, []jsonraw.Member{{Name: "index", Value: index}}))
+	}
+	if len(calls) == 0 {
+		return message
+	}
+	return jsonraw.Edit(message, []jsonraw.Member{{Name: "tool_calls", Value: jsonraw.Array(calls)}})
+}
+
+// streamed is a complete response as a stream.
+type streamed struct {
+	chunks []Chunk // those to come
+	told   Told
+}
+
+var _ Stream = (*streamed)(nil)
+
+func (s *streamed) Next() (Chunk, error) {
+	if len(s.chunks) == 0 {
+		return Chunk{}, io.EOF
+	}
+	c := s.chunks[0]
+	s.chunks = s.chunks[1:]
+	s.told.Note(&c)
+	return c, nil
+}
+
+func (s *streamed) Told() Told { return s.told }
+
+func (s *streamed) Close() error {
+	s.chunks = nil
+	return nil
 }

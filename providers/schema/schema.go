@@ -22,6 +22,7 @@ type Subset struct {
 	Closed   bool     // objects have no properties except those listed
 	Scalars  bool     // an enum contains only strings and numbers
 	FewItems bool     // minItems is 0 or 1
+	Bare     bool     // a schema does not say what it is: no $schema, $id or $comment
 }
 
 // Reduce returns raw reduced to s, and the keywords that are lost. It returns raw itself,
@@ -70,7 +71,15 @@ func has(list []string, name []byte) bool {
 }
 
 // takes reports whether a keyword may stay, judging by its name.
-func (s *Subset) takes(name []byte) bool { return s.Keywords == nil || has(s.Keywords, name) }
+func (s *Subset) takes(name []byte) bool {
+	if s.Keywords == nil {
+		return !s.Bare || !has(labels, name)
+	}
+	return has(s.Keywords, name)
+}
+
+// labels say what a schema is.
+var labels = []string{"$schema", "$id", "$comment"}
 
 // fits reports whether s accepts a schema as it is.
 func (s *Subset) fits(raw []byte, depth int) bool {

@@ -24,6 +24,7 @@ var subsets = map[string]*schema.Subset{
 		Inline: true, Scalars: true,
 	},
 	"flat": {Flat: true},
+	"bare": {Flat: true, Bare: true},
 }
 
 func TestReduce(t *testing.T) {
@@ -54,6 +55,10 @@ func TestReduce(t *testing.T) {
 			`{"type":"object","properties":{"a":{"type":"string"}},"anyOf":[{},{"required":[]}]}`, "required",
 		},
 		{"flat", `{"type":"object","required":["b"]}`, "", ""},
+		{"flat", `{"$schema":"x","type":"object","required":["b"]}`, "", ""},
+		{"bare", `{"type":"object","properties":{"$id":{"$comment":"c","type":"string"}}}`,
+			`{"type":"object","properties":{"$id":{"type":"string"}}}`, ""},
+		{"bare", `{"$schema":"x","$id":"y","type":"object","minProperties":1}`, `{"type":"object","minProperties":1}`, ""},
 		{"strict", `{"type":"string","pattern":"^(?=a)b"}`, `{"type":"string","description":"(pattern: \"^(?=a)b\")"}`, "pattern"},
 		{
 			"strict", `{"oneOf":[{"type":"string"},{"type":"object"}]}`,
