@@ -55,7 +55,8 @@ func TestLargerUsageBehindTheEndOfAStreamIsTold(t *testing.T) {
 			anthropic.New(), []string{aStart, n(aDelta, "2"), aStop, other(aStart), n(aDelta, "5"), aStop}, false, 16,
 		},
 		"responses, several": {
-			responses.New(), []string{n(rDone, "2"), "[DONE]", other(n(rDone, "3")), other(n(rDone, "1")), other(other(n(rDone, "2")))},
+			responses.New(),
+			[]string{n(rDone, "2"), "[DONE]", other(n(rDone, "3")), other(n(rDone, "1")), other(other(n(rDone, "2")))},
 			false, 24,
 		},
 		"responses, several, as they came": {responses.New(), []string{n(rDone, "2"), other(n(rDone, "5"))}, true, 16},
