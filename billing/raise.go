@@ -41,7 +41,7 @@ func (r Raise) Check(b Budget) error {
 		case kind.by < 0 || kind.by > kind.most:
 			fault(kind.field, "must be above 0, and no more than a limit may be")
 		case kind.by > 0 && !kind.limited:
-			fault(kind.field, "is not limited by budget "+b.ID)
+			fault(kind.field, "is not limited by this budget")
 		}
 	}
 	if r.By == (Amount{}) {

@@ -60,8 +60,11 @@ func (c BudgetChange) of(b billing.Budget) error {
 	case (c.Scope == "" || c.Scope == b.Scope) && (c.ScopeID == "" || c.ScopeID == b.ScopeID):
 		return nil
 	}
-	return &billing.ConflictError{Detail: fmt.Sprintf("budget %s limits %s %s: make another one for %s %s", b.ID, b.Scope, b.ScopeID,
-		c.Scope, c.ScopeID)}
+	detail := fmt.Sprintf("budget %s limits another %s than that: make another one for it", b.ID, b.Scope)
+	if c.Scope != "" && c.Scope != b.Scope {
+		detail = fmt.Sprintf("budget %s has the scope %s, not %s: make another one", b.ID, b.Scope, c.Scope)
+	}
+	return &billing.ConflictError{Detail: detail}
 }
 
 // check refuses contradictions.
@@ -383,7 +386,10 @@ func (a Actions) RemoveBudget(ctx context.Context, id string, by By) error {
 // reason. The rows stay, and so do the reports.
 func (a Actions) ResetBudget(ctx context.Context, id string, by By) (billing.Balance, error) {
 	b, err := a.seenBudget(ctx, id, by)
-	if err := errors.Join(err, by.needsReason()); err != nil {
+	if err == nil {
+		err = by.needsReason()
+	}
+	if err != nil {
 		return billing.Balance{}, err
 	}
 	before, err := a.balance(ctx, b)
@@ -403,7 +409,10 @@ func (a Actions) ResetBudget(ctx context.Context, id string, by By) (billing.Bal
 // needs a reason.
 func (a Actions) RaiseBudget(ctx context.Context, r billing.Raise, by By) (billing.Balance, error) {
 	b, err := a.seenBudget(ctx, r.BudgetID, by)
-	if err := errors.Join(err, by.needsReason()); err != nil {
+	if err == nil {
+		err = by.needsReason()
+	}
+	if err != nil {
 		return billing.Balance{}, err
 	}
 	note := a.note(by, "budget.raise", r.BudgetID)
@@ -455,6 +464,7 @@ func (a Actions) TopUp(ctx context.Context, id billing.KeyID, amount billing.Mon
 		return a.balance(ctx, b)
 	}
 	return billing.Balance{}, &billing.ConflictError{
-		Detail: "key " + string(id) + " has no budget in dollars that is spent once: set one with tallyroute budgets set key --period once",
+		Detail: fmt.Sprintf("key %q has no budget in dollars that is spent once: set one with "+
+			"tallyroute budgets set key %s --period once --usd AMOUNT", k.Name, id),
 	}
 }

@@ -48,7 +48,10 @@ func (a Actions) Adjust(ctx context.Context, adj Adjustment, by By) (billing.Spe
 		return billing.Spend{}, err
 	}
 	note := a.note(by, "spend.adjust", string(key.ID))
-	note.Detail = map[string]string{"event_id": row.EventID, "kind": string(row.Kind), "amount": adj.Amount.String()}
+	note.Detail = map[string]string{"request_id": row.RequestID, "kind": string(row.Kind), "amount": adj.Amount.String()}
+	if adj.Month != "" {
+		note.Detail["month"] = adj.Month
+	}
 	return row, a.Store.Correct(ctx, []billing.Spend{row}, note)
 }
 
