@@ -55,7 +55,8 @@ func (e *QuotaError) Error() string {
 		return fmt.Sprintf("%s: %d of %d requests used, %d under way", budget, b.UsedRequests, *b.Budget.Requests, b.HeldRequests)
 	}
 	if free, ok := b.FreeTokens(); ok && free < e.AskedTokens {
-		return fmt.Sprintf("%s: %d of %d tokens used, %d held, %d asked", budget, b.UsedTokens, *b.Budget.Tokens, b.HeldTokens, e.AskedTokens)
+		return fmt.Sprintf("%s: %d of %d tokens used, %d held, %d asked", budget, b.UsedTokens, *b.Budget.Tokens, b.HeldTokens,
+			e.AskedTokens)
 	}
 	var limit Money
 	if b.Budget.Money != nil {

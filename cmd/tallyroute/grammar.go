@@ -98,6 +98,7 @@ func parserOf(a *cli.Context, g *grammar, stop func(int)) (*kong.Kong, error) {
 			"resets":     "minute, day, week, month, quarter, year or once; concurrent limits requests in progress",
 			"actions":    "block, downgrade (the cheapest model answers from the highest threshold below 100 on), or alert only",
 			"levels":     "critical,high,normal,low",
+			"endpoints":  "chat,embeddings,responses,messages,count_tokens,models,key,tokens",
 			"router":     "its admin listener, or its public one with /v1/team; with your login or the token in TALLYROUTE_TOKEN",
 		},
 		kong.Exit(stop),

@@ -244,7 +244,11 @@ func TestLargerPartsOfSeveralReportsAreTold(t *testing.T) {
 			chat.Usage{Input: 2, CacheRead: 3, Output: 7},
 			chat.Usage{Input: 9, Output: 7, Contradiction: true},
 		},
-		"cached, told later": {chat.Usage{Input: 9, Output: 1}, chat.Usage{Input: 2, CacheRead: 7}, chat.Usage{Input: 2, CacheRead: 7, Output: 1}},
+		"cached, told later": {
+			chat.Usage{Input: 9, Output: 1},
+			chat.Usage{Input: 2, CacheRead: 7},
+			chat.Usage{Input: 2, CacheRead: 7, Output: 1},
+		},
 		"a cost at first": {
 			chat.Usage{Input: 9, Cost: chat.Cost{Nano: 5, Stated: true}},
 			chat.Usage{Input: 9, Output: 7},

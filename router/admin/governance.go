@@ -127,7 +127,8 @@ func listReviews(x *exchange, in wire.Paging) (wire.Page[manage.ReviewView], err
 	if err != nil {
 		return wire.Page[manage.ReviewView]{}, err
 	}
-	return wire.PagedAsListed(in, all, itself[manage.ReviewView], func(r manage.ReviewView) string { return strconv.FormatInt(r.Number, 10) })
+	return wire.PagedAsListed(in, all, itself[manage.ReviewView],
+		func(r manage.ReviewView) string { return strconv.FormatInt(r.Number, 10) })
 }
 
 // beginReview is POST /reviews.

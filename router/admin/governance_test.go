@@ -301,7 +301,8 @@ func TestRulesTellMembersACommandThatWorks(t *testing.T) {
 		t.Errorf("%d %s", got.status, got.text)
 	}
 	if made := people.as(token)("POST", "/team/keys",
-		`{"name":"Ann's","team":"own","project":"shop","usd":"2","purpose":"tills","allowed_cidrs":["10.0.0.0/8"],"expires_in":"720h0m0s"}`); made.status >= 300 {
+		`{"name":"Ann's","team":"own","project":"shop","usd":"2","purpose":"tills","allowed_cidrs":["10.0.0.0/8"],`+
+			`"expires_in":"720h0m0s"}`); made.status >= 300 {
 		t.Errorf("what it says is refused: %d %s", made.status, made.text)
 	}
 }

@@ -189,7 +189,8 @@ func TestBudgetsAndEventsHaveNames(t *testing.T) {
 	}
 	events := g.ask("GET", base+"/events", "").text
 	for _, w := range []string{
-		`"object_name":"monthly budget of team shop"`, `"object_name":"till"`, `"scope_name":"shop"`, `"budget_name":"monthly budget of team shop"`,
+		`"object_name":"monthly budget of team shop"`, `"object_name":"till"`, `"scope_name":"shop"`,
+		`"budget_name":"monthly budget of team shop"`,
 		`"text":"80% of the monthly budget of team \"shop\" is used: $8.999999999 of $9."`,
 		`A budget had no room: the monthly budget of team \"shop\": $0 of $9 used`,
 	} {

@@ -254,7 +254,8 @@ func TestLongListsHavePages(t *testing.T) {
 			t.Fatal(incident.text)
 		}
 		a := billing.Alert{
-			ID: billing.NewID("alert_"), Claim: fmt.Sprint("c", i), Kind: "limit", Severity: billing.Warning, Title: "a limit", At: time.Now(),
+			ID: billing.NewID("alert_"), Claim: fmt.Sprint("c", i), Kind: "limit", Severity: billing.Warning, Title: "a limit",
+			At: time.Now(),
 		}
 		if _, err := g.store.FireAlerts(t.Context(), billing.Firing{Alerts: []billing.Alert{a}}, time.Now()); err != nil {
 			t.Fatal(err)

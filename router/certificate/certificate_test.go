@@ -167,7 +167,10 @@ func TestOnlyModernTLSIsSpoken(t *testing.T) {
 		{"TLS 1.1", k, &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, false},
 		{"TLS 1.2", k, &tls.Config{MaxVersion: tls.VersionTLS12}, true},
 		{
-			"TLS 1.2 by CBC", k, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}},
+			"TLS 1.2 by CBC", k, &tls.Config{
+				MaxVersion:   tls.VersionTLS12,
+				CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA},
+			},
 			false,
 		},
 		{

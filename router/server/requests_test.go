@@ -368,7 +368,8 @@ func TestToolsOfProvidersAreThoseOfOthersWhereTheyHaveThem(t *testing.T) {
 	const place = `"user_location":{"type":"approximate","city":"Bonn"}`
 	for _, c := range []struct{ path, body, format, want string }{
 		{
-			messagesPath, message(`{"type":"web_search_20250305","name":"web_search","max_uses":3,"allowed_domains":["a.org"],` + place + `}`),
+			messagesPath, message(`{"type":"web_search_20250305","name":"web_search","max_uses":3,"allowed_domains":["a.org"],` + place +
+				`}`),
 			"responses", `"max_tool_calls":3,"tools":[{"type":"web_search","filters":{"allowed_domains":["a.org"]},` + place + `}]`,
 		},
 		{messagesPath, message(`{"type":"web_search_20250305","name":"web_search"}`), "gemini", `"tools":[{"googleSearch":{}}]`},
@@ -384,7 +385,8 @@ func TestToolsOfProvidersAreThoseOfOthersWhereTheyHaveThem(t *testing.T) {
 		{messagesPath, message(`{"type":"web_search_20250305","name":"web_search"}`), "bedrock", ""},
 		{messagesPath, message(`{"type":"web_search_20250305","name":"web_search"}`), "cohere", ""},
 		{
-			responsesPath, response(`{"type":"web_search","filters":{"allowed_domains":["a.org"]},"search_context_size":"low",` + place + `}`),
+			responsesPath, response(`{"type":"web_search","filters":{"allowed_domains":["a.org"]},"search_context_size":"low",` + place +
+				`}`),
 			"anthropic", `"tools":[{"type":"web_search_20250305","name":"web_search","allowed_domains":["a.org"],` + place + `}]`,
 		},
 		{responsesPath, response(`{"type":"web_search","external_web_access":false}`), "anthropic", ""},

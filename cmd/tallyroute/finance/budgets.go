@@ -31,7 +31,8 @@ func (c budgetsList) Run(a *cli.Context) error {
 			return err
 		}
 		t := cli.Table{Records: budgets, Header: []string{
-			"ID", "SCOPE", "OF", "PART", "PERIOD", "ZONE", "USD", "USED", "HELD", "LEFT", "FORECAST", "TOKENS", "USED TOKENS", "HELD TOKENS",
+			"ID", "SCOPE", "OF", "PART", "PERIOD", "ZONE", "USD", "USED", "HELD", "LEFT", "FORECAST", "TOKENS", "USED TOKENS",
+			"HELD TOKENS",
 			"LEFT TOKENS", "REQUESTS", "USED REQUESTS", "HELD REQUESTS", "LEFT REQUESTS", "ACTION", "RESETS", "RAISED",
 		}}
 		for _, b := range budgets {
@@ -137,7 +138,8 @@ func BudgetLine(b manage.BudgetView) string {
 		of += " " + b.ScopeName
 	}
 	of += billing.Budget{Part: billing.Part(b.Part), Named: b.Named}.PartWords()
-	return fmt.Sprintf("%s, %s (%s): %s%s%s", of, billing.Period(b.Period).Words(), b.Zone, strings.Join(limits, ", "), resets, raisedText(b))
+	return fmt.Sprintf("%s, %s (%s): %s%s%s", of, billing.Period(b.Period).Words(), b.Zone, strings.Join(limits, ", "), resets,
+		raisedText(b))
 }
 
 // raisedText says by how much the limits are raised and until when: ", raised by $5 until

@@ -87,7 +87,7 @@ func setPolicy(a *cli.Context, of holder, c manage.PolicyChange, reason string) 
 type policyTry struct {
 	cli.PlainFormat
 	ID       string            `arg:"" help:"Id of the key: key_…"`
-	Endpoint string            `enum:"chat,embeddings,responses,messages,count_tokens,models,key,tokens" default:"chat" help:"What is called."`
+	Endpoint string            `enum:"${endpoints}" default:"chat" help:"What is called."`
 	Model    string            `help:"The model that is asked for." placeholder:"NAME"`
 	Provider string            `help:"The provider that would serve it." placeholder:"NAME"`
 	Features []string          `help:"What it uses: stream, tools, vision, audio, documents, reasoning, server_tools." placeholder:"A,B"`
