@@ -105,6 +105,18 @@ type Store struct {
 	Allotments
 	StoredResponses
 	Database
+
+	// Patient is the same store on connections of its own, for people: they wait rather than
+	// be refused while requests use all connections. Nil is the store itself.
+	Patient *Store
+}
+
+// ForOperators returns the store for what people ask.
+func (s Store) ForOperators() Store {
+	if s.Patient == nil {
+		return s
+	}
+	return *s.Patient
 }
 
 // With returns s with by in place of every contract that by implements.

@@ -238,13 +238,15 @@ func (a Actions) Keys(ctx context.Context, f billing.KeyFilter) (keys []billing.
 		return nil, false, err
 	}
 	f.Now = a.now()
-	keys, err = a.Store.ListKeys(ctx, f)
-	if err != nil || len(keys) == 0 || len(keys) < f.Limit {
-		return keys, false, err
+	limit := f.Limit
+	if limit > 0 {
+		f.Limit++ // to know whether there are more
 	}
-	f.After, f.Limit = keys[len(keys)-1].ID, 1
-	next, err := a.Store.ListKeys(ctx, f)
-	return keys, len(next) > 0, err
+	keys, err = a.Store.ListKeys(ctx, f)
+	if limit > 0 && len(keys) > limit {
+		return keys[:limit], true, err
+	}
+	return keys, false, err
 }
 
 // checkFilter refuses owners that don't exist: a mistyped team must not look like one

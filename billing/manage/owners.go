@@ -400,7 +400,7 @@ func (a Actions) projects(ctx context.Context) (all []billing.Project, gone map[
 // project finds or creates the owner of a key.
 func (a Actions) project(ctx context.Context, r KeyRequest, by By) (billing.Project, error) {
 	want, err := a.projectToBe(ctx, r)
-	if err != nil || r.DryRun {
+	if err != nil || r.DryRun || want.ID != "" {
 		return want, err
 	}
 	return a.ensureProject(ctx, want, by) // it checks the environment
@@ -434,7 +434,7 @@ func (a Actions) projectToBe(ctx context.Context, r KeyRequest) (billing.Project
 	case len(found) == 1 && !found[0].ArchivedAt.IsZero():
 		return billing.Project{}, &billing.ConflictError{Detail: fmt.Sprintf("project %q is archived", name)}
 	case len(found) == 1:
-		if r.DryRun {
+		if r.DryRun || r.CostCenter == "" || r.CostCenter == found[0].CostCenter {
 			return found[0], sameEnvironment(found[0], want.Environment)
 		}
 		want.Name, want.TeamID, want.Team = found[0].Name, found[0].TeamID, ""
@@ -452,5 +452,6 @@ func sameEnvironment(p billing.Project, want string) error {
 	if want == "" || want == p.Environment {
 		return nil
 	}
-	return &billing.ConflictError{Detail: fmt.Sprintf("project %s/%s is for %s, not for %s", p.Team, p.Name, p.Environment, want)}
+	return &billing.ConflictError{Detail: fmt.Sprintf("project %q of team %q is in %s, not in %s", p.Name, p.Team,
+		p.Environment, want)}
 }

@@ -207,6 +207,9 @@ func TestNobodyWaitsLongForAConnection(t *testing.T) {
 		})
 	}()
 	prove.Eventually(t, "four are turned away", func() bool { return away.Load() == 4 })
+	if keys, err := s.Contracts().ForOperators().ListKeys(t.Context(), billing.KeyFilter{}); err != nil || len(keys) != 1 {
+		t.Errorf("operators are turned away, too: %d keys, %v", len(keys), err)
+	}
 	exec(t, c, "ROLLBACK")
 	<-done
 	if served.Load() != 2 {

@@ -64,13 +64,22 @@ const (
 	// come one after the other, and so more connections would only wait for each other.
 	changing      = 15 * time.Second
 	changingConns = 2
+	// operatingConns are for what operators read: it may scan a million keys, and neither
+	// waits for requests nor has them wait.
+	operatingConns = 4
 )
 
 // Store is billing.Store in PostgreSQL.
 type Store struct {
-	requests  lane // what requests wait for
+	requests lane // what requests wait for, and operators where they wait elsewhere
+	*shared
+}
+
+// shared is what a store and its view for operators have in common.
+type shared struct {
 	postings  lane // what nobody waits for: batches of rows
 	changes   lane // what operators wait for, and no request
+	operators lane // likewise, for all that takes no turns
 	way       *route
 	direct    *pgx.ConnConfig // without time-outs, for migrations
 	directly  *route          // to direct
@@ -84,6 +93,12 @@ type Store struct {
 
 // Contracts is all that the store fulfils.
 func (s *Store) Contracts() billing.Store {
+	all, forOperators := s.contracts(), (&Store{s.operators, s.shared}).contracts()
+	all.Patient = &forOperators
+	return all
+}
+
+func (s *Store) contracts() billing.Store {
 	return billing.Store{
 		Keys:             s,
 		Secrets:          s,
@@ -169,12 +184,11 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("billing/postgres: %w", err)
 	}
 	acquire := cmp.Or(o.Acquire, defaultAcquire)
-	s := &Store{
-		requests: lane{pool, acquire, statement + slack},
-		way:      way, direct: direct, directly: directly,
+	s := &Store{requests: lane{pool, acquire, statement + slack}, shared: &shared{
+		way: way, direct: direct, directly: directly,
 		reporting: cmp.Or(o.Reporting, time.UTC),
 		overrun:   o.Overrun, swept: o.Swept,
-	}
+	}}
 	posters, err := slower(ctx, config, postingConns, posting)
 	if err != nil {
 		pool.Close()
@@ -188,6 +202,12 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s.changes = lane{changers, max(acquire, changing), changing + slack}
+	operators, err := slower(ctx, config, operatingConns, changing)
+	if err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	s.operators = lane{operators, max(acquire, changing), changing + slack}
 	return s, nil
 }
 
@@ -228,5 +248,8 @@ func (s *Store) Close() error {
 	s.requests.pool.Close()
 	s.postings.pool.Close()
 	s.changes.pool.Close()
+	if s.operators.pool != nil {
+		s.operators.pool.Close()
+	}
 	return nil
 }

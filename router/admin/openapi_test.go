@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -342,26 +343,32 @@ func (g *rig) rehearse(method, path, body string) {
 	}
 }
 
-// dump is all that is in the database, as far as administrators change it.
-func (g *rig) dump() []string {
+// dump is what is in the database, as far as administrators change it.
+func (g *rig) dump() (all []string) {
 	g.t.Helper()
-	changes, err := g.store.ListChanges(g.t.Context(), billing.ChangeFilter{Limit: 1000})
-	if err != nil {
-		g.t.Fatal(err)
+	ctx := g.t.Context()
+	add := func(list any, err error) {
+		text, failed := json.Marshal(list)
+		if err := errors.Join(err, failed); err != nil {
+			g.t.Fatal(err)
+		}
+		all = append(all, string(text))
 	}
-	all := []string{fmt.Sprint(len(changes))}
-	for _, list := range []string{"keys?limit=200", "teams", "principals", "sinks", "credentials"} {
-		all = append(all, g.ask("GET", base+"/"+list, "").text)
-	}
-	budgets := g.ask("GET", base+"/budgets", "").data()
-	for _, b := range budgets { // without what time changes by itself
-		budget := b.(map[string]any)
-		standing, _ := budget["standing"].(map[string]any)
-		maps.DeleteFunc(standing, func(name string, _ any) bool {
-			return budget["period"] == "minute" || strings.HasPrefix(name, "forecast_")
-		})
-	}
-	return append(all, fmt.Sprint(budgets))
+	changes, err := g.store.ListChanges(ctx, billing.ChangeFilter{Limit: 1000})
+	add(len(changes), err)
+	keys, err := g.store.ListKeys(ctx, billing.KeyFilter{})
+	add(keys, err)
+	teams, err := g.store.ListTeams(ctx)
+	add(teams, err)
+	budgets, err := g.store.ListBudgets(ctx, billing.BudgetFilter{})
+	add(budgets, err)
+	people, err := g.store.ListPrincipals(ctx)
+	add(people, err)
+	deliveries, err := g.store.ListDeliveries(ctx, "")
+	add(deliveries, err)
+	credentials, err := g.store.ListCredentials(ctx)
+	add(credentials, err)
+	return all
 }
 
 // TestEveryOperationAnswersAsDescribed performs every operation once. All answers that the tests

@@ -138,9 +138,10 @@ func (s *Service) Address(name string) string {
 
 // Actions returns what operators can do.
 func (s *Service) Actions() manage.Actions {
+	store := s.store.ForOperators()
 	actions := manage.Actions{
 		Late:  manage.Late,
-		Store: s.store.With(managed{s.store, s.ledger.Balances}), Pepper: s.pepper.Pepper, KnownModel: s.knownModel,
+		Store: store.With(managed{store, s.ledger.Balances}), Pepper: s.pepper.Pepper, KnownModel: s.knownModel,
 		Groups: s.groups, Upstreams: s.desk(),
 	}
 	if now := s.now(); now != nil {
