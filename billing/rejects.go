@@ -32,5 +32,5 @@ type Rejects interface {
 	// BookRejects books the waiting rows of a request, all or none, and returns how many
 	// there were. They are counted once throughout. A row that the ledger still refuses
 	// is a *RowError, and a request without waiting rows is a *NotFoundError.
-	BookRejects(ctx context.Context, requestID, actor string) (int, error)
+	BookRejects(ctx context.Context, requestID, actor string, notes ...*Change) (int, error)
 }

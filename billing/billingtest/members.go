@@ -132,6 +132,11 @@ func ceilingRace(w *world) {
 	for _, k := range keys {
 		sum, tokens = sum+*k.Budgets[0].Money, tokens+*k.Budgets[0].Tokens
 	}
+	for _, k := range keys {
+		if k.Models != nil { // a list without a name is of no models, not of all
+			w.Errorf("under a ceiling of all models: %q", k.Models)
+		}
+	}
 	if made.Load()+refused.Load() != 50 || int(made.Load()) != len(keys) || len(keys) < 2 || len(keys) > 5 || sum > *dollarsOf(20) ||
 		tokens > 1000 {
 		w.Errorf("made %d, refused %d: %d keys with %s and %d tokens", made.Load(), refused.Load(), len(keys), sum.Short(), tokens)

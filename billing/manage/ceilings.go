@@ -280,7 +280,7 @@ func (a Actions) decideRaise(ctx context.Context, id string, outcome billing.Rai
 func (a Actions) PlaceOfRaise(ctx context.Context, id string) (rbac.Place, error) {
 	list, err := a.Store.ListRaises(ctx, billing.RaiseFilter{ID: id})
 	if err == nil && (len(list) == 0 || id == "") {
-		err = &billing.NotFoundError{What: "request", ID: id}
+		err = &billing.NotFoundError{What: "raise", ID: id}
 	}
 	if err != nil {
 		return rbac.Place{}, err

@@ -109,10 +109,7 @@ func (a Actions) BookRejects(ctx context.Context, requests []string, by By) (boo
 	}
 	var faults []error
 	for _, request := range requests {
-		if err := a.Store.Record(ctx, a.note(by.step(), "reject.book", request)); err != nil {
-			return booked, err
-		}
-		n, err := a.Store.BookRejects(ctx, request, by.Actor)
+		n, err := a.Store.BookRejects(ctx, request, by.Actor, a.note(by.step(), "reject.book", request))
 		if err != nil {
 			faults = append(faults, &RequestError{request, err})
 			continue

@@ -461,13 +461,11 @@ func (a Actions) Rekey(ctx context.Context, by By) (r Rekeyed, err error) {
 				strings.TrimPrefix(err.Error(), "envelope: "), r.Changed)}
 		}
 	}
-	note := a.note(by, "secrets.rekey", "credentials")
-	note.Detail = map[string]string{"changed": fmt.Sprint(r.Changed), "already": fmt.Sprint(r.Already)}
-	return r, a.Store.Record(ctx, note)
+	return r, nil
 }
 
 func (a Actions) rekey(ctx context.Context, up Upstreams, id string, by By, r *Rekeyed) error {
-	done := Rekeyed{}
+	done, note := Rekeyed{}, a.note(by.step(), "secrets.rekey", id)
 	_, err := a.Store.UpdateCredential(ctx, id, func(c *billing.Credential) error {
 		done = Rekeyed{}
 		for i := range c.Versions {
@@ -485,8 +483,9 @@ func (a Actions) rekey(ctx context.Context, up Upstreams, id string, by By, r *R
 		if done.Changed == 0 || by.DryRun {
 			return errEnded
 		}
+		note.Detail = map[string]string{"changed": fmt.Sprint(done.Changed), "already": fmt.Sprint(done.Already)}
 		return nil
-	})
+	}, note)
 	if errors.Is(err, errEnded) || missing(err) {
 		err = nil
 	}

@@ -63,6 +63,9 @@ func scanKeyAnd(row pgx.CollectableRow, more ...any) (billing.Key, error) {
 	if err != nil {
 		return k, err
 	}
+	if len(k.Models) == 0 {
+		k.Models = nil // all; an empty list would be none
+	}
 	for _, c := range cidrs {
 		prefix, err := netip.ParsePrefix(c)
 		if err != nil {

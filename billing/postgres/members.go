@@ -94,6 +94,9 @@ func scanCeiling(row pgx.CollectableRow) (c billing.Ceiling, err error) {
 		return c, err
 	}
 	c.Life, c.UpdatedAt = time.Duration(life)*time.Second, c.UpdatedAt.UTC()
+	if models == "[]" {
+		return c, nil // all models: an empty list would be none
+	}
 	return c, json.Unmarshal([]byte(models), &c.Models)
 }
 
@@ -180,7 +183,7 @@ func (s *Store) DecideRaise(
 	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		r, err = one(ctx, tx, scanRaise, raisesSQL, billing.CleanText(id), "", "", true, nil, nil, 1, "")
 		if err != nil {
-			return missing(err, "request", id)
+			return missing(err, "raise", id)
 		}
 		if err := errors.Join(r.Decided(), decide(&r)); err != nil {
 			return err

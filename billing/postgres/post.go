@@ -111,7 +111,7 @@ func (s *Store) Post(ctx context.Context, p billing.Posting) (billing.Posted, er
 }
 
 // post posts, and notes by whom rows were booked that had been refused before.
-func (s *Store) post(ctx context.Context, p billing.Posting, by string) (billing.Posted, error) {
+func (s *Store) post(ctx context.Context, p billing.Posting, by string, notes ...*billing.Change) (billing.Posted, error) {
 	rows := make([]billing.Spend, len(p.Rows))
 	for i, r := range p.Rows {
 		row, err := s.event(r)
@@ -128,15 +128,29 @@ func (s *Store) post(ctx context.Context, p billing.Posting, by string) (billing
 		args: append(args, s.overrunArgs()...), locks: append(slices.Clone(p.Rows), rejectedRows(p)...),
 		events: p.AllEvents(),
 	}
-	err = s.within(ctx, s.postings, func(ctx context.Context, c *pgx.Conn) error { return b.send(ctx, c, rows) })
+	noted := func(ctx context.Context, c *pgx.Conn, send func(tx pgx.Tx) error) error {
+		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+			if err := send(tx); err != nil {
+				return err
+			}
+			return note(ctx, tx, notes)
+		})
+	}
+	send := func(ctx context.Context, c *pgx.Conn) error {
+		if len(notes) == 0 {
+			return b.send(ctx, c, rows)
+		}
+		return noted(ctx, c, func(tx pgx.Tx) error { return b.send(ctx, tx, rows) })
+	}
+	err = s.within(ctx, s.postings, send)
 	if lacksPartition(err) {
 		if err = s.addPartitions(ctx, rows); err == nil {
-			err = s.within(ctx, s.postings, func(ctx context.Context, c *pgx.Conn) error { return b.send(ctx, c, rows) })
+			err = s.within(ctx, s.postings, send)
 		}
 	}
 	if closedPeriod(err) {
 		err = s.within(ctx, s.postings, func(ctx context.Context, c *pgx.Conn) error {
-			return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return s.postLate(ctx, tx, p.Rows, b) })
+			return noted(ctx, c, func(tx pgx.Tx) error { return s.postLate(ctx, tx, p.Rows, b) })
 		})
 	}
 	return b.posted, rowFault(err)

@@ -63,7 +63,7 @@ func (s *Store) ListRejects(ctx context.Context, requestID string) ([]billing.Re
 }
 
 // BookRejects implements billing.Rejects: posting a row that waits books it.
-func (s *Store) BookRejects(ctx context.Context, requestID, actor string) (int, error) {
+func (s *Store) BookRejects(ctx context.Context, requestID, actor string, notes ...*billing.Change) (int, error) {
 	waiting, err := s.ListRejects(ctx, requestID)
 	if err != nil {
 		return 0, err
@@ -75,6 +75,6 @@ func (s *Store) BookRejects(ctx context.Context, requestID, actor string) (int, 
 	for _, r := range waiting {
 		p.Rows = append(p.Rows, r.Row)
 	}
-	_, err = s.post(ctx, p, actor)
+	_, err = s.post(ctx, p, actor, notes...)
 	return len(p.Rows), err
 }

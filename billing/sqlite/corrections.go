@@ -190,7 +190,7 @@ func rejects(ctx context.Context, from *session, request string) (all []billing.
 }
 
 // BookRejects implements billing.Rejects.
-func (s *Store) BookRejects(ctx context.Context, requestID, actor string) (booked int, err error) {
+func (s *Store) BookRejects(ctx context.Context, requestID, actor string, notes ...*billing.Change) (booked int, err error) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		waiting, err := rejects(ctx, tx, billing.CleanText(requestID))
 		if err != nil {
@@ -208,7 +208,10 @@ func (s *Store) BookRejects(ctx context.Context, requestID, actor string) (booke
 			booked = len(rows)
 			_, err = s.postRows(ctx, tx, rows, actor)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return note(ctx, tx, notes)
 	})
 	return booked, err
 }

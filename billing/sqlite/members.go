@@ -178,7 +178,7 @@ func (s *Store) DecideRaise(
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		found, err := raises(ctx, tx, billing.RaiseFilter{ID: id})
 		if err == nil && (len(found) == 0 || id == "") {
-			err = &billing.NotFoundError{What: "request", ID: id}
+			err = &billing.NotFoundError{What: "raise", ID: id}
 		}
 		if err != nil {
 			return err

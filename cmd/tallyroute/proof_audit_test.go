@@ -4,15 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,66 +19,7 @@ import (
 	"tallyroute/billing/postgres"
 	"tallyroute/billing/postgres/pgtest"
 	"tallyroute/billing/sqlite"
-	"tallyroute/router/admin"
 )
-
-// acts are what administrators do, each once and in an order in which each can be done.
-// {NAME} is what an act before has stored as =NAME from the member that stands there, {n}
-// another number each time that something was done although its answer was an error.
-var acts = []string{
-	`POST /teams {"name":"web{n}","project":"shop"} =team name`,
-	`PATCH /teams/{team} {"cost_center":"c{n}","owner_email":"lead@example.com"}`,
-	`POST /projects {"name":"p2{n}","team":"{team}","environment":"dev"} =project id`,
-	`PATCH /projects/{project} {"name":"p3{n}"}`,
-	`PUT /teams/{team}/policy {"policy":{"endpoints":["chat"]},"reason":"{n}"}`,
-	`PUT /projects/{project}/policy {"policy":{"endpoints":["chat"]},"reason":"{n}"}`,
-	`POST /keys {"name":"k{n}","team":"{team}","project":"shop","owner":"gone@example.com","budget":{"usd":"5"}} =key id`,
-	`PATCH /keys/{key} {"name":"k2{n}","tags":{"a":"b"},"limits":{"tokens_per_minute":50}}`,
-	`PUT /keys/{key}/policy {"policy":{"features":["stream"]},"reason":"{n}"}`,
-	`POST /keys/{key}/rotate {"overlap":"1h"}`,
-	`POST /keys/{key}/hand-over {"for":"1h"}`,
-	`POST /keys/{key}/disable {"reason":"r"}`,
-	`POST /keys/{key}/enable {"reason":"r"}`,
-	`POST /keys {"name":"p{n}","team":"{team}","project":"shop","budget":{"usd":"5","period":"once"}} =prepaid id`,
-	`POST /keys/{prepaid}/top-up {"usd":"1","reference":"PO-{n}"}`,
-	`POST /budgets {"scope":"org","usd":"100"} =budget id`,
-	`PATCH /budgets/{budget} {"usd":"7{n}","tokens":100}`,
-	`POST /budgets/{budget}/raise {"usd":"1","until":"2099-01-01T00:00:00Z","reason":"r"}`,
-	`POST /budgets/{budget}/reset {"reason":"r"}`,
-	`DELETE /budgets/{budget}?reason=r`,
-	`POST /principals {"name":"ci{n}"} =bot id`,
-	`POST /principals {"name":"boss{n}","kind":"user","email":"boss{n}@example.com"} =boss id`,
-	`POST /principals/{boss}/grants {"role":"owner"}`,
-	`POST /principals/{bot}/grants {"role":"developer","must":"time.hour >= 0"} =grant grants.0.id`,
-	`POST /principals/{bot}/tokens {"name":"t{n}"} =token id`,
-	`DELETE /principals/{bot}/tokens/{token}?reason=r`,
-	`DELETE /principals/{bot}/grants/{grant}?reason=r`,
-	`POST /principals/{bot}/disable {"reason":"r"}`,
-	`POST /principals/{bot}/enable {"reason":"r"}`,
-	`PUT /teams/{team}/ceiling {"keys":3,"usd":"20"}`,
-	`DELETE /teams/{team}/ceiling?reason=r`,
-	`POST /principals {"name":"gone{n}","kind":"user","email":"gone@example.com"} =gone id`,
-	`POST /principals/{gone}/disable {"reason":"r"}`,
-	`SWEEP leavers`,
-	`GET /leavers?outcome=open =review data.0.id`,
-	`POST /leavers/{review}/transfer {"to":"{boss}"}`,
-	`PUT /governance {"rules":{"keys":{"max_age":{"high":"90d"}}},"reason":"r"}`,
-	`POST /governance/acknowledgements {"version":1,"owner":"ann@example.com"}`,
-	`POST /reviews {"reason":"r"}`,
-	`GET /reviews =number data.0.number`,
-	`POST /reviews/{number}/decide {"kind":"key","object":"{key}","decision":"keep","reason":"r"}`,
-	`POST /incidents {"key_id":"{prepaid}","action":"revoke","reason":"leaked"} =incident id`,
-	`POST /incidents/{incident}/close {"reason":"rotated"}`,
-	`POST /spend/adjustments {"key_id":"{key}","amount_usd":"1.5","kind":"credit","reason":"r"}`,
-	`POST /periods/2020-01/close`,
-	`POST /periods/2020-01/reopen {"reason":"late"}`,
-	`POST /audit/prune {"keep":"90d"}`,
-	`GET /audit/export`,
-	`POST /keys/{key}/revoke {"reason":"r"}`,
-	`POST /keys/{key}/archive {"reason":"r"}`,
-	`POST /projects/{project}/archive`,
-	`POST /teams/{team}/archive {"reason":"over"}`,
-}
 
 // TestNoRecordNoChange lets every statement of every act fail, one at a time, on both
 // stores: what has changed has left a record, and where there is none nothing has changed.
@@ -229,163 +165,6 @@ func allOf(t *testing.T, db *sql.DB, query string) (list []string) {
 		t.Fatal(err)
 	}
 	return list
-}
-
-// actRig does all acts on a store whose statements fail when they are told to.
-type actRig struct {
-	t       *testing.T
-	store   billing.Store
-	tables  []string
-	rows    func(table string) []string
-	fail    func(n int) // the so-manieth statement from now on; 0 is none
-	hit     func() bool
-	handler http.Handler
-	actions manage.Actions
-	known   map[string]string
-	faults  int
-	late    int // of them, those after which it was done, with its record
-}
-
-func (r *actRig) everything() {
-	pepper, err := billing.ParsePepper(strings.Repeat("p", 32))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.actions = manage.Actions{Store: r.store, Pepper: pepper}
-	reports, _ := r.store.Database.(billing.Reports)
-	r.handler = admin.Handler(admin.Options{Actions: r.actions, Reports: reports, Token: func() string { return "secret" }})
-	r.known = map[string]string{"n": "0"}
-	for _, act := range acts {
-		r.do(act)
-		if r.t.Failed() {
-			r.t.Fatalf("after %d faults: %s", r.faults, act)
-		}
-	}
-	report, err := r.actions.VerifyAudit(r.t.Context())
-	if err != nil || report.Fault != nil {
-		r.t.Errorf("the audit log: %v, %v", report.Fault, err)
-	}
-	r.t.Logf("%d acts, %d faults, %d of them after the change was made, %d records", len(acts), r.faults, r.late, report.Records)
-}
-
-var (
-	actParts = regexp.MustCompile(`^(\S+) (\S+)(?: (\{.*\}))?(?: =(\w+) (\S+))?$`)
-	actNames = regexp.MustCompile(`\{(\w+)\}`)
-)
-
-// do does an act, after each of its statements has failed once.
-func (r *actRig) do(act string) {
-	r.t.Helper()
-	parts := actParts.FindStringSubmatch(act)
-	if parts == nil {
-		r.t.Fatalf("cannot be read: %s", act)
-	}
-	fill := func(s string) string {
-		return actNames.ReplaceAllStringFunc(s, func(name string) string { return r.known[strings.Trim(name, "{}")] })
-	}
-	again := true // from the first statement on, once something was done although the answer is an error
-	for n := 1; ; n++ {
-		before := r.state()
-		r.fail(n)
-		status, text := r.ask(parts[1], fill(parts[2]), fill(parts[3]))
-		hit := r.hit()
-		r.fail(0)
-		changed := different(before, r.state())
-		recorded := slices.Contains(changed, "audit_log")
-		switch {
-		case len(changed) > 0 && !recorded:
-			r.t.Errorf("%s: statement %d: %v changed without a record (%d %s)", act, n, changed, status, text)
-		case recorded && len(changed) == 2 && hit && status >= http.StatusBadRequest && parts[1] != "GET": // audit_log, audit_ends
-			r.t.Errorf("%s: statement %d: a record without a change (%d %s)", act, n, status, text)
-		}
-		if r.t.Failed() {
-			return
-		}
-		switch {
-		case status < http.StatusBadRequest: // every statement has failed by now, or this one need not work
-			if parts[4] != "" {
-				r.known[parts[4]] = member(r.t, text, parts[5])
-			}
-			if !hit {
-				return
-			}
-			r.faults++
-		case !hit && !again && len(changed) == 0: // it is done already, and says so
-			return
-		case !hit:
-			r.t.Errorf("%s: %d %s", act, status, text)
-			return
-		default:
-			r.faults++
-		}
-		if recorded {
-			r.late++
-			r.known["n"] = fmt.Sprint(r.late)
-			if again {
-				n, again = 0, false
-			}
-		}
-	}
-}
-
-func (r *actRig) ask(method, path, body string) (int, string) {
-	if method == "SWEEP" {
-		if err := r.actions.SweepLeavers(r.t.Context(), time.Hour); err != nil {
-			return http.StatusInternalServerError, err.Error()
-		}
-		return http.StatusOK, ""
-	}
-	req := httptest.NewRequestWithContext(r.t.Context(), method, "/admin/v1"+path, strings.NewReader(body))
-	req.Host, req.RemoteAddr = "localhost", "127.0.0.1:1"
-	req.Header.Set("Authorization", "Bearer secret")
-	w := httptest.NewRecorder()
-	func() {
-		defer func() { _ = recover() }() // an answer that is cut short
-		r.handler.ServeHTTP(w, req)
-	}()
-	return w.Code, w.Body.String()
-}
-
-// state is what stands in all tables.
-func (r *actRig) state() map[string][]string {
-	all := make(map[string][]string, len(r.tables))
-	for _, table := range r.tables {
-		rows := r.rows(table)
-		slices.Sort(rows)
-		all[table] = rows
-	}
-	return all
-}
-
-func different(before, after map[string][]string) (tables []string) {
-	for table, rows := range after {
-		if !slices.Equal(rows, before[table]) {
-			tables = append(tables, table)
-		}
-	}
-	slices.Sort(tables)
-	return tables
-}
-
-// member is a member of an answer by its path.
-func member(t *testing.T, text, path string) string {
-	t.Helper()
-	var v any
-	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
-	for name := range strings.SplitSeq(path, ".") {
-		switch at := v.(type) {
-		case map[string]any:
-			v = at[name]
-		case []any:
-			if len(at) == 0 {
-				t.Fatalf("no %s: %s", path, text)
-			}
-			v = at[0]
-		}
-	}
-	return fmt.Sprint(v)
 }
 
 // faultyDriver is SQLite's, of which the so-manieth statement fails.

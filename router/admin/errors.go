@@ -46,6 +46,7 @@ var (
 	errDisabled   = errors.New("admin: no token is configured")
 	errToken      = errors.New("admin: not the admin token")
 	errTries      = errors.New("admin: too many wrong tokens")
+	errLogins     = errors.New("admin: too many logins")
 	errHost       = errors.New("admin: called by an unknown host name")
 	errVirtualKey = errors.New("admin: a virtual key")
 	errNoVersion  = errors.New("admin: If-Match for what has no versions")
@@ -61,6 +62,10 @@ func rows() []web.Row {
 		web.Is(errToken, web.Problem{Code: codeToken, Message: "The admin token is missing or wrong."}),
 		web.Is(errTries, web.Problem{
 			Code: codeTries, Message: "Too many wrong admin tokens came from your network.", After: 3 * time.Second,
+		}),
+		web.Is(errLogins, web.Problem{
+			Code: codeTries, Message: "Too many logins came from your network.", Fix: "Wait as long as Retry-After says, and try again.",
+			After: 3 * time.Second,
 		}),
 		web.Is(errHost, web.Problem{Code: codeHost, Message: "This listener does not answer for the host that the request names."}),
 		web.Is(errNoLogin, web.Problem{Code: codeNoLogin, Message: "Nobody can log in here: no identity provider is configured for it."}),
@@ -116,8 +121,8 @@ func rows() []web.Row {
 		}),
 		web.As(func(e *billing.NotFoundError) web.Problem {
 			return web.Problem{
-				Code: e.What + "_not_found", Status: http.StatusNotFound, Type: web.TypeRequest,
-				Message: fmt.Sprintf("There is no %s %q.", e.What, e.ID), Fix: fmt.Sprintf("GET %s/%ss lists them.", base, e.What),
+				Code: notFoundCode(e.What), Status: http.StatusNotFound, Type: web.TypeRequest,
+				Message: fmt.Sprintf("There is no %s %q.", e.What, e.ID), Fix: found[e.What],
 			}
 		}),
 		web.Is(billing.ErrUnknownKey, web.Problem{Code: "key_not_found", Message: "There is no such key."}),
@@ -154,17 +159,40 @@ func codes() map[string]web.Code {
 	all := web.Codes()
 	maps.Copy(all, ownCodes())
 	maps.Copy(all, loginCodes())
-	for _, what := range []string{
-		"key", "team", "project", "budget", "replica", "reject", "sink", "session", "principal",
-		"grant", "token", "review", "version", "provider", "credential",
-	} {
-		all[what+"_not_found"] = web.Code{
+	for what, fix := range found {
+		all[notFoundCode(what)] = web.Code{
 			Status: http.StatusNotFound, Type: web.TypeRequest, Retry: web.Never,
-			About: fmt.Sprintf("There is no %s with this id or name.", what), Fix: fmt.Sprintf("GET %s/%ss lists them.", base, what),
+			About: fmt.Sprintf("There is no %s with this id or name.", what), Fix: fix,
 		}
 	}
 	return all
 }
+
+// found says where each kind of object that may be missing can be looked up.
+var found = map[string]string{
+	"alert":      "GET " + base + "/alerts lists them.",
+	"budget":     "GET " + base + "/budgets lists them.",
+	"ceiling":    "PUT " + base + "/teams/{id}/ceiling sets the ceiling of a team.",
+	"credential": "GET " + base + "/credentials lists them.",
+	"end user":   "GET " + base + "/spend?group_by=end_user lists those that made requests.",
+	"grant":      "GET " + base + "/principals shows each principal with its grants.",
+	"incident":   "GET " + base + "/incidents lists them.",
+	"key":        "GET " + base + "/keys lists them.",
+	"principal":  "GET " + base + "/principals lists them.",
+	"project":    "GET " + base + "/projects lists them.",
+	"provider":   "GET " + base + "/providers lists them.",
+	"raise":      "GET " + base + "/raises lists them.",
+	"reject":     "GET " + base + "/rejects lists them.",
+	"replica":    "GET " + base + "/replicas lists them.",
+	"review":     "GET " + base + "/reviews lists the reviews of access, and GET " + base + "/leavers those of the keys of people who left.",
+	"session":    "GET " + base + "/sessions lists them.",
+	"sink":       "GET " + base + "/sinks lists the keys that are delivered to one.",
+	"team":       "GET " + base + "/teams lists them.",
+	"token":      "GET " + base + "/principals shows each principal with its tokens.",
+	"version":    "GET " + base + "/governance/versions and GET " + base + "/keys/{id}/versions list them.",
+}
+
+func notFoundCode(what string) string { return strings.ReplaceAll(what, " ", "_") + "_not_found" }
 
 func ownCodes() map[string]web.Code {
 	const bearer = "Send the admin token as \"Authorization: Bearer sk-tr-admin-…\"."

@@ -230,7 +230,7 @@ func (x *exchange) mayLogIn() error {
 	}
 	from, _ := netip.ParseAddr(x.C.RemoteIP())
 	if !x.wrong.Take(limit.Key{Scope: limit.Network(from), Kind: "login"}, loginsPerMinute, 1, x.Start).OK {
-		return errTries
+		return errLogins
 	}
 	return nil
 }

@@ -407,7 +407,7 @@ func (x *exchange) missing(o operation) error {
 	case "budgets":
 		what = "budget"
 	case "raises":
-		what = "request"
+		what = "raise"
 	case "leavers":
 		what = "review"
 	}
