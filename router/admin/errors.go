@@ -119,12 +119,7 @@ func rows() []web.Row {
 				Fix: "Remove what refuses it, such as a rule that was added to the table, and try again.",
 			}
 		}),
-		web.As(func(e *billing.NotFoundError) web.Problem {
-			return web.Problem{
-				Code: notFoundCode(e.What), Status: http.StatusNotFound, Type: web.TypeRequest,
-				Message: fmt.Sprintf("There is no %s %q.", e.What, e.ID), Fix: found[e.What],
-			}
-		}),
+		web.As(notFound),
 		web.Is(billing.ErrUnknownKey, web.Problem{Code: "key_not_found", Message: "There is no such key."}),
 		web.As(func(e *billing.ConflictError) web.Problem {
 			return web.Problem{Code: codeConflict, Message: capital(e.Detail) + "."}
@@ -190,6 +185,13 @@ var found = map[string]string{
 	"team":       "GET " + base + "/teams lists them.",
 	"token":      "GET " + base + "/principals shows each principal with its tokens.",
 	"version":    "GET " + base + "/governance/versions and GET " + base + "/keys/{id}/versions list them.",
+}
+
+func notFound(e *billing.NotFoundError) web.Problem {
+	return web.Problem{
+		Code: notFoundCode(e.What), Status: http.StatusNotFound, Type: web.TypeRequest,
+		Message: fmt.Sprintf("There is no %s %q.", e.What, e.ID), Fix: found[e.What],
+	}
 }
 
 func notFoundCode(what string) string { return strings.ReplaceAll(what, " ", "_") + "_not_found" }
