@@ -56,8 +56,10 @@ func TestReduce(t *testing.T) {
 		},
 		{"flat", `{"type":"object","required":["b"]}`, "", ""},
 		{"flat", `{"$schema":"x","type":"object","required":["b"]}`, "", ""},
-		{"bare", `{"type":"object","properties":{"$id":{"$comment":"c","type":"string"}}}`,
-			`{"type":"object","properties":{"$id":{"type":"string"}}}`, ""},
+		{
+			"bare", `{"type":"object","properties":{"$id":{"$comment":"c","type":"string"}}}`,
+			`{"type":"object","properties":{"$id":{"type":"string"}}}`, "",
+		},
 		{"bare", `{"$schema":"x","$id":"y","type":"object","minProperties":1}`, `{"type":"object","minProperties":1}`, ""},
 		{"strict", `{"type":"string","pattern":"^(?=a)b"}`, `{"type":"string","description":"(pattern: \"^(?=a)b\")"}`, "pattern"},
 		{
