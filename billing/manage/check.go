@@ -55,8 +55,8 @@ func checkExpiry(t, now time.Time) error {
 }
 
 // check refuses a reason that is too long to store.
-func (b By) check() error {
-	if len(b.Reason) > maxReason {
+func (by By) check() error {
+	if len(by.Reason) > maxReason {
 		return invalid("reason", "must have at most %d bytes", maxReason)
 	}
 	return nil

@@ -290,7 +290,7 @@ func TestEveryChangeByRESTHasAVerb(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close() //nolint:errcheck // it was only read
+	defer answer.Body.Close()
 	if err := json.NewDecoder(answer.Body).Decode(&document); err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,6 @@ type telling struct {
 	routers   []*program
 	processes []*exec.Cmd
 	where     []atomic.Pointer[string]
-	asked     atomic.Int64
 	answered  atomic.Int64
 	killed    int
 }

@@ -179,7 +179,7 @@ var found = map[string]string{
 	"raise":      "GET " + base + "/raises lists them.",
 	"reject":     "GET " + base + "/rejects lists them.",
 	"replica":    "GET " + base + "/replicas lists them.",
-	"review":     "GET " + base + "/reviews lists the reviews of access, and GET " + base + "/leavers those of the keys of people who left.",
+	"review":     "GET " + base + "/reviews lists the reviews of access, and GET " + base + "/leavers those of people who left.",
 	"session":    "GET " + base + "/sessions lists them.",
 	"sink":       "GET " + base + "/sinks lists the keys that are delivered to one.",
 	"team":       "GET " + base + "/teams lists them.",
