@@ -63,11 +63,11 @@ func (by By) check() error {
 }
 
 // needsReason refuses an action without a reason.
-func (b By) needsReason() error {
-	if strings.TrimSpace(b.Reason) == "" {
+func (by By) needsReason() error {
+	if strings.TrimSpace(by.Reason) == "" {
 		return invalid("reason", "must say why")
 	}
-	return b.check()
+	return by.check()
 }
 
 // mustName is the error for an empty list: the result of a filter that found nothing must
