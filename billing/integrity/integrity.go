@@ -1,6 +1,6 @@
 // Package integrity proves that the ledger adds up: rows and adjustments, counters,
-// rollup, holds, leases and closed months. It owns the laws and how they are
-// checked; the stores lend it a snapshot.
+// the rollup, holds, leases and closed months. It defines the laws and checks them
+// against a snapshot that the store provides.
 package integrity
 
 import (
@@ -14,29 +14,29 @@ import (
 	"tallyroute/billing/breakdown"
 )
 
-// Snapshot is the database as it was at one moment.
+// Snapshot is a consistent view of the database at one point in time.
 type Snapshot interface {
-	// Each calls each with every row of a statement.
+	// Each runs a statement and calls each for every row that it returns.
 	Each(ctx context.Context, sql string, each func(scan func(columns ...any) error) error, args ...any) error
-	// Counters are all counters, with what was used.
+	// Counters returns every counter, including its usage.
 	Counters(ctx context.Context) ([]billing.Balance, error)
-	// Moments calls each with what every row of the ledger used, and every row
-	// that was refused and waits to be booked.
+	// Moments calls each with the usage of every row of the ledger, and of every
+	// rejected row that is still waiting to be booked.
 	Moments(ctx context.Context, each func(Moment)) error
-	// MonthRows is that of billing.Archives.
+	// MonthRows does the same as the method of billing.Archives.
 	MonthRows(ctx context.Context, m billing.Month, each func(billing.Spend) error) error
 }
 
-// Dialect is what the databases do not have in common.
+// Dialect holds the SQL that differs between databases.
 type Dialect struct {
-	// HeldByWindow is a SELECT of budget_id, window_start, tokens, nano and requests with a
-	// row for each hold and window.
+	// HeldByWindow is a SELECT that returns budget_id, window_start, tokens, nano and
+	// requests, one row per hold and window.
 	HeldByWindow string
-	// Days is that of breakdowns.
+	// Days is the dialect of the daily breakdowns.
 	Days breakdown.Dialect
 }
 
-// Run checks every law.
+// Run checks every law against s and reports the breaches.
 func Run(ctx context.Context, s Snapshot, d Dialect, o billing.IntegrityOptions) (billing.IntegrityReport, error) {
 	begin := time.Now()
 	r := billing.IntegrityReport{RanAt: o.Now}
@@ -70,8 +70,8 @@ func Run(ctx context.Context, s Snapshot, d Dialect, o billing.IntegrityOptions)
 	return r, nil
 }
 
-// breakdownLaws compare the breakdowns that reports read with the rollup and, where it is
-// asked for, with every row.
+// breakdownLaws compares the breakdowns that reports read with the rollup and, if
+// o.Digests is set, with every row.
 func breakdownLaws(ctx context.Context, s Snapshot, d Dialect, o billing.IntegrityOptions, r *billing.IntegrityReport) error {
 	law := billing.Law{Name: "breakdowns", Says: "breakdowns of days that reports read have the sums of the rollup"}
 	add := func(b breakdown.Breach) { law.Add(billing.Breach(b)) }
@@ -113,8 +113,9 @@ type closedMonth struct {
 	archived       int
 }
 
-// monthsLaw compares digests: of archived months that of the rollup, which is
-// all that is left of them; of others, where it is asked for, that of the rows.
+// monthsLaw compares digests. For an archived month it uses the rollup, which is all
+// that is left of it. For any other closed month it uses the rows, but only if
+// o.Digests is set or no digest was recorded.
 func monthsLaw(ctx context.Context, s Snapshot, o billing.IntegrityOptions) (billing.Law, error) {
 	law := billing.Law{Name: "months", Says: "closed and archived months are as they were closed and archived"}
 	var closed []closedMonth
@@ -158,8 +159,8 @@ func monthDigest(ctx context.Context, s Snapshot, m billing.Month) (string, erro
 	return d.SHA256(), err
 }
 
-// RollupDigest is the SHA-256 of a month's rows of the rollup, in hexadecimal:
-// once the month is archived, they are the only copy of its totals.
+// RollupDigest returns the SHA-256 of a month's rollup rows, in hexadecimal. Once the
+// month is archived, those rows are the only copy of its totals.
 func RollupDigest(ctx context.Context, s Eacher, m billing.Month) (string, error) {
 	var lines []string
 	err := s.Each(ctx, rollupLinesSQL(m), func(scan func(...any) error) error {
@@ -168,7 +169,7 @@ func RollupDigest(ctx context.Context, s Eacher, m billing.Month) (string, error
 		lines = append(lines, line)
 		return err
 	})
-	slices.Sort(lines) // here, because databases sort texts in different ways
+	slices.Sort(lines) // not in SQL, because databases collate text differently
 	h := sha256.New()
 	for _, line := range lines {
 		h.Write([]byte(line + "\n"))

@@ -6,13 +6,13 @@ import (
 	"tallyroute/billing"
 )
 
-// law is a statement that both databases understand. Each row that it selects
-// is a breach: where, what was expected, what was found.
+// law is an invariant, checked by a statement that both databases understand. Each row
+// it returns is a breach: where, what was expected and what was found.
 type law struct {
 	name, says, sql string
 }
 
-// grain is what makes two rows of the rollup one, sums is what it adds up.
+// grain lists the columns that the rollup groups by; sums lists the columns it adds up.
 var (
 	grain = []string{
 		"report_day", "team_id", "project_id", "key_id", "cost_center", "environment",
@@ -80,11 +80,13 @@ const rejectsSQL = `
 SELECT 'spend_rejects: attempt ' || attempt || ' of request ' || request_id, 'a row in spend_events', 'refused: ' || reason
   FROM spend_rejects WHERE booked_at IS NULL`
 
-// rollupSums are what the rollup adds up, with the number of rows, which digests do not have.
+// rollupSums returns the columns that the rollup adds up, plus the row count, which
+// digests leave out.
 func rollupSums() []string { return append([]string{"ledger_rows"}, sums...) }
 
-// differences compares two sets of sums, whose columns have a prefix each: whether one of
-// them differs, and what each set has of those that do.
+// differences returns SQL that compares two sets of sums, each with its own column prefix:
+// a condition that is true if any column differs, and for each set an expression that
+// lists the values of the columns that do.
 func differences(one, other string) (differ, expected, found string) {
 	var conditions, ones, others []string
 	for _, c := range rollupSums() {
@@ -98,7 +100,7 @@ func differences(one, other string) (differ, expected, found string) {
 	return strings.Join(conditions, " OR "), strings.Join(ones, " || "), strings.Join(others, " || ")
 }
 
-// rollupSQL compares the rollup with the rows of all months that have rows.
+// rollupSQL compares the rollup with the ledger rows of every month that is not archived.
 func rollupSQL() string {
 	var selected []string
 	for _, c := range rollupSums() {
@@ -217,8 +219,8 @@ SELECT 'spend_daily: ' || CAST(report_day AS text) || ', key ' || key_id, 'nothi
   requests || ' requests, ' || attempts || ' attempts, ' || errors || ' errors'
   FROM spend_daily WHERE requests < 0 OR attempts < 0 OR errors < 0`
 
-// rollupLinesSQL has each row of a month's rollup as one text. Columns that the
-// rollup gets later are not in it, so that digests stay what they are.
+// rollupLinesSQL returns each row of a month's rollup as one string. Columns added to the
+// rollup later must stay out of it, so that existing digests remain valid.
 func rollupLinesSQL(m billing.Month) string {
 	var parts []string
 	for _, c := range grain {

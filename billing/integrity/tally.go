@@ -9,30 +9,31 @@ import (
 	"tallyroute/billing"
 )
 
-// Moment is what one row of the ledger, or several of one quarter of an hour
-// of an archived month, used.
+// Moment is the usage of one ledger row or, in an archived month, of several rows from
+// the same quarter of an hour.
 type Moment struct {
 	KeyID, ProjectID, TeamID string
 	At                       time.Time
 	Used                     billing.Amount
-	Limits                   []string // for parts, that it counts with
+	Limits                   []string // ids of the part budgets that it counts towards
 }
 
-// Tally adds moments up for every counter of every budget, in one pass.
+// Tally adds up moments for every counter of every budget, in one pass.
 type Tally struct {
 	budgets map[billing.Scope]map[string][]string // budget ids by scope and scope id
 	windows map[string][]counted                  // by budget id, ordered by start
-	parts   map[string]bool                       // the budgets that are for parts
-	newest  time.Time                             // of all moments
+	parts   map[string]bool                       // whether a budget covers a part, by budget id
+	newest  time.Time                             // time of the latest moment
 }
 
 type counted struct {
 	billing.Window
 	used, is billing.Amount
-	last     time.Time // when the last of this window and those before it ends; zero is never
+	last     time.Time // the latest end among this window and those before it; zero means never
 }
 
-// NewTally is a tally for these counters, whose balances say what they stand at.
+// NewTally returns a tally for these counters. Their balances are what Judge compares
+// the sums with.
 func NewTally(counters []billing.Balance) *Tally {
 	t := &Tally{budgets: make(map[billing.Scope]map[string][]string), windows: make(map[string][]counted), parts: make(map[string]bool)}
 	for _, c := range counters {
@@ -50,7 +51,7 @@ func NewTally(counters []billing.Balance) *Tally {
 	}
 	for _, list := range t.windows {
 		slices.SortFunc(list, func(a, b counted) int { return a.Start.Compare(b.Start) })
-		// Windows of one budget overlap only after it got another period.
+		// Windows of one budget overlap only if its period was changed.
 		for i := range list {
 			list[i].last = list[i].End
 			if i > 0 && !list[i].last.IsZero() && (list[i-1].last.IsZero() || list[i-1].last.After(list[i].last)) {
@@ -61,7 +62,7 @@ func NewTally(counters []billing.Balance) *Tally {
 	return t
 }
 
-// Add takes in a moment.
+// Add counts a moment towards every budget that applies to it.
 func (t *Tally) Add(m Moment) {
 	if m.At.After(t.newest) {
 		t.newest = m.At
@@ -96,11 +97,11 @@ func (t *Tally) addToBudget(budget string, m Moment) {
 	}
 }
 
-// reaches reports whether w or a window before it ends after t.
+// reaches reports whether w or any window before it ends after t.
 func (w counted) reaches(t time.Time) bool { return w.last.IsZero() || t.Before(w.last) }
 
-// Judge checks the law that what a counter says was used is what the ledger
-// says, as far as a counter goes.
+// Judge checks the law that every counter agrees with the ledger, within the range that
+// a counter can represent.
 func (t *Tally) Judge() billing.Law {
 	l := billing.Law{Name: "counters", Says: "what a budget has used in a window is the sum of the rows in it"}
 	for _, budget := range slices.Sorted(maps.Keys(t.windows)) {
@@ -116,8 +117,8 @@ func (t *Tally) Judge() billing.Law {
 	return l
 }
 
-// archived reports a window of a part of which rows may be gone: a month that was archived
-// does not know parts any more.
+// archived reports whether w belongs to a part budget and some of its rows may be gone:
+// archived months no longer record parts.
 func (t *Tally) archived(budget string, w counted) bool {
 	month := time.Date(t.newest.Year(), t.newest.Month(), 1, 0, 0, 0, 0, time.UTC)
 	return t.parts[budget] && w.Start.Before(month)

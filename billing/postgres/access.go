@@ -15,7 +15,7 @@ import (
 
 const (
 	accessColumns = "at, request_id, key_id, version, address, user_agent, endpoint, decision, status, bytes_in, bytes_out"
-	// accessWhereSQL is what a query chooses.
+	// accessWhereSQL selects the entries that match a query.
 	accessWhereSQL = `
  WHERE ($1 = '' OR key_id = $1) AND ($2 = '' OR address = $2) AND ($3 = '' OR user_agent = $3)
    AND ($4 = '' OR decision = $4 OR $4 = 'refused' AND decision <> 'allowed') AND at >= $5 AND at < $6`
@@ -26,7 +26,7 @@ const (
 	pruneAccessSQL = "SELECT access_log_drop($1)"
 )
 
-// Instants that stand for none.
+// Placeholders for bounds that a query leaves open.
 var (
 	beforeAll = time.Unix(0, 0).UTC()
 	afterAll  = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -59,7 +59,7 @@ func (s *Store) AppendAccess(ctx context.Context, entries []access.Entry) error 
 	})
 }
 
-// accessArgs are the arguments of accessWhereSQL.
+// accessArgs returns the arguments of accessWhereSQL.
 func accessArgs(q access.Query) []any {
 	until := q.Until
 	if until.IsZero() {
@@ -83,12 +83,12 @@ func (s *Store) ListAccess(ctx context.Context, q access.Query) ([]access.Entry,
 		err = row.Scan(&e.At, &e.RequestID, &e.KeyID, &e.Version, &from, &e.Agent, &e.Endpoint, &e.Decision, &e.Status, &e.BytesIn,
 			&e.BytesOut)
 		e.At = e.At.UTC()
-		e.Address, _ = netip.ParseAddr(from) // "" is not known
+		e.Address, _ = netip.ParseAddr(from) // "" means unknown
 		return e, err
 	}, listAccessSQL, append(accessArgs(q), before.At, before.RequestID, q.Most())...)
 }
 
-// countAccessSQL counts by some columns; the others are empty or 0.
+// countAccessSQL groups by the given columns; the others are empty or 0.
 func countAccessSQL(by []access.Column) string {
 	return "SELECT " + access.Select(by) + `, count(*), count(*) FILTER (WHERE decision <> 'allowed'), sum(bytes_in)::bigint,
   sum(bytes_out)::bigint, min(at), max(at) FROM access_log` + accessWhereSQL + `
@@ -129,7 +129,7 @@ func (s *Store) EraseAccess(ctx context.Context, q access.Query, notes ...*billi
 	return n, err
 }
 
-// PruneAccess implements billing.AccessLog: days are dropped whole.
+// PruneAccess implements billing.AccessLog. It drops whole days.
 func (s *Store) PruneAccess(ctx context.Context, before time.Time) error {
 	return s.within(ctx, s.postings, func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.Exec(ctx, pruneAccessSQL, before)

@@ -13,11 +13,12 @@ import (
 )
 
 const (
-	// endAlertSQL ends a claim that nobody has seen for long enough.
+	// endAlertSQL ends an alert whose claim was last seen longer ago than its rearm time.
 	endAlertSQL = `
 UPDATE alerts SET ended = true
  WHERE claim = $1 AND NOT ended AND rearm_s > 0 AND seen_at < $2::timestamptz - rearm_s * interval '1 second'`
-	// fireAlertSQL says whether the alert is new. One that is there was seen again.
+	// fireAlertSQL returns whether the alert is new. If it is already open, only the time
+	// that it was last seen changes.
 	fireAlertSQL = `
 WITH f AS (
   INSERT INTO alerts AS a (id, claim, kind, object, severity, title, text, remedy, team_id, team, owner, data, occurred_at, seen_at,
@@ -59,7 +60,8 @@ UPDATE alert_notices SET failure = $3, due_at = CASE WHEN $4::timestamptz IS NUL
 	replayAlertSQL = `
 INSERT INTO alert_notices (alert_id, channel, due_at) VALUES ($1, $2, $3)
 ON CONFLICT (alert_id, channel) DO UPDATE SET due_at = excluded.due_at, tries = 0, failure = '', delivered_at = NULL, dead_at = NULL`
-	// pruneAlertsSQL leaves much for the next time, rather than to hold locks long.
+	// pruneAlertsSQL deletes a limited batch and leaves the rest for the next run, so that
+	// locks are held only briefly.
 	pruneAlertsSQL = `
 DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE seen_at < $1 ORDER BY seen_at LIMIT 5000 FOR UPDATE SKIP LOCKED)`
 )
@@ -107,7 +109,8 @@ func fireAlert(ctx context.Context, tx pgx.Tx, a billing.Alert, now time.Time) (
 	return fresh, err
 }
 
-// alertScan are the columns of alertColumns; what they hold is known once done is called.
+// alertScan returns scan targets for alertColumns. The caller must call done after the
+// scan to fill in the remaining fields.
 func alertScan(a *billing.Alert) (columns []any, done func() error) {
 	var data []byte
 	var rearm int64
@@ -221,7 +224,8 @@ const (
 	unjudgedEventsSQL = `
 SELECT kind, object, severity, text, data, dedup_id, occurred_at FROM events WHERE NOT judged ORDER BY id LIMIT $1`
 	unjudgedChangesSQL = auditSQL + " WHERE seq > (SELECT audit_seq FROM alert_progress) ORDER BY seq LIMIT $1"
-	// requestsSQL is how many requests a counter has, or has under way.
+	// requestsSQL is the number of requests that a counter has used or, for a concurrency
+	// limit, that are in flight.
 	requestsSQL = `CASE WHEN b.period <> 'concurrent' THEN c.used_requests ELSE c.held_requests + coalesce((
          SELECT sum(l.busy_requests) FROM leases l WHERE l.budget_id = c.budget_id AND l.window_start = c.window_start), 0)::bigint END`
 	standingsSQL = `

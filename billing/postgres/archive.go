@@ -19,7 +19,7 @@ func (s *Store) MonthRows(ctx context.Context, m billing.Month, each func(billin
 	return s.long(ctx, func(ctx context.Context, c *pgx.Conn) error { return monthRows(ctx, c, m, each) })
 }
 
-// monthRows streams: one statement is one snapshot.
+// monthRows streams the rows of a month from a single statement, and so from one snapshot.
 func monthRows(ctx context.Context, q querier, m billing.Month, each func(billing.Spend) error) error {
 	rows, err := q.Query(ctx, monthRowsSQL, m.First(), m.Next().First())
 	if err != nil {
@@ -28,7 +28,7 @@ func monthRows(ctx context.Context, q querier, m billing.Month, each func(billin
 	return eachSpend(rows, each)
 }
 
-// eachSpend calls each with all rows, and closes them.
+// eachSpend calls each for every row, then closes rows.
 func eachSpend(rows pgx.Rows, each func(billing.Spend) error) error {
 	defer rows.Close()
 	for rows.Next() {
@@ -44,7 +44,8 @@ func eachSpend(rows pgx.Rows, each func(billing.Spend) error) error {
 }
 
 const (
-	// keepMomentsSQL keeps what windows of budgets may need to know of the rows.
+	// keepMomentsSQL keeps what budget windows may still need from the rows: their usage,
+	// summed per quarter of an hour.
 	keepMomentsSQL = `
 INSERT INTO spend_archived (report_day, slot, moved, key_id, project_id, team_id, events, tokens, nano, requests)
 SELECT report_day, to_timestamp(floor(extract(epoch FROM occurred_at) / 900) * 900), adjusts_period IS NOT NULL, key_id, project_id,
@@ -59,13 +60,13 @@ SELECT report_day, to_timestamp(floor(extract(epoch FROM occurred_at) / 900) * 9
 		`BY report_day LIMIT 1), '')`
 )
 
-// ArchiveMonth implements billing.Archives. Only the last step, which takes the
-// partition away, keeps writers waiting, for as long as it takes to write that down.
+// ArchiveMonth implements billing.Archives. Only the last step, which detaches and drops
+// the partition, blocks writers, and only for as long as the catalogue update takes.
 func (s *Store) ArchiveMonth(ctx context.Context, a billing.ArchivedMonth) error {
 	return s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		for try := 1; ; try++ {
 			err := pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return archiveMonth(ctx, tx, a) })
-			if code(err) != "55P03" && code(err) != "40P01" || try == tries { // lock time-out, deadlock
+			if code(err) != "55P03" && code(err) != "40P01" || try == tries { // lock timeout, deadlock
 				return err
 			}
 		}
@@ -114,12 +115,12 @@ func archiveMonth(ctx context.Context, tx pgx.Tx, a billing.ArchivedMonth) error
 	return err
 }
 
-// What is thrown away, so many at a time that nobody waits for it, and what is
-// in use is passed over. A row that moves such a counter at this moment does
-// not find it any more, and is in the sum when the window is opened again.
+// Pruning works in batches small enough that nobody has to wait, and skips rows that are
+// locked. A booking that is about to update a counter just pruned no longer finds it; its
+// ledger row is included in the sum when the window is opened again.
 const (
 	pruneBatch = 1000
-	// pruneLeasesSQL throws away leases of which nothing is left.
+	// pruneLeasesSQL deletes leases that are used up.
 	pruneLeasesSQL = `
 WITH spent AS (
   SELECT budget_id, window_start, replica_id, epoch FROM leases WHERE tokens = 0 AND nano = 0 AND requests = 0
@@ -127,9 +128,8 @@ WITH spent AS (
 )
 DELETE FROM leases l USING spent s
  WHERE l.budget_id = s.budget_id AND l.window_start = s.window_start AND l.replica_id = s.replica_id AND l.epoch = s.epoch`
-	// pruneCountersSQL throws away windows that ended a quarter ago, those of a minute
-	// yesterday, and of which
-	// nothing is held or leased.
+	// pruneCountersSQL deletes windows that ended more than 92 days ago, or more than a day
+	// ago if they are shorter than an hour, provided nothing in them is held or leased.
 	pruneCountersSQL = `
 WITH over AS (
   SELECT budget_id, window_start FROM budget_counters
@@ -139,13 +139,13 @@ WITH over AS (
    LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM budget_counters c USING over o WHERE c.budget_id = o.budget_id AND c.window_start = o.window_start`
-	// pruneRefusalsSQL keeps a year, and the month before it.
+	// pruneRefusalsSQL keeps 397 days: a year and about a month more.
 	pruneRefusalsSQL = `
 DELETE FROM refusals WHERE ctid IN (SELECT ctid FROM refusals WHERE hour < now() - interval '397 days' LIMIT $1)`
 )
 
-// Upkeep implements billing.Archives: it makes the partitions of the months to
-// come, and throws away leases and windows that are over.
+// Upkeep implements billing.Archives. It creates the partitions for the coming months, and
+// deletes empty leases, past windows and old refusals.
 func (s *Store) Upkeep(ctx context.Context) error {
 	if err := s.pruneNames(ctx); err != nil {
 		return err

@@ -10,9 +10,9 @@ import (
 	"tallyroute/billing"
 )
 
-// balancesSQL has a row for every budget that is still in force. The counter's
-// columns are null where the window was not used yet. What replicas have leased
-// and do not use is not held by anybody.
+// balancesSQL returns a row for every budget that is still in force. The counter's columns
+// are null if its window has not been used yet. Leased amounts count as held only as far
+// as replicas are using them.
 var balancesSQL = `
 SELECT ` + budgetColumns("b") + `,
        c.window_start, c.window_end, c.used_tokens, c.held_tokens + busy.tokens, c.used_nano, c.held_nano + busy.nano,
@@ -32,7 +32,7 @@ SELECT ` + budgetColumns("b") + `,
  ) AS raised
  ORDER BY b.id`
 
-// raisedStanding is a standing with the raises that are in force.
+// raisedStanding is a standing together with the raises that are in force.
 type raisedStanding struct {
 	standing
 	tokens, nano, requests pgtype.Int8

@@ -12,16 +12,16 @@ import (
 	"tallyroute/billing/breakdown"
 )
 
-// days are how breakdowns name days here.
+// days is the PostgreSQL dialect for selecting the days of breakdowns.
 var days = breakdown.Dialect{
 	Day: "$1::text::date", OtherDay: "$2::text::date", RowsOfDay: "e.report_day = $1::text::date",
 }
 
 const (
-	// breakdownLockSQL keeps routers from making the same breakdown at once.
+	// breakdownLockSQL keeps two routers from building the same breakdown at once.
 	breakdownLockSQL = `SELECT pg_try_advisory_xact_lock(hashtextextended('tallyroute.breakdowns', 0))`
-	// missingBreakdownSQL is the last day without a breakdown, or with one that is too old,
-	// and how many there are. Archived months have no rows to make one of.
+	// missingBreakdownSQL returns the latest day whose breakdown is missing or out of date,
+	// and how many such days there are. Archived months have no rows to build one from.
 	missingBreakdownSQL = `
 WITH days AS MATERIALIZED (
   SELECT report_day, sum(ledger_rows)::bigint AS ledger_rows FROM spend_daily
@@ -42,8 +42,8 @@ INSERT INTO breakdown_days (report_day, ledger_rows, made_at) VALUES ($1::text::
 ON CONFLICT (report_day) DO UPDATE SET ledger_rows = excluded.ledger_rows, made_at = excluded.made_at`
 )
 
-// MakeBreakdown implements billing.Breakdowns. Nobody waits for it: it reads what one
-// statement sees, and writes what nobody else does.
+// MakeBreakdown implements billing.Breakdowns. It blocks no other work: it reads from the
+// snapshot of one statement, and writes tables that nothing else writes.
 func (s *Store) MakeBreakdown(ctx context.Context, now time.Time) (left int, err error) {
 	err = s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
@@ -81,21 +81,21 @@ func makeBreakdown(ctx context.Context, tx pgx.Tx, day string, now time.Time) er
 	return err
 }
 
-// making is the breakdown of a day while it is written. It reads by a cursor, so that it can
-// write parts in the same transaction before it goes on.
+// making is the breakdown of a day while it is being written. It reads through a cursor, so
+// that it can write full parts in the same transaction between fetches.
 type making struct {
 	tx    pgx.Tx
 	day   string
-	full  []*breakdown.Part // not yet written
+	full  []*breakdown.Part // parts not yet written
 	parts int
 }
 
-// fetched is how many rows are read at a time.
+// fetched is the number of rows read per fetch.
 const fetched = 8192
 
 // Each implements breakdown.Snapshot.
 func (m *making) Each(ctx context.Context, query string, each func(scan func(columns ...any) error) error, args ...any) error {
-	args = append([]any{pgx.QueryExecModeSimpleProtocol}, args...) // a cursor takes no parameters
+	args = append([]any{pgx.QueryExecModeSimpleProtocol}, args...) // DECLARE takes no bind parameters
 	if _, err := m.tx.Exec(ctx, "DECLARE day NO SCROLL CURSOR FOR "+query, args...); err != nil {
 		return err
 	}

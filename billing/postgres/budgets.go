@@ -12,8 +12,8 @@ import (
 	"tallyroute/billing"
 )
 
-// setBudgetSQL touches no budget of another scope: what it used is not what
-// the new scope used.
+// setBudgetSQL leaves a budget of another scope alone, because its usage is not that of
+// the new scope.
 const setBudgetSQL = `
 INSERT INTO budgets AS b (id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts, near_action, thresholds,
   part, named)
@@ -24,7 +24,7 @@ ON CONFLICT (id) DO UPDATE
        thresholds = excluded.thresholds, archived_at = NULL
  WHERE b.scope = excluded.scope AND b.scope_id = excluded.scope_id AND b.part = excluded.part AND b.named = excluded.named`
 
-// belowSQL has the budgets below one be what that is.
+// belowSQL copies the settings of a budget to its child budgets.
 const belowSQL = `
 UPDATE budgets b
    SET period = p.period, zone = p.zone, token_limit = p.token_limit, amount_nano = p.amount_nano, request_limit = p.request_limit,
@@ -32,7 +32,8 @@ UPDATE budgets b
   FROM budgets p
  WHERE p.id = $1 AND b.parent_id = p.id`
 
-// raiseSQL makes every copy of a key below the scope $1 $2 out of date.
+// raiseSQL bumps the version of every key in scope $1 with id $2, which invalidates its
+// cached copies.
 const raiseSQL = `
 UPDATE api_keys SET version = version + 1
  WHERE id IN (
@@ -41,8 +42,8 @@ UPDATE api_keys SET version = version + 1
     ORDER BY k.id
       FOR UPDATE OF k)`
 
-// UpdateBudget implements billing.Limits. The counter of the current window is
-// made at once, since summing up a long past is too slow for a request.
+// UpdateBudget implements billing.Limits. It creates the counter of the current window
+// right away, because summing up a long history would be too slow during a request.
 func (s *Store) UpdateBudget(ctx context.Context, b billing.Budget, change billing.BudgetChange, now time.Time,
 	notes ...*billing.Change,
 ) (set billing.Budget, err error) {
@@ -72,7 +73,8 @@ const (
 		" ORDER BY id LIMIT 1"
 )
 
-// changed is what becomes of the budget with b's id, or of that which is the same, or of b.
+// changed applies change to the budget with b's id, or if b has no id, to the one with the
+// same scope, period and part, or if there is none, to b itself. It returns the result.
 func changed(ctx context.Context, tx pgx.Tx, b billing.Budget, change billing.BudgetChange) (billing.Budget, error) {
 	if b.Scope == billing.ScopeOrg {
 		b.ScopeID = cmp.Or(b.ScopeID, "org")
@@ -139,8 +141,8 @@ WITH ended AS (
 UPDATE budgets SET archived_at = now()
  WHERE archived_at IS NULL AND id IN (SELECT id FROM ended UNION ALL SELECT c.id FROM budgets c JOIN ended e ON c.parent_id = e.id)`
 
-// keepBudgets makes the budgets of scope key that k carries the only ones that
-// it has.
+// keepBudgets stores the budgets of scope key that k carries and archives all others that
+// the key has.
 func keepBudgets(ctx context.Context, tx pgx.Tx, k billing.Key) error {
 	kept := []string{}
 	for _, b := range k.Budgets {
@@ -209,8 +211,8 @@ UPDATE budget_counters
  WHERE (budget_id = $1 OR budget_id IN (SELECT id FROM budgets WHERE parent_id = $1)) AND window_start = $2`
 )
 
-// findBudget is the budget with an id, for a change of it; every copy of a key below
-// is made out of date.
+// findBudget returns the budget with an id, so that it can be changed, and invalidates the
+// cached copies of every key that it applies to.
 func findBudget(ctx context.Context, tx pgx.Tx, id string) (billing.Budget, error) {
 	b, err := one(ctx, tx, scanBudget, findBudgetSQL, id)
 	if err != nil {
@@ -233,8 +235,8 @@ func (s *Store) RemoveBudget(ctx context.Context, id string, notes ...*billing.C
 	})
 }
 
-// ResetBudget implements billing.Limits. The counter is made first where it is not
-// there: what the ledger says until now is then forgiven, too.
+// ResetBudget implements billing.Limits. It first creates the counter if there is none, so
+// that everything booked in the ledger so far is forgiven as well.
 func (s *Store) ResetBudget(ctx context.Context, id string, now time.Time, notes ...*billing.Change) error {
 	return s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		b, err := findBudget(ctx, tx, id)

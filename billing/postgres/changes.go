@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// lockEndsSQL has those that write records wait for each other, until they commit.
+	// lockEndsSQL makes writers of audit records wait for each other's commit.
 	lockEndsSQL = "SELECT last_seq, last_hash FROM audit_ends FOR UPDATE"
 	noteSQL     = `
 INSERT INTO audit_log (seq, hash, changed_at, actor, role, source, action, object, outcome, reason, detail)
@@ -30,14 +30,15 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`
 	retainSQL     = "SELECT set_config('tallyroute.audit_retention', 'on', true)"
 	pruneAuditSQL = "DELETE FROM audit_log WHERE seq <= $1"
 	moveBeginSQL  = "UPDATE audit_ends SET before_seq = $1, before_hash = $2"
-	// lastToPruneSQL stops at the first record that is younger, whatever comes after it.
+	// lastToPruneSQL stops before the first record that is too young, even if later records
+	// have earlier times.
 	lastToPruneSQL = `
 SELECT seq, hash FROM audit_log
  WHERE seq < coalesce((SELECT min(seq) FROM audit_log WHERE seq IS NOT NULL AND changed_at >= $1), 9223372036854775807)
  ORDER BY seq DESC LIMIT 1`
 )
 
-// note writes who did what, in the transaction of what was done.
+// note writes audit records in the same transaction as the changes that they describe.
 func note(ctx context.Context, tx pgx.Tx, notes []*billing.Change) error {
 	if len(notes) == 0 {
 		return nil

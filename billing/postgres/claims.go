@@ -11,7 +11,7 @@ import (
 	"tallyroute/billing"
 )
 
-// claimSQL takes a name that is free or past its time.
+// claimSQL claims a name that is free or whose claim has expired.
 const claimSQL = `
 INSERT INTO idempotency AS i (key_id, name, fingerprint, request_id, state, expires_at)
 VALUES ($1, $2, $3, $4, 'running', $5)
@@ -22,7 +22,7 @@ WHERE i.expires_at <= $6`
 
 const claimedSQL = `SELECT request_id, fingerprint, state, answer, object FROM idempotency WHERE key_id = $1 AND name = $2`
 
-// claims is how often a name is asked for that was taken and then was free.
+// claims is the number of attempts at a name that keeps turning out taken, then free.
 const claims = 4
 
 // Claim implements billing.Claims.
@@ -47,7 +47,7 @@ func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time
 	return found, err
 }
 
-// claimed is what is there under the name; nil where that is c itself.
+// claimed returns the existing claim on the name, or nil if that is c itself.
 func claimed(ctx context.Context, conn *pgx.Conn, c billing.Claim) (*billing.Claimed, error) {
 	var r billing.Claimed
 	var fingerprint []byte
@@ -56,19 +56,19 @@ func claimed(ctx context.Context, conn *pgx.Conn, c billing.Claim) (*billing.Cla
 		return nil, err
 	}
 	if r.RequestID == c.RequestID && r.State == billing.ClaimRunning {
-		return nil, nil // taken by a statement whose answer was lost
+		return nil, nil // claimed by our own statement, whose reply was lost
 	}
 	copy(r.Fingerprint[:], fingerprint)
 	return &r, nil
 }
 
-// doneSQL marks a claim in the transaction of its change. Several changes of one request may
-// mark it.
+// doneSQL marks a claim as done in the transaction of its change. Several changes of one
+// request may mark the same claim.
 const doneSQL = `
 UPDATE idempotency SET state = 'done', object = CASE state WHEN 'running' THEN $4 ELSE object END, expires_at = $5
  WHERE key_id = $1 AND name = $2 AND request_id = $3 AND state IN ('running', 'done')`
 
-// done marks the claims of changes.
+// done marks the claims of the changes in notes as done.
 func done(ctx context.Context, tx pgx.Tx, notes []*billing.Change) error {
 	for _, n := range notes {
 		c := n.Claim
@@ -106,7 +106,8 @@ func (s *Store) Forget(ctx context.Context, c billing.Claim) error {
 	})
 }
 
-// expireSQL leaves much of it for the next time, rather than to hold locks long.
+// expireSQL deletes a limited batch and leaves the rest for the next run, so that locks
+// are held only briefly.
 const expireSQL = `
 DELETE FROM idempotency WHERE (key_id, name) IN (
   SELECT key_id, name FROM idempotency WHERE expires_at <= $1 ORDER BY expires_at LIMIT 5000 FOR UPDATE SKIP LOCKED)`
