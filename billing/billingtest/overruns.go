@@ -11,7 +11,7 @@ import (
 	"tallyroute/billing/manage"
 )
 
-// The stores of the suite stop keys by billing.DefaultOverrunLimit: a dollar, or
+// The stores under test stop keys at billing.DefaultOverrunLimit: a dollar, or
 // 5 percent of the tightest budget.
 
 func overrunCases() map[string]func(w *world) {
@@ -35,7 +35,7 @@ func overrunCases() map[string]func(w *world) {
 	}
 }
 
-// overrun settles a request that took more than was held.
+// overrun settles a request that used more than was held for it.
 func (w *world) overrun(k *billing.Key, over billing.Amount) {
 	w.Helper()
 	k = w.reread(k)
@@ -45,14 +45,14 @@ func (w *world) overrun(k *billing.Key, over billing.Amount) {
 	w.must(err)
 }
 
-// over is a row with an overrun.
+// over returns a row with an overrun.
 func (w *world) over(k *billing.Key, request string, over billing.Amount) billing.Spend {
 	row := w.row(k, request, amount{10 + over.Tokens, 10 + over.Money}, w.now)
 	row.OverrunTokens, row.OverrunMoney = over.Tokens, over.Money
 	return row
 }
 
-// enabled is the key as it is now, and not stopped for an overrun.
+// enabled enables a key that may have been stopped for an overrun, and returns it.
 func (w *world) enabled(k *billing.Key) *billing.Key {
 	w.Helper()
 	_, err := manage.Actions{Store: w.Store}.EnableKey(w.Context(), k.ID, manage.Ending{}, manage.By{Actor: "test"})
@@ -60,7 +60,7 @@ func (w *world) enabled(k *billing.Key) *billing.Key {
 	return w.reread(k)
 }
 
-// told are the events of a kind and object, oldest first.
+// told returns the events of a kind about an object, oldest first.
 func (w *world) told(kind billing.EventKind, object string) []billing.Event {
 	w.Helper()
 	all, err := w.ListEvents(w.Context(), billing.EventFilter{Kind: kind, Object: object, Limit: 1000})
@@ -69,8 +69,8 @@ func (w *world) told(kind billing.EventKind, object string) []billing.Event {
 	return slices.DeleteFunc(all, func(e billing.Event) bool { return e.Kind != kind || e.Object != object })
 }
 
-// wantStopped wants a key that was stopped: whoever has an old copy of it is
-// refused, and it was told once.
+// wantStopped checks that a key was stopped: holds are refused even with an old
+// copy of it, and there is exactly one event.
 func (w *world) wantStopped(k *billing.Key) {
 	w.Helper()
 	got := w.reread(k)
@@ -152,7 +152,7 @@ func stopPosted(w *world) {
 		w.over(k, "req_b", billing.Amount{Tokens: 3}),
 	}}
 	w.post(r, 1, p)
-	w.post(r, 1, p) // it may or may not have arrived
+	w.post(r, 1, p) // as if the answer to the first had been lost
 	w.post(r, 2, p)
 	w.wantRunning(k)
 	if got := w.reread(k).Overrun; got != (billing.Amount{Tokens: 3, Money: dollar}) {
@@ -161,7 +161,7 @@ func stopPosted(w *world) {
 	p = billing.Posting{Rows: []billing.Spend{w.over(k, "req_c", billing.Amount{Money: 1}), w.over(k, "req_d", billing.Amount{Money: 1})}}
 	w.post(r, 3, p)
 	w.wantStopped(k)
-	w.post(r, 4, billing.Posting{Rows: []billing.Spend{w.over(k, "req_e", billing.Amount{Money: dollar})}}) // was under way
+	w.post(r, 4, billing.Posting{Rows: []billing.Spend{w.over(k, "req_e", billing.Amount{Money: dollar})}}) // it was in flight
 	w.wantStopped(k)
 	w.wantUsed(k, "bud_1", amount{5*10 + 3, 2*dollar + 5*10 + 2})
 	CheckSums(w, w.Store, w.now)
@@ -205,7 +205,7 @@ func stopEnable(w *world) {
 	}
 }
 
-// stopChange: a change of a key is made of what was read before a settlement.
+// stopChange: changing a key does not overwrite the overrun that settlements record.
 func stopChange(w *world) {
 	k := w.key(tokens(1000).budget(""))
 	w.overrun(k, billing.Amount{Tokens: 50})
@@ -321,8 +321,8 @@ func eventsDenied(w *world) {
 	}
 }
 
-// eventsProvisional: a hold that is asked for again by less is not a denial, and does not
-// hide the one that follows.
+// eventsProvisional: refusing a provisional hold, which is retried with a smaller amount, is
+// not a denial and does not hide a real one that follows.
 func eventsProvisional(w *world) {
 	k := w.key(tokens(10).budget("bud_1"))
 	h := w.hold(k, tokens(11))
@@ -357,7 +357,7 @@ func eventsPruned(w *world) {
 func eventsRefused(w *world) {
 	k := w.key(tokens(100).budget(""))
 	bad := w.over(k, "req_bad", billing.Amount{Tokens: 50})
-	bad.Cost.Total++ // more than its meters
+	bad.Cost.Total++ // more than the sum of its meters
 	p := billing.Posting{Replica: w.replica(), Seq: 1, Rows: []billing.Spend{bad}}
 	_, err := w.Post(w.Context(), p)
 	var refused *billing.RowError
@@ -380,7 +380,7 @@ func eventsHostile(w *world) {
 		})
 		all, err := w.ListEvents(w.Context(), billing.EventFilter{Limit: 1000})
 		w.must(err)
-		all = slices.DeleteFunc(all, func(e billing.Event) bool { return e.Kind == billing.EventModel }) // once for the same names
+		all = slices.DeleteFunc(all, func(e billing.Event) bool { return e.Kind == billing.EventModel }) // written once per set of names
 		if len(all) != 2*(i+1) {
 			w.Fatalf("%.40q: %d events", s, len(all))
 		}

@@ -9,14 +9,15 @@ import (
 	"tallyroute/billing/billingtest/prove"
 )
 
-// ofPart is a limit of requests per day of a part, which one name has or each.
+// ofPart returns a daily limit of requests on a part: for one name, or for each if named is "".
 func ofPart(p billing.Part, named string, n int64, id string) billing.Budget {
 	b := onlyRequests(n, id)
 	b.Part, b.Named = p, named
 	return b
 }
 
-// holdFor is a hold that is counted with some names of the parts that its key's budgets limit.
+// holdFor returns a hold that counts towards the given names of the parts that the key's budgets
+// limit. The names are given by the id of the budget.
 func (w *world) holdFor(k *billing.Key, names map[string]string) billing.Hold {
 	h := w.hold(k, tokens(10))
 	h.Lines = w.linesFor(k, names)
@@ -28,7 +29,8 @@ func (w *world) holdFor(k *billing.Key, names map[string]string) billing.Hold {
 	return h
 }
 
-// linesFor are lines of budgets for all, and of those below budgets for parts by name.
+// linesFor returns hold lines for the key's plain budgets, and for the budgets of the given names
+// below its part budgets.
 func (w *world) linesFor(k *billing.Key, names map[string]string) (lines []billing.HoldLine) {
 	for _, b := range k.Budgets {
 		if name, ok := names[b.ID]; ok {
@@ -43,7 +45,7 @@ func (w *world) linesFor(k *billing.Key, names map[string]string) (lines []billi
 	return lines
 }
 
-// settleFor ends a hold with one row that counts with the limits of a will.
+// settleFor settles a hold with one row that counts towards the given limits.
 func (w *world) settleFor(k *billing.Key, h billing.Hold, limits ...string) {
 	w.Helper()
 	row := w.row(k, h.ID, tokens(10), w.now)
@@ -52,7 +54,7 @@ func (w *world) settleFor(k *billing.Key, h billing.Hold, limits ...string) {
 	w.must(err)
 }
 
-// eachName: every name has the limit for itself, whoever asks, and the budget above all.
+// eachName: each name has the limit to itself, and the key's own budget covers all of them.
 func eachName(w *world) {
 	k := w.key(onlyRequests(4, "bud_1"), ofPart(billing.PartEndUser, "", 2, "bud_2"))
 	alice, bob := map[string]string{"bud_2": "alice"}, map[string]string{"bud_2": "bob"}
@@ -66,12 +68,12 @@ func eachName(w *world) {
 	if q := w.refusal(err, below); q.Balance.UsedRequests != 2 || q.Balance.Budget.Named != "" && q.Balance.Budget.Named != "alice" {
 		w.Errorf("refused for %+v", q.Balance)
 	}
-	nobodys := w.holdFor(k, nil) // the limit is not its
+	nobodys := w.holdFor(k, nil) // no name, so the limit does not apply
 	w.reserve(nobodys)
 	last := w.holdFor(k, bob)
 	w.reserve(last)
 	_, err = w.Reserve(w.Context(), w.holdFor(k, map[string]string{"bud_2": "carol"}), w.now)
-	w.wantRefused(err, "bud_1") // all four are taken
+	w.wantRefused(err, "bud_1") // all four requests are taken
 	w.settleFor(k, last, last.IfLost.Limits...)
 	w.must(w.Release(w.Context(), nobodys.ID))
 	budgets, err := w.ListBudgets(w.Context(), billing.BudgetFilter{})
@@ -83,8 +85,8 @@ func eachName(w *world) {
 	w.wantProved()
 }
 
-// widerHold: what a request holds is taken from further budgets, too, from all or none, and
-// counts with those that its row names.
+// widerHold: a hold can be widened to further budgets, to all of them or none, and its usage
+// counts towards those that its row names.
 func widerHold(w *world) {
 	k := w.key(ofPart(billing.PartCredential, "main", 1, "bud_1"), ofPart(billing.PartCredential, "spare", 1, "bud_2"),
 		ofPart(billing.PartModel, "", 1, "bud_3"))
@@ -99,7 +101,7 @@ func widerHold(w *world) {
 	if q := (*billing.QuotaError)(nil); !errors.As(err, &q) {
 		w.Errorf("widened into budgets without room: %v", err)
 	}
-	w.settleFor(k, first, "bud_2~", first.IfLost.Limits[1]) // the spare one served: the main one is free
+	w.settleFor(k, first, "bud_2~", first.IfLost.Limits[1]) // the spare one served, so the main one is free again
 	w.must(w.Widen(w.Context(), second.ID, w.linesFor(k, map[string]string{"bud_1": "main"})))
 	_, err = w.Reserve(w.Context(), w.holdFor(k, map[string]string{"bud_2": "spare"}), w.now)
 	w.wantRefused(err, "bud_2~")
@@ -112,7 +114,8 @@ func widerHold(w *world) {
 	w.wantProved()
 }
 
-// partChanges: what becomes of a budget for a part becomes of those of its names.
+// partChanges: changing, resetting or removing a part budget does the same to the budgets of its
+// names.
 func partChanges(w *world) {
 	k := w.key(ofPart(billing.Part("tag:customer"), "", 1, "bud_1"))
 	acme := map[string]string{"bud_1": "acme"}
@@ -146,7 +149,7 @@ func partChanges(w *world) {
 	w.wantProved()
 }
 
-// manyNames: as many names as may have a limit to themselves, and the rest have one together.
+// manyNames: billing.MostNames names have a limit each, and all other names share one.
 func manyNames(w *world) {
 	if prove.Size(w, "NAMES", 0) == 0 {
 		w.Skip("takes long: make proof-limits")
@@ -188,6 +191,6 @@ func manyNames(w *world) {
 	}
 	_, err := w.Reserve(w.Context(), holdOn(parent.Rest()), w.now)
 	w.wantRefused(err, parent.Rest().ID)
-	w.reserve(holdOn(parent.Below("job 7"))) // has its own still
+	w.reserve(holdOn(parent.Below("job 7"))) // still has its own
 	w.wantProved()
 }

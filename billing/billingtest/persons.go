@@ -20,7 +20,7 @@ func personCases() map[string]func(w *world) {
 	}
 }
 
-// useAs books a row of an end user.
+// useAs books a row for an end user.
 func (w *world) useAs(k *billing.Key, user string, cost billing.Money, at time.Time) {
 	w.Helper()
 	h := w.holdAt(k, amount{10, cost}, at)
@@ -31,7 +31,7 @@ func (w *world) useAs(k *billing.Key, user string, cost billing.Money, at time.T
 	w.must(err)
 }
 
-// rowsOf are the end users that the rows of a person are stored with.
+// rowsOf returns the end users under which the rows of a person are stored.
 func (w *world) rowsOf(name string) (stored []string) {
 	w.Helper()
 	w.must(w.PersonRows(w.Context(), name, func(s billing.Spend) error {
@@ -63,7 +63,7 @@ func personPseudonyms(w *world) {
 			w.Errorf("an event is shown as of %q", e.EndUser)
 		}
 	}
-	w.useAs(k, stored[0], 8, w.now) // as a correction is, of a row as it is stored
+	w.useAs(k, stored[0], 8, w.now) // as a correction does, which copies the stored row
 	w.wantSame("a pseudonym stays", w.report(byUser()), map[string]billing.Money{"ann": 11, "bob": 4})
 }
 
@@ -138,8 +138,8 @@ func personRejects(w *world) {
 	w.wantSame("booked", w.report(byUser()), map[string]billing.Money{done.Pseudonym: 1})
 }
 
-// Erasures erases an end user whose rows of a closed month have the name, as rows have that
-// are older than pseudonyms. exec is that of Mutations.
+// Erasures erases an end user whose rows in a closed month still have the plain name, as rows
+// from before pseudonyms do. exec runs a statement, as in Mutations.
 func Erasures(t *testing.T, s billing.Store, exec func(sql string) error) {
 	w := &world{T: t, Store: s, now: noon(), ids: new(atomic.Int64)}
 	k := w.key()

@@ -27,8 +27,8 @@ func raceCases() map[string]func(w *world) {
 	}
 }
 
-// Race tests that several stores on one database, as several processes have
-// them, never admit more than a limit together.
+// Race tests that several stores on one database, as in several processes, never
+// admit more than a limit between them.
 func Race(t *testing.T, stores ...billing.Store) {
 	w := &world{T: t, Store: stores[0], now: noon(), ids: new(atomic.Int64)}
 	raceRandom(w, 6, stores...)
@@ -36,8 +36,8 @@ func Race(t *testing.T, stores ...billing.Store) {
 	raceSameBudget(w, stores...)
 }
 
-// raceSameBudget: however many set a limit of one scope and period at once, one
-// budget comes of it, and no change of it is lost.
+// raceSameBudget: however many callers set a limit for one scope and period at
+// once, they make one budget, and no change is lost.
 func raceSameBudget(w *world, stores ...billing.Store) {
 	p := w.project("race", "same")
 	var made atomic.Int64
@@ -66,7 +66,7 @@ func raceSameBudget(w *world, stores ...billing.Store) {
 
 func raceAdmits(w *world) { raceAdmitsOn(w, w.Store) }
 
-// raceAdmitsOn sends 64 x 8 requests at a limit for 100 of them.
+// raceAdmitsOn sends 64 × 8 requests against a limit with room for 100.
 func raceAdmitsOn(w *world, stores ...billing.Store) {
 	k := w.key(tokens(1000).budget(w.id("bud")))
 	var admitted, refused atomic.Int64
@@ -91,7 +91,7 @@ func raceAdmitsOn(w *world, stores ...billing.Store) {
 }
 
 func raceManyLimits(w *world) {
-	k := w.manyBudgets() // the team's is the smallest: 50 tokens, 400 of money
+	k := w.manyBudgets() // the team's is the tightest: 50 tokens and 400 in money
 	var admitted atomic.Int64
 	each(w.Context(), 200, func(ctx context.Context, _ int) {
 		h := w.hold(k, amount{5, 40})
@@ -112,8 +112,8 @@ func raceManyLimits(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// raceRandom spends a random quota in random pieces, in rounds of 64 at once.
-// What is settled is at most the quota, and what is left is exactly the rest.
+// raceRandom spends a random quota in random amounts, in rounds of 64 concurrent
+// requests. At most the quota is settled, and exactly the remainder is left.
 func raceRandom(w *world, rounds int, stores ...billing.Store) {
 	rnd := rand.New(rand.NewPCG(1, 1)) //nolint:gosec // the same numbers every time
 	for range rounds {
@@ -162,8 +162,8 @@ func raceRandom(w *world, rounds int, stores ...billing.Store) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// raceSharedOwners: writers that share some budgets and not others wait for
-// each other in one order, and never in a circle.
+// raceSharedOwners: writers that share some of their budgets lock them in the same
+// order, and never deadlock.
 func raceSharedOwners(w *world) {
 	w.plenty(w.manyBudgets())
 	var keys []*billing.Key
@@ -211,8 +211,8 @@ func raceSettle(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// raceSweep sweeps from several sides while the holds are settled. Each hold
-// ends once, one way or the other.
+// raceSweep runs several sweeps while the holds are settled. Each hold ends once,
+// one way or the other.
 func raceSweep(w *world) {
 	k := w.key(tokens(100_000).budget("bud_1"))
 	const n = 64
@@ -253,8 +253,8 @@ func raceSweep(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// raceBudgets makes and changes budgets while their scopes spend. Each counter
-// has what its rows have, whenever it was made.
+// raceBudgets creates and changes budgets while their scopes spend. Each counter
+// equals the sum of its rows, whenever it was created.
 func raceBudgets(w *world) {
 	k := w.key(tokens(1_000_000).budget("bud_1"))
 	var mu sync.Mutex

@@ -18,7 +18,7 @@ func randomCases() map[string]func(w *world) {
 	}
 }
 
-// life is a store under random use, beside what is known to be held in it.
+// life is a store under random use, with the holds that are known to be open in it.
 type life struct {
 	*world
 	rnd  *rand.Rand
@@ -26,8 +26,8 @@ type life struct {
 	open []billing.Hold
 }
 
-// randomOperations does anything in any order and compares every balance with
-// the rows and the open holds now and then.
+// randomOperations performs random operations and, every so often, compares all
+// balances with the rows and the open holds.
 func randomOperations(w *world) {
 	l := &life{world: w, rnd: rand.New(rand.NewPCG(8, 8))} //nolint:gosec // the same order every time
 	for i := range 5 {
@@ -87,7 +87,7 @@ func (l *life) try(k *billing.Key) {
 	}
 }
 
-// pick takes one of the open holds out.
+// pick removes a random hold from the open ones and returns it.
 func (l *life) pick() billing.Hold {
 	i := l.rnd.IntN(len(l.open))
 	h := l.open[i]
@@ -135,7 +135,7 @@ func (l *life) check() {
 	}
 }
 
-// held is what the open holds hold from a budget in a window.
+// held returns how much the open holds take from a budget in a window.
 func (l *life) held(b billing.Balance) (sum amount) {
 	for _, h := range l.open {
 		for _, line := range h.Lines {
@@ -148,8 +148,8 @@ func (l *life) held(b billing.Balance) (sum amount) {
 	return sum
 }
 
-// randomCancels: clients go away while their holds are taken and settled. What
-// was acknowledged is in the ledger once, and in the end nothing is held.
+// randomCancels: clients disconnect while their holds are taken and settled. What
+// was acknowledged is in the ledger once, and nothing is held at the end.
 func randomCancels(w *world) {
 	k := w.key(tokens(1_000_000).budget("bud_1"))
 	var acknowledged atomic.Int64
@@ -167,7 +167,7 @@ func randomCancels(w *world) {
 			if err != nil && !errors.Is(err, billing.ErrUnavailable) {
 				w.Error(err)
 			}
-			if i%2 == 0 { // tries again until it is stored; the others leave it to the sweeper
+			if i%2 == 0 { // retry with a context that lasts; the others leave it to the sweeper
 				if _, err := w.Settle(ctx, s); err != nil {
 					w.Error(err)
 				}

@@ -8,7 +8,7 @@ import (
 	"tallyroute/billing"
 )
 
-// post posts for a replica, as its seq-th posting.
+// post makes the seq-th posting of a replica.
 func (w *world) post(r billing.Replica, seq int64, p billing.Posting) billing.Posted {
 	w.Helper()
 	p.Replica, p.Seq = r, seq
@@ -17,7 +17,7 @@ func (w *world) post(r billing.Replica, seq int64, p billing.Posting) billing.Po
 	return posted
 }
 
-// used is what a budget of the key has used, whatever is held of it.
+// used returns what was used of a budget of the key, regardless of holds.
 func (w *world) used(k *billing.Key, budget string) amount {
 	w.Helper()
 	balances, err := w.Balances(w.Context(), k, w.now)
@@ -36,7 +36,7 @@ func (w *world) wantUsed(k *billing.Key, budget string, want amount) {
 	}
 }
 
-// wantBreaches checks the integrity and wants breaches of these laws alone.
+// wantBreaches runs the integrity check and wants breaches of exactly these laws.
 func (w *world) wantBreaches(laws ...string) {
 	w.Helper()
 	report, err := w.CheckIntegrity(w.Context(), billing.IntegrityOptions{Now: w.now})
@@ -48,7 +48,7 @@ func (w *world) wantBreaches(laws ...string) {
 	}
 }
 
-// wantWaiting wants the requests that wait to be booked.
+// wantWaiting checks which requests have rejected rows that wait to be booked.
 func (w *world) wantWaiting(requests ...string) {
 	w.Helper()
 	waiting, err := w.ListRejects(w.Context(), "")
@@ -62,8 +62,8 @@ func (w *world) wantWaiting(requests ...string) {
 	}
 }
 
-// rejectCounts: what the ledger refuses counts against every budget, those that
-// are made later too, until it is booked, and then as a row.
+// rejectCounts: a rejected row counts against every budget, including those created
+// later, until it is booked; from then on it counts as a normal row.
 func rejectCounts(w *world, limited func(amount) amount) {
 	k := w.key(limited(amount{1000, 2000}).budget("bud_1"))
 	r := w.replica()
@@ -124,8 +124,8 @@ func rejectCounts(w *world, limited func(amount) amount) {
 	w.wantBreaches()
 }
 
-// rejectPosted: a journal may bring a row again that was refused, when it is
-// not any more.
+// rejectPosted: a journal may post a row again that was rejected before, and this
+// time it is accepted.
 func rejectPosted(w *world, limited func(amount) amount) {
 	k := w.key(limited(amount{1000, 2000}).budget("bud_1"))
 	row := w.row(k, "req_1", amount{50, 100}, w.now)
@@ -140,8 +140,8 @@ func rejectPosted(w *world, limited func(amount) amount) {
 	w.wantBreaches()
 }
 
-// moveImpossible: a lease that does not have what a posting takes from it, by
-// whatever hand, costs the replica its leases and nobody a row.
+// moveImpossible: if a posting takes more from a lease than there is in it, the
+// replica loses its leases, but no row is lost.
 func moveImpossible(w *world, limited func(amount) amount) {
 	k := w.key(limited(amount{1000, 2000}).budget("bud_1"))
 	r, other := w.replica(), w.replica()
@@ -172,14 +172,14 @@ func moveImpossible(w *world, limited func(amount) amount) {
 	}
 }
 
-// onPost lets do see every posting until the test ends.
+// onPost calls do with every posting until the test ends.
 func (l *Link) onPost(w *world, do func(p *billing.Posting) error) {
 	l.OnPost.Store(&do)
 	w.Cleanup(func() { l.OnPost.Store(nil) })
 }
 
-// leaseRejects: of many requests the one that the database refuses is kept
-// aside, and counts.
+// leaseRejects: of many requests, only the one that the database refuses is set
+// aside, and it still counts.
 func leaseRejects(w *world, limited func(amount) amount) {
 	leased, link := w.link()
 	k := w.key(limited(amount{10_000, 20_000}).budget("bud_1"))
@@ -214,8 +214,8 @@ func leaseRejects(w *world, limited func(amount) amount) {
 	w.wantBreaches()
 }
 
-// leaseKeepsBatch: what looks like a row's fault and is not, since the posting
-// fails without the row as well, rejects nothing.
+// leaseKeepsBatch: an error that looks like the fault of a row, but occurs without
+// the row as well, rejects nothing.
 func leaseKeepsBatch(w *world, limited func(amount) amount) {
 	leased, link := w.link()
 	k := w.key(limited(amount{10_000, 20_000}).budget("bud_1"))
@@ -241,8 +241,8 @@ func leaseKeepsBatch(w *world, limited func(amount) amount) {
 	w.wantBreaches()
 }
 
-// leaseImpossible: a move that the database cannot make costs the ledger its
-// leases; requests go on, and every row is posted once.
+// leaseImpossible: if a posting takes more from a lease than there is in it, the
+// ledger loses its leases; requests go on, and every row is posted once.
 func leaseImpossible(w *world, limited func(amount) amount) {
 	leased, link := w.link()
 	k := w.key(limited(amount{10_000, 20_000}).budget("bud_1"))

@@ -29,7 +29,8 @@ func reportCases() map[string]func(w *world) {
 	}
 }
 
-// report is the groups of a report with what they cost: the same by rows and by breakdowns.
+// report returns the cost of each group of a report. It must be the same from rows and from
+// breakdowns.
 func (w *world) report(q billing.SpendQuery) map[string]billing.Money {
 	w.Helper()
 	found, err := w.Spend(w.Context(), q)
@@ -49,7 +50,7 @@ func (w *world) report(q billing.SpendQuery) map[string]billing.Money {
 	return got
 }
 
-// breakDown makes all breakdowns that are missing.
+// breakDown makes all missing breakdowns.
 func (w *world) breakDown() {
 	w.Helper()
 	for left := 1; left > 0; {
@@ -59,7 +60,7 @@ func (w *world) breakDown() {
 	}
 }
 
-// market is three keys in two teams that use two models of two providers.
+// market creates three keys in two teams, which use two models from two providers.
 func (w *world) market() []*billing.Key {
 	w.Helper()
 	keys := []*billing.Key{w.key(), w.keyIn(w.project("web", "blog")), w.keyIn(w.project("data", "lake"))}
@@ -101,7 +102,7 @@ func reportGroups(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// reportPairs: two dimensions at once, also of those that only rows have.
+// reportPairs: reports by two dimensions, including ones that only rows have.
 func reportPairs(w *world) {
 	w.market()
 	for _, c := range []struct {
@@ -130,7 +131,7 @@ func reportPairs(w *world) {
 		map[string]billing.Money{"web/cc-web": 1})
 }
 
-// reportWithin: what was spent and used by some teams and projects, from daily sums and from rows.
+// reportWithin: the spend and usage of selected teams and projects, from daily sums and from rows.
 func reportWithin(w *world) {
 	keys := w.market()
 	var refused []billing.Refused
@@ -170,7 +171,7 @@ func reportWithin(w *world) {
 	}
 }
 
-// reportTags: usage by tag and end user, and what has none.
+// reportTags: usage by tag and end user, including rows that have none.
 func reportTags(w *world) {
 	k := w.key()
 	for i, who := range []struct{ feature, user string }{{"chat", "ann"}, {"chat", ""}, {"", "ann"}, {`a"b'$.x`, "bob"}} {
@@ -208,8 +209,8 @@ func reportTags(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// reportArchived: of a month whose rows are gone, a report by what only rows have
-// says so, and misses no money.
+// reportArchived: a report by a dimension that only rows have says so for a month
+// whose rows were archived, and still includes all of its cost.
 func reportArchived(w *world) {
 	k := w.key()
 	w.use(k, amount{1, 5}, at("2026-03-10T00:00:00Z"))
@@ -222,8 +223,8 @@ func reportArchived(w *world) {
 	}
 }
 
-// reportUsage: the hours of keys, projects, models and providers, with what was
-// refused, how long it took, and the peaks of a minute.
+// reportUsage: hourly usage by key, project, model and provider, with refusals,
+// latencies and per-minute peaks.
 func reportUsage(w *world) {
 	limit := ofRequests(60, tokens(1000).budget(w.id("bud")))
 	limit.Period = billing.PeriodMinute
@@ -299,7 +300,7 @@ func reportUsage(w *world) {
 	}
 }
 
-// reportOrder: days in order, everything else by cost.
+// reportOrder: days and weeks are in order of time, everything else by cost.
 func reportOrder(w *world) {
 	w.market()
 	for _, group := range []billing.Dimension{"team", "project", "key", "provider", "model", "day", "week", "end_user"} {
@@ -363,7 +364,7 @@ func reportWrong(w *world) {
 	}
 }
 
-// reportDays uses 1, 2, 4, … at each instant and reports by day.
+// reportDays spends 1, 2, 4, … at the given instants and reports by day.
 func (w *world) reportDays(zone string, instants []string, want map[string]billing.Money) {
 	w.Helper()
 	z := w.in(zone)
@@ -391,8 +392,8 @@ func reportKolkata(w *world) {
 func reportNewYork(w *world) {
 	w.reportDays("America/New_York",
 		[]string{
-			"2026-03-08T04:59:59.999999Z", "2026-03-08T05:00:00Z", "2026-03-09T03:59:59.999999Z", "2026-03-09T04:00:00Z", // 23 hours
-			"2026-11-01T03:59:59.999999Z", "2026-11-01T04:00:00Z", "2026-11-02T04:59:59.999999Z", "2026-11-02T05:00:00Z", // 25 hours
+			"2026-03-08T04:59:59.999999Z", "2026-03-08T05:00:00Z", "2026-03-09T03:59:59.999999Z", "2026-03-09T04:00:00Z", // a day of 23 hours
+			"2026-11-01T03:59:59.999999Z", "2026-11-01T04:00:00Z", "2026-11-02T04:59:59.999999Z", "2026-11-02T05:00:00Z", // a day of 25 hours
 		},
 		map[string]billing.Money{"2026-03-07": 1, "2026-03-08": 6, "2026-03-09": 8, "2026-10-31": 16, "2026-11-01": 96, "2026-11-02": 128})
 }
@@ -403,8 +404,8 @@ func reportAuckland(w *world) {
 		map[string]billing.Money{"2025-12-31": 1, "2026-01-01": 2})
 }
 
-// reportOneNumber mixes everything that can be settled and wants every report,
-// every balance and the rows to agree.
+// reportOneNumber settles rows of every kind and checks that all reports and
+// balances agree with the rows.
 func reportOneNumber(w *world) {
 	k := w.plenty(w.manyBudgets())
 	other := w.keyIn(w.project("data", "lake"))
@@ -432,7 +433,7 @@ func reportOneNumber(w *world) {
 	CheckSums(w, w.Store, w.now.AddDate(0, 1, 0))
 }
 
-// reportOwnersChange: what was reported yesterday is reported tomorrow.
+// reportOwnersChange: moving or revoking a key does not change past reports.
 func reportOwnersChange(w *world) {
 	k := w.key()
 	w.use(k, amount{1, 1}, w.now)

@@ -27,13 +27,13 @@ func requestCases() map[string]func(w *world) {
 	}
 }
 
-// ofRequests is a budget that limits requests, too.
+// ofRequests returns the budget with a limit on requests added.
 func ofRequests(n int64, b billing.Budget) billing.Budget {
 	b.Requests = &n
 	return b
 }
 
-// onlyRequests is a budget of requests per day.
+// onlyRequests returns a budget that limits only requests, per day.
 func onlyRequests(n int64, id string) billing.Budget {
 	return ofRequests(n, billing.Budget{ID: id, Scope: billing.ScopeKey, Period: billing.PeriodDay})
 }
@@ -59,8 +59,8 @@ func limitedRequests(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// countedRequests: attempts of one request, and what is held for more of them, count
-// once, and so does one that failed everywhere.
+// countedRequests: a request counts once, however many attempts it has or holds for, and even
+// if all of them failed.
 func countedRequests(w *world) {
 	k := w.key(ofRequests(3, amount{10_000, 10_000}.budget("bud_1")))
 	h := w.hold(k, amount{10, 10})
@@ -96,7 +96,7 @@ func racedRequests(w *world) {
 		b.Scope, b.ScopeID = scope, map[billing.Scope]string{
 			billing.ScopeKey: string(k.ID), billing.ScopeProject: k.ProjectID, billing.ScopeTeam: k.TeamID, billing.ScopeOrg: "org",
 		}[scope]
-		if scope == billing.ScopeOrg { // what the others have used is used of it
+		if scope == billing.ScopeOrg { // what the other keys have used counts here, too
 			n := *b.Requests + 75
 			b.Requests = &n
 		}
@@ -129,7 +129,7 @@ func racedRequests(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// earlierRequests: a limit that is set later counts what was asked before it.
+// earlierRequests: a limit counts the requests made before it was set.
 func earlierRequests(w *world) {
 	k := w.key(tokens(1_000).budget("bud_1"))
 	for range 3 {
@@ -155,7 +155,7 @@ func earlierRequests(w *world) {
 	}
 }
 
-// raises: a limit is higher from an instant to another, by the database's clock.
+// raises: a raise applies between two instants, by the database's clock.
 func raises(w *world) {
 	w.now = time.Now().UTC().Truncate(time.Microsecond)
 	k := w.key(ofRequests(1, amount{100, -1}.budget("bud_1")))
@@ -165,8 +165,8 @@ func raises(w *world) {
 			Actor: "ann", Reason: "a launch", At: w.now.Add(-48 * time.Hour),
 		})
 	}
-	w.must(raise(billing.Amount{Requests: 5}, -24*time.Hour, -time.Hour)) // is over
-	w.must(raise(billing.Amount{Requests: 7}, time.Hour, 2*time.Hour))    // is to come
+	w.must(raise(billing.Amount{Requests: 5}, -24*time.Hour, -time.Hour)) // has ended
+	w.must(raise(billing.Amount{Requests: 7}, time.Hour, 2*time.Hour))    // has yet to begin
 	if k = w.reread(k); *k.Budgets[0].Requests != 1 {
 		w.Errorf("the limit is %d although no raise holds now", *k.Budgets[0].Requests)
 	}
@@ -228,7 +228,7 @@ func alerts(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// requestsPerMinute: a minute is that of the clock, and begins anew.
+// requestsPerMinute: windows are minutes of the clock, and each begins at zero.
 func requestsPerMinute(w *world) {
 	b := onlyRequests(2, "bud_1")
 	b.Period = billing.PeriodMinute
@@ -244,7 +244,7 @@ func requestsPerMinute(w *world) {
 	CheckSums(w, w.Store, minute)
 }
 
-// concurrentRequests: what is under way at once is limited; what has ended was never there.
+// concurrentRequests: only requests in flight count; one that has ended leaves nothing behind.
 func concurrentRequests(w *world) {
 	b := onlyRequests(2, "bud_1")
 	b.Period = billing.PeriodConcurrent
@@ -273,8 +273,8 @@ func concurrentRequests(w *world) {
 	}
 }
 
-// concurrentOfTheDead: what a replica had of what may be under way at once is back once it
-// may not use it any more; what it had of other windows is not.
+// concurrentOfTheDead: once a replica's lease has expired, the concurrency slots that it had are
+// free again; what it had leased of other windows is not.
 func concurrentOfTheDead(w *world) {
 	b := onlyRequests(2, "bud_1")
 	b.Period = billing.PeriodConcurrent
@@ -293,7 +293,7 @@ func concurrentOfTheDead(w *world) {
 	if !ask(dead, 0) || !ask(dead, 1) || ask(other, 0) {
 		w.Fatal("the first replica has not all that may be under way")
 	}
-	for refused := true; refused; refused = !ask(other, 0) { // until its time is over
+	for refused := true; refused; refused = !ask(other, 0) { // until the dead replica's lease expires
 		_, err := w.Renew(w.Context(), other, billing.Staying)
 		w.must(err)
 	}

@@ -28,7 +28,7 @@ func rowCases() map[string]func(w *world) {
 	}
 }
 
-// fullRow has a value in every column.
+// fullRow returns a row with a value in every column.
 func (w *world) fullRow(k *billing.Key, request string) billing.Spend {
 	price := billing.Price{
 		ID: "price_9", Input: 150_000_000, CacheRead: 75_000_000, CacheWrite: 187_500_000, Output: 600_000_000,
@@ -57,8 +57,8 @@ func (w *world) fullRow(k *billing.Key, request string) billing.Spend {
 	}
 }
 
-// wantRow compares a row of the ledger with what was settled. Of the price, the
-// row keeps the id and the four rates.
+// wantRow compares a row of the ledger with what was settled. Of the price, a row
+// keeps only the id and the four rates.
 func (w *world) wantRow(got, want billing.Spend) {
 	w.Helper()
 	if d := time.Since(got.RecordedAt); d < -time.Minute || d > 10*time.Minute {
@@ -89,7 +89,7 @@ func rowKeepsEverything(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// rowUnknown: what nobody knows is not nothing.
+// rowUnknown: unknown values stay unknown and don't become zero.
 func rowUnknown(w *world) {
 	k := w.key()
 	w.use(k, tokens(5), w.now)
@@ -107,7 +107,7 @@ func rowUnknown(w *world) {
 	}
 }
 
-// rowImpossible: what cannot be is not known, and costs no row.
+// rowImpossible: impossible values are dropped or cut; the row is kept.
 func rowImpossible(w *world) {
 	k := w.key()
 	h := w.hold(k, tokens(10))
@@ -161,8 +161,8 @@ func rowIDs(w *world) {
 	}
 }
 
-// hostile are texts that databases refuse, or take and give back as something
-// else: NUL, halves of surrogate pairs, bytes that are not UTF-8, too much.
+// hostile returns texts that databases refuse or change: NUL, unpaired surrogates,
+// invalid UTF-8, SQL, and texts that are too long.
 func hostile() []string {
 	return []string{
 		"\x00", "a\x00b", "\xff\xfe", "\xed\xa0\x80 half a pair", "cut \xe2\x82", "\xf5\x80\x80\x80", `\u0000 spelt out`, "\ufffe\uffff",
@@ -171,7 +171,7 @@ func hostile() []string {
 	}
 }
 
-// wantClean wants a text that is short, valid and without NUL.
+// wantClean checks that a stored text is short, valid UTF-8 and free of NUL.
 func (w *world) wantClean(what, got, sent string) {
 	w.Helper()
 	if len(got) > 256 || !utf8.ValidString(got) || strings.Contains(got, "\x00") {

@@ -30,7 +30,7 @@ func secretCases() map[string]func(w *world) {
 	}
 }
 
-// rotation is one whose secret is named.
+// rotation returns a rotation of the key to a new secret, which ends the old one after overlap.
 func (w *world) rotation(k *billing.Key, secret string, overlap time.Duration) billing.Rotation {
 	return billing.Rotation{
 		KeyID: k.ID, Hash: hashOf(secret), Display: "sk-tr-…" + secret, Until: w.now.Add(overlap), Now: w.now,
@@ -44,7 +44,7 @@ func (w *world) rotate(r billing.Rotation) billing.Rotated {
 	return done
 }
 
-// by is the key as it is found by a secret.
+// by returns the key that a secret opens.
 func (w *world) by(secret string) *billing.Key {
 	w.Helper()
 	k, err := w.KeyByHash(w.Context(), hashOf(secret))
@@ -53,7 +53,7 @@ func (w *world) by(secret string) *billing.Key {
 }
 
 func rotateOverlap(w *world) {
-	w.now = time.Now().UTC().Truncate(time.Second) // what is good is judged by the database's clock, too
+	w.now = time.Now().UTC().Truncate(time.Second) // the database's clock also decides which secrets are valid
 	k := w.key(tokens(100).budget("bud_1"))
 	if k.Secret != (billing.SecretState{Number: 1}) || k.RotatedAt.IsZero() {
 		w.Errorf("of one secret: %+v, made %s", k.Secret, k.RotatedAt)
@@ -83,7 +83,7 @@ func rotateOverlap(w *world) {
 		!list[1].ValidUntil.Equal(w.now.Add(time.Hour)) {
 		w.Errorf("versions: %+v", list)
 	}
-	// An end that was set stays where a later rotation would move it.
+	// A later rotation does not postpone the end that was set for the first secret.
 	w.rotate(w.rotation(k, "three", 24*time.Hour))
 	if again := w.reread(k).Secret; !again.Until.Equal(w.now.Add(time.Hour)) {
 		w.Errorf("after another rotation the first secret ends at %s", again.Until)
@@ -217,7 +217,7 @@ func handoverOnce(w *world) {
 		Token: hashOf("first"), KeyID: "key_1", By: "ann", CreatedAt: w.now,
 		ExpiresAt: offer.ExpiresAt,
 	}))
-	w.must(w.OfferSecret(w.Context(), offer)) // in place of the first
+	w.must(w.OfferSecret(w.Context(), offer)) // replaces the first
 	pending, err := w.ListHandovers(w.Context(), "key_1", w.now)
 	w.must(err)
 	w.wantSame("pending", pending, []billing.Handover{offer})
@@ -259,7 +259,7 @@ func handoverEnds(w *world) {
 	}), "key")
 }
 
-// archived ends a key for good.
+// archived archives a key.
 func (w *world) archived(k *billing.Key) error {
 	k.RevokedAt, k.ArchivedAt = w.now, w.now
 	return nil
@@ -291,7 +291,7 @@ func archiveKey(w *world) {
 	}
 }
 
-// wantGone wants that no secret opens the key.
+// wantGone checks that no secret opens the key any more.
 func (w *world) wantGone(k *billing.Key) {
 	w.Helper()
 	_, err := w.KeyByHash(w.Context(), hashOf(string(k.ID)))
@@ -331,13 +331,13 @@ func archiveTeam(w *world) {
 	}
 }
 
-// Killing has a store die at the n-th step of what it is asked to do. It reports false
-// where that had fewer steps.
+// Killing calls do with a store that dies at its n-th step. It returns false if do took fewer
+// steps.
 type Killing func(n int, do func(billing.Store)) (killed bool)
 
-// RotationsSurviveKills rotates keys while their store dies at the first step, at the
-// second, and so on. After each death the rotation is whole or was never begun, the secret
-// before it is good, and asked for again it is done once.
+// RotationsSurviveKills rotates keys while their store dies at the first step, the second, and
+// so on. After each death the rotation is either complete or was never begun, the previous
+// secret still works, and a retry completes the rotation exactly once.
 func RotationsSurviveKills(t *testing.T, s billing.Store, kill Killing) {
 	t.Helper()
 	p, err := s.EnsureProject(t.Context(), billing.Project{Name: "p", Team: "t"})
@@ -381,10 +381,10 @@ func RotationsSurviveKills(t *testing.T, s billing.Store, kill Killing) {
 	t.Errorf("a rotation has %d steps", mostSteps)
 }
 
-// mostSteps is more than a rotation has.
+// mostSteps is more steps than a rotation takes.
 const mostSteps = 200
 
-// rotationIsWhole reports whether a rotation was done, all of it, or not at all.
+// rotationIsWhole reports whether a rotation was made. It fails the test if only half of it was.
 func rotationIsWhole(t *testing.T, s billing.Store, r billing.Rotation, first [32]byte) bool {
 	t.Helper()
 	versions, err := s.ListSecrets(t.Context(), r.KeyID)

@@ -26,7 +26,7 @@ func settleCases() map[string]func(w *world) {
 	}
 }
 
-// settleAsWritten look at single meters or at reports.
+// settleAsWritten names the cases that look at individual meters or at reports.
 var settleAsWritten = []string{
 	"SeveralAttempts", "MoreThanHeld", "Unpriced", "Free", "MaxInt64", "AllOrNothing", "RefusesWhatIsNoAttempt", "Corrections",
 }
@@ -104,8 +104,8 @@ func settleAttempts(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// settleOverrun: only a provider that reports more than it was allowed takes a
-// budget beyond its limit, and it shows.
+// settleOverrun: a budget exceeds its limit only if a provider reports more than it
+// was allowed, and reports show the overrun.
 func settleOverrun(w *world) {
 	k := w.key(amount{100, 100}.budget("bud_1"))
 	h := w.hold(k, amount{90, 90})
@@ -139,7 +139,7 @@ func settleNothing(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// settleUnpriced: no price is not a price of zero.
+// settleUnpriced: an unknown price is not a price of zero.
 func settleUnpriced(w *world) {
 	k := w.key(amount{100, 100}.budget("bud_1"))
 	h := w.hold(k, amount{90, 0})
@@ -179,8 +179,8 @@ func settleFree(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// settleHuge: a provider that reports nonsense is booked as far as a database
-// can, and locks its budget rather than the ledger.
+// settleHuge: absurd usage is booked up to what the database can store. It uses up
+// the budget, but does not stop the ledger.
 func settleHuge(w *world) {
 	k := w.key(amount{1_000_000, 1_000_000}.budget("bud_1"))
 	for i := range 3 {
@@ -225,7 +225,7 @@ func settleHuge(w *world) {
 	}
 }
 
-// settleAllOrNothing: a settlement that cannot be written leaves its hold.
+// settleAllOrNothing: a settlement that cannot be written leaves its hold as it was.
 func settleAllOrNothing(w *world) {
 	k := w.key(tokens(100).budget("bud_1"))
 	h := w.hold(k, tokens(60))
@@ -285,7 +285,7 @@ func settleRefuses(w *world) {
 	w.wantStanding(k, "bud_1", w.now, standing{held: amount{60, 0}})
 }
 
-// settleAttemptThere: each attempt is in the ledger once, whatever the hold.
+// settleAttemptThere: an attempt that is in the ledger can't be settled again with another hold.
 func settleAttemptThere(w *world) {
 	k := w.key(tokens(100).budget("bud_1"))
 	first, second := w.hold(k, tokens(10)), w.hold(k, tokens(20))
@@ -306,7 +306,7 @@ func settleCorrections(w *world) {
 	row.Kind, row.Reason, row.Actor, row.AdjustsPeriod = billing.KindCredit, "the provider gave some back", "ann", "2026-02-01"
 	row.AdjustsEvent = w.events(k)[0].EventID
 	row.Cost, row.Baseline = billing.Cost{Total: -15}, -15
-	row.Status, row.UsageSource = billing.StatusDisputed, billing.Bounded // of no attempt
+	row.Status, row.UsageSource = billing.StatusDisputed, billing.Bounded // as for a row without an attempt
 	_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{row}})
 	w.must(err)
 	w.wantStanding(k, "bud_1", w.now, standing{used: amount{30, 25}})
@@ -318,8 +318,8 @@ func settleCorrections(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// settleOwner: a key that moves while its request is under way does not take
-// the request along.
+// settleOwner: if a key moves to another project during a request, the request
+// still counts for the old one.
 func settleOwner(w *world) {
 	k := w.key()
 	old := w.budget(billing.ScopeTeam, k.TeamID, tokens(100))

@@ -105,10 +105,10 @@ func pricesNeverChange(w *world) {
 	fresh := prices[2]
 	fresh.ID, fresh.Model = "price_5", "n"
 	w.wantConflict(w.RecordPrices(w.Context(), []billing.Price{other, fresh}))
-	step := prices[4] // one step by length is one price
+	step := prices[4] // a price step by input length never changes either
 	step.ID, step.Reasoning = "price_8", 1
 	w.wantConflict(w.RecordPrices(w.Context(), []billing.Price{step}))
-	w.must(w.RecordPrices(w.Context(), prices)) // and nothing of it broke
+	w.must(w.RecordPrices(w.Context(), prices)) // the stored prices are unchanged
 }
 
 func pricesBySeveral(w *world) {
@@ -119,7 +119,7 @@ func pricesBySeveral(w *world) {
 	})
 }
 
-// unavailable calls with a context that is over, which is how a time-out looks.
+// unavailable makes every call with a cancelled context, which looks like a timeout.
 func unavailable(w *world) {
 	k := w.key(tokens(10).budget("bud_1"))
 	ctx, cancel := context.WithCancel(w.Context())

@@ -105,7 +105,7 @@ func responsesMakeRoom(w *world) {
 	for i := range 2 {
 		w.wantNoResponse("key_1", fmt.Sprintf("resp_%d", i), w.now)
 	}
-	w.must(w.StoreResponse(w.Context(), w.response("key_1", "resp_5", "", "123456789012345"), within)) // as large as three
+	w.must(w.StoreResponse(w.Context(), w.response("key_1", "resp_5", "", "123456789012345"), within)) // as large as three others
 	for id, there := range map[string]bool{"resp_3": false, "resp_4": true, "resp_5": true} {
 		if _, err := w.Response(w.Context(), "key_1", id, w.now); (err == nil) != there {
 			w.Errorf("%s: %v", id, err)
@@ -132,7 +132,7 @@ func responsesFull(w *world) {
 	w.must(w.StoreResponse(w.Context(), w.response("key_3", "resp_3", "", "12345"), within))
 }
 
-// responsesAtOnce wants that the bounds hold however many are kept and deleted at once.
+// responsesAtOnce checks that the bounds hold while responses are stored and deleted concurrently.
 func responsesAtOnce(w *world) {
 	within := billing.ResponseBounds{Responses: 4, KeyBytes: 1000, Bytes: 50}
 	var list []billing.StoredResponse
@@ -186,7 +186,7 @@ func responsesExpire(w *world) {
 	if n != 1 {
 		w.Errorf("%d were removed, want 1", n)
 	}
-	w.wantNoResponse("key_1", "resp_1", r.CreatedAt) // it is gone, and not only past its time
+	w.wantNoResponse("key_1", "resp_1", r.CreatedAt) // deleted, not only expired
 	n, err = w.ExpireResponses(w.Context(), r.ExpiresAt.Add(time.Hour))
 	if w.must(err); n != 1 {
 		w.Errorf("%d were removed, want 1", n)

@@ -7,9 +7,9 @@ import (
 	"tallyroute/billing"
 )
 
-// CheckSums checks that every number that a store gives out is the sum of its rows:
-// what each budget has used in the window of now, and each report. Nothing may
-// be held. Stores of up to 1000 rows per key can be checked.
+// CheckSums checks that every number that a store returns is the sum of its rows:
+// the usage of each budget in the window that contains now, and each report. There
+// must be no open holds, and fewer than 1000 rows per key.
 func CheckSums(t testing.TB, s billing.Store, now time.Time) {
 	t.Helper()
 	keys, rows := readAll(t, s)
@@ -19,7 +19,7 @@ func CheckSums(t testing.TB, s billing.Store, now time.Time) {
 	}
 }
 
-// checkBalances compares what each budget has used in the window of now with the rows.
+// checkBalances compares the usage of each budget in the window that contains now with the rows.
 func checkBalances(t testing.TB, s billing.Store, keys []billing.Key, rows []billing.Spend, now time.Time) {
 	t.Helper()
 	for _, k := range keys {
@@ -31,7 +31,7 @@ func checkBalances(t testing.TB, s billing.Store, keys []billing.Key, rows []bil
 			if b.Held() != (billing.Amount{}) {
 				t.Errorf("sums: budget %s holds %+v, want nothing", b.Budget.ID, b.Held())
 			}
-			if b.Budget.Part != "" { // it is its names that use something
+			if b.Budget.Part != "" { // usage counts against the budgets of its names
 				continue
 			}
 			used := sumOf(b, rows)
@@ -76,7 +76,7 @@ func readAll(t testing.TB, s billing.Store) (keys []billing.Key, rows []billing.
 	return keys, rows
 }
 
-// sumOf is what the rows say that a budget has used in its window.
+// sumOf returns the usage of a budget in its window according to the rows.
 func sumOf(b billing.Balance, rows []billing.Spend) (used amount) {
 	for _, r := range rows {
 		if counts(b, r) {
@@ -87,7 +87,7 @@ func sumOf(b billing.Balance, rows []billing.Spend) (used amount) {
 	return used
 }
 
-// requestsOf is how many requests the rows in a window are of.
+// requestsOf returns the number of requests to which the rows in a budget's window belong.
 func requestsOf(b billing.Balance, rows []billing.Spend) (n int64) {
 	for _, r := range rows {
 		if counts(b, r) && r.Kind == billing.KindUsage && r.Final {
@@ -97,7 +97,7 @@ func requestsOf(b billing.Balance, rows []billing.Spend) (n int64) {
 	return n
 }
 
-// counts reports that a row is charged to a budget in its window.
+// counts reports whether a row counts against a budget in its window.
 func counts(b billing.Balance, r billing.Spend) bool {
 	owner := map[billing.Scope]string{
 		billing.ScopeKey: string(r.Owner.KeyID), billing.ScopeProject: r.Owner.ProjectID,
@@ -106,7 +106,7 @@ func counts(b billing.Balance, r billing.Spend) bool {
 	return owner == b.Budget.ScopeID && b.Window.Contains(r.OccurredAt)
 }
 
-// checkReports compares every way of grouping with the rows of each month.
+// checkReports compares the reports by every dimension with the rows of each month.
 func checkReports(t testing.TB, s billing.Store, rows []billing.Spend) {
 	t.Helper()
 	months := make(map[billing.Month]billing.SpendRow)
@@ -131,7 +131,7 @@ func checkReports(t testing.TB, s billing.Store, rows []billing.Spend) {
 	}
 }
 
-// rowOf is what one row of the ledger adds to a report.
+// rowOf returns what one row of the ledger adds to a report.
 func rowOf(s billing.Spend) billing.SpendRow {
 	r := billing.SpendRow{Tokens: s.Tokens, Cost: s.Cost.Total, Meters: s.Cost, Overrun: s.OverrunTokens, OverrunMoney: s.OverrunMoney}
 	r.Tokens.Reasoning = 0 // reports leave it out
@@ -157,7 +157,7 @@ func rowOf(s billing.Spend) billing.SpendRow {
 	return r
 }
 
-// addUp adds all but the names.
+// addUp adds two rows of a report, without their groups.
 func addUp(a, b billing.SpendRow) billing.SpendRow {
 	return billing.SpendRow{
 		Requests: a.Requests + b.Requests, Attempts: a.Attempts + b.Attempts, Errors: a.Errors + b.Errors,

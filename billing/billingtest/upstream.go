@@ -33,7 +33,7 @@ func (w *world) credentials() []billing.Credential {
 	return all
 }
 
-// credentialsKept: whole or not at all, under names of their own.
+// credentialsKept: credentials are stored completely or not at all, and their names are unique.
 func credentialsKept(w *world) {
 	b, a := w.credential("cred_1", "b"), w.credential("cred_2", "a")
 	w.wantSame("credentials", w.credentials(), []billing.Credential{a, b})
@@ -77,7 +77,7 @@ func credentialsKept(w *world) {
 	}
 }
 
-// credentialsUsed: what comes late changes nothing.
+// credentialsUsed: an older report of use does not replace a newer one.
 func credentialsUsed(w *world) {
 	later := w.now.Add(time.Minute)
 	use := billing.CredentialUse{Provider: "acme", Credential: "a@1", UsedAt: later}
@@ -105,7 +105,8 @@ func providersKept(w *world) {
 	w.wantNotFound(w.DeleteProvider(w.Context(), p.Name), "provider")
 }
 
-// providersRevised: every change that was made can be seen, and nothing else.
+// providersRevised: every change of a provider or credential gives a new revision, and nothing
+// else does.
 func providersRevised(w *world) {
 	seen := map[int64]bool{}
 	changed := func(what string, want bool) {

@@ -24,12 +24,12 @@ func windowCases() map[string]func(w *world) {
 func at(s string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
-		panic(err) // a constant of this package
+		panic(err) // s is a constant of this package
 	}
 	return t
 }
 
-// windowBoundaries uses a budget up at one instant and asks again at another.
+// windowBoundaries uses up a budget at one instant and asks again at another.
 func windowBoundaries(w *world) {
 	tests := map[string]struct {
 		period       billing.Period
@@ -101,7 +101,7 @@ func windowOnce(w *world) {
 	}
 }
 
-// daily is a key with a daily budget of 100 tokens.
+// daily creates a key with a daily budget of 100 tokens.
 func (w *world) daily() *billing.Key {
 	w.Helper()
 	b := tokens(100).budget("bud_1")
@@ -109,8 +109,8 @@ func (w *world) daily() *billing.Key {
 	return w.key(b)
 }
 
-// windowOccurred: the rows are posted where they occurred, the hold is given
-// back where it was taken.
+// windowOccurred: rows count in the window in which they occurred, and a hold is
+// returned to the window from which it was taken.
 func windowOccurred(w *world) {
 	k := w.daily()
 	h := w.hold(k, tokens(60))
@@ -130,7 +130,7 @@ func windowSettledLate(w *world) {
 	h := w.holdAt(k, tokens(60), before)
 	_, err := w.Reserve(w.Context(), h, before)
 	w.must(err)
-	w.use(k, tokens(100), after) // the new day is not burdened by the old
+	w.use(k, tokens(100), after) // the old day's hold does not count in the new day
 	w.wantStanding(k, "bud_1", before, standing{held: amount{60, 0}})
 	w.settle(k, h, tokens(50))
 	w.wantStanding(k, "bud_1", before, standing{used: amount{50, 0}})
@@ -152,7 +152,8 @@ func windowSweptLate(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// windowPeriodChanges: what was used is kept, in windows of the new length.
+// windowPeriodChanges: usage is kept when the period of a budget changes, in windows of the
+// new length.
 func windowPeriodChanges(w *world) {
 	k := w.daily()
 	w.use(k, tokens(30), w.now.AddDate(0, 0, -1))
@@ -172,7 +173,8 @@ func windowPeriodChanges(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// windowPeriodChangesFirst: the first day of a month begins when the month does.
+// windowPeriodChangesFirst: the counters of the first day of a month and of the month, which
+// begin at the same instant, are not confused.
 func windowPeriodChangesFirst(w *world) {
 	k := w.daily()
 	first, later := at("2026-03-01T10:00:00Z"), at("2026-03-20T10:00:00Z")
@@ -222,8 +224,8 @@ func windowZoneChanges(w *world) {
 	CheckSums(w, w.Store, w.now)
 }
 
-// windowSkew: two replicas whose clocks differ by 90 seconds around midnight
-// use two windows, each of them exactly.
+// windowSkew: two replicas whose clocks differ by 90 seconds around midnight use
+// two windows, and each window's limit is exact.
 func windowSkew(w *world) {
 	k := w.daily()
 	slow, fast := at("2026-03-14T23:59:00Z"), at("2026-03-15T00:00:30Z")
@@ -241,7 +243,7 @@ func windowSkew(w *world) {
 	}
 }
 
-// windowAllPeriods spends over a year and compares each window with its rows.
+// windowAllPeriods spends throughout a year and compares each window with its rows.
 func windowAllPeriods(w *world) {
 	var budgets []billing.Budget
 	for i, p := range []billing.Period{

@@ -12,7 +12,7 @@ import (
 	"tallyroute/billing"
 )
 
-// world is a store in a test, with what the cases need to fill it.
+// world is a store under test, with helpers to fill it.
 type world struct {
 	*testing.T
 	billing.Store
@@ -21,14 +21,14 @@ type world struct {
 	ids  *atomic.Int64
 }
 
-// noon is when most cases happen: a Saturday in March.
+// noon returns the time at which most cases take place, on a Saturday in March.
 func noon() time.Time { return time.Date(2026, 3, 14, 12, 0, 0, 141592000, time.UTC) }
 
 func newWorld(t *testing.T, open Open) *world {
 	return &world{T: t, Store: open(t, time.UTC), open: open, now: noon(), ids: new(atomic.Int64)}
 }
 
-// in is another world, whose reports are in the zone of that name.
+// in returns another world, whose reports use the named time zone.
 func (w *world) in(zone string) *world {
 	w.Helper()
 	loc, err := time.LoadLocation(zone)
@@ -43,7 +43,7 @@ func (w *world) must(err error) {
 	}
 }
 
-// wantErr wants an error that Is target.
+// wantErr checks that err is target.
 func (w *world) wantErr(err, target error) {
 	w.Helper()
 	if !errors.Is(err, target) {
@@ -51,7 +51,7 @@ func (w *world) wantErr(err, target error) {
 	}
 }
 
-// wantNotFound wants a *billing.NotFoundError about what.
+// wantNotFound checks that err is a *billing.NotFoundError about what.
 func (w *world) wantNotFound(err error, what string) {
 	w.Helper()
 	var missing *billing.NotFoundError
@@ -68,7 +68,7 @@ func (w *world) wantConflict(err error) {
 	}
 }
 
-// wantSame compares what two values look like from outside.
+// wantSame compares two values by their JSON form.
 func (w *world) wantSame(what string, got, want any) {
 	w.Helper()
 	if g, x := text(got), text(want); g != x {
@@ -84,10 +84,10 @@ func text(v any) string {
 	return string(b)
 }
 
-// id is a name that nobody else in this test has.
+// id returns an id that is unique in this test.
 func (w *world) id(prefix string) string { return fmt.Sprintf("%s_%06d", prefix, w.ids.Add(1)) }
 
-// project finds or makes a project.
+// project finds or creates a project.
 func (w *world) project(team, name string) billing.Project {
 	w.Helper()
 	p, err := w.EnsureProject(w.Context(), billing.Project{Team: team, Name: name, CostCenter: "cc-" + team, Environment: "prod"})
@@ -95,7 +95,7 @@ func (w *world) project(team, name string) billing.Project {
 	return p
 }
 
-// key makes a key in the project shop of team web, with budgets of its own.
+// key creates a key in project shop of team web, with budgets of its own.
 func (w *world) key(budgets ...billing.Budget) *billing.Key {
 	w.Helper()
 	return w.keyIn(w.project("web", "shop"), budgets...)
@@ -112,7 +112,7 @@ func (w *world) keyIn(p billing.Project, budgets ...billing.Budget) *billing.Key
 	return w.reread(&k)
 }
 
-// reread is the key as the store has it now.
+// reread returns the key as it is now in the store.
 func (w *world) reread(k *billing.Key) *billing.Key {
 	w.Helper()
 	got, err := w.KeyByHash(w.Context(), hashOf(string(k.ID)))
@@ -127,7 +127,7 @@ func hashOf(id string) (h [32]byte) {
 	return h
 }
 
-// budget adds a budget to the scope and gives back its id.
+// budget adds a budget to the scope and returns its id.
 func (w *world) budget(scope billing.Scope, scopeID string, limit amount) string {
 	w.Helper()
 	b := limit.budget(w.id("bud"))
@@ -136,12 +136,12 @@ func (w *world) budget(scope billing.Scope, scopeID string, limit amount) string
 	return b.ID
 }
 
-// SetBudget is the function with this name.
+// SetBudget calls the function of this name.
 func (w *world) SetBudget(ctx context.Context, b billing.Budget, now time.Time) error {
 	return SetBudget(ctx, w.Limits, b, now)
 }
 
-// SetBudget makes b, or makes the budget with its id b.
+// SetBudget creates b, or replaces the budget that has its id.
 func SetBudget(ctx context.Context, s billing.Limits, b billing.Budget, now time.Time) error {
 	_, err := s.UpdateBudget(ctx, b, func(found *billing.Budget, _ bool) error {
 		b.ID = found.ID
@@ -151,16 +151,16 @@ func SetBudget(ctx context.Context, s billing.Limits, b billing.Budget, now time
 	return err
 }
 
-// amount is what is limited, held or used. In a limit, a negative member means that there is no such limit.
+// amount is limited, held or used. In a limit, a negative member means no limit.
 type amount struct {
 	tokens int64
 	money  billing.Money
 }
 
-// tokens is an amount of tokens, or a limit of tokens alone.
+// tokens returns an amount of tokens only, or a limit on tokens only.
 func tokens(n int64) amount { return amount{n, -1} }
 
-// budget is a budget of a key for every month in UTC.
+// budget returns a monthly budget, in UTC, for a key.
 func (a amount) budget(id string) billing.Budget {
 	b := billing.Budget{ID: id, Scope: billing.ScopeKey, Period: billing.PeriodMonth}
 	if a.tokens >= 0 {
@@ -172,8 +172,8 @@ func (a amount) budget(id string) billing.Budget {
 	return b
 }
 
-// hold is a hold on every budget of the key, of which the whole is lost if the
-// process is.
+// hold returns a hold on every budget of the key. If the process dies, all of it is
+// charged.
 func (w *world) hold(k *billing.Key, a amount) billing.Hold {
 	w.Helper()
 	return w.holdAt(k, a, w.now)
@@ -196,7 +196,7 @@ func (w *world) holdAt(k *billing.Key, a amount, now time.Time) billing.Hold {
 	return h
 }
 
-// row is the only and successful attempt of a request.
+// row returns the row of a request whose only attempt succeeded.
 func (w *world) row(k *billing.Key, request string, a amount, at time.Time) billing.Spend {
 	a.money = max(0, a.money)
 	return billing.Spend{
@@ -216,7 +216,7 @@ func (w *world) reserve(h billing.Hold) []billing.Balance {
 	return balances
 }
 
-// settle ends a hold with one row that used a.
+// settle settles a hold with one row that used a.
 func (w *world) settle(k *billing.Key, h billing.Hold, a amount) []billing.Balance {
 	w.Helper()
 	balances, err := w.Settle(w.Context(), billing.Settlement{
@@ -227,7 +227,7 @@ func (w *world) settle(k *billing.Key, h billing.Hold, a amount) []billing.Balan
 	return balances
 }
 
-// use holds and settles a at an instant.
+// use holds and settles a at the given time.
 func (w *world) use(k *billing.Key, a amount, at time.Time) {
 	w.Helper()
 	h := w.holdAt(k, a, at)
@@ -236,7 +236,7 @@ func (w *world) use(k *billing.Key, a amount, at time.Time) {
 	w.settle(k, h, a)
 }
 
-// wantRefused wants a refusal that names the budget.
+// wantRefused checks that err is a refusal by the budget.
 func (w *world) wantRefused(err error, budget string) {
 	w.Helper()
 	_ = w.refusal(err, budget)
@@ -254,10 +254,10 @@ func (w *world) refusal(err error, budget string) *billing.QuotaError {
 	return refused
 }
 
-// standing is how a budget stands.
+// standing is what was used and is held of a budget.
 type standing struct{ used, held amount }
 
-// wantStanding checks the balance of a budget of the key at an instant.
+// wantStanding checks the balance of one of the key's budgets at the given time.
 func (w *world) wantStanding(k *billing.Key, budget string, at time.Time, want standing) {
 	w.Helper()
 	balances, err := w.Balances(w.Context(), k, at)
@@ -277,7 +277,7 @@ func standingOf(b billing.Balance) standing {
 	return standing{amount{b.UsedTokens, b.UsedMoney}, amount{b.HeldTokens, b.HeldMoney}}
 }
 
-// events are the rows of a key, newest first.
+// events returns the rows of a key, newest first.
 func (w *world) events(k *billing.Key) []billing.Spend {
 	w.Helper()
 	rows, err := w.Events(w.Context(), billing.EventQuery{KeyID: k.ID, Limit: 1000})
@@ -285,7 +285,7 @@ func (w *world) events(k *billing.Key) []billing.Spend {
 	return rows
 }
 
-// each runs do n times at once and waits for all.
+// each calls do n times concurrently and waits for all calls to return.
 func each(ctx context.Context, n int, do func(ctx context.Context, i int)) {
 	done := make(chan struct{})
 	for i := range n {

@@ -6,16 +6,16 @@ import (
 	"testing"
 )
 
-// Template is the content of a file that takes long to make. It is made once,
-// and copied for each test.
+// Template is the content of a file that takes long to make. It is made once and
+// copied for each test.
 type Template struct {
 	once    sync.Once
 	content []byte
 	err     error
 }
 
-// Copy writes the content to path. The first time fill makes it there, in a file
-// that it has closed when it returns.
+// Copy writes the content to path. The first call has fill make it, in a file next
+// to path that fill must close before it returns.
 func (m *Template) Copy(t testing.TB, path string, fill func(path string) error) {
 	t.Helper()
 	m.once.Do(func() {

@@ -2,13 +2,13 @@ package prove
 
 import "syscall"
 
-// enough is how much must be free in memory before files of tests are put there.
+// enough is how many bytes must be free in memory for test files to be put there.
 const enough = 2 << 30
 
-// Memory is a folder in memory for files of tests that need not outlive the
-// machine, where there is one with room; else it is empty, which os.MkdirTemp
-// takes for the usual folder. A server makes hundreds of files for a database:
-// on a disk that takes ten times as long.
+// Memory returns a directory in memory for test files that need not survive a
+// reboot. If there is none with enough space, it returns "", which os.MkdirTemp
+// takes as the default directory. A database server creates hundreds of files,
+// which takes ten times as long on a disk.
 func Memory() string {
 	const shared = "/dev/shm"
 	var s syscall.Statfs_t

@@ -2,5 +2,5 @@
 
 package prove
 
-// Memory is empty: os.MkdirTemp takes it for the usual folder.
+// Memory returns "", which os.MkdirTemp takes as the default directory.
 func Memory() string { return "" }

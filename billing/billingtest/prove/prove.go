@@ -1,8 +1,8 @@
-// Package prove is how the tests of every layer wait for what must happen and
-// decide how far a proof goes. A test in "make test" passes on a machine that
-// something else loads: it waits for events, with a bound that is only ever
-// reached by a fault, and asserts no time. What is promised in milliseconds is
-// asserted by "make proof-speed" alone, and long runs have targets of their own.
+// Package prove helps tests wait for events and decide how much of a proof to run.
+// Tests in "make test" must pass on a busy machine: they wait for events, with a
+// timeout that only a fault can reach, and don't assert durations. Durations that
+// we promise are asserted only by "make proof-speed", and long runs have make
+// targets of their own.
 package prove
 
 import (
@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for what must happen. It bounds a test that
-// hangs, and is far from what a crowded machine needs.
+// Patience is how long a test waits for an event. It ends tests that hang, and is
+// far longer than a busy machine needs.
 const Patience = 2 * time.Minute
 
-// interval is the time between two looks at a condition. Nothing is decided by it.
+// interval is the time between two checks of a condition. No result depends on it.
 const interval = 5 * time.Millisecond
 
-// Eventually waits until done reports true, and fails the test if it never does.
-// It looks at once.
+// Eventually waits until done returns true, and fails the test if that takes longer
+// than Patience. The first check is immediate.
 func Eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	if done() {
@@ -41,8 +41,8 @@ func Eventually(t testing.TB, what string, done func() bool) {
 	}
 }
 
-// Receive waits for a channel to be closed or to deliver, and fails the test if
-// it never does.
+// Receive waits until a channel is closed or delivers a value, and fails the test
+// if that takes longer than Patience.
 func Receive[T any](t testing.TB, what string, from <-chan T) T {
 	t.Helper()
 	select {
@@ -54,8 +54,8 @@ func Receive[T any](t testing.TB, what string, from <-chan T) T {
 	}
 }
 
-// Within holds a time against what is promised of it, where times are asserted.
-// Elsewhere it is only noted: on a crowded machine it says nothing.
+// Within checks that something took no longer than promised. If durations aren't
+// asserted, it only logs the result, which means nothing on a busy machine.
 func Within(t testing.TB, what string, took, promised time.Duration) {
 	t.Helper()
 	if took <= promised {
@@ -68,11 +68,11 @@ func Within(t testing.TB, what string, took, promised time.Duration) {
 	t.Logf("%s takes %s, promised are %s: not asserted without $SPEED", what, took, promised)
 }
 
-// Timed reports whether times are asserted: the machine does nothing else.
+// Timed reports whether durations are asserted, because the machine does nothing else.
 func Timed() bool { return os.Getenv("SPEED") != "" }
 
-// Size is how much of a proof is run: as much as the environment says, or else
-// its short form.
+// Size returns how much of a proof to run: the number in an environment variable,
+// or short if it is not set.
 func Size(t testing.TB, variable string, short int) int {
 	t.Helper()
 	text := os.Getenv(variable)
