@@ -13,7 +13,7 @@ import (
 const (
 	accessColumns = `at, request_id, key_id, version, address, user_agent, endpoint, decision, status, bytes_in, bytes_out`
 	appendAccess  = `INSERT INTO access_log (` + accessColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	// accessWhere is what a query chooses.
+	// accessWhere holds the conditions of an access.Query.
 	accessWhere = `
 WHERE (?1 = '' OR key_id = ?1) AND (?2 = '' OR address = ?2) AND (?3 = '' OR user_agent = ?3)
   AND (?4 = '' OR decision = ?4 OR ?4 = 'refused' AND decision <> 'allowed') AND at >= ?5 AND at < ?6`
@@ -36,7 +36,7 @@ func (s *Store) AppendAccess(ctx context.Context, entries []access.Entry) error 
 	})
 }
 
-// accessArgs are the arguments of accessWhere.
+// accessArgs returns the arguments of accessWhere.
 func accessArgs(q access.Query) []any {
 	return []any{q.KeyID, access.From(q.Address), q.Agent, q.Decision, stamp(q.Since), stampEnd(q.Until)}
 }
@@ -49,14 +49,15 @@ func (s *Store) ListAccess(ctx context.Context, q access.Query) (entries []acces
 		var from string
 		err := scan(instant{&e.At}, &e.RequestID, &e.KeyID, &e.Version, &from, &e.Agent, &e.Endpoint, &e.Decision, &e.Status, &e.BytesIn,
 			&e.BytesOut)
-		e.Address, _ = netip.ParseAddr(from) // "" is not known
+		e.Address, _ = netip.ParseAddr(from) // "" stands for unknown
 		entries = append(entries, e)
 		return err
 	})
 	return entries, err
 }
 
-// countAccess counts by some columns; the others are empty or 0.
+// countAccess returns a query that groups by the given columns; the other columns are empty or
+// 0.
 func countAccess(by []access.Column) string {
 	return `SELECT ` + access.Select(by) + `, count(*), count(*) FILTER (WHERE decision <> 'allowed'), sum(bytes_in),
   sum(bytes_out), min(at), max(at) FROM access_log` + accessWhere + `

@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	// endAlert ends a claim that nobody has seen for long enough.
+	// endAlert ends the alert of a claim that has not been seen within the rearm period.
 	endAlert = `UPDATE alerts SET ended = 1 WHERE claim = ? AND NOT ended AND rearm_s > 0 AND seen_at < ?`
-	// fireAlert returns the id of another alert where that has the claim: it was seen again.
+	// fireAlert returns the id of the alert that already has the claim, if there is one, and
+	// marks it as seen again.
 	fireAlert = `INSERT INTO alerts (id, claim, kind, object, severity, title, text, remedy, team_id, team, owner, data, occurred_at,
 	  recorded_at,
   seen_at, rearm_s)
@@ -40,7 +41,8 @@ ORDER BY n.due_at, n.alert_id, n.channel LIMIT 1`
 WHERE alert_id = ?1 AND channel = ?2`
 	replayAlert = `INSERT INTO alert_notices (alert_id, channel, due_at) VALUES (?, ?, ?)
 ON CONFLICT (alert_id, channel) DO UPDATE SET due_at = excluded.due_at, tries = 0, failure = '', delivered_at = NULL, dead_at = NULL`
-	// pruneAlerts leaves much for the next time, so that nobody waits long.
+	// pruneAlerts deletes one limited batch and leaves the rest for the next run, so that nobody
+	// waits long.
 	pruneAlerts = `DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE seen_at < ? ORDER BY seen_at LIMIT 5000)`
 )
 
@@ -137,7 +139,7 @@ func (s *Store) ClaimNotice(ctx context.Context, busy []string, now, until time.
 	list := asJSON(append([]string{}, busy...))
 	found, err = s.read.row(ctx, dueNotice, []any{stamp(now), list}, append(alertScan(&n.Alert), noticeScan(&n)...)...)
 	if err != nil || !found {
-		return n, false, err // the usual case takes no turn at the writer
+		return n, false, err // usually nothing is due, and then the writer is not needed
 	}
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		n = billing.Notice{}
@@ -195,10 +197,11 @@ const (
 	unjudgedNotes  = selectAudit + `WHERE seq > (SELECT audit_seq FROM alert_progress) ORDER BY seq LIMIT ?`
 	spanOfWindow   = `(julianday(c.window_end) - julianday(c.window_start))`
 	goneOfWindow   = `(julianday(?1) - julianday(c.window_start))`
-	// requestsOf is how many requests a counter has, or has under way.
+	// requestsOf is the number of requests a counter has used or, for a concurrency budget, has
+	// in flight.
 	requestsOf = `CASE WHEN b.period <> 'concurrent' THEN c.used_requests ELSE c.held_requests + coalesce((
   SELECT sum(l.busy_requests) FROM leases l WHERE l.budget_id = c.budget_id AND l.window_start = c.window_start), 0) END`
-	// standings has no pace of windows without ends.
+	// standings checks the pace only of windows that end.
 	standings = `SELECT b.id, b.scope, b.scope_id, b.period, b.zone, b.token_limit, b.amount_nano, b.request_limit, b.starts,
 	  b.near_action, b.thresholds, b.part, b.named, b.parent_id, c.window_start, c.window_end, c.used_tokens,
   c.used_nano, c.held_tokens, c.held_nano, c.forgiven_tokens, c.forgiven_nano,

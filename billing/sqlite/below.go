@@ -18,8 +18,8 @@ SELECT ?2, id, ?3, part, scope, scope_id, period, zone, token_limit, amount_nano
 FROM budgets WHERE id = ?1`
 )
 
-// makeBelow makes a budget below another where it is one and is not there. It is a
-// *billing.CrowdedError where there is no room for its name.
+// makeBelow creates b if it is a budget below another one and does not exist yet. It returns a
+// *billing.CrowdedError if its parent has no room for another name.
 func makeBelow(ctx context.Context, tx *session, b billing.Budget) error {
 	if b.Parent == "" {
 		return nil
@@ -49,7 +49,7 @@ func makeBelow(ctx context.Context, tx *session, b billing.Budget) error {
 }
 
 const (
-	// idleBelow are budgets below ?1 of which no window goes on and nothing is held.
+	// idleBelow selects budgets below ?1 that have no current window and nothing held or leased.
 	idleBelow = `SELECT b.id FROM budgets b
 WHERE b.parent_id = ?1
   AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.budget_id = b.id AND l.tokens + l.nano + l.requests > 0)
@@ -67,8 +67,8 @@ LIMIT 1000`
 	parents      = `SELECT id FROM budgets WHERE names > 0`
 )
 
-// dropIdle removes the budgets below one whose names were not used lately, and says how
-// many there were.
+// dropIdle removes the budgets below parent whose names have not been used lately, and returns
+// how many it removed.
 func dropIdle(ctx context.Context, tx *session, parent string) (int64, error) {
 	var idle []string
 	err := tx.rows(ctx, idleBelow, []any{parent}, func(scan scanner) error {
@@ -90,7 +90,7 @@ func dropIdle(ctx context.Context, tx *session, parent string) (int64, error) {
 	return int64(len(idle)), err
 }
 
-// pruneNames removes the budgets of names that were not used lately.
+// pruneNames removes, below every parent, the budgets whose names have not been used lately.
 func (s *Store) pruneNames(ctx context.Context) error {
 	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		var all []string

@@ -8,14 +8,14 @@ import (
 	"tallyroute/billing/breakdown"
 )
 
-// days are how breakdowns name days here. The rows of a day are read in the order in which
-// they stand in the file, not in that of an index, by which each page is read several times.
+// days is the dialect in which breakdowns address days here. It reads the rows of a day in the
+// order in which the file stores them: in index order, each page would be read several times.
 var days = breakdown.Dialect{
 	Day: "?1", OtherDay: "?2", RowsOfDay: "e.rowid IN (SELECT rowid FROM spend_events WHERE report_day = ?1)",
 }
 
-// missingBreakdown is the last day without a breakdown, or with one that is too old, and
-// how many there are. Archived months have no rows to make one of.
+// missingBreakdown selects the latest day whose breakdown is missing or outdated, and counts all
+// such days. Archived months are left out: they have no rows left to make one from.
 const missingBreakdown = `WITH days AS MATERIALIZED (
   SELECT report_day, sum(ledger_rows) AS ledger_rows FROM spend_daily
   WHERE month NOT IN (SELECT substr(period, 1, 7) FROM billing_periods WHERE archived_at IS NOT NULL)
@@ -34,9 +34,9 @@ const (
 	noteBreakdown     = `INSERT INTO breakdown_days (report_day, ledger_rows, made_at) VALUES (?, ?, ?)`
 )
 
-// MakeBreakdown implements billing.Breakdowns. The rows are read in one snapshot, and each
-// part is written by itself: the writer waits for none of it. Reports read a breakdown once
-// its note is there, which comes last.
+// MakeBreakdown implements billing.Breakdowns. It reads the rows in one snapshot and writes each
+// part in a transaction of its own, so the writer is not blocked while rows are read. Reports
+// use a breakdown only once its note exists, and the note is written last.
 func (s *Store) MakeBreakdown(ctx context.Context, now time.Time) (left int, err error) {
 	var day string
 	found, err := s.read.row(ctx, missingBreakdown, []any{stamp(now.Add(-billing.BreakdownAge))}, &day, &left)
@@ -58,7 +58,7 @@ func (s *Store) MakeBreakdown(ctx context.Context, now time.Time) (left int, err
 	return left - 1, m.note(ctx, rows, now)
 }
 
-// making is the breakdown of a day while it is written.
+// making is the breakdown of a day while it is being written.
 type making struct {
 	store                *Store
 	day                  string
@@ -92,7 +92,8 @@ func (m *making) add(ctx context.Context, p *breakdown.Part) error {
 	})
 }
 
-// note says that the breakdown is there, unless another process has changed it meanwhile.
+// note records that the breakdown is complete, unless another process has changed it in the
+// meantime.
 func (m *making) note(ctx context.Context, rows int64, now time.Time) error {
 	return m.store.write.do(ctx, func(ctx context.Context, tx *session) error {
 		var columns, size int64

@@ -16,9 +16,9 @@ WHERE CASE ?1 WHEN 'key'     THEN id = ?2
               WHEN 'team'    THEN project_id IN (SELECT id FROM projects WHERE team_id = ?2)
               ELSE TRUE END`
 
-// UpdateBudget implements billing.Limits. Its scope can no longer be changed once
-// something may have been charged to it. The counters need no change: each
-// window gets one, filled from the ledger, when it is first asked for.
+// UpdateBudget implements billing.Limits. The scope of an existing budget cannot be changed,
+// since something may already have been charged to it. Counters need no change: the counter of
+// each window is created, filled from the ledger, when it is first needed.
 func (s *Store) UpdateBudget(ctx context.Context, b billing.Budget, change billing.BudgetChange, now time.Time,
 	notes ...*billing.Change,
 ) (set billing.Budget, err error) {
@@ -38,7 +38,8 @@ func (s *Store) UpdateBudget(ctx context.Context, b billing.Budget, change billi
 	return set, err
 }
 
-// changed is what becomes of the budget with b's id, or of that which is the same, or of b.
+// changed returns the result of applying change to the budget with b's id; if b has no id, to
+// the budget with the same scope, period, part and name; and if there is none, to b itself.
 func changed(ctx context.Context, tx *session, b billing.Budget, change billing.BudgetChange) (billing.Budget, error) {
 	query, args := sameBudget, []any{string(b.Scope), b.ScopeID, string(b.Period), "", string(b.Part), b.Named}
 	if b.ID != "" {
@@ -98,8 +99,8 @@ WHERE (budget_id = ?1 OR budget_id IN (SELECT id FROM budgets WHERE parent_id = 
 	raiseLimit  = `UPDATE budgets SET amount_nano = amount_nano + ?1 WHERE id = ?2 OR parent_id = ?2`
 )
 
-// changeBudget does work on the budget with an id; every copy of a key below is
-// made out of date.
+// changeBudget runs work on the budget with the given id and raises the version of every key
+// below it, so that cached copies of those keys become stale.
 func (s *Store) changeBudget(ctx context.Context, id string, work func(context.Context, *session, billing.Budget) error,
 	notes []*billing.Change,
 ) error {
@@ -111,7 +112,7 @@ func (s *Store) changeBudget(ctx context.Context, id string, work func(context.C
 	})
 }
 
-// withBudget is changeBudget in a transaction.
+// withBudget is changeBudget, without the notes, in a transaction that is already open.
 func withBudget(ctx context.Context, tx *session, id string, work func(context.Context, *session, billing.Budget) error) error {
 	b, err := budgetOf(ctx, tx, id)
 	if err != nil {
@@ -124,7 +125,7 @@ func withBudget(ctx context.Context, tx *session, id string, work func(context.C
 	return err
 }
 
-// budgetOf is the budget with an id.
+// budgetOf returns the budget with an id, or a *billing.NotFoundError.
 func budgetOf(ctx context.Context, tx *session, id string) (b billing.Budget, err error) {
 	found, err := tx.row(ctx, findBudget, []any{id}, budgetScan(&b)...)
 	if err == nil && !found {
@@ -167,7 +168,8 @@ const raisesNow = `SELECT sum(tokens), sum(nano), sum(requests), min(ends_at) FR
 WHERE budget_id = ? AND begins_at <= strftime('%Y-%m-%dT%H:%M:%fZ', 'now') AND ends_at > strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
 HAVING count(*) > 0`
 
-// raised is what raises add to the limits of a budget at present, or nil.
+// raised returns what the raises now in force add to the limits of a budget, or nil if there are
+// none.
 func raised(ctx context.Context, from *session, b billing.Budget) (*billing.Raised, error) {
 	var r billing.Raised
 	found, err := from.row(ctx, raisesNow, []any{cmp.Or(b.Parent, b.ID)}, &r.By.Tokens, &r.By.Money, &r.By.Requests, instant{&r.Until})
@@ -257,7 +259,7 @@ func (s *Store) CountBudgets(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// ownBudgets are the budgets of the key itself, ready to be stored.
+// ownBudgets returns the budgets of the key itself, ready to be stored.
 func ownBudgets(k billing.Key) ([]billing.Budget, error) {
 	var own []billing.Budget
 	for _, b := range k.Budgets {
@@ -292,7 +294,7 @@ const (
   near_action = ?7, thresholds = ?8, archived_at = NULL WHERE id = ?9 OR parent_id = ?9`
 )
 
-// putBudget adds a budget or replaces the one with its id.
+// putBudget adds a budget, or replaces the one that has its id.
 func putBudget(ctx context.Context, tx *session, b billing.Budget, now time.Time) error {
 	var old billing.Budget
 	found, err := tx.row(ctx, scopeOfBudget, []any{b.ID}, &old.Scope, &old.ScopeID, &old.Part, &old.Named)
@@ -318,7 +320,7 @@ const archiveOthers = `WITH ended AS (
 UPDATE budgets SET archived_at = ?1
 WHERE archived_at IS NULL AND id IN (SELECT id FROM ended UNION ALL SELECT c.id FROM budgets c JOIN ended e ON c.parent_id = e.id)`
 
-// replaceBudgets makes own the budgets of a key.
+// replaceBudgets makes own the only budgets of a key: it stores them and archives the others.
 func replaceBudgets(ctx context.Context, tx *session, keyID string, own []billing.Budget, now time.Time) error {
 	kept := make([]string, 0, len(own))
 	for _, b := range own {

@@ -15,12 +15,14 @@ ON CONFLICT (key_id, name) DO UPDATE SET
   expires_at = excluded.expires_at
 WHERE expires_at <= ?6`
 	selectClaim = `SELECT request_id, fingerprint, state, answer, object FROM idempotency WHERE key_id = ? AND name = ?`
-	// markDone marks a claim in the transaction of its change. Several changes of one request may mark it.
+	// markDone marks a claim as done in the transaction of its change. A request that makes
+	// several changes may mark it several times.
 	markDone = `UPDATE idempotency SET state = 'done', object = CASE state WHEN 'running' THEN ?4 ELSE object END, expires_at = ?5
 WHERE key_id = ?1 AND name = ?2 AND request_id = ?3 AND state IN ('running', 'done')`
 	keepAnswer  = `UPDATE idempotency SET state = ?4, answer = ?5, expires_at = ?6 WHERE key_id = ?1 AND name = ?2 AND request_id = ?3`
 	forgetClaim = `DELETE FROM idempotency WHERE key_id = ? AND name = ? AND request_id = ? AND state = 'running'`
-	// expireReplays leaves much of it for the next time, so that nobody waits long.
+	// expireReplays deletes one limited batch and leaves the rest for the next run, so that
+	// nobody waits long.
 	expireReplays = `DELETE FROM idempotency WHERE rowid IN (SELECT rowid FROM idempotency WHERE expires_at <= ? ORDER BY expires_at ` +
 		`LIMIT 5000)`
 )
@@ -40,7 +42,7 @@ func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time
 			return err
 		}
 		if r.RequestID == c.RequestID && r.State == billing.ClaimRunning {
-			return nil // by a call whose answer was lost
+			return nil // an earlier call made the claim, but its reply was lost
 		}
 		copy(r.Fingerprint[:], fingerprint)
 		found = &r
@@ -52,7 +54,8 @@ func (s *Store) Claim(ctx context.Context, c billing.Claim, now, until time.Time
 	return found, nil
 }
 
-// done marks the claims of changes.
+// done marks the claims of changes as done. It returns billing.ErrClaimLost if a claim is no
+// longer held.
 func done(ctx context.Context, tx *session, notes []*billing.Change) error {
 	for _, n := range notes {
 		c := n.Claim

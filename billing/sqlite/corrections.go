@@ -30,7 +30,7 @@ func (s *Store) Correct(ctx context.Context, rows []billing.Spend, notes ...*bil
 	})
 }
 
-// repriceBatch is how many rows are looked at in one transaction.
+// repriceBatch is the number of rows examined in one transaction.
 const repriceBatch = 500
 
 const (
@@ -44,7 +44,7 @@ ORDER BY occurred_at, event_id LIMIT ?7`
 FROM spend_events WHERE adjusts_event = ? AND kind = 'adjustment' AND pricing = 'priced'`
 )
 
-// cursor is the row that a batch ends with.
+// cursor identifies the last row of a batch.
 type cursor struct{ at, id string }
 
 // Reprice implements billing.Corrections.
@@ -103,7 +103,7 @@ func (s *Store) repriceSome(ctx context.Context, tx *session, r billing.Repricin
 	return cursor{stamp(end.OccurredAt), end.EventID}, len(rows) == repriceBatch, err
 }
 
-// charged is a row with its adjustments.
+// charged returns a row together with the sum of its adjustments.
 func charged(ctx context.Context, tx *session, row billing.Spend) (billing.Charged, error) {
 	c := billing.NewCharged(row)
 	var add billing.Cost
@@ -128,8 +128,7 @@ RETURNING key_id, project_id, team_id, occurred_at, tokens, nano, requests, limi
 		`ORDER BY id`
 )
 
-// reject keeps rows aside, and charges what they used to every counter that
-// they belong to.
+// reject sets rows aside and charges their usage to every counter they belong to.
 func (s *Store) reject(ctx context.Context, tx *session, rejects []billing.Reject) error {
 	for _, r := range rejects {
 		raw, err := asWill([]billing.Spend{r.Row})
@@ -151,7 +150,8 @@ func (s *Store) reject(ctx context.Context, tx *session, rejects []billing.Rejec
 	return nil
 }
 
-// unreject notes that a row which was refused is booked now.
+// unreject records that a rejected row has now been booked, and takes its usage off the counters
+// that reject charged.
 func (s *Store) unreject(ctx context.Context, tx *session, row billing.Spend, by string) error {
 	var o billing.Owner
 	var at string
@@ -170,7 +170,8 @@ func (s *Store) ListRejects(ctx context.Context, requestID string) ([]billing.Re
 	return rejects(ctx, s.read, billing.CleanText(requestID))
 }
 
-// rejects are those that wait, of one request or of all.
+// rejects returns the rejected rows that are not booked yet, of one request or, if request is
+// empty, of all.
 func rejects(ctx context.Context, from *session, request string) (all []billing.RejectedRow, err error) {
 	err = from.rows(ctx, selectRejects, []any{request}, func(scan scanner) error {
 		var r billing.RejectedRow

@@ -9,8 +9,8 @@ import (
 	"tallyroute/billing"
 )
 
-// windows are the counters of some lines as two JSON lists, the form in which
-// holds keep them and statements take them.
+// windows names the counters of some lines in two JSON lists, the form in which holds store them
+// and statements take them.
 type windows struct{ budgets, starts string }
 
 func windowsOf(lines []billing.HoldLine) windows {
@@ -21,8 +21,8 @@ func windowsOf(lines []billing.HoldLine) windows {
 	return windows{asJSON(budgets), asJSON(starts)}
 }
 
-// What replicas lease is spoken for. selectBusy leaves out what they do not use
-// of it, for people to see.
+// Whatever replicas have leased counts as held. selectBusy, which is for display, counts only
+// the part of the leases that is in use.
 const (
 	selectCounters = `SELECT b.key, c.window_end, c.used_tokens, c.held_tokens + c.leased_tokens, c.used_nano, c.held_nano + ` +
 		`c.leased_nano, c.used_requests, c.held_requests + c.leased_requests` + fromCounters
@@ -33,8 +33,8 @@ const (
 	fromLeases   = ` FROM leases l WHERE l.budget_id = c.budget_id AND l.window_start = c.window_start`
 )
 
-// standing reads the balances of lines. A window that has no counter yet stands
-// at what the ledger says, and is listed in missing.
+// standing reads the balances of lines. If a window has no counter yet, its balance is taken
+// from the ledger and its index is listed in missing.
 func standing(ctx context.Context, from *session, query string, lines []billing.HoldLine) (balances []billing.Balance, missing []int,
 	err error,
 ) {
@@ -51,8 +51,8 @@ func standing(ctx context.Context, from *session, query string, lines []billing.
 		if err := scan(&i, &end, &c.UsedTokens, &c.HeldTokens, &c.UsedMoney, &c.HeldMoney, &c.UsedRequests, &c.HeldRequests); err != nil {
 			return err
 		}
-		// After a change of its period a budget may have had another window
-		// with this start. What it holds is still held.
+		// Before its period was changed, the budget may have had another window with this start.
+		// Whatever was held in that one is still held.
 		found[i] = end == stampEnd(lines[i].Window.End)
 		c.Budget, c.Window = lines[i].Budget, lines[i].Window
 		balances[i] = c
@@ -67,9 +67,8 @@ func standing(ctx context.Context, from *session, query string, lines []billing.
 	return balances, missing, err
 }
 
-// spentBy adds up what a scope has used between two instants. Of archived rows
-// it reads what is left of them; rows that were refused count until they are
-// booked.
+// spentBy adds up what a scope has used between two instants. Archived rows count through the
+// sums kept of them; rejected rows count until they are booked.
 var spentBy = map[billing.Scope]string{
 	billing.ScopeKey:     spentBetween("key_id = ?3"),
 	billing.ScopeProject: spentBetween("project_id = ?3"),
@@ -77,7 +76,7 @@ var spentBy = map[billing.Scope]string{
 	billing.ScopeOrg:     spentBetween("'org' = ?3"),
 }
 
-// spentByPart is spentBy of a part.
+// spentByPart is spentBy for the budget of a part.
 var spentByPart = spentBetween("EXISTS (SELECT 1 FROM json_each(limits) l WHERE l.value = ?3)")
 
 func spentBetween(scope string) string {
@@ -92,7 +91,7 @@ func spentBetween(scope string) string {
 )`
 }
 
-// spent fills in what the ledger says that a balance has used.
+// spent fills in the usage of a balance from the ledger.
 func spent(ctx context.Context, from *session, b *billing.Balance) error {
 	query, ok := spentBy[b.Budget.Scope]
 	if !ok {
@@ -114,8 +113,7 @@ VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET window_end = excluded.window_end, used_tokens = excluded.used_tokens, used_nano = excluded.used_nano,
   used_requests = excluded.used_requests, forgiven_tokens = 0, forgiven_nano = 0, forgiven_requests = 0`
 
-// beginCounters reads the balances of lines and makes the counters that are
-// missing.
+// beginCounters reads the balances of lines and creates the missing counters.
 func beginCounters(ctx context.Context, tx *session, lines []billing.HoldLine) ([]billing.Balance, error) {
 	balances, missing, err := standing(ctx, tx, selectCounters, lines)
 	for _, i := range missing {
@@ -135,13 +133,13 @@ func beginCounters(ctx context.Context, tx *session, lines []billing.HoldLine) (
 const addHeld = `UPDATE budget_counters SET held_tokens = held_tokens + ?1, held_nano = held_nano + ?2, held_requests = held_requests + ?3
 WHERE (budget_id, window_start) IN (SELECT b.value, ?5 ->> b.key FROM json_each(?4) b)`
 
-// hold changes what counters hold, up or down.
+// hold adds an amount to what counters hold; a negative amount reduces it.
 func hold(ctx context.Context, tx *session, w windows, a billing.Amount) error {
 	_, err := tx.exec(ctx, addHeld, a.Tokens, int64(a.Money), a.Requests, w.budgets, w.starts)
 	return err
 }
 
-// addUsed goes by the ends of windows, of which few are yet to come.
+// addUsed searches by the end of a window, because few windows have yet to end.
 var addUsed = `UPDATE budget_counters INDEXED BY budget_counters_end SET
   used_tokens = ` + usedSum("used_tokens + ?1", billing.MostUsed().Tokens) + `,
   used_nano   = ` + usedSum("used_nano + ?2", int64(billing.MostUsed().Money)) + `,
@@ -152,24 +150,24 @@ WHERE budget_id IN (
     UNION SELECT value FROM json_each(?8))
   AND window_start <= ?6 AND window_end > ?6`
 
-// usedSum is a sum as a counter keeps it.
+// usedSum clamps a sum to the range that a counter can store.
 func usedSum(sum string, most int64) string {
 	return fmt.Sprintf("min(max(%s, -%d), %d)", sum, most, most)
 }
 
-// post charges a row to every counter that its owner and its time belong to.
+// post charges a row to every counter selected by its owner, its limits and its time.
 func post(ctx context.Context, tx *session, row billing.Spend) error {
 	return charge(ctx, tx, belongs{row.Owner, asJSON(row.Limits), stamp(row.OccurredAt)}, row.Used())
 }
 
-// belongs are the counters that something is added to.
+// belongs selects the counters that an amount is charged to.
 type belongs struct {
 	billing.Owner
-	limits string // of parts, a list as JSON
+	limits string // ids of the budgets of parts, as a JSON list
 	at     string
 }
 
-// charge adds to every counter that an owner, its limits of parts and a stamp belong to.
+// charge adds an amount to every counter that o selects.
 func charge(ctx context.Context, tx *session, o belongs, used billing.Amount) error {
 	if used == (billing.Amount{}) {
 		return nil
@@ -188,7 +186,7 @@ JOIN budgets_now g ON g.id = b.value AND g.archived_at IS NULL
 JOIN budget_counters c ON c.budget_id = b.value AND c.window_start = ?2 ->> b.key
 ORDER BY g.id`
 
-// balancesOf are how the budgets of a hold stand, in the windows of the hold.
+// balancesOf returns the balances of a hold's budgets in the windows of the hold.
 func balancesOf(ctx context.Context, tx *session, w windows) ([]billing.Balance, error) {
 	var balances []billing.Balance
 	err := tx.rows(ctx, selectBalances, []any{w.budgets, w.starts}, func(scan scanner) error {
@@ -225,7 +223,8 @@ func (s *Store) Balances(ctx context.Context, k *billing.Key, now time.Time) ([]
 	return balances, err
 }
 
-// refusal is the first balance that a hold does not fit into, or nil.
+// refusal returns an error for the first balance that a hold does not fit into, or nil if it
+// fits into all of them.
 func refusal(h billing.Hold, balances []billing.Balance) *billing.QuotaError {
 	for _, b := range balances {
 		if !b.Fits(h.Asked()) {

@@ -12,15 +12,15 @@ const (
 ON CONFLICT (key_id) DO UPDATE SET sink = ?2, place = ?3, overlap_s = ?4, removing = 0, due_at = NULL, failures = 0, failure = '',
   delivered_at = NULL`
 	deliveryColumns = `key_id, sink, place, overlap_s, removing, coalesce(seed, ''), due_at, failures, failure, delivered_at`
-	// endDelivery goes on with of which keys.
+	// endDelivery lacks its WHERE clause, which the caller adds to select the keys.
 	endDelivery    = `UPDATE key_sinks SET removing = 1, seed = NULL, due_at = NULL, claimed_till = NULL, failures = 0, failure = ''`
 	listDeliveries = `SELECT ` + deliveryColumns + ` FROM key_sinks WHERE (?1 = '' OR key_id = ?1) ORDER BY key_id LIMIT 1000`
-	// rotationDue is when a key k should have a new secret, in seconds since 1970.
+	// rotationDue is the time at which key k is due for a new secret, in seconds since 1970.
 	rotationDue = `unixepoch(k.rotated_at) + CASE
   WHEN k.rotate_every_s > 0 THEN k.rotate_every_s WHEN k.sensitivity = 'critical' THEN 604800
   WHEN k.sensitivity = 'high' THEN 2592000 WHEN k.sensitivity = 'low' THEN 15552000 ELSE 7776000 END`
-	// claimDelivery takes what is to be deleted, was begun, was never done, or is of a key
-	// that should have a new secret by now.
+	// claimDelivery takes a delivery that is to be deleted, was begun, has never been made, or
+	// whose key is due for a new secret.
 	claimDelivery = `UPDATE key_sinks SET claimed_till = ?2, seed = CASE WHEN removing THEN NULL ELSE coalesce(seed, ?3) END
 WHERE key_id = (
   SELECT s.key_id FROM key_sinks s JOIN api_keys k ON k.id = s.key_id
@@ -29,7 +29,7 @@ WHERE key_id = (
           AND (s.seed IS NOT NULL OR s.delivered_at IS NULL OR ` + rotationDue + ` <= unixepoch(?1))))
    ORDER BY s.due_at, s.key_id LIMIT 1)
 RETURNING ` + deliveryColumns
-	// finishDelivery reports the delivery done unless a newer version came between.
+	// finishDelivery marks the delivery as done unless a newer version was made in the meantime.
 	finishDelivery = `UPDATE key_sinks SET seed = NULL, claimed_till = NULL, due_at = NULL, failures = 0, failure = '',
   delivered_at = CASE WHEN EXISTS (SELECT 1 FROM api_key_secrets v WHERE v.key_id = ?1 AND v.version > ?2) THEN NULL ELSE ?3 END
 WHERE key_id = ?1 AND NOT removing RETURNING delivered_at IS NOT NULL`
@@ -105,7 +105,7 @@ func (s *Store) FinishDelivery(ctx context.Context, number int, r billing.Rotati
 		var newest bool
 		found, err := tx.row(ctx, finishDelivery, []any{string(r.KeyID), number, stamp(r.Now)}, &newest)
 		if err != nil || !found || !newest {
-			return err // without one it is archived, or has a newer secret
+			return err // the delivery is gone or being removed, or the key has a newer secret
 		}
 		if _, err := tx.exec(ctx, endOlder, string(r.KeyID), number, stamp(r.Until)); err != nil {
 			return err

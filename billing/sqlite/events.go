@@ -16,7 +16,7 @@ WHERE (?1 = '' OR kind = ?1) AND (?2 = '' OR object = ?2) AND occurred_at >= ?3
   AND (?5 = '' OR id < (SELECT id FROM events WHERE dedup_id = ?5)) ORDER BY id DESC LIMIT ?4`
 )
 
-// tell writes events in the transaction of what caused them.
+// tell writes events in the same transaction as the change that caused them.
 func (s *Store) tell(ctx context.Context, tx *session, events ...billing.Event) error {
 	for _, e := range events {
 		e = e.Tidy()
@@ -34,7 +34,8 @@ func (s *Store) WriteEvents(ctx context.Context, events ...billing.Event) error 
 	return s.write.do(ctx, func(ctx context.Context, tx *session) error { return s.tell(ctx, tx, events...) })
 }
 
-// pruneNotices leaves much for the next time, so that nobody waits long.
+// pruneNotices deletes one limited batch and leaves the rest for the next run, so that nobody
+// waits long.
 const pruneNotices = `DELETE FROM events WHERE id IN (SELECT id FROM events WHERE recorded_at < ? ORDER BY recorded_at LIMIT 5000)`
 
 // PruneEvents implements billing.EventLog.
@@ -74,8 +75,8 @@ JOIN budgets_now b ON b.archived_at IS NULL AND b.parent_id IS NULL
 WHERE k.id = ?`
 )
 
-// overran adds the overrun of a row that was booked to its key, and stops the
-// key where it passes the limit.
+// overran adds the overrun of a booked row to its key. When the total passes the limit, it
+// writes an event and, if any budget limits the key, stops the key.
 func (s *Store) overran(ctx context.Context, tx *session, row billing.Spend) error {
 	if row.OverrunTokens <= 0 && row.OverrunMoney <= 0 {
 		return nil
@@ -118,13 +119,14 @@ ORDER BY id DESC LIMIT ?7`
 	selectAll   = selectAudit + `ORDER BY seq NULLS FIRST, id`
 	deleteAudit = `DELETE FROM audit_log WHERE seq <= ?`
 	updateFirst = `UPDATE audit_ends SET before_seq = ?, before_hash = ?`
-	// selectLastToPrune stops at the first record that is younger, whatever comes after it.
+	// selectLastToPrune stops before the first record that is too young, even if older ones
+	// follow it.
 	selectLastToPrune = `SELECT seq, hash FROM audit_log
 WHERE seq < coalesce((SELECT min(seq) FROM audit_log WHERE seq IS NOT NULL AND changed_at >= ?), 9223372036854775807)
 ORDER BY seq DESC LIMIT 1`
 )
 
-// note writes who did what, in the transaction of what was done.
+// note writes who did what, in the same transaction as the change itself.
 func note(ctx context.Context, tx *session, notes []*billing.Change) error {
 	if len(notes) == 0 {
 		return nil
@@ -204,7 +206,7 @@ func (s *Store) PruneAudit(ctx context.Context, before time.Time, notes ...*bill
 		if err != nil || !found {
 			return err
 		}
-		if _, err := tx.exec(ctx, updateFirst, end.Seq, end.Hash); err != nil { // the trigger lets go of those before
+		if _, err := tx.exec(ctx, updateFirst, end.Seq, end.Hash); err != nil { // the trigger lets records up to this one be deleted
 			return err
 		}
 		if removed, err = tx.exec(ctx, deleteAudit, end.Seq); err != nil {

@@ -29,7 +29,7 @@ WHERE number = ?1 AND kind = ?2 AND object = ?3 AND decision IS NULL`
 	countReviewItem = `SELECT count(*) FROM access_review_items WHERE number = ? AND kind = ? AND object = ?`
 )
 
-// mostRules is the longest list of versions.
+// mostRules is the largest number of versions returned in one list.
 const mostRules = 1000
 
 // AddRules implements billing.Governance.

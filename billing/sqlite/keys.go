@@ -13,7 +13,7 @@ import (
 	"tallyroute/billing"
 )
 
-// selectColumns are keys with all that binds them, in one consistent statement.
+// selectColumns selects keys with everything that limits them, in one consistent statement.
 const selectColumns = `SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_center, p.environment,
   k.models, k.allowed_cidrs, k.allow_unpriced, k.allow_provider_objects, k.keep_responses, k.tags,
   k.created_by, k.created_at, k.expires_at, k.revoked_at, k.revoked_reason, k.last_used_at, k.version,
@@ -36,7 +36,7 @@ JOIN teams t ON t.id = p.team_id
 
 const selectKeys = selectColumns + keyTables
 
-// keyScan is where the columns of selectColumns go.
+// keyScan returns the variables that the columns of selectColumns are scanned into.
 func keyScan(k *billing.Key) []any {
 	return []any{
 		&k.ID, &k.Name, &k.Display, &k.ProjectID, &k.Project, &k.TeamID, &k.Team, &k.CostCenter, &k.Environment,
@@ -82,15 +82,16 @@ const updateKey = `UPDATE api_keys SET name = ?, display = ?, project_id = ?, mo
   purpose = ?, owner = ?, sensitivity = ?, rotate_every_s = ?, policy = ?, client = ?, owner_id = nullif(?, ''), version = version + 1
 WHERE id = ? AND version = ?`
 
-// updateStop keeps the overrun unless the key is enabled again: settlements add to
-// it without a new version. It comes after updateKey.
+// updateStop keeps the overrun unless the key is being enabled again, because settlements add to
+// it without raising the version. It runs after updateKey.
 const updateStop = `UPDATE api_keys SET overrun_tokens = CASE WHEN enabled_at IS ?2 THEN overrun_tokens ELSE 0 END,
   overrun_nano = CASE WHEN enabled_at IS ?2 THEN overrun_nano ELSE 0 END,
   stopped_at = ?1, enabled_at = ?2, enabled_by = ?3, enabled_reason = ?4,
   disabled_at = ?5, disabled_by = ?6, disabled_reason = ?7, archived_at = ?8, tokens_from = ?9
 WHERE id = ?10`
 
-// keyColumns are the columns that a key may change, in the order of both.
+// keyColumns returns the values of the columns that a key may change, in the order of both
+// insertKey and updateKey.
 func keyColumns(k billing.Key) []any {
 	cidrs := append(make([]netip.Prefix, 0, len(k.AllowedCIDRs)), k.AllowedCIDRs...)
 	return []any{
@@ -105,8 +106,8 @@ func keyColumns(k billing.Key) []any {
 
 const insertHash = `INSERT INTO api_key_secrets (key_id, version, secret_hash, display, created_at) VALUES (?, 1, ?, ?, ?)`
 
-// CreateKey implements billing.Keys. A key or a secret that is there already is
-// billing.ErrDuplicate.
+// CreateKey implements billing.Keys. It returns billing.ErrDuplicate if the key or its secret
+// exists already.
 func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, notes ...*billing.Change) error {
 	now := s.clock()
 	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
@@ -117,7 +118,7 @@ func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, not
 	})
 }
 
-// putKey stores a key that is new, its first secret and its budgets.
+// putKey stores a new key, its first secret and its budgets.
 func putKey(ctx context.Context, tx *session, k billing.Key, hash [32]byte, now time.Time) error {
 	own, err := ownBudgets(k)
 	if err != nil {
@@ -150,8 +151,8 @@ func putKey(ctx context.Context, tx *session, k billing.Key, hash [32]byte, now 
 	return nil
 }
 
-// selectByHash also says which of the key's secrets it is, and whether others are
-// good as well.
+// selectByHash also returns which of the key's secrets the hash belongs to, and whether other
+// secrets of the key are valid too.
 const selectByHash = selectColumns + `, s.version, s.valid_until, coalesce(s.quiet_s, 0),
   EXISTS (SELECT 1 FROM api_key_secrets o
            WHERE o.key_id = s.key_id AND o.version <> s.version AND (o.valid_until IS NULL OR o.valid_until > ?2))` + keyTables + `
@@ -186,12 +187,12 @@ func oneKey(ctx context.Context, from *session, id string) (k billing.Key, found
 
 const whereID = `WHERE k.id = ?`
 
-// UpdateKey implements billing.Keys. Of the budgets it changes those of scope
-// key: they are kept by their ids, and the ones that are gone are archived.
+// UpdateKey implements billing.Keys. Of the budgets, it changes only those of scope key: they
+// are matched by id, and the ones that are gone are archived.
 func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*billing.Key) error, notes ...*billing.Change) (
 	billing.Key, error,
 ) {
-	stored := strings.Replace(selectKeys+whereID, "budgets_now", "budgets", 1) // the raises of a time are not written back
+	stored := strings.Replace(selectKeys+whereID, "budgets_now", "budgets", 1) // so that temporary raises are not written back
 	for {
 		var k billing.Key
 		found, err := s.read.row(ctx, stored, []any{string(id)}, keyScan(&k)...)
@@ -213,7 +214,8 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 	}
 }
 
-// replaceKey writes k if the version is still the one that it was made from.
+// replaceKey stores k if the stored version is still the one that k was made from, and otherwise
+// returns billing.ErrStaleKey.
 func (s *Store) replaceKey(ctx context.Context, k billing.Key, version int64, notes []*billing.Change) (fresh billing.Key, err error) {
 	own, err := ownBudgets(k)
 	if err != nil {
@@ -270,7 +272,7 @@ func (s *Store) EndedKeys(ctx context.Context, ids []billing.KeyID, now time.Tim
 	return keys, err
 }
 
-// whereStatus are the conditions of the states of keys.
+// whereStatus maps each key status to its condition.
 var whereStatus = map[string]string{
 	"archived": "k.archived_at IS NOT NULL AND k.revoked_at IS NOT NULL",
 	"revoked":  "k.revoked_at IS NOT NULL AND k.archived_at IS NULL",
@@ -280,8 +282,8 @@ var whereStatus = map[string]string{
 	"active":   "k.revoked_at IS NULL AND k.disabled_at IS NULL AND k.stopped_at IS NULL AND coalesce(k.expires_at > ?, 1)",
 }
 
-// keysBy are the conditions of a filter on the keys themselves. They compare nothing with
-// LIKE, so nothing in a query is a wildcard.
+// keysBy adds the conditions of a filter that concern the keys themselves. None of them uses
+// LIKE, so nothing in a query acts as a wildcard.
 func (q *query) keysBy(f billing.KeyFilter) {
 	if f.ID != "" {
 		q.where("k.id = ?", string(f.ID))
@@ -310,8 +312,8 @@ func (q *query) keysBy(f billing.KeyFilter) {
 	}
 }
 
-// keysOf are the first keys of each project that a filter names, by their ids; and of
-// these the first: as few are read of a large team as of a small one.
+// keysOf selects the first keys, by id, of each project that a filter names, and of these the
+// first f.Limit: a large team costs no more reads than a small one.
 func (q *query) keysOf(f billing.KeyFilter) {
 	q.add(" AND k.id IN (SELECT i.value FROM projects o, json_each((SELECT json_group_array(id) FROM" +
 		" (SELECT k.id FROM api_keys k WHERE k.project_id = o.id")
@@ -330,10 +332,11 @@ func (q *query) keysOf(f billing.KeyFilter) {
 	q.add(" ORDER BY i.value LIMIT ?)", f.Limit)
 }
 
-// mostKeys is the largest page.
+// mostKeys is the largest page size.
 const mostKeys = 200
 
-// within is the parameter that narrows a list, of ids of teams and projects; null is everywhere.
+// within returns the parameter that narrows a list to teams and projects, by their ids; NULL
+// means no restriction.
 func within(w *billing.Within) any {
 	if w == nil {
 		return nil

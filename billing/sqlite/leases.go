@@ -8,14 +8,15 @@ import (
 	"tallyroute/billing"
 )
 
-// exactFor is how long a window is granted by what requests wait for once somebody ran dry.
+// exactFor is how long, after somebody has run dry, a window grants only what requests are
+// waiting for.
 const exactFor = 5 * time.Second
 
 const (
 	selectReplica = `SELECT posted_seq FROM replicas WHERE id = ? AND epoch = ?`
 	selectExact   = `SELECT exact_until FROM budget_counters WHERE budget_id = ? AND window_start = ?`
 	selectMine    = `SELECT tokens, nano, requests FROM leases WHERE budget_id = ? AND window_start = ? AND replica_id = ? AND epoch = ?`
-	// selectIdle asks for what others that are alive do not use.
+	// selectIdle looks for what other live replicas have leased but do not use.
 	selectIdle = `SELECT 1 FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at > ?1
 WHERE l.budget_id = ?2 AND l.window_start = ?3 AND (l.replica_id <> ?4 OR l.epoch <> ?5)
   AND (?6 AND l.tokens > l.busy_tokens OR ?7 AND l.nano > l.busy_nano OR ?8 AND l.requests > l.busy_requests) LIMIT 1`
@@ -31,11 +32,10 @@ ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens, nano = nano + exclu
 	markExact = `UPDATE budget_counters SET exact_until = ? WHERE budget_id = ? AND window_start = ?`
 )
 
-// Grant implements billing.Allowances. Beyond what is needed, so much is granted
-// that one sixteenth of what is left at most lies idle with the asker, or as much as its
-// other requests wait for: the end
-// of a budget is shared in single holds, and a process that dies takes little
-// with it.
+// Grant implements billing.Allowances. Beyond what is needed, it grants at most so much that one
+// sixteenth of what is left lies idle with the asker, or what the asker's other waiting requests
+// need, if that is more. So the end of a budget is shared out in single holds, and a process
+// that dies takes little with it.
 func (s *Store) Grant(ctx context.Context, r billing.Replica, wants []billing.Want) (granted []billing.Granted, ok bool, err error) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		var seq int64
@@ -98,7 +98,8 @@ const selectBudget = `SELECT id, scope, scope_id, period, zone, token_limit, amo
   part, named, parent_id
 FROM budgets_now WHERE id = ? AND archived_at IS NULL`
 
-// currentBudget is a budget as it is now, whatever the caller remembers.
+// currentBudget returns a budget as it is now, whatever the caller remembers of it, or
+// billing.ErrStaleKey if it is gone.
 func currentBudget(ctx context.Context, tx *session, id string) (b billing.Budget, err error) {
 	found, err := tx.row(ctx, selectBudget, []any{id}, budgetScan(&b)...)
 	if err == nil && !found {
@@ -107,7 +108,7 @@ func currentBudget(ctx context.Context, tx *session, id string) (b billing.Budge
 	return b, err
 }
 
-// judge says what a window has for a want, and changes nothing.
+// judge works out what a window can grant for a want. It changes nothing.
 func (g granting) judge(ctx context.Context, w billing.Want, b billing.Balance) (billing.Granted, error) {
 	out := billing.Granted{Balance: b, Fits: true}
 	start := stamp(w.Window.Start)
@@ -154,19 +155,20 @@ func (g granting) judge(ctx context.Context, w billing.Want, b billing.Balance) 
 	return out, err
 }
 
-// share is one member of a want and of the window that it is asked of.
+// share is one component of a want (tokens, money or requests), with the figures of the window
+// that it is asked of.
 type share struct {
 	limit                                   *int64
 	spoken, need, waiting, head, wish, idle int64
 	exact                                   bool
 }
 
-// left is what nobody has a claim on once the need is met.
+// left returns what nobody has claimed once the need is met.
 func (s share) left() int64 { return *s.limit - s.spoken - s.need }
 
 func (s share) fits() bool { return s.limit == nil || s.left() >= s.head }
 
-// busy is what requests need, those that wait as far as there is room.
+// busy returns what requests need, including those that wait, as far as there is room for them.
 func (s share) busy() int64 {
 	if s.limit == nil {
 		return s.need + s.waiting
@@ -184,7 +186,7 @@ func (s share) amount() int64 {
 	return max(s.busy(), s.need+min(s.wish-s.need, max(s.left()/16-s.idle, 0)))
 }
 
-// mark makes others give back what lies idle.
+// mark makes other replicas give back what lies idle with them.
 func (g granting) mark(ctx context.Context, w billing.Want, out *billing.Granted) error {
 	out.Amount = billing.Amount{}
 	if !out.Idle {
@@ -194,7 +196,7 @@ func (g granting) mark(ctx context.Context, w billing.Want, out *billing.Granted
 	return err
 }
 
-// lease moves what was granted.
+// lease records what was granted as leased.
 func (g granting) lease(ctx context.Context, w billing.Want, out *billing.Granted) error {
 	start := stamp(w.Window.Start)
 	out.Balance = out.Balance.Stands(out.Balance.Used(), out.Balance.Held().Plus(out.Amount))
@@ -215,13 +217,14 @@ const (
 	joinReplica = `INSERT INTO replicas (id, epoch, name, started_at, seen_at, expires_at) VALUES (?, ?, ?, ?, ?, ?) ON ` +
 		`CONFLICT DO NOTHING`
 	renewReplica = `UPDATE replicas SET seen_at = ?, expires_at = ? WHERE id = ? AND epoch = ?`
-	// selectWanted begins with the windows that anybody wants, of which there are few.
+	// selectWanted starts from the windows that some replica wants, since there are few of them.
 	selectWanted = `SELECT c.budget_id, c.window_start FROM budget_counters c INDEXED BY budget_counters_wanted
 CROSS JOIN leases l ON l.budget_id = c.budget_id AND l.window_start = c.window_start AND l.replica_id = ?2 AND l.epoch = ?3
 WHERE c.exact_until > '' AND c.exact_until > ?1 AND l.tokens + l.nano + l.requests > 0`
 )
 
-// What replicas that may not use it any more have leased of what is under way at once.
+// These statements find and give back what replicas that have expired leased of concurrency
+// budgets.
 const (
 	deadConcurrent = `SELECT l.budget_id, l.replica_id, l.epoch, l.tokens, l.nano, l.requests
 FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at < ?1
@@ -235,7 +238,7 @@ WHERE c.budget_id = l.budget_id AND c.window_start = '9999-01-01T00:00:00.000000
   AND (budget_id, replica_id, epoch) IN (SELECT budget_id, replica_id, epoch FROM (` + deadConcurrent + `))`
 )
 
-// returnDead gives back what replicas that are gone have leased of what is under way.
+// returnDead gives back what expired replicas have leased of concurrency budgets.
 func returnDead(ctx context.Context, tx *session, now string) error {
 	n, err := tx.exec(ctx, returnConcurrent, now)
 	if err == nil && n > 0 {
@@ -311,7 +314,8 @@ func epochsOf(ctx context.Context, tx *session, id string) (map[string]time.Time
 	return epochs, err
 }
 
-// giveBackEpoch says how many leases there were.
+// giveBackEpoch gives back the leases of an epoch, deletes the epoch, and returns how many
+// leases there were.
 func giveBackEpoch(ctx context.Context, tx *session, id, epoch string) (int, error) {
 	if _, err := tx.exec(ctx, returnLeased, id, epoch); err != nil {
 		return 0, err
@@ -323,7 +327,7 @@ func giveBackEpoch(ctx context.Context, tx *session, id, epoch string) (int, err
 	return int(n), err
 }
 
-// What an epoch was using is leased under another name before it is given back.
+// What an epoch was using is leased under another epoch name before the rest is given back.
 const (
 	forgetEpoch = `INSERT INTO replicas (id, epoch, name, started_at, seen_at, expires_at)
 SELECT id, ?3, name, started_at, seen_at, expires_at FROM replicas WHERE id = ?1 AND epoch = ?2
@@ -337,7 +341,7 @@ FROM leases WHERE replica_id = ?1 AND epoch = ?2 AND (busy_tokens > 0 OR busy_na
 WHERE replica_id = ?1 AND epoch = ?2 AND ?3 <> ''`
 )
 
-// setBusyAside keeps what an epoch was using leased.
+// setBusyAside keeps leased what an epoch was using.
 func setBusyAside(ctx context.Context, tx *session, id, epoch string) error {
 	if billing.IsForgotten(epoch) {
 		return nil
@@ -355,7 +359,7 @@ func (s *Store) ForgetReplica(ctx context.Context, id string, notes ...*billing.
 	return s.forget(ctx, id, setBusyAside, notes...)
 }
 
-// forget gives back what the epochs of a replica have leased, each after first.
+// forget gives back what the epochs of a replica have leased, calling first before each of them.
 func (s *Store) forget(ctx context.Context, id string, first func(ctx context.Context, tx *session, id, epoch string) error,
 	notes ...*billing.Change,
 ) (leases int, err error) {
@@ -426,7 +430,8 @@ func (s *Store) ListReplicas(ctx context.Context) ([]billing.ReplicaState, error
 	return list, err
 }
 
-// Wanted implements billing.Replicas: SQLite does not tell other processes.
+// Wanted implements billing.Replicas. It only waits for ctx to end, because SQLite cannot notify
+// other processes.
 func (s *Store) Wanted(ctx context.Context, _ func()) error {
 	<-ctx.Done()
 	return ctx.Err()

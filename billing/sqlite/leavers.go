@@ -30,7 +30,8 @@ func (s *Store) OpenLeaverReview(ctx context.Context, r billing.LeaverReview, no
 		stamp(r.DueAt))
 }
 
-// unlessDone runs a statement and notes it, where it changes a row.
+// unlessDone runs a statement and, if it changed a row, notes the change. It reports whether it
+// did.
 func (s *Store) unlessDone(ctx context.Context, notes []*billing.Change, query string, args ...any) (done bool, err error) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		n, err := tx.exec(ctx, query, args...)

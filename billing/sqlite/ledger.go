@@ -16,8 +16,8 @@ const (
   if_lost) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
-// Reserve implements billing.Ledger. What a refusal says was asked includes the
-// headroom; it names the first budget, by id, that does not have that much.
+// Reserve implements billing.Ledger. The amount that a refusal reports as asked for includes the
+// headroom; the refusal names the first budget, by id, that does not have that much left.
 func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error) {
 	if min(h.Tokens, h.HeadroomTokens) < 0 || min(h.Money, h.HeadroomMoney) < 0 || h.ID == "" || h.ID != billing.CleanText(h.ID) {
 		return nil, fmt.Errorf("billing/sqlite: hold %q of %d tokens and $%s cannot be taken", h.ID, h.Tokens, h.Money.Short())
@@ -36,7 +36,7 @@ func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]b
 		if balances, err = beginCounters(ctx, tx, h.Lines); err != nil {
 			return err
 		}
-		// No error of the transaction: the counters that it began are kept, so
+		// A refusal is not an error of the transaction: the counters that it began are kept, so
 		// that the next request need not add up the ledger again.
 		if refused = refusal(h, balances); refused != nil {
 			if e, first := s.denials.Event(h, refused, now); first {
@@ -56,7 +56,7 @@ func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]b
 	return balances, err
 }
 
-// lastWill is the row of a hold whose process never reports back, as JSON.
+// lastWill returns, as JSON, the row to book if the process of a hold never reports back.
 func lastWill(h billing.Hold) (string, error) {
 	row := h.IfLost.Tidy()
 	if err := row.Check(); err != nil {
@@ -109,7 +109,7 @@ func (s *Store) Retry(ctx context.Context, holdID string, more billing.Amount, i
 	})
 }
 
-// grow holds more in every window of a hold, or refuses.
+// grow adds to what a hold holds in each of its windows, or returns the refusal.
 func grow(ctx context.Context, tx *session, w windows, more billing.Amount) error {
 	if more == (billing.Amount{}) {
 		return nil
@@ -124,7 +124,7 @@ func grow(ctx context.Context, tx *session, w windows, more billing.Amount) erro
 	return hold(ctx, tx, w, more)
 }
 
-// wantFresh refuses a hold on a key that is not what it was read as.
+// wantFresh refuses a hold if its key has changed since it was read or can no longer be used.
 func wantFresh(ctx context.Context, tx *session, h billing.Hold, now time.Time) error {
 	var version int64
 	var expires, revoked, stopped time.Time
@@ -146,14 +146,14 @@ func wantFresh(ctx context.Context, tx *session, h billing.Hold, now time.Time) 
 	return nil
 }
 
-// held is what a hold row says.
+// held is the content of a hold's row.
 type held struct {
 	windows
 	billing.Amount
 	ifLost string
 }
 
-// take holds from every counter and keeps the row that says so.
+// take adds the amount of a hold to every counter and stores the row of the hold.
 func take(ctx context.Context, tx *session, h billing.Hold, t held, now time.Time) error {
 	if err := hold(ctx, tx, t.windows, t.Amount); err != nil {
 		return err
@@ -165,7 +165,7 @@ func take(ctx context.Context, tx *session, h billing.Hold, t held, now time.Tim
 
 const deleteHold = `DELETE FROM holds WHERE id = ? RETURNING budget_ids, window_starts, tokens, nano, requests, if_lost`
 
-// giveBack ends a hold. It reports false if there is none any more.
+// giveBack ends a hold. It reports false if the hold no longer exists.
 func giveBack(ctx context.Context, tx *session, id string) (h held, found bool, err error) {
 	found, err = tx.row(ctx, deleteHold, []any{id}, &h.budgets, &h.starts, &h.Tokens, &h.Money, &h.Requests, &h.ifLost)
 	if found && err == nil {
@@ -174,8 +174,8 @@ func giveBack(ctx context.Context, tx *session, id string) (h held, found bool, 
 	return h, found, err
 }
 
-// Settle implements billing.Ledger. It says how the budgets of the hold stand
-// afterwards; nothing, where the hold was settled or swept before.
+// Settle implements billing.Ledger. It returns the balances of the hold's budgets afterwards, or
+// nothing if the hold was settled or swept before.
 func (s *Store) Settle(ctx context.Context, settlement billing.Settlement) ([]billing.Balance, error) {
 	rows, err := attempts(settlement)
 	if err != nil {
@@ -196,7 +196,7 @@ func (s *Store) Settle(ctx context.Context, settlement billing.Settlement) ([]bi
 	return balances, err
 }
 
-// attempts are the rows of a settlement, fit to be booked.
+// attempts returns the rows of a settlement, ready to be booked.
 func attempts(settlement billing.Settlement) ([]billing.Spend, error) {
 	if len(settlement.Attempts) == 0 {
 		return nil, fmt.Errorf("billing/sqlite: settlement of %s has no attempts", settlement.HoldID)
@@ -214,7 +214,7 @@ func attempts(settlement billing.Settlement) ([]billing.Spend, error) {
 	return rows, nil
 }
 
-// book inserts rows, which the rollup follows by itself, and charges them.
+// book inserts rows and charges them. A trigger keeps the rollup up to date.
 func (s *Store) book(ctx context.Context, tx *session, rows []billing.Spend) error {
 	for _, row := range rows {
 		if err := s.insertEvent(ctx, tx, row); err != nil {
@@ -237,8 +237,8 @@ func (s *Store) Release(ctx context.Context, holdID string) error {
 
 const selectExpired = `SELECT id FROM holds WHERE expires_at < ? ORDER BY expires_at`
 
-// Sweep implements billing.Ledger. A hold whose row cannot be written stays as
-// it is and is in the error; the others are swept nevertheless.
+// Sweep implements billing.Ledger. A hold whose rows cannot be written stays as it is and is
+// reported in the error; the other holds are swept nevertheless.
 func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 	var expired []string
 	err := s.read.rows(ctx, selectExpired, []any{stamp(now)}, func(scan scanner) error {
@@ -266,7 +266,7 @@ func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 	return swept, errors.Join(failed...)
 }
 
-// sweep settles a hold with the rows that it carries.
+// sweep settles a hold with the rows stored in it.
 func (s *Store) sweep(ctx context.Context, id string) (found bool, err error) {
 	var rows []billing.Spend
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {

@@ -18,8 +18,8 @@ ON CONFLICT (team_id) DO UPDATE SET keys = excluded.keys, period = excluded.peri
 	removeCeiling  = `DELETE FROM team_ceilings WHERE team_id = ?`
 	selectCeilings = `SELECT team_id, keys, period, zone, amount_nano, token_limit, request_limit, life_s, models, updated_at, updated_by
 FROM team_ceilings WHERE ?1 = '' OR team_id = ?1 ORDER BY team_id`
-	// selectOwnUse is each key of a member in a team with its budget per the period of the
-	// ceiling, as it was set, and what it took of the window that is now.
+	// selectOwnUse returns each key of a member in a team, with its budget for the ceiling's
+	// period as it was set, and what the key has used or reserved in the current window.
 	selectOwnUse = `SELECT k.id, k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?4), b.amount_nano, b.token_limit,
   b.request_limit, coalesce(c.nano, 0), coalesce(c.tokens, 0), coalesce(c.requests, 0)
 FROM api_keys k

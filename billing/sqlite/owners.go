@@ -31,8 +31,8 @@ const (
 	insertProject = `INSERT INTO projects (id, team_id, name, environment, created_at, data_class) VALUES (?, ?, ?, ?, ?, ?)`
 )
 
-// EnsureProject implements billing.Owners. A new project is in prod and a new
-// team's cost centre is "unallocated" where p does not say otherwise.
+// EnsureProject implements billing.Owners. Unless p says otherwise, a new project is in prod and
+// the cost centre of a new team is "unallocated".
 func (s *Store) EnsureProject(ctx context.Context, p billing.Project, notes ...*billing.Change) (billing.Project, error) {
 	p.Team, p.Name, p.CostCenter = billing.CleanText(p.Team), billing.CleanText(p.Name), billing.CleanText(p.CostCenter)
 	switch p.Environment {
@@ -83,7 +83,7 @@ func (s *Store) ensureProject(ctx context.Context, tx *session, p billing.Projec
 	return got, note(ctx, tx, notes)
 }
 
-// ensureTeam fills in p.TeamID.
+// ensureTeam fills in p.TeamID and creates the team if it does not exist.
 func (s *Store) ensureTeam(ctx context.Context, tx *session, p *billing.Project) error {
 	if p.TeamID != "" {
 		return wantScope(ctx, tx, billing.ScopeTeam, p.TeamID)
@@ -109,7 +109,7 @@ func teamScan(t *billing.Team) []any {
 	return []any{&t.ID, &t.Name, &t.CostCenter, &t.OwnerEmail, instant{&t.CreatedAt}, instant{&t.ArchivedAt}, orNil{&t.Policy}}
 }
 
-// ListTeams implements billing.Owners. They are ordered by name.
+// ListTeams implements billing.Owners. Teams are ordered by name.
 func (s *Store) ListTeams(ctx context.Context) ([]billing.Team, error) {
 	var teams []billing.Team
 	err := s.read.rows(ctx, selectTeams, nil, func(scan scanner) error {
@@ -123,7 +123,7 @@ func (s *Store) ListTeams(ctx context.Context) ([]billing.Team, error) {
 
 const byTeamAndName = `ORDER BY t.name, p.name, p.id`
 
-// ListProjects implements billing.Owners. They are ordered by team and name.
+// ListProjects implements billing.Owners. Projects are ordered by team and name.
 func (s *Store) ListProjects(ctx context.Context) ([]billing.Project, error) {
 	var projects []billing.Project
 	err := s.read.rows(ctx, selectProjects+byTeamAndName, nil, func(scan scanner) error {
@@ -135,7 +135,7 @@ func (s *Store) ListProjects(ctx context.Context) ([]billing.Project, error) {
 	return projects, err
 }
 
-// scopeExists looks a scope up by its id.
+// scopeExists maps each kind of scope to the query that looks it up by id.
 var scopeExists = map[billing.Scope]string{
 	billing.ScopeKey:     `SELECT count(*) FROM api_keys WHERE id = ?`,
 	billing.ScopeProject: `SELECT count(*) FROM projects WHERE id = ?`,
@@ -143,7 +143,7 @@ var scopeExists = map[billing.Scope]string{
 	billing.ScopeOrg:     `SELECT 'org' = ?`,
 }
 
-// wantScope is a *billing.NotFoundError where there is no such thing.
+// wantScope returns a *billing.NotFoundError if the scope does not exist.
 func wantScope(ctx context.Context, tx *session, scope billing.Scope, id string) error {
 	var there bool
 	if _, err := tx.row(ctx, scopeExists[scope], []any{id}, &there); err != nil {
@@ -257,7 +257,7 @@ func (s *Store) UpdateProject(ctx context.Context, id string, change func(*billi
 	return p, err
 }
 
-// wantFree is a *billing.ConflictError where another one has the name.
+// wantFree returns a *billing.ConflictError if the name is taken.
 func wantFree(ctx context.Context, tx *session, what, name, query string, args ...any) error {
 	var others int
 	if _, err := tx.row(ctx, query, args, &others); err != nil {
@@ -269,7 +269,8 @@ func wantFree(ctx context.Context, tx *session, what, name, query string, args .
 	return nil
 }
 
-// endKeys archives the keys below a scope, and notes how many there were.
+// endKeys archives the keys below a scope, destroys their secrets, and notes how many keys there
+// were.
 func endKeys(ctx context.Context, tx *session, scope billing.Scope, id string, at time.Time, notes []*billing.Change) error {
 	of := map[billing.Scope]string{billing.ScopeProject: ofProject, billing.ScopeTeam: ofTeam}[scope]
 	keys, err := tx.exec(ctx, archiveKeysOf+of, id, stamp(at), string(scope)+" archived")

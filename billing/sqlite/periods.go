@@ -10,7 +10,7 @@ import (
 	"tallyroute/billing/integrity"
 )
 
-// selectPeriods has a row for every month that has rows or a state, or for ?1.
+// selectPeriods returns a row for every month that has rows or a state, or only for month ?1.
 const selectPeriods = `
 WITH month AS (
   SELECT month, sum(attempts) AS attempts, sum(cost_nano) AS nano
@@ -43,7 +43,7 @@ func periods(ctx context.Context, from *session, month billing.Month) (all []bil
 	return all, err
 }
 
-// period is how one month stands. A month that nobody heard of is open.
+// period returns the state of one month. A month without rows or a state is open.
 func period(ctx context.Context, from *session, m billing.Month) (billing.PeriodStanding, error) {
 	all, err := periods(ctx, from, m)
 	if err != nil || len(all) == 0 {
@@ -72,8 +72,8 @@ WHERE period = ?`
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
-// ClosePeriod implements billing.Periods. First the month stops taking rows,
-// then what it has is added up, while the writer does other work.
+// ClosePeriod implements billing.Periods. First the month stops taking rows; then its rows are
+// added up while the writer does other work.
 func (s *Store) ClosePeriod(ctx context.Context, c billing.PeriodChange) (p billing.PeriodStanding, err error) {
 	if err := errors.Join(c.Check(), c.NotOver(s.reporting)); err != nil {
 		return p, err
@@ -177,7 +177,8 @@ func rowsOf(ctx context.Context, from *session, m billing.Month, each func(billi
 }
 
 const (
-	// keepMoments keeps what windows of budgets may need to know of the rows.
+	// keepMoments keeps, per quarter of an hour, the sums that budget windows may still need
+	// once the rows are gone.
 	keepMoments = `INSERT INTO spend_archived (report_day, slot, moved, key_id, project_id, team_id, events, tokens, nano, requests)
 SELECT report_day, substr(occurred_at, 1, 14) || printf('%02d', CAST(substr(occurred_at, 15, 2) AS INTEGER) / 15 * 15) || ':00.000000000Z',
   adjusts_period IS NOT NULL, key_id, project_id, team_id,
@@ -189,8 +190,7 @@ FROM spend_events WHERE report_day >= ? AND report_day < ? GROUP BY 1, 2, 3, 4, 
 	dropRows      = `DELETE FROM spend_events WHERE report_day >= ? AND report_day < ?`
 )
 
-// ArchiveMonth implements billing.Archives. Other writers wait until the rows
-// are deleted.
+// ArchiveMonth implements billing.Archives. Other writers wait until the rows are deleted.
 func (s *Store) ArchiveMonth(ctx context.Context, a billing.ArchivedMonth) error {
 	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		p, err := period(ctx, tx, a.Month)
@@ -225,28 +225,29 @@ func (s *Store) ArchiveMonth(ctx context.Context, a billing.ArchivedMonth) error
 	})
 }
 
-// What is thrown away, so many at a time that nobody waits long for it.
+// What Upkeep deletes, it deletes in batches, so that nobody waits long.
 const (
 	pruneBatch = 1000
-	// pruneLeases throws away leases of which nothing is left.
+	// pruneLeases deletes leases that have nothing left in them.
 	pruneLeases = `DELETE FROM leases WHERE (budget_id, window_start, replica_id, epoch) IN (
   SELECT budget_id, window_start, replica_id, epoch FROM leases WHERE tokens = 0 AND nano = 0 AND requests = 0 LIMIT ?)`
-	// pruneCounters throws away windows that ended a quarter ago, those of a minute
-	// yesterday, and of which nothing is held or leased. A row that is late makes its window again.
+	// pruneCounters deletes windows that ended a quarter of a year ago, or, for windows of a
+	// minute, a day ago, if nothing in them is held or leased. A late row creates its window
+	// again.
 	pruneCounters = `DELETE FROM budget_counters WHERE (budget_id, window_start) IN (
   SELECT budget_id, window_start FROM budget_counters
    WHERE (window_end < ?1 OR window_end < ?2 AND julianday(window_end) - julianday(window_start) < 0.04)
      AND held_tokens = 0 AND held_nano = 0 AND leased_tokens = 0 AND leased_nano = 0 AND held_requests = 0 AND leased_requests = 0
    LIMIT ?3)`
 	pruneAfter = 92 * 24 * time.Hour
-	// pruneRefusals keeps a year, and the month before it.
+	// pruneRefusals deletes refusals that are older than a year and a month.
 	pruneRefusals = `DELETE FROM refusals WHERE (hour, key_id, model, code, project_id, team_id) IN (
   SELECT hour, key_id, model, code, project_id, team_id FROM refusals WHERE hour < ? LIMIT ?)`
 	refusalsKept = 397 * 24 * time.Hour
 )
 
-// Upkeep implements billing.Archives: it throws away leases and windows that
-// are over. There is nothing to prepare in a file.
+// Upkeep implements billing.Archives: it deletes unused names, spent leases, old windows and old
+// refusals. A SQLite file has nothing to prepare.
 func (s *Store) Upkeep(ctx context.Context) error {
 	if err := s.pruneNames(ctx); err != nil {
 		return err
@@ -260,7 +261,7 @@ func (s *Store) Upkeep(ctx context.Context) error {
 	return s.prune(ctx, pruneRefusals, stamp(s.clock().Add(-refusalsKept)), pruneBatch)
 }
 
-// prune deletes until less than a batch was left.
+// prune repeats a deletion until it removes less than a full batch.
 func (s *Store) prune(ctx context.Context, sql string, args ...any) error {
 	for n := int64(pruneBatch); n == pruneBatch; {
 		err := s.write.do(ctx, func(ctx context.Context, tx *session) (err error) {
@@ -274,7 +275,7 @@ func (s *Store) prune(ctx context.Context, sql string, args ...any) error {
 	return nil
 }
 
-// inSnapshot does work that reads the database as it is at one moment.
+// inSnapshot runs work on the database as it is at one moment.
 func (s *Store) inSnapshot(ctx context.Context, work func(tx *session) error) (err error) {
 	conn, err := s.reads.Conn(ctx)
 	if err != nil {
@@ -291,7 +292,7 @@ func (s *Store) inSnapshot(ctx context.Context, work func(tx *session) error) (e
 	return work(tx)
 }
 
-// snapshot is what an integrity check reads.
+// snapshot is what integrity checks and breakdowns read.
 type snapshot struct{ *session }
 
 var _ integrity.Snapshot = snapshot{}
@@ -371,7 +372,7 @@ func (s *Store) CheckIntegrity(ctx context.Context, o billing.IntegrityOptions) 
 	return r, err
 }
 
-// lastIntegrity is the result of the last check, or zero before the first.
+// lastIntegrity returns the result of the last check, or the zero value before the first.
 func (s *Store) lastIntegrity(ctx context.Context) (r billing.IntegrityReport, err error) {
 	var ms int64
 	_, err = s.read.row(ctx, selectLastIntegrity, nil, instant{&r.RanAt}, &ms, &r.Breaches, &r.First)

@@ -15,8 +15,8 @@ const (
 	insertPseudonym = `INSERT INTO end_users (stored, shown) VALUES ('eu_' || lower(hex(randomblob(10))), ?) RETURNING stored`
 )
 
-// pseudonym is what a row has in place of an end user. Whose name it is, is written in the
-// transaction of the first row.
+// pseudonym returns what a row stores in place of an end user. The mapping to the name is
+// written in the transaction of the first row that needs it.
 func pseudonym(ctx context.Context, tx *session, endUser string) (stored string, err error) {
 	if endUser == "" || billing.IsPseudonym(endUser) {
 		return endUser, nil
@@ -29,8 +29,8 @@ func pseudonym(ctx context.Context, tx *session, endUser string) (stored string,
 }
 
 const (
-	// personNames are what rows may have of a person: the name, unless it is erased, and
-	// what is shown as it.
+	// personNames selects the names that rows may store for a person: the name itself, unless it
+	// is erased, and every stored name that is shown as it.
 	personNames = `SELECT ?1 AS stored WHERE NOT EXISTS (SELECT 1 FROM end_users WHERE stored = ?1 AND erased_at IS NOT NULL)
 UNION SELECT stored FROM end_users WHERE shown = ?1`
 	personRows = `SELECT {columns} FROM json_each(?1) days CROSS JOIN spend_events e ON e.report_day = days.value
@@ -73,7 +73,7 @@ WHERE at >= ?2 AND at < ?3 AND request_id IN (SELECT value FROM json_each(?1)) A
 	forgetResponses = `DELETE FROM stored_responses WHERE id IN (SELECT 'resp_' || substr(value, 5) FROM json_each(?1))`
 )
 
-// around is how far from the beginning of a request its entry in the record of access may be.
+// around is how far an entry of the access log may be from the beginning of its request.
 const around = 24 * time.Hour
 
 // ForgetRequests implements billing.Persons.
@@ -131,7 +131,8 @@ func (s *Store) ErasePerson(ctx context.Context, e billing.PersonErasure) (done 
 	return done, err
 }
 
-// eraseRejected puts a pseudonym in place of a name in rows that the ledger refused.
+// eraseRejected replaces a name by its pseudonym in the rows that the ledger rejected, and
+// returns how many it changed.
 func eraseRejected(ctx context.Context, tx *session, name, pseudonym string) (n int64, err error) {
 	changed := make(map[int64]string)
 	err = tx.rows(ctx, selectRejected, nil, func(scan scanner) error {

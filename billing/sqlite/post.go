@@ -16,7 +16,7 @@ import (
 
 const (
 	passGate = `UPDATE replicas SET posted_seq = ?, seen_at = ?, expires_at = ? WHERE id = ? AND epoch = ? AND posted_seq = ?`
-	// canMove finds a lease, and its counter, that have what is to be taken from them.
+	// canMove finds a lease and its counter if both have the amount to be taken from them.
 	canMove = `SELECT 1 FROM leases l JOIN budget_counters c USING (budget_id, window_start)
 WHERE l.budget_id = ?1 AND l.window_start = ?2 AND l.replica_id = ?3 AND l.epoch = ?4
   AND min(l.tokens, c.leased_tokens) >= ?5 AND min(l.nano, c.leased_nano) >= ?6
@@ -30,7 +30,7 @@ WHERE budget_id = ?5 AND window_start = ?6 AND replica_id = ?7 AND epoch = ?8`
 	hasRow = `SELECT 1 FROM spend_events WHERE kind = 'usage' AND request_id = ? AND attempt = ?`
 )
 
-// Post implements billing.Allowances. Its balances are those of the leases that
+// Post implements billing.Allowances. The balances it returns are those of the leases that
 // moved.
 func (s *Store) Post(ctx context.Context, p billing.Posting) (posted billing.Posted, err error) {
 	rows, err := tidied(p.Rows)
@@ -53,7 +53,7 @@ func (s *Store) Post(ctx context.Context, p billing.Posting) (posted billing.Pos
 	return posted, err
 }
 
-// tidied are rows as they are written.
+// tidied returns rows as they will be written, or a *billing.RowError for the first invalid one.
 func tidied(all []billing.Spend) ([]billing.Spend, error) {
 	rows := make([]billing.Spend, len(all))
 	for i, r := range all {
@@ -65,8 +65,8 @@ func tidied(all []billing.Spend) ([]billing.Spend, error) {
 	return rows, nil
 }
 
-// postRows books rows that are not there yet, and says how many those were. What
-// waited to be booked counts once.
+// postRows books the rows that are not in the ledger yet and returns how many there were. A row
+// that had been rejected is counted only once.
 func (s *Store) postRows(ctx context.Context, tx *session, rows []billing.Spend, by string) (inserted int, err error) {
 	var one int
 	waiting, err := tx.row(ctx, anyReject, nil, &one)
@@ -86,7 +86,8 @@ func (s *Store) postRows(ctx context.Context, tx *session, rows []billing.Spend,
 	return inserted, err
 }
 
-// bookOne books a row, and tells its own faults from those of the database.
+// bookOne books a row and, with a *billing.RowError, tells faults of the row from those of the
+// database.
 func (s *Store) bookOne(ctx context.Context, tx *session, row billing.Spend, index int) error {
 	err := s.insertEvent(ctx, tx, row)
 	if err != nil && !errors.Is(err, billing.ErrUnavailable) {
@@ -98,7 +99,7 @@ func (s *Store) bookOne(ctx context.Context, tx *session, row billing.Spend, ind
 	return err
 }
 
-// follow does what follows from a row that was inserted, beside the rollup.
+// follow does what the insertion of a row entails, apart from the rollup.
 func (s *Store) follow(ctx context.Context, tx *session, row billing.Spend) error {
 	if err := post(ctx, tx, row); err != nil {
 		return err
@@ -109,7 +110,7 @@ func (s *Store) follow(ctx context.Context, tx *session, row billing.Spend) erro
 	return s.tell(ctx, tx, billing.RowEvents([]billing.Spend{row})...)
 }
 
-// pass moves the leases, if it is their turn and all of them can.
+// pass moves the leases of a posting if it is that posting's turn and all of them can move.
 func (s *Store) pass(ctx context.Context, tx *session, p billing.Posting, posted *billing.Posted) error {
 	now, r := s.clock(), p.Replica
 	can, err := s.movable(ctx, tx, p)
@@ -147,7 +148,7 @@ func (s *Store) pass(ctx context.Context, tx *session, p billing.Posting, posted
 	return err
 }
 
-// movable reports that every lease of a posting has what it is to give.
+// movable reports whether every lease of a posting has what it is to give back.
 func (s *Store) movable(ctx context.Context, tx *session, p billing.Posting) (bool, error) {
 	for _, l := range p.Leases {
 		if l.Down == (billing.Amount{}) {
@@ -184,8 +185,8 @@ const insertEvent = `INSERT INTO spend_events (` + eventColumns + `) VALUES (
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
-// insertEvent adds a row that has been tidied and checked. Where its month is
-// closed, it is booked on the first day of the next open month.
+// insertEvent adds a row that has been tidied and checked. If its month is closed, the row is
+// booked on the first day of the next open month.
 func (s *Store) insertEvent(ctx context.Context, tx *session, r billing.Spend) error {
 	r.ReportDay = cmp.Or(r.ReportDay, r.OccurredAt.In(s.reporting).Format(time.DateOnly))
 	err := s.insertOn(ctx, tx, r)
@@ -206,9 +207,8 @@ const nextOpenDay = `WITH RECURSIVE day (first) AS (
 )
 SELECT max(first) FROM day`
 
-// bookLate gives a row whose month is closed the first day of the next open
-// month as its ReportDay, and its own month as AdjustsPeriod. It reports false
-// where the month is open.
+// bookLate gives a row whose month is closed the first day of the next open month as its
+// ReportDay, and its own month as AdjustsPeriod. It reports false if the month is open.
 func bookLate(ctx context.Context, tx *session, r billing.Spend) (billing.Spend, bool, error) {
 	month := billing.MonthOf(r.ReportDay)
 	var open string
@@ -268,8 +268,7 @@ const (
 	newestFirst     = ` ORDER BY occurred_at DESC, request_id DESC, attempt DESC LIMIT ?3`
 )
 
-// Events implements billing.Reports. Of the price, a row has the id and the
-// four rates.
+// Events implements billing.Reports. The price of each row has only its id and the four rates.
 func (s *Store) Events(ctx context.Context, q billing.EventQuery) ([]billing.Spend, error) {
 	if q.Limit <= 0 {
 		q.Limit = 100
@@ -313,7 +312,8 @@ func scanEvent(scan scanner, r *billing.Spend) error {
 	return err
 }
 
-// orEmpty scans NULL as "", orZero as no money, orNil JSON or NULL as nothing.
+// orEmpty scans NULL as "", orZero scans NULL as zero, and orNil scans JSON, leaving its target
+// alone for NULL.
 type (
 	orEmpty struct{ to *string }
 	orZero  struct{ to *billing.Money }

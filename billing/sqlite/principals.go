@@ -68,7 +68,7 @@ func (s *Store) UpdatePrincipal(
 	return p, err
 }
 
-// putPrincipal stores what of a principal is not as it was.
+// putPrincipal stores whatever has changed in a principal.
 func putPrincipal(ctx context.Context, tx *session, was, p billing.Principal) error {
 	if err := wantFree(ctx, tx, "principal", p.Name, principalNamed, billing.CleanText(p.Name), p.ID); err != nil {
 		return err
@@ -103,7 +103,7 @@ func putPrincipal(ctx context.Context, tx *session, was, p billing.Principal) er
 	return nil
 }
 
-// principals are the one with an id, or all.
+// principals returns the principal with an id, or all of them if id is empty.
 func principals(ctx context.Context, from *session, id string) (list []billing.Principal, err error) {
 	err = from.rows(ctx, selectPrincipals, []any{id}, func(scan scanner) error {
 		var p billing.Principal

@@ -1,6 +1,6 @@
 package sqlite
 
-// query is a statement that is put together of conditions.
+// query is a statement built up condition by condition.
 type query struct {
 	sql  string
 	args []any
@@ -11,5 +11,5 @@ func (q *query) add(sql string, args ...any) {
 	q.args = append(q.args, args...)
 }
 
-// where adds a condition to those that there are.
+// where adds a condition to the existing ones.
 func (q *query) where(sql string, args ...any) { q.add(" AND "+sql, args...) }

@@ -66,7 +66,7 @@ func (s *Store) PricedUsage(ctx context.Context, q billing.SpendQuery, provider,
 	return list, err
 }
 
-// addRefusal notes the owners of the key as they are now.
+// addRefusal stores the project and team of the key as they are now.
 const addRefusal = `INSERT INTO refusals (hour, key_id, project_id, team_id, model, code, requests)
 SELECT ?1, ?2, coalesce(k.project_id, ''), coalesce(p.team_id, ''), ?3, ?4, ?5
 FROM (SELECT 1) LEFT JOIN api_keys k ON k.id = ?2 LEFT JOIN projects p ON p.id = k.project_id
@@ -87,15 +87,15 @@ func (s *Store) AddRefusals(ctx context.Context, list []billing.Refused) error {
 	})
 }
 
-// ofMinute is a limit of a key's own budget per minute; 0 is none.
+// ofMinute selects a limit of a key's own per-minute budget; 0 means none.
 func ofMinute(column string) string {
 	return "coalesce((SELECT " + column +
 		" FROM budgets WHERE scope = 'key' AND scope_id = u.a AND period = 'minute' " +
 		"AND part = '' AND parent_id IS NULL AND archived_at IS NULL), 0)"
 }
 
-// usageGroup is what hours are told apart by: two columns of the rows and of the
-// refusals, how they are shown, and what that needs.
+// usageGroup describes how hours are grouped: by two columns of the rows and of the refusals,
+// how these are shown, and the limits and joins needed for that.
 type usageGroup struct{ rows, refusals, shown, limits, joins string }
 
 var usageGroups = map[billing.UsageBy]usageGroup{

@@ -28,8 +28,8 @@ func (s *Store) ListSecrets(ctx context.Context, id billing.KeyID) (all []billin
 const (
 	findRotation = `SELECT version FROM api_key_secrets WHERE key_id = ? AND once = ?`
 	goodSecrets  = `SELECT count(*) FROM api_key_secrets WHERE key_id = ? AND (valid_until IS NULL OR valid_until > ?)`
-	// endSecrets gives every good secret the end ?3, or where that is null lets it end
-	// once it was not used for ?4 seconds. An end that was set before and is earlier stays.
+	// endSecrets makes every valid secret end at ?3 or, if that is null, once it has not been
+	// used for ?4 seconds. An earlier end that was set before stays.
 	endSecrets = `UPDATE api_key_secrets SET
   valid_until = CASE WHEN ?3 IS NULL THEN valid_until ELSE min(coalesce(valid_until, ?3), ?3) END,
   quiet_s = CASE WHEN ?3 IS NULL AND valid_until IS NULL THEN min(coalesce(quiet_s, ?4), ?4) ELSE quiet_s END,
@@ -228,15 +228,16 @@ func (s *Store) NoteSecretUse(ctx context.Context, uses []billing.SecretUse) err
 	})
 }
 
-// destroy deletes what opens the keys of a scope.
+// destroy holds the conditions that select everything belonging to the keys of a scope.
 var destroy = map[billing.Scope]string{
 	billing.ScopeKey:     ` WHERE key_id = ?1`,
 	billing.ScopeProject: ` WHERE key_id IN (SELECT id FROM api_keys WHERE ` + ofProject + `)`,
 	billing.ScopeTeam:    ` WHERE key_id IN (SELECT id FROM api_keys WHERE ` + ofTeam + `)`,
 }
 
-// destroySecrets deletes the secrets, hand-overs and kept responses of all keys of a scope. Copies that
-// were delivered are deleted where they are, soon.
+// destroySecrets deletes the secrets, hand-overs and kept responses of all keys of a scope.
+// Delivered copies are only marked here; they are deleted from where they are soon afterwards.
+// It returns how many copies there are.
 func destroySecrets(ctx context.Context, tx *session, scope billing.Scope, id string) (copies int64, err error) {
 	if copies, err = tx.exec(ctx, endDelivery+destroy[scope], id); err != nil {
 		return 0, err

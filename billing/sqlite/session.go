@@ -18,8 +18,8 @@ import (
 	"tallyroute/billing/policy"
 )
 
-// session runs statements, each of which is prepared once. Its errors have been
-// through fault.
+// session runs statements and prepares each of them only once. Its errors have been through
+// fault.
 type session struct {
 	db         database
 	mu         sync.RWMutex
@@ -70,7 +70,7 @@ func (s *session) prepared(ctx context.Context, query string) (*sql.Stmt, error)
 	return st, nil
 }
 
-// exec runs a statement and says how many rows it changed.
+// exec runs a statement and returns how many rows it changed.
 func (s *session) exec(ctx context.Context, query string, args ...any) (int64, error) {
 	st, err := s.prepared(ctx, query) //nolint:sqlclosecheck // close does it
 	if err != nil {
@@ -90,7 +90,7 @@ func (s *session) script(ctx context.Context, text string) error {
 	return fault(err)
 }
 
-// row reads at most one row and says whether there was one.
+// row reads at most one row and reports whether there was one.
 func (s *session) row(ctx context.Context, query string, args []any, columns ...any) (bool, error) {
 	st, err := s.prepared(ctx, query) //nolint:sqlclosecheck // close does it
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *session) row(ctx context.Context, query string, args []any, columns ...
 	return err == nil, fault(err)
 }
 
-// rows calls each with every row.
+// rows calls each for every row.
 func (s *session) rows(ctx context.Context, query string, args []any, each func(scan scanner) error) (err error) {
 	st, err := s.prepared(ctx, query) //nolint:sqlclosecheck // close does it
 	if err != nil {
@@ -122,9 +122,9 @@ func (s *session) rows(ctx context.Context, query string, args []any, each func(
 	return rows.Err()
 }
 
-// fault turns an error of the database into one of billing: what breaks a rule
-// of the schema is a duplicate, a conflict or a plain error, and everything
-// else means that the database cannot be used now.
+// fault turns a database error into one of package billing: what violates a rule of the schema
+// is a duplicate, a conflict or a plain error; everything else means that the database is
+// unavailable at present.
 func fault(err error) error {
 	if err == nil || errors.Is(err, billing.ErrUnavailable) {
 		return err
@@ -143,9 +143,9 @@ func fault(err error) error {
 	}
 }
 
-// writer owns the one connection that writes. What is asked of it while it is
-// busy shares the next transaction, and so one wait for the disk. Each job has
-// a savepoint of its own and succeeds or fails alone, unless the database does.
+// writer owns the one connection that writes. Jobs that arrive while it is busy share the next
+// transaction, and so one wait for the disk. Each job has a savepoint of its own and succeeds or
+// fails alone, unless the database itself fails.
 type writer struct {
 	db      *sql.DB
 	conn    *sql.Conn
@@ -153,19 +153,20 @@ type writer struct {
 	jobs    chan *job
 	closing chan struct{}
 	stopped chan struct{}
-	ended   error // that the last work ended with
+	ended   error // of the final checkpoint
 	once    sync.Once
 }
 
-// job is a change that somebody waits for.
+// job is a change that a caller is waiting for.
 type job struct {
 	change func(ctx context.Context, tx *session) error
-	taken  atomic.Bool // by the writer, or back by whoever waits
+	taken  atomic.Bool // by the writer, or back by the caller when it gives up
 	err    error
 	done   chan struct{}
 }
 
-// patience is how long to wait for another process; in pragmas, in milliseconds.
+// patience is how long to wait for another process; busyTimeout is the same as a pragma, in
+// milliseconds.
 const (
 	patience    = 5 * time.Second
 	busyTimeout = "busy_timeout(5000)"
@@ -204,8 +205,8 @@ func openWriter(ctx context.Context, driver, dsn string) (*writer, error) {
 	return w, nil
 }
 
-// firstConn opens a connection. The switch of a new file to WAL mode does not
-// wait for others that switch it at the same moment, so it is tried again.
+// firstConn opens a connection. Switching a new file to WAL mode does not wait for other
+// processes that switch it at the same moment, so it is retried.
 func firstConn(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -222,8 +223,8 @@ func firstConn(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
 	}
 }
 
-// do runs change in a transaction and returns when it is on the disk. A change
-// that has begun is not interrupted; change must do nothing but use tx.
+// do runs change in a transaction and returns once it is on disk. A change that has begun is not
+// interrupted; change must do nothing but use tx.
 func (w *writer) do(ctx context.Context, change func(ctx context.Context, tx *session) error) error {
 	j := &job{change: change, done: make(chan struct{})}
 	select {
@@ -249,9 +250,9 @@ func (w *writer) do(ctx context.Context, change func(ctx context.Context, tx *se
 	return j.err
 }
 
-// close ends the connection. All that is in the log beside the file is moved
-// into the file first, as far as other processes let it: whoever copies the file
-// of a router that has stopped has everything.
+// close ends the connection. First it moves everything from the log beside the file into the
+// file, as far as other processes allow: a copy of the file of a stopped router is then
+// complete.
 func (w *writer) close() error {
 	w.once.Do(func() { close(w.closing) })
 	<-w.stopped
@@ -272,7 +273,7 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
-// gather is first and whatever else is waiting.
+// gather returns first and whatever else is waiting, up to mostJobs.
 func (w *writer) gather(first *job) []*job {
 	batch := []*job{first}
 	for len(batch) < mostJobs {
@@ -286,8 +287,7 @@ func (w *writer) gather(first *job) []*job {
 	return batch
 }
 
-// together runs a batch in one transaction. If the database fails, it fails for
-// all of them.
+// together runs a batch in one transaction. If the database fails, all the jobs fail.
 func (w *writer) together(ctx context.Context, batch []*job) {
 	_, err := w.tx.exec(ctx, begin)
 	for _, j := range batch {
@@ -309,8 +309,8 @@ func (w *writer) together(ctx context.Context, batch []*job) {
 	}
 }
 
-// one runs a job. Its own error is for whoever waits. Where the database has given
-// up the whole transaction there is no savepoint left, and that is the result.
+// one runs a job. The job's own error goes to its caller alone. If the database has rolled back
+// the whole transaction, there is no savepoint left, and one returns that error.
 func (w *writer) one(ctx context.Context, j *job) error {
 	if _, err := w.tx.exec(ctx, savepoint); err != nil {
 		return err
@@ -328,7 +328,7 @@ func (w *writer) one(ctx context.Context, j *job) error {
 // layout has a fixed width, so that instants compare as text.
 const layout = "2006-01-02T15:04:05.000000000Z"
 
-// The ends of a window that has none.
+// always and never are the bounds stored for a window that has none.
 const (
 	always = "0001-01-01T00:00:00.000000000Z" // the zero time.Time
 	never  = "9999-12-31T23:59:59.999999999Z"
@@ -336,7 +336,7 @@ const (
 
 func stamp(t time.Time) string { return t.UTC().Format(layout) }
 
-// stampOrNull is for columns in which NULL is what the zero time is in Go.
+// stampOrNull is for columns that store the zero time as NULL.
 func stampOrNull(t time.Time) any {
 	if t.IsZero() {
 		return nil
@@ -344,7 +344,7 @@ func stampOrNull(t time.Time) any {
 	return stamp(t)
 }
 
-// stampEnd is for ends of windows.
+// stampEnd is for the ends of windows; it writes the zero time as never.
 func stampEnd(t time.Time) string {
 	if t.IsZero() {
 		return never
@@ -367,7 +367,7 @@ func (i instant) Scan(v any) error {
 	return err
 }
 
-// seconds scans a span that is stored as a number of seconds.
+// seconds scans a duration that is stored as a number of seconds.
 type seconds struct{ to *time.Duration }
 
 // Scan implements sql.Scanner.
@@ -380,7 +380,7 @@ func (s seconds) Scan(v any) error {
 	return nil
 }
 
-// jsonText writes and scans a list or a map.
+// jsonText scans a list or a map.
 type jsonText struct{ to any }
 
 var _ sql.Scanner = jsonText{}
@@ -392,12 +392,13 @@ func (j jsonText) Scan(v any) error {
 		return fmt.Errorf("billing/sqlite: %T instead of JSON", v)
 	}
 	if s == "[]" || s == "{}" {
-		return nil // as it was when it was written: nothing
+		return nil // the target stays nil, as the value was when it was written
 	}
 	return json.Unmarshal([]byte(s), j.to)
 }
 
-// thresholds reads percents: none are none, and not those of a budget that names none.
+// thresholds scans percentages. An empty list stays an empty list; it does not become the
+// thresholds of a budget that names none.
 type thresholds struct{ to *[]int }
 
 var _ sql.Scanner = thresholds{}
@@ -408,7 +409,7 @@ func (t thresholds) Scan(v any) error {
 	return jsonText{t.to}.Scan(v)
 }
 
-// policyOrNull is the JSON of a policy, NULL where there is none.
+// policyOrNull returns the JSON of a policy, or NULL if there is none.
 func policyOrNull(p *policy.Policy) any {
 	if p == nil {
 		return nil
@@ -420,7 +421,7 @@ func policyOrNull(p *policy.Policy) any {
 	return billing.CleanText(string(b))
 }
 
-// asJSON encodes what cannot fail to be encoded: texts and their containers.
+// asJSON encodes values that can always be encoded: texts and containers of them.
 func asJSON[T []string | []netip.Prefix | map[string]string](v T) string {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -429,7 +430,7 @@ func asJSON[T []string | []netip.Prefix | map[string]string](v T) string {
 	return string(b)
 }
 
-// text is NULL if there is none.
+// text returns s, or NULL if it is empty.
 func text(s string) any {
 	if s == "" {
 		return nil
@@ -437,7 +438,7 @@ func text(s string) any {
 	return s
 }
 
-// orNull is NULL for what is not known.
+// orNull returns a number, or NULL if it is unknown.
 func orNull[T ~int64](n *T) any {
 	if n == nil {
 		return nil
@@ -445,7 +446,7 @@ func orNull[T ~int64](n *T) any {
 	return int64(*n)
 }
 
-// jsonOrNull is v as JSON, or NULL if there is nothing in it.
+// jsonOrNull returns v as JSON, or NULL if there is nothing in it.
 func jsonOrNull(v any) any {
 	b, err := json.Marshal(v)
 	if err != nil || string(b) == "null" || string(b) == "[]" {
@@ -454,7 +455,7 @@ func jsonOrNull(v any) any {
 	return string(b)
 }
 
-// blob is NULL if there is none.
+// blob returns b, or NULL if it is empty.
 func blob(b []byte) any {
 	if len(b) == 0 {
 		return nil

@@ -24,7 +24,7 @@ FROM admin_sessions `
 	endSession   = `UPDATE admin_sessions SET ended_at = ?2 WHERE id = ?1 AND ended_at IS NULL`
 )
 
-// keptSessions is how long sessions stay that have expired.
+// keptSessions is how long expired sessions are kept.
 const keptSessions = 90 * 24 * time.Hour
 
 // CreateSession implements billing.Sessions.

@@ -1,11 +1,10 @@
-// Package sqlite keeps keys, budgets and the ledger in one SQLite file: the
-// default store, which needs no setup. The server and commands beside it may
-// have the file open at the same time.
+// Package sqlite keeps keys, budgets and the ledger in one SQLite file: the default store, which
+// needs no setup. The server and other commands may have the file open at the same time.
 //
-// A call that changes something returns when the change is on the disk: the
-// file is in WAL mode with synchronous=FULL, so that neither a killed process
-// nor a power cut loses a hold or a row that was acknowledged. Calls that come
-// in at the same moment share a transaction, and so the wait for the disk.
+// A call that changes something returns once the change is on disk: the file is in WAL mode with
+// synchronous=FULL, so that neither a killed process nor a power cut loses a hold or a row that
+// was acknowledged. Calls that arrive at the same moment share a transaction, and so the wait
+// for the disk.
 package sqlite
 
 import (
@@ -29,16 +28,16 @@ import (
 	"tallyroute/migrations"
 )
 
-// Options are what a store may be told. The zero value reports in UTC.
+// Options are the settings of a store. The zero value reports in UTC.
 type Options struct {
-	Reporting *time.Location   // zone that the days of reports are in
-	Clock     func() time.Time // nil is time.Now; stamps when things were written
+	Reporting *time.Location   // time zone of the days in reports
+	Clock     func() time.Time // gives the time at which things are written; nil means time.Now
 	// Overrun is how far a key may go before it is stopped.
 	Overrun billing.OverrunLimit
-	// Swept is told of the rows that Sweep booked for a hold; nil tells nobody.
+	// Swept is called with the rows that Sweep booked for a hold; it may be nil.
 	Swept func(rows []billing.Spend)
-	// Driver is what database/sql knows a driver of SQLite by; "" is our own. Proofs stand
-	// before it.
+	// Driver is the name by which database/sql knows a SQLite driver; "" means our own. Proofs
+	// name one that they put in front of it.
 	Driver string
 }
 
@@ -52,12 +51,12 @@ type Store struct {
 	write     *writer
 	overrun   billing.OverrunLimit
 	swept     func(rows []billing.Spend)
-	denials   billing.Denials // that were written down
+	denials   billing.Denials // recorded so far
 	closing   sync.Once
 	closed    error
 }
 
-// Contracts is all that the store fulfils.
+// Contracts returns the store as each of the contracts that it fulfils.
 func (s *Store) Contracts() billing.Store {
 	return billing.Store{
 		Keys:             s,
@@ -101,17 +100,17 @@ func (s *Store) Contracts() billing.Store {
 	}
 }
 
-// Pragmas of every connection. The busy time-out comes first: the others may
-// have to wait for another process. What is deleted or replaced is overwritten in the
-// file, so that a person who was erased cannot be read from its freed bytes.
+// Pragmas of every connection. The busy time-out comes first, because the other pragmas may have
+// to wait for another process. Deleted and replaced content is overwritten in the file, so that
+// a person who was erased cannot be read from its freed bytes.
 const (
 	readPragmas  = "&_pragma=" + busyTimeout + "&_pragma=query_only(1)"
 	writePragmas = "&_pragma=" + busyTimeout +
 		"&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(1)&_pragma=temp_store(memory)&_pragma=secure_delete(1)"
 )
 
-// Open opens the file at path or makes it, readable by its owner alone. It does
-// not make the tables: Migrate does.
+// Open opens the file at path, or creates it, readable only by its owner. It does not create the
+// tables: Migrate does.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	s := &Store{reporting: o.Reporting, clock: o.Clock, overrun: o.Overrun, swept: o.Swept}
 	if s.reporting == nil {
@@ -123,7 +122,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err := reserveFiles(path); err != nil {
 		return nil, fault(err)
 	}
-	// What SQLite makes beside the file gets the mode of the file.
+	// Files that SQLite creates beside this one get its mode.
 	file := "file:" + (&url.URL{Path: path}).EscapedPath() + "?modeof=" + strings.ReplaceAll(url.QueryEscape(path), "+", "%20")
 	s.file = file
 	driver := cmp.Or(o.Driver, "sqlite3")
@@ -142,8 +141,8 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// reserveFiles makes the database and the index of its log where they are
-// missing, because the driver would make them readable by everybody.
+// reserveFiles creates the database and the index of its log if they are missing, because the
+// driver would make them readable by everybody.
 func reserveFiles(path string) error {
 	for _, suffix := range []string{"", "-shm"} {
 		f, err := os.OpenFile(path+suffix, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the file
@@ -157,8 +156,7 @@ func reserveFiles(path string) error {
 	return nil
 }
 
-// Close waits for what is being written. Calls after it fail with
-// billing.ErrUnavailable.
+// Close waits for writes in progress. Later calls fail with billing.ErrUnavailable.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.closed = errors.Join(s.read.close(), s.reads.Close(), s.write.close())
@@ -278,8 +276,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHIN
 	hasPrice = `SELECT count(*) FROM prices WHERE id = ?`
 )
 
-// RecordPrices implements billing.Store. A price with other rates for the same
-// model and the same date is a *billing.ConflictError, after the rest was added.
+// RecordPrices implements billing.Store. If a price for the same model and date is already
+// recorded with other rates, it adds the rest and returns a *billing.ConflictError.
 func (s *Store) RecordPrices(ctx context.Context, prices []billing.Price) error {
 	var conflict error
 	err := s.write.do(ctx, func(ctx context.Context, tx *session) error {
@@ -312,9 +310,9 @@ func (s *Store) RecordPrices(ctx context.Context, prices []billing.Price) error 
 	return conflict
 }
 
-// Backup writes a consistent copy of the database to a new file at path, readable
-// by its owner alone, while others read and write. The copy is on the disk when
-// Backup returns; where it fails there is no file.
+// Backup writes a consistent copy of the database to a new file at path, readable only by its
+// owner, while others read and write. The copy is on disk when Backup returns; if Backup fails,
+// it leaves no file.
 func (s *Store) Backup(ctx context.Context, path string) (err error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(err, fmt.Errorf("%s exists already: name another file, or move it away", path))
@@ -331,14 +329,14 @@ func (s *Store) Backup(ctx context.Context, path string) (err error) {
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(part, path); err != nil { // which overwrites nothing
+	if err := os.Link(part, path); err != nil { // unlike a rename, this never overwrites a file
 		return err
 	}
 	return syncFolder(filepath.Dir(path))
 }
 
-// copyInto writes what a snapshot of the database holds into an empty file. It
-// reads on a connection of its own: those of the pool may not write anywhere.
+// copyInto writes the contents of a snapshot of the database into an empty file. It uses a
+// connection of its own, because those of the pool may not write anywhere.
 func (s *Store) copyInto(ctx context.Context, file string) error {
 	db, err := sql.Open("sqlite3", s.file+"&_pragma="+busyTimeout)
 	if err != nil {
@@ -348,7 +346,7 @@ func (s *Store) copyInto(ctx context.Context, file string) error {
 	return errors.Join(fault(err), fault(db.Close()))
 }
 
-// syncFolder makes the name of a file last.
+// syncFolder makes the names of new files in a folder durable.
 func syncFolder(path string) error {
 	d, err := os.Open(path)
 	if err != nil {

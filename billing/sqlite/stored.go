@@ -19,7 +19,7 @@ WHERE key_id = ?`
   WHERE n > ? OR total > ?)`
 	responseColumns = `id, key_id, temporary_id, previous_id, created_at, expires_at, sealed`
 	selectResponse  = `SELECT ` + responseColumns + ` FROM stored_responses WHERE key_id = ? AND id = ? AND expires_at > ?`
-	// selectConversation ends where it has become too long.
+	// selectConversation stops as soon as the conversation is too long.
 	selectConversation = `WITH RECURSIVE conversation ("of", before, depth, total) AS (
   SELECT id, previous_id, 1, size FROM stored_responses WHERE key_id = ?1 AND id = ?2 AND expires_at > ?3
   UNION ALL

@@ -39,7 +39,7 @@ func (s *Store) ListCredentials(ctx context.Context) ([]billing.Credential, erro
 	return credentials(ctx, s.read, "")
 }
 
-// credentials are the one with an id, or all.
+// credentials returns the credential with an id, or all of them if id is empty.
 func credentials(ctx context.Context, from *session, id string) (list []billing.Credential, err error) {
 	err = from.rows(ctx, selectCredentials, []any{id}, func(scan scanner) error {
 		var c billing.Credential
@@ -121,7 +121,8 @@ func putCredential(ctx context.Context, tx *session, was, c billing.Credential, 
 	return revise(ctx, tx, notes)
 }
 
-// revise ends a change of credentials or providers.
+// revise completes a change of credentials or providers: it raises their revision and notes the
+// change.
 func revise(ctx context.Context, tx *session, notes []*billing.Change) error {
 	if _, err := tx.exec(ctx, revised); err != nil {
 		return err
@@ -134,7 +135,7 @@ func (s *Store) DeleteCredential(ctx context.Context, id string, notes ...*billi
 	return s.drop(ctx, `DELETE FROM credentials WHERE id = ?`, "credential", id, notes)
 }
 
-// drop deletes what has an id, which revises the providers.
+// drop deletes the row with an id and raises the revision of the providers.
 func (s *Store) drop(ctx context.Context, query, what, id string, notes []*billing.Change) error {
 	return s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		n, err := tx.exec(ctx, query, id)
