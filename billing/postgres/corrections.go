@@ -11,8 +11,8 @@ import (
 	"tallyroute/billing"
 )
 
-// correctSQL inserts rows of any owners and moves the counters of every window
-// that they occurred in. It comes after the locks of their scopes.
+// correctSQL inserts rows of any owners and updates the counter of every window
+// that they occurred in. The locks of their scopes must be taken first.
 var correctSQL = `
 WITH posted AS (
   ` + insertEventsSQL(1) + `
@@ -45,7 +45,7 @@ UPDATE budget_counters c
   FROM change d JOIN locked USING (budget_id, window_start)
  WHERE c.budget_id = d.budget_id AND c.window_start = d.window_start`
 
-// enter books rows that are not usage, in a transaction.
+// enter books rows other than usage within tx.
 func (s *Store) enter(ctx context.Context, tx pgx.Tx, rows []billing.Spend) error {
 	rows, err := s.bookLate(ctx, tx, rows)
 	if err != nil {
@@ -85,8 +85,9 @@ func (s *Store) Correct(ctx context.Context, rows []billing.Spend, notes ...*bil
 	})
 }
 
-// correct does work in a transaction, and again where a month was closed after
-// work had looked at it. It makes the partitions that are missing.
+// correct runs work in a transaction, and retries it if the transaction was aborted by a
+// conflict or a month was closed after work had read its state. It creates partitions
+// that are missing.
 func correct(ctx context.Context, c *pgx.Conn, work func(context.Context, pgx.Tx) error) error {
 	for try := 1; ; try++ {
 		err := pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return work(ctx, tx) })
@@ -107,7 +108,7 @@ func correct(ctx context.Context, c *pgx.Conn, work func(context.Context, pgx.Tx
 	}
 }
 
-// repriceBatch is how many rows are looked at in one transaction.
+// repriceBatch is the number of rows that one transaction examines.
 const repriceBatch = 500
 
 const (
@@ -126,14 +127,14 @@ SELECT adjusts_event::text, sum(coalesce(input_cost_nano, 0))::bigint, sum(coale
  GROUP BY adjusts_event`
 )
 
-// cursor is the row that a batch ends with.
+// cursor identifies the last row of a batch.
 type cursor struct {
 	at time.Time
 	id string
 }
 
-// Reprice implements billing.Corrections. Two of them take turns by batches, so
-// that neither adjusts what the other did.
+// Reprice implements billing.Corrections. Concurrent repricings take turns batch by
+// batch, so that each sees the adjustments the other has made.
 func (s *Store) Reprice(ctx context.Context, r billing.Repricing) (sum billing.Repriced, err error) {
 	if err := r.Check(); err != nil {
 		return sum, err
@@ -197,7 +198,7 @@ func (s *Store) repriceSome(ctx context.Context, tx pgx.Tx, r billing.Repricing,
 	return cursor{end.OccurredAt, end.EventID}, len(rows) == repriceBatch, err
 }
 
-// chargedWith are rows with their adjustments.
+// chargedWith returns rows together with their adjustments.
 func chargedWith(ctx context.Context, tx pgx.Tx, rows []billing.Spend) ([]billing.Charged, error) {
 	charged, ids := make([]billing.Charged, len(rows)), make([]string, len(rows))
 	at := make(map[string]int, len(rows))

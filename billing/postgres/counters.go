@@ -13,42 +13,42 @@ import (
 	"tallyroute/billing"
 )
 
-// A counter is a copy of the ledger for one budget and window, made when the
-// window is first used and moved by every settlement. The copy stays exact
-// because making it and settling exclude each other, by scope:
+// A counter caches the ledger's sum for one budget and window. It is created when
+// the window is first used, and every settlement updates it. It stays exact
+// because creating a counter and settling exclude each other, scope by scope:
 //
-//   - A counter is made under the exclusive lock of its budget's scope. The lock
-//     is taken first, then the ledger is summed up, then the counter is inserted
-//     and the transaction ends.
-//   - A settlement takes the shared locks of the four scopes of its rows' owner
-//     first, and only then the snapshot in which it looks for counters. It keeps
+//   - A counter is created under the exclusive lock of its budget's scope. The
+//     lock is taken first, then the ledger is summed up, then the counter is
+//     inserted and the transaction ends.
+//   - A settlement first takes the shared locks of the four scopes of its rows'
+//     owner, and only then the snapshot in which it looks for counters. It keeps
 //     the locks until its rows are committed.
 //
-// So of any settlement and any counter one comes wholly before the other. If
-// the settlement does, its rows are in the sum and it did not see the counter;
-// if the counter does, the rows are not in the sum and the settlement moves the
-// counter. Each row is counted once either way.
+// So for any settlement and any counter, one comes entirely before the other. If
+// the settlement comes first, its rows are in the sum and it did not see the
+// counter; if the counter comes first, the rows are not in the sum and the
+// settlement updates the counter. Either way, each row is counted once.
 //
-// Whatever locks more than one thing follows one order, and so never waits in a
-// circle: the admin lock; rows of api_keys by id; rows of budgets; scope locks
-// from the widest to the narrowest, of which a maker of counters holds only
-// one; the row of the hold; rows of budget_counters by budget id and window;
+// Code that takes several locks always takes them in the same order, so that it
+// cannot deadlock: the admin lock; rows of api_keys by id; rows of budgets; scope
+// locks from the widest to the narrowest, of which the creator of a counter holds
+// only one; the row of the hold; rows of budget_counters by budget id and window;
 // rows of spend_daily by primary key. Reserve takes the row of the hold last,
-// but that row is new and nobody else waits for it.
+// but that row is new and nobody else can be waiting for it.
 
-// adminLock is held by everything that changes keys or budgets. With it, a key
-// that is made and a budget that is set at the same moment cannot miss each other.
+// adminLock is held by everything that changes keys or budgets. It ensures that a key
+// and a budget created at the same moment cannot miss each other.
 const adminLock int64 = 0x7461_6c6c_7972_6f75 // "tallyrou"
 
-// scopeLock is the number of the advisory lock of a scope. Two scopes that
-// share a number would only wait for each other without need.
+// scopeLock returns the number of a scope's advisory lock. If two scopes shared a
+// number, they would merely wait for each other needlessly.
 func scopeLock(scope billing.Scope, id string) int64 {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s/%s", scope, id)
 	return int64(h.Sum64())
 }
 
-// scopeLocks are the locks of everything that an owner belongs to, widest first.
+// scopeLocks returns the locks of every scope that an owner belongs to, widest first.
 func scopeLocks(o billing.Owner) []int64 {
 	return []int64{
 		scopeLock(billing.ScopeOrg, "org"),
@@ -58,15 +58,15 @@ func scopeLocks(o billing.Owner) []int64 {
 	}
 }
 
-// usedSQL sums the ledger of a scope over a window. The days that lie wholly
-// inside are read from the rollup, and only the hours at both ends row by row,
-// so that opening the counter of a year costs no more than that of a day.
-// Which day a row was reported on depends on the reporting zone when it was
-// written, but never differs from its UTC day by more than the 14 hours that
-// zones may be apart from UTC; the bounds $2-$7 keep that distance. Only rows
-// for a closed month are reported on another day: they are taken out of the
-// days that they were reported on, and put where they occurred. Rows that were
-// refused count until they are booked.
+// usedSQL sums up a scope's ledger over a window. Days that lie entirely inside it
+// are read from the rollup, and only the hours at both ends row by row, so that
+// opening the counter of a year costs no more than that of a day.
+// The day that a row is reported on depends on the reporting zone at the time it
+// was written, but is never further from its UTC day than the 14 hours that a zone
+// can be from UTC; the bounds $2-$7 keep that distance. Only rows that arrived
+// after their month was closed are reported on a different day: they are
+// subtracted from the days that they were reported on, and counted where they
+// occurred. Rejected rows count until they are booked.
 var usedSQL = `
 SELECT ` + usedTokensSQL("coalesce(sum(tokens), 0)") + `, ` + usedNanoSQL("coalesce(sum(nano), 0)") + `,
        coalesce(sum(requests), 0)::bigint FROM (
@@ -90,7 +90,7 @@ SELECT ` + usedTokensSQL("coalesce(sum(tokens), 0)") + `, ` + usedNanoSQL("coale
    WHERE {scope} AND booked_at IS NULL AND occurred_at >= $8 AND occurred_at < $9
 ) AS part`
 
-// scopeSQL is the condition that a row of the ledger is in the scope with id $1.
+// scopeSQL holds, for each scope, the condition that a ledger row belongs to id $1.
 var scopeSQL = map[billing.Scope]string{
 	billing.ScopeKey:     "key_id = $1",
 	billing.ScopeProject: "project_id = $1",
@@ -104,8 +104,8 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// usedRowsSQL is usedSQL for a window that is shorter than a day, or for a part, of which
-// there is no rollup. It reads no rows that were reported before day $4.
+// usedRowsSQL does the work of usedSQL for a short or concurrent window, or for a part
+// budget, which the rollup does not cover. It skips rows reported before day $4.
 var usedRowsSQL = `
 SELECT ` + usedTokensSQL("coalesce(sum(tokens), 0)") + `, ` + usedNanoSQL("coalesce(sum(nano), 0)") + `,
        coalesce(sum(requests), 0)::bigint FROM (
@@ -118,7 +118,7 @@ SELECT ` + usedTokensSQL("coalesce(sum(tokens), 0)") + `, ` + usedNanoSQL("coale
 
 const partSQL = "limits @> ARRAY[$1::text]"
 
-// usedQuery asks what the scope of b used in w, by the ledger.
+// usedQuery returns the query for what the scope of b used in w, according to the ledger.
 func usedQuery(b billing.Budget, w billing.Window) (sql string, args []any, err error) {
 	scope, ok := scopeSQL[b.Scope]
 	if !ok {
@@ -137,7 +137,7 @@ func usedQuery(b billing.Budget, w billing.Window) (sql string, args []any, err 
 		[]any{b.ScopeID, p.firstDay, p.endDay, p.head[0], p.head[1], p.tail[0], p.tail[1], start, end}, nil
 }
 
-// used is what the scope of b used in w, by the ledger.
+// used returns what the scope of b used in w, according to the ledger.
 func used(ctx context.Context, q querier, b billing.Budget, w billing.Window) (sum billing.Amount, err error) {
 	sql, args, err := usedQuery(b, w)
 	if err != nil {
@@ -147,14 +147,14 @@ func used(ctx context.Context, q querier, b billing.Budget, w billing.Window) (s
 	return sum, err
 }
 
-// parts are a window as usedSQL reads it: the days [firstDay, endDay) that are
-// reported wholly inside the window, and the spans of time at both ends.
+// parts is a window split up for usedSQL: the days [firstDay, endDay) that are
+// reported entirely inside the window, and the spans of time at both ends.
 type parts struct {
 	firstDay, endDay pgtype.Date
 	head, tail       [2]pgtype.Timestamptz
 }
 
-// offset is more than any zone is apart from UTC.
+// offset exceeds the distance of any time zone from UTC.
 const offset = 15 * time.Hour
 
 func split(w billing.Window) parts {
@@ -175,8 +175,8 @@ func split(w billing.Window) parts {
 		p.tail[0] = instant(p.endDay.Time.Add(-offset))
 	}
 	if !w.Start.IsZero() && !w.End.IsZero() && !p.firstDay.Time.Before(p.endDay.Time) {
-		// No day is surely inside, so all of the window is read row by row: what
-		// was reported before that day as its head, the rest as its tail.
+		// No day is certain to lie inside, so the whole window is read row by row:
+		// what was reported before firstDay as the head, the rest as the tail.
 		p.endDay = p.firstDay
 		p.head = [2]pgtype.Timestamptz{start, end}
 		p.tail = [2]pgtype.Timestamptz{start, end}
@@ -184,7 +184,7 @@ func split(w billing.Window) parts {
 	return p
 }
 
-// bounds are w as stored: what is open is infinite.
+// bounds returns the bounds of w as they are stored: an open end is infinite.
 func bounds(w billing.Window) (start, end pgtype.Timestamptz) {
 	start, end = instant(w.Start), instant(w.End)
 	if w.Start.IsZero() {
@@ -198,7 +198,7 @@ func bounds(w billing.Window) (start, end pgtype.Timestamptz) {
 
 func instant(t time.Time) pgtype.Timestamptz { return pgtype.Timestamptz{Time: t, Valid: true} }
 
-// window undoes bounds.
+// window is the inverse of bounds.
 func window(start, end pgtype.Timestamptz) billing.Window {
 	var w billing.Window
 	if start.InfinityModifier == pgtype.Finite {
@@ -210,9 +210,9 @@ func window(start, end pgtype.Timestamptz) billing.Window {
 	return w
 }
 
-// movedSQL changes the counters as change says: more is used, and less is held,
-// or leased. What is used stays in the range that a limit can be in: beyond it,
-// any budget has long been used up. movedColumns are what a standing reads.
+// movedSQL applies change to the counters: it adds to what is used and subtracts from
+// what is held or leased, as freed selects. Usage is clamped to a range beyond which
+// any budget has long been used up. A standing then reads movedColumns.
 func movedSQL(freed string) string {
 	return strings.NewReplacer("{freed}", freed).Replace(`locked AS MATERIALIZED (
   SELECT c.budget_id, c.window_start
@@ -235,7 +235,7 @@ var movedColumns = budgetColumns("b") + `,
        m.window_start, m.window_end, m.used_tokens, m.held_tokens + m.leased_tokens, m.used_nano, m.held_nano + m.leased_nano,
        m.used_requests, m.held_requests + m.leased_requests`
 
-// usedTokensSQL and usedNanoSQL are sums as a counter keeps them.
+// usedTokensSQL and usedNanoSQL clamp a sum to the range that a counter stores.
 func usedTokensSQL(sum string) string { return usedWithin(sum, billing.MostUsed().Tokens) }
 
 func usedNanoSQL(sum string) string { return usedWithin(sum, int64(billing.MostUsed().Money)) }

@@ -16,16 +16,16 @@ INSERT INTO key_sinks (key_id, sink, place, overlap_s) VALUES ($1, $2, $3, $4)
 ON CONFLICT (key_id) DO UPDATE SET sink = $2, place = $3, overlap_s = $4, removing = false, due_at = NULL, failures = 0, failure = '',
   delivered_at = NULL`
 	deliveryColumns = `key_id, sink, place, overlap_s, removing, coalesce(seed, ''), due_at, failures, failure, delivered_at`
-	// endDeliverySQL goes on with of which keys.
+	// endDeliverySQL is completed with a condition on key_id.
 	endDeliverySQL = `
 UPDATE key_sinks SET removing = true, seed = NULL, due_at = NULL, claimed_till = NULL, failures = 0, failure = '' WHERE key_id `
 	listDeliveriesSQL = "SELECT " + deliveryColumns + " FROM key_sinks WHERE ($1 = '' OR key_id = $1) ORDER BY key_id LIMIT 1000"
-	// rotationDueSQL is when a key k should have a new secret.
+	// rotationDueSQL is the time at which key k is due for a new secret.
 	rotationDueSQL = `k.rotated_at + interval '1 second' * CASE
     WHEN k.rotate_every_s > 0 THEN k.rotate_every_s WHEN k.sensitivity = 'critical' THEN 604800
     WHEN k.sensitivity = 'high' THEN 2592000 WHEN k.sensitivity = 'low' THEN 15552000 ELSE 7776000 END`
-	// claimDeliverySQL takes what is to be deleted, was begun, was never done, or is of a
-	// key that should have a new secret by now.
+	// claimDeliverySQL claims the next delivery that is to be removed, was started but not
+	// finished, was never made, or whose key is due for a new secret.
 	claimDeliverySQL = `
 UPDATE key_sinks SET claimed_till = $2, seed = CASE WHEN removing THEN NULL ELSE coalesce(seed, $3) END
  WHERE key_id = (
@@ -35,7 +35,8 @@ UPDATE key_sinks SET claimed_till = $2, seed = CASE WHEN removing THEN NULL ELSE
            AND (s.seed IS NOT NULL OR s.delivered_at IS NULL OR ` + rotationDueSQL + ` <= $1)))
     ORDER BY s.due_at NULLS FIRST, s.key_id LIMIT 1 FOR UPDATE OF s SKIP LOCKED)
 RETURNING ` + deliveryColumns
-	// finishDeliverySQL reports the delivery done unless a newer version came between.
+	// finishDeliverySQL marks the delivery as done, unless a newer version of the secret
+	// was created in the meantime.
 	finishDeliverySQL = `
 UPDATE key_sinks SET seed = NULL, claimed_till = NULL, due_at = NULL, failures = 0, failure = '',
   delivered_at = CASE WHEN EXISTS (SELECT FROM api_key_secrets v WHERE v.key_id = $1 AND v.version > $2) THEN NULL ELSE $3::timestamptz END
@@ -105,7 +106,7 @@ func (s *Store) FinishDelivery(ctx context.Context, number int, r billing.Rotati
 		var newest bool
 		err := tx.QueryRow(ctx, finishDeliverySQL, r.KeyID, number, r.Now).Scan(&newest)
 		if errors.Is(err, pgx.ErrNoRows) || (err == nil && !newest) {
-			return nil // it is archived, or has a newer secret
+			return nil // the delivery is being removed, or the key has a newer secret
 		}
 		if err != nil {
 			return err

@@ -15,16 +15,16 @@ import (
 	"tallyroute/billing"
 )
 
-// column is a column of spend_events that rows are written with: rows travel
-// as one array for each column, which the database puts side by side again.
+// column is a column of spend_events that a settlement writes. Rows are sent as one
+// array per column, which the database unnests into rows again.
 type column struct {
-	name, kind string // kind is the type of an element of the array
-	cast       string // of the element to the type of the column, where they differ
-	as         string // what is written, where it is not the element
+	name, kind string // kind is the type of the array's elements
+	cast       string // from the element's type to the column's, if they differ
+	as         string // the expression to write instead of the element, if any
 	array      func(rows []billing.Spend) any
 }
 
-// columns are all that a settlement writes.
+// columns lists every column that a settlement writes.
 var columns = []column{
 	{name: "event_id", kind: "text", cast: "::uuid", array: texts(func(e *billing.Spend) string { return e.EventID })},
 	{name: "occurred_at", kind: "timestamptz", array: values(func(e *billing.Spend) time.Time { return e.OccurredAt })},
@@ -107,8 +107,8 @@ var columns = []column{
 	{name: "actor", kind: "text", array: textsOrNull(func(e *billing.Spend) string { return e.Actor })},
 }
 
-// insertEventsSQL is a statement that inserts the rows whose arrays are the
-// parameters from the first on.
+// insertEventsSQL returns a statement that inserts rows, whose arrays are its parameters
+// from number first onwards.
 func insertEventsSQL(first int) string {
 	names, casts, arrays := make([]string, len(columns)), make([]string, len(columns)), make([]string, len(columns))
 	for i, c := range columns {
@@ -120,7 +120,7 @@ func insertEventsSQL(first int) string {
 		"\n    FROM unnest(" + strings.Join(arrays, ", ") + ") AS r (" + all + ")"
 }
 
-// arrays are the parameters of insertEventsSQL.
+// arrays returns the parameters of insertEventsSQL.
 func arrays(rows []billing.Spend) []any {
 	all := make([]any, len(columns))
 	for i, c := range columns {
@@ -149,7 +149,7 @@ func textsOrNull(of func(*billing.Spend) string) func([]billing.Spend) any {
 	})
 }
 
-// numbersOrNull writes null for what is not known.
+// numbersOrNull writes null for an unknown value.
 func numbersOrNull(of func(*billing.Spend) *int64) func([]billing.Spend) any {
 	return values(func(e *billing.Spend) pgtype.Int8 {
 		n := of(e)
@@ -167,15 +167,15 @@ func bytesOrNil(b []byte) []byte {
 	return b
 }
 
-// amounts writes null where there is no price: what an attempt cost is then
-// unknown, which is not nothing.
+// amounts writes null if there is no price: the cost of the attempt is then unknown,
+// which is not the same as zero.
 func amounts(of func(*billing.Spend) billing.Money) func([]billing.Spend) any {
 	return values(func(e *billing.Spend) pgtype.Int8 {
 		return pgtype.Int8{Int64: int64(of(e)), Valid: e.Pricing != billing.Unpriced}
 	})
 }
 
-// events are the attempts of one request, fit to be written.
+// events checks the attempts of one request and prepares them for writing.
 func (s *Store) events(attempts []billing.Spend) ([]billing.Spend, error) {
 	if len(attempts) == 0 {
 		return nil, errors.New("billing/postgres: a settlement needs an attempt")
@@ -194,7 +194,7 @@ func (s *Store) events(attempts []billing.Spend) ([]billing.Spend, error) {
 	return rows, nil
 }
 
-// event is a row with everything that the database wants of it.
+// event checks a row and fills in everything that the database requires.
 func (s *Store) event(a billing.Spend) (billing.Spend, error) {
 	a = a.Tidy()
 	a.OccurredAt = a.OccurredAt.Truncate(time.Microsecond) // what the database keeps
@@ -214,46 +214,46 @@ func (s *Store) event(a billing.Spend) (billing.Spend, error) {
 	return a, nil
 }
 
-// reportDay is the day that an attempt at t is reported on.
+// reportDay returns the day that an attempt at t is reported on.
 func (s *Store) reportDay(t time.Time) string { return t.In(s.reporting).Format(time.DateOnly) }
 
-// reportedJSON is what a provider reported, as JSON, or nothing.
+// reportedJSON returns the usage that a provider reported as JSON, or "" if there is none.
 func reportedJSON(t *billing.Tokens) string {
 	if t == nil {
 		return ""
 	}
 	b, err := json.Marshal(t)
 	if err != nil {
-		return "" // not reached: numbers have a JSON form
+		return "" // unreachable: numbers always marshal
 	}
 	return string(b)
 }
 
-// listJSON is a list as JSON, or nothing where it is empty.
+// listJSON returns a list as JSON, or "" if it is empty.
 func listJSON[T any](list []T) string {
 	if len(list) == 0 {
 		return ""
 	}
 	b, err := json.Marshal(list)
 	if err != nil {
-		return "" // not reached: texts and numbers have a JSON form
+		return "" // unreachable: strings and numbers always marshal
 	}
 	return string(b)
 }
 
-// tagsJSON is a JSON object of tags.
+// tagsJSON returns tags as a JSON object.
 func tagsJSON(tags map[string]string) string {
 	if len(tags) == 0 {
 		return "{}"
 	}
 	b, err := json.Marshal(tags)
 	if err != nil {
-		return "{}" // not reached: maps of strings have a JSON form
+		return "{}" // unreachable: maps of strings always marshal
 	}
 	return string(b)
 }
 
-// listText is a list of ids as an array in a text; "" where there are none.
+// listText returns ids as a PostgreSQL array literal, or "" if there are none.
 func listText(ids []string) string {
 	if len(ids) == 0 {
 		return ""

@@ -10,8 +10,8 @@ import (
 	"tallyroute/billing"
 )
 
-// writeEventsSQL writes events in the order of their ids, so that two who write
-// the same ones never wait for each other in a circle.
+// writeEventsSQL inserts events in the order of their ids, so that two writers of the same
+// events cannot deadlock.
 const writeEventsSQL = `
 INSERT INTO events (dedup_id, occurred_at, kind, object, severity, text, data)
 SELECT dedup_id, occurred_at, kind, object, severity, text, data::jsonb
@@ -20,7 +20,7 @@ SELECT dedup_id, occurred_at, kind, object, severity, text, data::jsonb
  ORDER BY dedup_id
 ON CONFLICT DO NOTHING`
 
-// queueEvents writes events; without any there is no statement.
+// queueEvents adds a statement that writes events to b, if there are any.
 func queueEvents(b *pgx.Batch, events []billing.Event) {
 	if len(events) > 0 {
 		b.Queue(writeEventsSQL, eventArgs(events)...)
@@ -52,7 +52,8 @@ func (s *Store) WriteEvents(ctx context.Context, events ...billing.Event) error 
 	})
 }
 
-// pruneEventsSQL leaves much for the next time, rather than to hold locks long.
+// pruneEventsSQL deletes a limited batch and leaves the rest for the next run, so that
+// locks are held only briefly.
 const pruneEventsSQL = `
 DELETE FROM events WHERE id IN (
   SELECT id FROM events WHERE recorded_at < $1 ORDER BY recorded_at LIMIT 5000 FOR UPDATE SKIP LOCKED)`

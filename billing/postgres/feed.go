@@ -12,13 +12,13 @@ import (
 	"tallyroute/billing"
 )
 
-// keysChannel is what the trigger on api_keys notifies.
+// keysChannel is the channel that the trigger on api_keys notifies.
 const keysChannel = "tallyroute_keys"
 
 var _ billing.KeyFeed = (*Store)(nil)
 
-// FollowKeys implements billing.KeyFeed. It keeps a connection of its own, on the way
-// that does not lead through a pooler.
+// FollowKeys implements billing.KeyFeed. It keeps its own connection, on the route that
+// bypasses the pooler.
 func (s *Store) FollowKeys(ctx context.Context, live func(), tell func(billing.KeyNotice)) error {
 	connecting, cancel := context.WithTimeout(ctx, connecting)
 	defer cancel()
@@ -26,7 +26,7 @@ func (s *Store) FollowKeys(ctx context.Context, live func(), tell func(billing.K
 	if err != nil {
 		return fault(ctx, err)
 	}
-	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }() // nothing was done on it
+	defer func() { _ = c.Close(context.WithoutCancel(ctx)) }() // it has no work to lose
 	if s.directly.pooled.Load() {
 		return billing.ErrNoFeed
 	}
@@ -48,12 +48,12 @@ func (s *Store) FollowKeys(ctx context.Context, live func(), tell func(billing.K
 	}
 }
 
-// quietFor is how long nothing may come before it is asked whether the connection is
-// still there: one that was cut on its way says nothing.
+// quietFor is how long a connection may stay silent before it is pinged: a connection
+// that was cut on the network gives no sign of it.
 const quietFor = 5 * time.Second
 
-// nextNotice waits for a notification. It is nil where there was none for a while, and
-// the server still answers, by a login that is still ours.
+// nextNotice waits for a notification. It returns nil if none arrived within quietFor but
+// the server still responds, and errRelogin if the connection's login is out of date.
 func (s *Store) nextNotice(ctx context.Context, c *pgx.Conn) (*pgconn.Notification, error) {
 	if !s.directly.logins.current(ctx, c) {
 		return nil, errRelogin
@@ -69,12 +69,12 @@ func (s *Store) nextNotice(ctx context.Context, c *pgx.Conn) (*pgconn.Notificati
 	return nil, c.Ping(asking)
 }
 
-// stateErrors are what a notice says of a key.
+// stateErrors maps the states that a notice can report for a key to their errors.
 var stateErrors = map[string]error{
 	"revoked": billing.ErrRevoked, "disabled": billing.ErrDisabled, "stopped": billing.ErrStopped, "usable": nil,
 }
 
-// noticeOf reads "key_… version milliseconds state".
+// noticeOf parses a payload of the form "key_… version milliseconds state".
 func noticeOf(payload string) (n billing.KeyNotice, ok bool) {
 	var id, state string
 	var ms int64

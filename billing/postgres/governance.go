@@ -38,7 +38,7 @@ UPDATE access_review_items SET decision = $4, decided_at = $5, decided_by = $6, 
  WHERE number = $1 AND kind = $2 AND object = $3 AND decision IS NULL`
 )
 
-// mostRules is the longest list of versions.
+// mostRules is the maximum number of versions in a list.
 const mostRules = 1000
 
 // AddRules implements billing.Governance.

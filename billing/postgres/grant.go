@@ -10,14 +10,15 @@ import (
 	"tallyroute/billing"
 )
 
-// grantSQL leases from every counter or from none, in one statement. The rows of the
-// counters are locked in the order of everybody else. Beyond what is needed, a replica is
-// granted what other requests of it wait for, as far as there is room, or so much that one
-// sixteenth of what is left at most lies idle with it, so that the end of a budget is
-// shared in single requests and a replica that dies takes little with it. What is not
-// limited is granted as wished: nobody goes short of it. A window in which others were
-// granted more than they use is marked, and they are told to give it back; not again while
-// they do.
+// grantSQL leases from every counter or from none, in one statement. It locks the counters'
+// rows in the same order as all other code. Beyond what the request needs, the replica gets
+// the larger of two amounts: what its other requests are waiting for, as far as there is
+// room; or part of its wish, so that at most a sixteenth of the remainder sits idle with it.
+// The last of a budget is thus shared request by request, and a replica that dies takes
+// little with it. Whatever is not limited is granted in full, since nobody can run short of
+// it. If the request does not fit while other replicas hold more than they use, the window
+// is marked for five seconds and those replicas are told to give back what is idle; within
+// half a second of that, they are not told again.
 var grantSQL = `
 WITH replica AS (
   SELECT FROM replicas WHERE id = $1 AND epoch = $2 FOR KEY SHARE
@@ -109,11 +110,11 @@ SELECT EXISTS (SELECT FROM replica), v.complete, v.fits, coalesce(j.fits, true),
   LEFT JOIN leases mine ON mine.budget_id = j.id AND mine.window_start = j.window_start AND mine.replica_id = $1 AND mine.epoch = $2
  ORDER BY j.id, j.window_start`
 
-// grantedAfterSQL is asked once the counters are locked, and so sees every posting that
-// moved them; grantSQL itself sees replicas as they were when it began.
+// grantedAfterSQL runs once the counters are locked, and so sees every posting that updated
+// them; grantSQL itself sees replicas as they were when it started.
 const grantedAfterSQL = `SELECT posted_seq FROM replicas WHERE id = $1 AND epoch = $2`
 
-// wantedChannel carries the ids of budgets of which a replica ran dry.
+// wantedChannel carries the ids of budgets of which a replica could not lease enough.
 const wantedChannel = "tallyroute_wanted"
 
 // Grant implements billing.Allowances.
@@ -126,7 +127,7 @@ func (s *Store) Grant(ctx context.Context, r billing.Replica, wants []billing.Wa
 			return err
 		})
 		switch {
-		case code(err) == foreignKeyViolation: // forgotten meanwhile
+		case code(err) == foreignKeyViolation: // the replica was forgotten in the meantime
 			return nil, false, fmt.Errorf("%w: %s", billing.ErrFenced, r.ID)
 		case err != nil:
 			return nil, false, err
@@ -147,10 +148,10 @@ func (s *Store) Grant(ctx context.Context, r billing.Replica, wants []billing.Wa
 			return nil, false, err
 		}
 	}
-	return nil, false, billing.ErrStaleKey // a line's budget is not in force any more
+	return nil, false, billing.ErrStaleKey // a line's budget is no longer in force
 }
 
-// granting is what grantSQL answered.
+// granting is the result of grantSQL.
 type granting struct {
 	known, complete, fits bool
 	granted               []billing.Granted
@@ -158,7 +159,7 @@ type granting struct {
 
 func askGrant(ctx context.Context, c *pgx.Conn, args []any) (granting, error) {
 	var a granting
-	batch := &pgx.Batch{} // sent as one, it is one transaction
+	batch := &pgx.Batch{} // a batch runs as one transaction
 	batch.Queue(grantSQL, args...).Query(func(rows pgx.Rows) (err error) {
 		a, err = readGranted(rows)
 		return err

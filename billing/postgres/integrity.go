@@ -11,7 +11,7 @@ import (
 	"tallyroute/billing/integrity"
 )
 
-// snapshot is what an integrity check reads.
+// snapshot is the view of the database that an integrity check reads.
 type snapshot struct{ querier }
 
 var _ integrity.Snapshot = snapshot{}
@@ -88,11 +88,11 @@ var dialect = integrity.Dialect{
 		"unnest(h.budget_ids, h.window_starts) AS l (budget_id, window_start)",
 }
 
-// CheckIntegrity implements billing.IntegrityChecker. The snapshot is a read-only transaction, so
-// a standby can be checked too. Its lock ends with it.
+// CheckIntegrity implements billing.IntegrityChecker. The snapshot is a read-only transaction,
+// so a standby can be checked too. The advisory lock is released when the transaction ends.
 func (s *Store) CheckIntegrity(ctx context.Context, o billing.IntegrityOptions) (r billing.IntegrityReport, err error) {
 	err = s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		told := false // by what somebody else has found
+		told := false // whether r is the result of an earlier check
 		snap := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 		err := pgx.BeginTxFunc(ctx, c, snap, func(tx pgx.Tx) error {
 			if !o.Since.IsZero() {
@@ -121,7 +121,7 @@ func (s *Store) CheckIntegrity(ctx context.Context, o billing.IntegrityOptions) 
 	return r, err
 }
 
-// lastIntegrity is the result of the last check, or zero before the first.
+// lastIntegrity returns the result of the latest check, or the zero report if there is none.
 func lastIntegrity(ctx context.Context, c querier) (r billing.IntegrityReport, err error) {
 	var ms int64
 	err = c.QueryRow(ctx, lastIntegritySQL).Scan(&r.RanAt, &ms, &r.Breaches, &r.First)

@@ -16,8 +16,8 @@ import (
 	"tallyroute/billing"
 )
 
-// keyColumns are keys with their owners' names and every budget that binds
-// them, all in one snapshot: a version never comes with another's budgets.
+// keyColumns selects keys with their owners' names and every budget that applies to
+// them, all in one snapshot, so that a version never comes with the budgets of another.
 const keyColumns = `
 SELECT k.id, k.name, k.display, k.project_id, p.name, p.team_id, t.name, t.cost_center, p.environment,
        k.models, k.allowed_cidrs, k.allow_unpriced, k.allow_provider_objects,
@@ -44,7 +44,7 @@ const keySelect = keyColumns + keyTables
 // scanKey reads a row of keySelect.
 func scanKey(row pgx.CollectableRow) (billing.Key, error) { return scanKeyAnd(row) }
 
-// scanKeyAnd reads a row of keyColumns and what comes after them.
+// scanKeyAnd reads a row of keyColumns and any columns that follow them.
 func scanKeyAnd(row pgx.CollectableRow, more ...any) (billing.Key, error) {
 	var k billing.Key
 	var cidrs []string
@@ -64,7 +64,7 @@ func scanKeyAnd(row pgx.CollectableRow, more ...any) (billing.Key, error) {
 		return k, err
 	}
 	if len(k.Models) == 0 {
-		k.Models = nil // all; an empty list would be none
+		k.Models = nil // nil allows all models, an empty list would allow none
 	}
 	for _, c := range cidrs {
 		prefix, err := netip.ParsePrefix(c)
@@ -87,7 +87,7 @@ func utc(t *time.Time) time.Time {
 	return t.UTC()
 }
 
-// orNull is nil for the zero time.
+// orNull returns nil for the zero time, which is stored as null.
 func orNull(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -95,8 +95,8 @@ func orNull(t time.Time) *time.Time {
 	return &t
 }
 
-// keyByHashSQL also says which of the key's secrets it is, and whether others are
-// good as well.
+// keyByHashSQL also returns which of the key's secrets matched, and whether another one
+// is valid as well.
 const keyByHashSQL = keyColumns + `,
        s.version, s.valid_until, coalesce(s.quiet_s, 0),
        EXISTS (SELECT FROM api_key_secrets o
@@ -149,7 +149,7 @@ func (s *Store) EndedKeys(ctx context.Context, ids []billing.KeyID, now time.Tim
 	return all(ctx, s, scanKey, endedKeysSQL, ids, now)
 }
 
-// statusSQL are the conditions of the states of keys.
+// statusSQL holds the condition for each status of a key.
 var statusSQL = map[string]string{
 	"archived": "k.archived_at IS NOT NULL AND k.revoked_at IS NOT NULL",
 	"revoked":  "k.revoked_at IS NOT NULL AND k.archived_at IS NULL",
@@ -160,7 +160,7 @@ var statusSQL = map[string]string{
 	"active": "k.revoked_at IS NULL AND k.disabled_at IS NULL AND k.stopped_at IS NULL AND (k.expires_at > ?) IS NOT FALSE",
 }
 
-// keysBy are the conditions of a filter on the keys themselves.
+// keysBy adds the filter's conditions on the keys themselves.
 func (q *query) keysBy(f billing.KeyFilter) {
 	if f.ID != "" {
 		q.where("k.id = ?", billing.CleanText(string(f.ID)))
@@ -191,8 +191,9 @@ func (q *query) keysBy(f billing.KeyFilter) {
 	}
 }
 
-// keysOf are the first keys of each project that a filter names, by their ids; and of
-// these the first: as few are read of a large team as of a small one.
+// keysOf restricts q to the projects that the filter names. It takes the first keys of
+// each project in order of id, then the first of those, so that the number of rows read
+// does not grow with the size of a project.
 func (q *query) keysOf(f billing.KeyFilter, limit int) {
 	q.add(" AND k.id IN (SELECT i.id FROM projects o CROSS JOIN LATERAL (SELECT k.id FROM api_keys k WHERE k.project_id = o.id")
 	q.keysBy(f)
@@ -210,10 +211,10 @@ func (q *query) keysOf(f billing.KeyFilter, limit int) {
 	q.add(" ORDER BY i.id LIMIT ?)", limit)
 }
 
-// mostKeys is the longest list, and the length of one that was not limited.
+// mostKeys is both the maximum and the default length of a list.
 const mostKeys = 200
 
-// within are the parameters that narrow a list.
+// within returns the parameters that restrict a list to teams and projects.
 func within(w *billing.Within) (everywhere bool, teams, projects []string) {
 	if w == nil {
 		return true, nil, nil
@@ -263,7 +264,7 @@ func (s *Store) CreateKey(ctx context.Context, k billing.Key, hash [32]byte, not
 	})
 }
 
-// putKey stores a key that is new, its first secret and its budgets.
+// putKey stores a new key, its first secret and its budgets.
 func putKey(ctx context.Context, tx pgx.Tx, k billing.Key, hash [32]byte) error {
 	secret := hash != [32]byte{}
 	if err := mustExist(ctx, tx, billing.ScopeProject, k.ProjectID); err != nil {
@@ -287,7 +288,8 @@ func putKey(ctx context.Context, tx pgx.Tx, k billing.Key, hash [32]byte) error 
 	return err
 }
 
-// withoutRaises selects keys with their budgets as they are stored, for what writes them back.
+// withoutRaises changes a query for keys to return their budgets as stored, without
+// raises, so that they can be written back.
 func withoutRaises(keys string) string { return strings.Replace(keys, "budgets_now", "budgets", 1) }
 
 const updateKeySQL = `
@@ -303,9 +305,9 @@ UPDATE api_keys
        version = version + 1
  WHERE id = $1`
 
-// UpdateKey implements billing.Keys. The row is locked, since settlements add to
-// the overrun and may stop the key. The key's own budgets become those that
-// change leaves; one that is gone from them is archived.
+// UpdateKey implements billing.Keys. It locks the row, because settlements add to the
+// overrun and can stop the key. The key's own budgets become those that change leaves in
+// place; any that change removes are archived.
 func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*billing.Key) error, notes ...*billing.Change) (
 	k billing.Key, err error,
 ) {
@@ -356,7 +358,7 @@ func (s *Store) UpdateKey(ctx context.Context, id billing.KeyID, change func(*bi
 	return k, nil
 }
 
-// touchSQL locks the rows in order, as everything does that changes keys.
+// touchSQL locks the rows in order of id, like everything else that changes keys.
 const touchSQL = `
 WITH used AS (
   SELECT * FROM unnest($1::text[], $2::timestamptz[]) AS u (id, at)
