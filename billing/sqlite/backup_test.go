@@ -46,7 +46,8 @@ func postOne(ctx context.Context, s *Store, n int) error {
 	return err
 }
 
-// TestFileOfAClosedStoreHoldsEverything copies the one file that its name says.
+// TestFileOfAClosedStoreHoldsEverything copies only the database file itself, without the files
+// beside it.
 func TestFileOfAClosedStoreHoldsEverything(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.db")
 	s := openAt(t, path)
@@ -72,8 +73,8 @@ func TestFileOfAClosedStoreHoldsEverything(t *testing.T) {
 	}
 }
 
-// TestBackupIsWholeWhileOthersWrite takes copies while rows come in: each keeps
-// the laws of the ledger and has what was stored before it was begun.
+// TestBackupIsWholeWhileOthersWrite takes copies while rows come in. Each copy passes the
+// integrity check and has everything that was stored before it was begun.
 func TestBackupIsWholeWhileOthersWrite(t *testing.T) {
 	dir := t.TempDir()
 	s := openAt(t, filepath.Join(dir, "t.db"))

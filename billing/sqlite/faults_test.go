@@ -18,14 +18,14 @@ import (
 	"tallyroute/billing/billingtest/prove"
 )
 
-// faultyDisk is a file system on which what is done fails when it is told to.
+// faultyDisk is a file system whose operations fail on demand.
 type faultyDisk struct {
 	vfs.VFS
 	mu    sync.Mutex
 	op    string
 	err   error
-	after int // so many of op still work
-	times int // and then so many fail
+	after int // how many operations of kind op still work
+	times int // how many fail after that
 	hits  int
 }
 
@@ -50,7 +50,7 @@ func (d *faultyDisk) fail(op string) error {
 	return d.err
 }
 
-// OpenFilename opens a file that may fail.
+// OpenFilename opens a file whose operations may fail.
 func (d *faultyDisk) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
 	f, flags, err := vfsutil.WrapOpenFilename(d.VFS, name, flags)
 	if err != nil {
@@ -85,12 +85,12 @@ func (f *faultyFile) Sync(flags vfs.SyncFlag) error {
 	return f.File.Sync(flags)
 }
 
-// What follows is the file's own.
+// These are passed on to the file itself.
 
 func (f *faultyFile) SharedMemory() vfs.SharedMemory { return vfsutil.WrapSharedMemory(f.File) }
 func (f *faultyFile) LockState() vfs.LockLevel       { return vfsutil.WrapLockState(f.File) }
 
-// openFaulty opens a migrated store on a disk that works until it is told not to.
+// openFaulty opens a migrated store on a disk that works until it is told to fail.
 func openFaulty(t *testing.T) (*Store, *faultyDisk) {
 	t.Helper()
 	disk := &faultyDisk{VFS: vfs.Find("")}
@@ -104,7 +104,7 @@ func openFaulty(t *testing.T) (*Store, *faultyDisk) {
 	return s, disk
 }
 
-// openOn opens a store on a disk by its name.
+// openOn opens a store on the disk with the given name.
 func openOn(t *testing.T, path, disk string) *Store {
 	t.Helper()
 	file := "file:" + path + "?vfs=" + disk
@@ -122,10 +122,10 @@ func openOn(t *testing.T, path, disk string) *Store {
 	return s
 }
 
-// TestFaultsOfTheDiskLoseAndDoubleNothing lets reads, writes and syncs fail in
-// the midst of everything that a ledger does. Whoever asks is told that the
-// database is unavailable, and asks again; then everything is there once.
-// $FAULTS is at how many places each fault comes up.
+// TestFaultsOfTheDiskLoseAndDoubleNothing makes reads, writes and syncs fail in the middle of
+// everything that a ledger does. Callers are told that the database is unavailable, and retry;
+// in the end everything is there exactly once. $FAULTS is the number of places at which each
+// fault occurs.
 func TestFaultsOfTheDiskLoseAndDoubleNothing(t *testing.T) {
 	places := min(prove.Size(t, "FAULTS", 8), 15) // there are not many more syncs
 	for _, fault := range []struct {
@@ -162,7 +162,7 @@ func TestFaultsOfTheDiskLoseAndDoubleNothing(t *testing.T) {
 	}
 }
 
-// diskRig does what a ledger does.
+// diskRig does everything that a ledger does.
 type diskRig struct {
 	*Store
 	t        *testing.T
@@ -196,7 +196,7 @@ func (r *diskRig) begin() {
 	}
 }
 
-// until does something until it works.
+// until repeats an operation until it works.
 func (r *diskRig) until(what string, do func(ctx context.Context) error) {
 	r.t.Helper()
 	for try := 1; ; try++ {
@@ -240,7 +240,7 @@ func (r *diskRig) everything() {
 	r.until("BookRejects", func(ctx context.Context) error {
 		_, err := r.BookRejects(ctx, refused.RequestID, "ann")
 		if errors.As(err, new(*billing.NotFoundError)) {
-			err = nil // the try before was told that it had failed
+			err = nil // an earlier try succeeded but was told that it had failed
 		}
 		return err
 	})
@@ -274,7 +274,7 @@ func (r *diskRig) everything() {
 	r.requests += 4
 }
 
-// settled wants everything in the ledger once.
+// settled checks that everything is in the ledger exactly once.
 func (r *diskRig) settled() {
 	r.t.Helper()
 	report, err := r.CheckIntegrity(r.t.Context(), billing.IntegrityOptions{Now: time.Now()})

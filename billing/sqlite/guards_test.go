@@ -13,7 +13,7 @@ import (
 	"tallyroute/billing"
 )
 
-// fresh is a store in a file of its own, with one key.
+// fresh returns a store in a file of its own, with one key.
 func fresh(t *testing.T, budgets ...billing.Budget) (*Store, *billing.Key) {
 	t.Helper()
 	s := openNew(t, Options{})
@@ -45,7 +45,7 @@ func limit(tokens int64) billing.Budget {
 	return billing.Budget{ID: "bud_1", Scope: billing.ScopeKey, Period: billing.PeriodMonth, Tokens: &tokens}
 }
 
-// march is when these tests happen.
+// march is the time at which these tests take place.
 var march = time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
 
 // request reserves tokens and settles them.
@@ -91,7 +91,7 @@ func mustRequest(t testing.TB, s *Store, k *billing.Key, id string, tokens int64
 	}
 }
 
-// operator runs SQL as somebody with a shell would.
+// operator runs SQL as somebody with a database shell would.
 func operator(t testing.TB, s *Store, query string, args ...any) error {
 	t.Helper()
 	return s.write.do(t.Context(), func(ctx context.Context, tx *session) error {
@@ -121,7 +121,7 @@ func TestLedger_IsAppendOnly(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", query, err, want)
 		}
 	}
-	// Replacing a row is deleting it without asking.
+	// Replacing a row deletes the old one without running the trigger on deletes.
 	for _, verb := range []string{"INSERT", "INSERT OR REPLACE", "REPLACE", "INSERT OR IGNORE"} {
 		for _, column := range []string{"event_id", "request_id"} { // the same attempt again, or the same event
 			query := verb + ` INTO spend_events (` + eventColumns + `) SELECT ` + strings.Replace(eventColumns, column, column+` || 'x'`,
@@ -149,7 +149,7 @@ func TestLedger_ClosedPeriod(t *testing.T) {
 		" request_id,", " 'x' || request_id,")); err == nil {
 		t.Error("a row of a closed month is taken")
 	}
-	mustRequest(t, s, k, "req_2", 20) // what the provider was asked for is booked all the same
+	mustRequest(t, s, k, "req_2", 20) // what the provider has done is booked regardless
 	if n := number(t, s, `SELECT count(*) FROM spend_events WHERE request_id = 'req_2' AND report_day = '2026-04-01' AND adjusts_period `+
 		`= '2026-03-01'`); n != 1 {
 		t.Error("usage of a closed month is not booked in the next open one")
@@ -170,7 +170,8 @@ func TestLedger_ClosedPeriod(t *testing.T) {
 	}
 }
 
-// TestRollup_FollowsEveryInsert: also an operator's own.
+// TestRollup_FollowsEveryInsert checks that the rollup also follows a row inserted by an
+// operator.
 func TestRollup_FollowsEveryInsert(t *testing.T) {
 	s, k := fresh(t)
 	mustRequest(t, s, k, "req_1", 10)
@@ -192,7 +193,7 @@ func TestRollup_FollowsEveryInsert(t *testing.T) {
 	}
 }
 
-// TestFinanceViews: each view has its columns, and adds up to the ledger.
+// TestFinanceViews checks that each view has its columns and adds up to the ledger.
 func TestFinanceViews(t *testing.T) {
 	s, k := fresh(t)
 	mustRequest(t, s, k, "req_1", 1_234_567_890)
@@ -231,7 +232,8 @@ func TestFinanceViews(t *testing.T) {
 	}
 }
 
-// TestColumns holds both databases to one list of tables, views and columns.
+// TestColumns compares the tables, views and columns with the one list that both databases
+// share.
 func TestColumns(t *testing.T) {
 	s, _ := fresh(t)
 	var got []string
@@ -254,7 +256,7 @@ WHERE o.type IN ('table', 'view') ORDER BY o.name, c.name`, nil, func(scan scann
 	}
 }
 
-// TestDurability: an acknowledged row survives a power cut.
+// TestDurability checks the settings that let an acknowledged row survive a power cut.
 func TestDurability(t *testing.T) {
 	s, _ := fresh(t)
 	err := s.write.do(t.Context(), func(ctx context.Context, tx *session) error {
@@ -274,7 +276,7 @@ func TestDurability(t *testing.T) {
 	}
 }
 
-// TestFileModes: the file holds hashes and settings that nobody else may read.
+// TestFileModes checks that nobody else can read the files, which hold hashes and settings.
 func TestFileModes(t *testing.T) {
 	s, k := fresh(t)
 	mustRequest(t, s, k, "req_1", 1)
@@ -310,7 +312,7 @@ func TestOpen_Refuses(t *testing.T) {
 	}
 }
 
-// TestOpen_OddPaths: the name of a file is a name and no part of a URI.
+// TestOpen_OddPaths checks that a file name is taken literally and never read as part of a URI.
 func TestOpen_OddPaths(t *testing.T) {
 	for _, name := range []string{"a b.db", "100%41.db", "q?mode=memory", "h#ash.db", "ümläut.db", "amp&_pragma=synchronous(off).db"} {
 		path := filepath.Join(t.TempDir(), name)
@@ -355,7 +357,7 @@ func TestReady_BeforeAndAfterMigrate(t *testing.T) {
 	}
 }
 
-// TestMigrate_IsAtomic: a migration that fails leaves nothing.
+// TestMigrate_IsAtomic checks that a failed migration leaves nothing behind.
 func TestMigrate_IsAtomic(t *testing.T) {
 	s, _ := fresh(t)
 	done, err := schema{s}.Apply(t.Context(), migrationOf(9998, `CREATE TABLE half (a TEXT) STRICT; CREATE TABLE half (a TEXT) STRICT;`))
@@ -370,7 +372,7 @@ func TestMigrate_IsAtomic(t *testing.T) {
 	}
 }
 
-// TestFault sorts what databases say.
+// TestFault checks how database errors are classified.
 func TestFault(t *testing.T) {
 	if err := fault(nil); err != nil {
 		t.Error(err)

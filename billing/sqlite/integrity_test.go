@@ -9,7 +9,8 @@ import (
 	"tallyroute/billing/billingtest"
 )
 
-// TestIntegrityCheckNamesEveryCorruption opens all doors: no trigger, no constraint.
+// TestIntegrityCheckNamesEveryCorruption corrupts the database on a connection without triggers
+// and constraints.
 func TestIntegrityCheckNamesEveryCorruption(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	s := open(t, path, Options{})
@@ -18,7 +19,7 @@ func TestIntegrityCheckNamesEveryCorruption(t *testing.T) {
 		if raw == nil {
 			raw = unguarded(t, path)
 		}
-		// An empty text is not a BLOB in a strict table.
+		// A strict table does not accept an empty text as a BLOB.
 		_, err := raw.ExecContext(t.Context(), strictBlob.Replace(query))
 		return err
 	})
@@ -26,7 +27,7 @@ func TestIntegrityCheckNamesEveryCorruption(t *testing.T) {
 
 var strictBlob = strings.NewReplacer("'poison', ''", "'poison', x''")
 
-// unguarded is a connection for which nothing is refused.
+// unguarded returns a connection on which nothing is refused.
 func unguarded(t *testing.T, path string) *sql.DB {
 	t.Helper()
 	raw, err := sql.Open("sqlite3", "file:"+path+"?_pragma=busy_timeout(5000)&_pragma=ignore_check_constraints(1)")

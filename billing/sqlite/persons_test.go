@@ -29,7 +29,7 @@ func TestErasureOfRowsWithNames(t *testing.T) {
 	})
 }
 
-// TestErasedNamesAreNotLeftInTheFile: not in freed bytes of it either.
+// TestErasedNamesAreNotLeftInTheFile checks the whole file, freed bytes included.
 func TestErasedNamesAreNotLeftInTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	s := open(t, path, Options{})

@@ -23,7 +23,7 @@ import (
 	"tallyroute/migrations"
 )
 
-// TestMain is also the other process of the tests below.
+// TestMain also serves as the other process of the tests below.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("SQLITE_WORKER"); path != "" {
 		if err := work(context.Background(), path, os.Getenv("SQLITE_NAME"), os.Stdout); err != nil {
@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// work sends requests until the quota is used up, and writes the name of each
-// that was acknowledged.
+// work sends requests until the quota is used up, and writes out the name of each one that was
+// acknowledged.
 func work(ctx context.Context, path, name string, out io.Writer) error {
 	s, err := Open(ctx, path, Options{})
 	if err != nil {
@@ -81,8 +81,8 @@ func startWorker(t *testing.T, path, name string) (*exec.Cmd, *bufio.Scanner) {
 	return cmd, bufio.NewScanner(out)
 }
 
-// TestSeveralProcessesShareAQuotaExactly: three processes and this one share a quota for 300
-// requests, and 300 are admitted.
+// TestSeveralProcessesShareAQuotaExactly lets three processes and this one share a quota of 300
+// requests, and exactly 300 are admitted.
 func TestSeveralProcessesShareAQuotaExactly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	s := open(t, path, Options{})
@@ -130,7 +130,8 @@ func TestSeveralProcessesShareAQuotaExactly(t *testing.T) {
 	billingtest.CheckSums(t, s.Contracts(), march)
 }
 
-// TestSeveralStoresOnOneFileRace runs the races of the suite over three stores on one file.
+// TestSeveralStoresOnOneFileRace runs the races of the suite on three stores that share one
+// file.
 func TestSeveralStoresOnOneFileRace(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	var stores []billing.Store
@@ -140,9 +141,9 @@ func TestSeveralStoresOnOneFileRace(t *testing.T) {
 	billingtest.Race(t, stores...)
 }
 
-// TestKilledProcessLosesNothingAcknowledged kills a process at random moments. Each request that it
-// acknowledged is in the ledger once; each that it had begun is there after a
-// sweep; nothing stays held.
+// TestKilledProcessLosesNothingAcknowledged kills a process at random moments. Each request that
+// it acknowledged is in the ledger exactly once, each one that it had begun is there after a
+// sweep, and nothing stays held.
 func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	s := open(t, path, Options{})
@@ -189,7 +190,7 @@ func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 	}
 }
 
-// TestOpen_SeveralAtOnce makes one new file from several sides.
+// TestOpen_SeveralAtOnce opens the same new file several times at once.
 func TestOpen_SeveralAtOnce(t *testing.T) {
 	for range 5 {
 		path := filepath.Join(t.TempDir(), "tallyroute.db")

@@ -9,8 +9,8 @@ import (
 	"tallyroute/billing"
 )
 
-// TestOnlyTheDataOfARowRejectIt: what a posting fails with is the row's fault
-// where its data break a rule of the ledger's own table, and never else.
+// TestOnlyTheDataOfARowRejectIt checks that a failed posting blames a row only if the row's data
+// break a rule of the ledger's own table.
 func TestOnlyTheDataOfARowRejectIt(t *testing.T) {
 	for name, tt := range map[string]struct {
 		begin, end string
@@ -56,7 +56,7 @@ func TestOnlyTheDataOfARowRejectIt(t *testing.T) {
 				ID: "req_0", KeyID: k.ID, KeyVersion: k.Version, Lines: []billing.HoldLine{{Budget: k.Budgets[0]}},
 				ExpiresAt: time.Now(), IfLost: row,
 			}
-			if _, err := s.Reserve(t.Context(), h, time.Now()); err != nil { // makes the counter
+			if _, err := s.Reserve(t.Context(), h, time.Now()); err != nil { // creates the counter
 				t.Fatal(err)
 			}
 			script := func(sql string) {

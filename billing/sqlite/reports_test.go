@@ -11,8 +11,8 @@ import (
 	"tallyroute/billing/billingtest/prove"
 )
 
-// loadMarket is ?5 days of attempts of 200 keys of 10 teams and 1,000 end users, of
-// 12 models of 4 providers: those from ?1 to before ?2 of ?3.
+// loadMarket inserts attempts ?1 to ?2 (exclusive) of ?3 attempts that are spread over ?5 days,
+// 200 keys of 10 teams, 1,000 end users, and 12 models of 4 providers.
 const loadMarket = `WITH RECURSIVE row (n) AS (SELECT ?1 UNION ALL SELECT n + 1 FROM row WHERE n + 1 < ?2),
 made AS (SELECT n, (n / 200 + n) % 12 AS model, n * 1.0 * ?5 * 86400 / ?3 + 1785542400 AS at FROM row)
 INSERT INTO spend_events (event_id, occurred_at, report_day, request_id, key_id, project_id, team_id, cost_center, environment, tags,
@@ -28,8 +28,8 @@ SELECT printf('%016x-0000-7000-8000-000000000000', n), strftime('%Y-%m-%dT%H:%M:
   1000, 0, 0, n % 300, 0, 1000 + n % 300, 2000, randomblob(32), randomblob(60), 'https://api.example.com/v1', ?4
 FROM made`
 
-// TestReportsByBreakdownsAreThoseByRows proves that breakdowns answer as the rows do; how much sooner
-// is for "make proof-reports".
+// TestReportsByBreakdownsAreThoseByRows proves that breakdowns give the same answers as the
+// rows; "make proof-reports" shows how much sooner.
 func TestReportsByBreakdownsAreThoseByRows(t *testing.T) {
 	s := openNew(t, Options{})
 	n, began := prove.Size(t, "REPORT_ROWS", 600), time.Now()
@@ -93,7 +93,7 @@ func TestReportsByBreakdownsAreThoseByRows(t *testing.T) {
 			t.Errorf("by %v: breakdowns say %+v, rows %+v", q.GroupBy, got.Total, byRows[i].Total)
 		}
 	}
-	// A row that comes later is in the report at once.
+	// A row that is inserted later is in the report at once.
 	if err := operator(t, s, loadMarket, n, n+1, n, stamp(began), days); err != nil {
 		t.Fatal(err)
 	}

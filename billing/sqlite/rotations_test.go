@@ -11,8 +11,8 @@ import (
 	"tallyroute/billing/billingtest"
 )
 
-// TestRotationsSurviveKills: from the n-th write on, the disk takes nothing any more of the
-// store that rotates, as when its process was killed there. Another one goes on.
+// TestRotationsSurviveKills makes the disk refuse every write of the rotating store from the
+// n-th on, as if its process had been killed there. Another store then carries on.
 func TestRotationsSurviveKills(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	s := openAt(t, path)
@@ -25,7 +25,7 @@ func TestRotationsSurviveKills(t *testing.T) {
 		disk.set("write", sqlite3.IOERR_WRITE, n, 1<<30)
 		do(doomed.Contracts())
 		hits := disk.hits
-		_ = doomed.Close() // which can write nothing either
+		_ = doomed.Close() // it cannot write anything either
 		return hits > 0
 	})
 }

@@ -8,8 +8,8 @@ import (
 	"tallyroute/billing"
 )
 
-// TestBudgetStatusIsTheBalance: what finance reads of a budget is what decides over
-// requests, whatever its period, used or not.
+// TestBudgetStatusIsTheBalance checks that the status of a budget that finance reads equals the
+// balance that decides on requests, whatever its period, used or not.
 func TestBudgetStatusIsTheBalance(t *testing.T) {
 	var budgets []billing.Budget
 	limit := int64(1_000_000)
@@ -44,7 +44,7 @@ FROM budget_status WHERE budget_id = ?1`, []any{b.Budget.ID}, &got[0], &got[1], 
 			}
 		}
 	}
-	if err := operator(t, s, "DELETE FROM budget_counters"); err != nil { // as before anything was used
+	if err := operator(t, s, "DELETE FROM budget_counters"); err != nil { // as if nothing had been used yet
 		t.Fatal(err)
 	}
 	compare(0)

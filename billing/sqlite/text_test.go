@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestStamp: instants compare as text just as they do in time.
+// TestStamp checks that stamps sort as text in the order of their instants.
 func TestStamp(t *testing.T) {
 	times := []time.Time{
 		{},

@@ -68,8 +68,8 @@ func TestWriter_JobsOfOneBatchFailAlone(t *testing.T) {
 	}
 }
 
-// TestWriter_GivenUpTransaction: SQLite ends a transaction by itself when a disk
-// is full or broken. Then nobody's change was made, and all are told.
+// TestWriter_GivenUpTransaction covers transactions that SQLite itself ends, as it does when a
+// disk is full or broken: no change of the batch is made, and every caller is told.
 func TestWriter_GivenUpTransaction(t *testing.T) {
 	s, _ := fresh(t)
 	set := func(name string, then ...string) *job {
@@ -106,12 +106,13 @@ func TestWriter_GivenUpTransaction(t *testing.T) {
 	}
 }
 
-// TestWriter_GivesUpWaiting: who waits can stop waiting as long as his change
-// has not begun, and then it is not made. Once it has begun he learns how it ends.
+// TestWriter_GivesUpWaiting checks that a caller can stop waiting as long as its change has not
+// begun, and that the change is then not made. Once the change has begun, the caller learns how
+// it ends.
 func TestWriter_GivesUpWaiting(t *testing.T) {
 	why := errors.New("the end of it")
 	for range 50 {
-		w := &writer{jobs: make(chan *job), closing: make(chan struct{})} // this test is its loop
+		w := &writer{jobs: make(chan *job), closing: make(chan struct{})} // this test stands in for its loop
 		ctx, cancel := context.WithCancel(t.Context())
 		result := make(chan error)
 		begin := func() *job {
@@ -137,7 +138,7 @@ func TestWriter_GivesUpWaiting(t *testing.T) {
 	}
 }
 
-// TestWriter_LeavesOutWhoGaveUp is the other side of it.
+// TestWriter_LeavesOutWhoGaveUp checks that the writer skips a change whose caller has given up.
 func TestWriter_LeavesOutWhoGaveUp(t *testing.T) {
 	s, _ := fresh(t)
 	gone := &job{done: make(chan struct{}), change: func(context.Context, *session) error {
@@ -148,8 +149,8 @@ func TestWriter_LeavesOutWhoGaveUp(t *testing.T) {
 	s.write.together(t.Context(), []*job{gone}) // nobody else writes now
 }
 
-// TestFullDisk: a full disk loses nothing that was acknowledged, and is left as
-// soon as there is room.
+// TestFullDisk checks that a full disk loses nothing that was acknowledged, and that writing
+// goes on as soon as there is room.
 func TestFullDisk(t *testing.T) {
 	s, k := fresh(t, limit(1_000_000))
 	pages := number(t, s, `PRAGMA page_count`)
@@ -184,8 +185,8 @@ func TestFullDisk(t *testing.T) {
 	billingtest.CheckSums(t, s.Contracts(), march)
 }
 
-// TestBusyFile: a file that somebody else keeps locked is unavailable, and is
-// so only as long as that.
+// TestBusyFile checks that a file is unavailable while somebody else keeps it locked, and only
+// that long.
 func TestBusyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	s, other := open(t, path, Options{}), open(t, path, Options{})
@@ -202,7 +203,7 @@ func TestBusyFile(t *testing.T) {
 	mustRequest(t, s, k, "req_1", 1)
 }
 
-// setBusyTimeout saves the test from waiting for the usual one.
+// setBusyTimeout shortens the busy time-out, so that the test need not wait for the usual one.
 func setBusyTimeout(t *testing.T, s *Store) {
 	t.Helper()
 	release := blocked(t, s)

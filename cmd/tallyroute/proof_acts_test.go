@@ -20,11 +20,11 @@ import (
 	"tallyroute/router/identity/identitytest"
 )
 
-// acts are what administrators and members do, each once and in an order in which each can
-// be done. AS NAME has it done with the token of that name. {NAME} is what an act before has
-// stored as =NAME from the member that stands there, {n} another number each time that
-// something was done although its answer was an error. SWEEP, SEED, USE and LOG IN are
-// not requests: see do and run.
+// acts lists what administrators and members do, each act once and in an order in which every
+// one of them is possible. AS NAME uses the token stored under that name. =NAME stores the
+// member of the answer whose path follows, and {NAME} in a later act stands for it. {n} stands
+// for a number that changes each time something was done although the answer was an error.
+// SWEEP, SEED, USE and LOG IN are not requests: see do and run.
 var acts = []string{
 	`POST /teams {"name":"web{n}","project":"shop"} =team name`,
 	`PATCH /teams/{team} {"cost_center":"c{n}","owner_email":"lead@example.com"}`,
@@ -126,7 +126,7 @@ var acts = []string{
 	`USE session`,
 	`AS session GET /me =sid session.id`,
 	`DELETE /sessions/{sid}?reason=lost`,
-	`SEED checkpoint`, // the first one gives the ledger a name for good
+	`SEED checkpoint`, // the first one gives the ledger its permanent name
 	`POST /audit/checkpoint {"reason":"r"}`,
 	`POST /audit/prune {"keep":"90d"}`,
 	`GET /audit/export`,
@@ -137,20 +137,20 @@ var acts = []string{
 	`POST /teams/{team}/archive {"reason":"over"}`,
 }
 
-// actRig does all acts on a store whose statements fail when they are told to.
+// actRig performs all acts on a store whose statements fail on demand.
 type actRig struct {
 	t       *testing.T
 	store   billing.Store
 	tables  []string
 	rows    func(table string) []string
-	fail    func(n int) // the so-manieth statement from now on; 0 is none
+	fail    func(n int) // makes the n-th statement from now on fail; 0 means none
 	hit     func() bool
 	handler http.Handler
 	actions manage.Actions
 	idp     *identitytest.Server
 	known   map[string]string
 	faults  int
-	late    int // of them, those after which it was done, with its record
+	late    int // faults after which the change and its record were there all the same
 }
 
 func (r *actRig) everything() {
@@ -199,7 +199,7 @@ var (
 	actNames = regexp.MustCompile(`\{(\w+)\}`)
 )
 
-// do does an act, after each of its statements has failed once.
+// do performs an act, after each of its statements has failed once.
 func (r *actRig) do(act string) {
 	r.t.Helper()
 	parts := actParts.FindStringSubmatch(act)
@@ -216,11 +216,11 @@ func (r *actRig) do(act string) {
 	case "SEED":
 		r.seed(parts[3])
 		return
-	case "USE": // that a token was used is noted, and is no act
+	case "USE": // the use of a token is recorded, but it is not an act
 		r.ask(r.known[parts[3]], "GET", "/me", "")
 		return
 	}
-	again := true // from the first statement on, once something was done although the answer is an error
+	again := true // start over, once, after something was done although the answer was an error
 	for n := 1; ; n++ {
 		before := r.state()
 		r.fail(n)
@@ -239,7 +239,7 @@ func (r *actRig) do(act string) {
 			return
 		}
 		switch {
-		case status < http.StatusBadRequest: // every statement has failed by now, or this one need not work
+		case status < http.StatusBadRequest: // every statement has failed by now, or the act succeeds without this one
 			if parts[5] != "" {
 				r.known[parts[5]] = member(r.t, text, parts[6])
 			}
@@ -247,7 +247,7 @@ func (r *actRig) do(act string) {
 				return
 			}
 			r.faults++
-		case !hit && !again && (len(changed) == 0 || status == http.StatusUnauthorized): // it is done already, and says so
+		case !hit && !again && (len(changed) == 0 || status == http.StatusUnauthorized): // it was done before, and the answer says so
 			return
 		case !hit:
 			r.t.Errorf("%s: %d %s", act, status, text)
@@ -265,8 +265,8 @@ func (r *actRig) do(act string) {
 	}
 }
 
-// run does what an act says: SWEEP reviews the keys of people who have left, LOG IN is a
-// whole login, and everything else a request.
+// run carries out an act: SWEEP reviews the keys of people who have left, LOG IN is a complete
+// login, and everything else is a request.
 func (r *actRig) run(as, method, path, body string) (int, string) {
 	switch method {
 	case "SWEEP":
@@ -289,7 +289,7 @@ func (r *actRig) run(as, method, path, body string) (int, string) {
 func (r *actRig) ask(token, method, path, body string) (int, string) {
 	w := httptest.NewRecorder()
 	func() {
-		defer func() { _ = recover() }() // an answer that is cut short
+		defer func() { _ = recover() }() // the handler may abort its response
 		r.handler.ServeHTTP(w, r.request(token, method, path, body))
 	}()
 	return w.Code, w.Body.String()
@@ -297,14 +297,14 @@ func (r *actRig) ask(token, method, path, body string) (int, string) {
 
 func (r *actRig) request(token, method, path, body string) *http.Request {
 	req := httptest.NewRequestWithContext(r.t.Context(), method, "/admin/v1"+path, strings.NewReader(body))
-	req.Host, req.RemoteAddr = "localhost", fmt.Sprintf("10.0.%d.1:1", r.faults%256) // logins of one network are bounded
+	req.Host, req.RemoteAddr = "localhost", fmt.Sprintf("10.0.%d.1:1", r.faults%256) // logins per network are limited
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	return req
 }
 
-// seed makes what an act needs and no administrator does.
+// seed prepares what an act needs but is not an act itself.
 func (r *actRig) seed(what string) {
 	r.t.Helper()
 	var err error
@@ -342,14 +342,14 @@ func (r *actRig) seed(what string) {
 	}
 }
 
-// changesNothing are the operations that are no acts, although they are not asked for by GET.
+// changesNothing lists the operations that are not acts, although they are not GET requests.
 var changesNothing = []string{
 	"POST /keys/find", "POST /keys/{id}/policy/try", "POST /principals/{id}/try", "POST /integrity",
-	"POST /login", "POST /login/device", "POST /login/finish", // LOG IN is all of them
-	"POST /alerts/test", "POST /credentials/{id}/test", // reach somebody else
+	"POST /login", "POST /login/device", "POST /login/finish", // LOG IN stands for these
+	"POST /alerts/test", "POST /credentials/{id}/test", // these only contact other services
 }
 
-// everyWriteIsAnAct finds every operation that may change something among the acts.
+// everyWriteIsAnAct checks that every operation that may change something is among the acts.
 func (r *actRig) everyWriteIsAnAct() {
 	_, text := r.ask("secret", "GET", "/openapi.json", "")
 	var document struct {
@@ -369,7 +369,7 @@ func (r *actRig) everyWriteIsAnAct() {
 	}
 }
 
-// isOf reports whether an act is done by an operation.
+// isOf reports whether an act uses an operation.
 func isOf(act, method, path string) bool {
 	parts := actParts.FindStringSubmatch(act)
 	if parts == nil || !strings.EqualFold(parts[2], method) {
@@ -380,7 +380,7 @@ func isOf(act, method, path string) bool {
 	return slices.EqualFunc(is, want, func(is, want string) bool { return is == want || strings.HasPrefix(want, "{") })
 }
 
-// state is what stands in all tables.
+// state returns the contents of all tables.
 func (r *actRig) state() map[string][]string {
 	all := make(map[string][]string, len(r.tables))
 	for _, table := range r.tables {
@@ -401,7 +401,7 @@ func different(before, after map[string][]string) (tables []string) {
 	return tables
 }
 
-// member is a member of an answer by its path.
+// member returns the member of an answer at a path.
 func member(t *testing.T, text, path string) string {
 	t.Helper()
 	var v any
@@ -422,7 +422,7 @@ func member(t *testing.T, text, path string) string {
 	return fmt.Sprint(v)
 }
 
-// actDesk seals nothing, and knows no provider.
+// actDesk only pretends to seal secrets, and knows no provider.
 type actDesk struct{ manage.Upstreams }
 
 func (actDesk) Seal(_ context.Context, text, _ string) ([]byte, error) {

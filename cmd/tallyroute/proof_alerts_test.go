@@ -32,9 +32,9 @@ const (
 	hookSecret   = "what the calls are signed with, at both ends"
 )
 
-// TestEachThresholdIsToldOnce sends $ALERTS requests to three routers, across every
-// threshold of the limits of a key, its team and the organisation, while two of the
-// routers are killed and the receiver fails, stalls, and hangs up after it has read.
+// TestEachThresholdIsToldOnce sends $ALERTS requests to three routers, past every threshold of
+// the limits of a key, its team and the organisation. Meanwhile two of the routers are killed,
+// and the receiver fails, stalls, or hangs up after it has read.
 func TestEachThresholdIsToldOnce(t *testing.T) {
 	requests := prove.Size(t, "ALERTS", 0)
 	if requests == 0 {
@@ -47,7 +47,7 @@ func TestEachThresholdIsToldOnce(t *testing.T) {
 		command(t, slices.Concat([]string{"--config", w.routers[0].config, "budgets", "set"}, of,
 			[]string{"--requests", strconv.FormatInt(w.limit, 10), "--tokens", "1000000000"})...)
 	}
-	<-time.After(time.Second) // by then every router has heard of them
+	<-time.After(time.Second) // by then every router knows the limits
 
 	w.use(key)
 	w.want(map[string][]int{strconv.FormatInt(w.limit, 10): {50, 80, 100}})
@@ -66,7 +66,7 @@ func TestEachThresholdIsToldOnce(t *testing.T) {
 		w.receiver.stalled.Load(), w.receiver.hung.Load(), w.killed)
 }
 
-// telling is three routers that tell one receiver.
+// telling is three routers that send their alerts to one receiver.
 type telling struct {
 	t         *testing.T
 	db        rowsOf
@@ -99,8 +99,8 @@ func newTelling(t *testing.T, limit int64) *telling {
 	return w
 }
 
-// use sends requests until the limit is used up, and kills a router when half of it is
-// and another when four fifths of it are.
+// use sends requests until the limit is used up. It kills one router when half of the limit is
+// used, and another at four fifths.
 func (w *telling) use(key string) {
 	w.t.Helper()
 	var clients sync.WaitGroup
@@ -116,7 +116,7 @@ func (w *telling) use(key string) {
 	clients.Wait()
 }
 
-// client asks until it is refused.
+// client sends requests until it has been refused three times.
 func (w *telling) client(key string, n int) {
 	for refused := 0; refused < 3 && !w.t.Failed(); n++ {
 		answer, err := w.crowd.ask(w.t.Context(), question{base: *w.where[n%alertRouters].Load(), key: key, most: 1})
@@ -144,7 +144,7 @@ func (w *telling) kill(n int) {
 	w.killed++
 }
 
-// budgets are the ids of the limits, the widest first.
+// budgets returns the ids of the limits, the widest scope first.
 func (w *telling) budgets() (ids []string) {
 	for _, row := range w.db.Rows("SELECT id FROM budgets ORDER BY scope <> 'org', scope <> 'team'") {
 		ids = append(ids, row[0])
@@ -152,8 +152,8 @@ func (w *telling) budgets() (ids []string) {
 	return ids
 }
 
-// want waits for the alert of each threshold of each budget at these limits, and sees that
-// there is one of each and no other.
+// want waits for the alert of each threshold of each budget at these limits, and checks that
+// there is exactly one of each and no other.
 func (w *telling) want(thresholds map[string][]int) {
 	w.t.Helper()
 	var want []string
@@ -166,7 +166,7 @@ func (w *telling) want(thresholds map[string][]int) {
 	}
 	slices.Sort(want)
 	prove.Eventually(w.t, fmt.Sprintf("%d alerts", len(want)), func() bool { return len(w.told()) >= len(want) || w.t.Failed() })
-	<-time.After(5 * time.Second) // another would come meanwhile
+	<-time.After(5 * time.Second) // a duplicate would arrive in this time
 	if told := w.told(); !slices.Equal(told, want) {
 		w.t.Errorf("told:\n%s\nwanted:\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
 	}
@@ -183,7 +183,7 @@ func (w *telling) want(thresholds map[string][]int) {
 	}
 }
 
-// told is what the database has of alerts of limits.
+// told returns the alerts of limits that are in the database.
 func (w *telling) told() (all []string) {
 	for _, row := range w.db.Rows("SELECT object, data ->> 'unit', data ->> 'limit', data ->> 'threshold' FROM alerts " +
 		"WHERE kind = 'limit'") {
@@ -193,8 +193,8 @@ func (w *telling) told() (all []string) {
 	return all
 }
 
-// arrived waits until every alert has been confirmed by the receiver, which then has seen
-// the same ids as the database has.
+// arrived waits until the receiver has confirmed every alert, and checks that it has seen the
+// same ids as the database.
 func (w *telling) arrived() {
 	w.t.Helper()
 	undelivered := func() int { return len(w.db.Rows("SELECT FROM alert_notices WHERE delivered_at IS NULL")) }
@@ -216,8 +216,8 @@ func (w *telling) arrived() {
 	}
 }
 
-// receiver is a webhook as bad as any: of ten calls, three are refused, one gets no answer
-// in time, and one is read and hung up on.
+// receiver is a webhook as bad as any: of ten calls, on average, it refuses three, lets one time
+// out, and hangs up on one after reading it.
 type receiver struct {
 	*httptest.Server
 	t                             *testing.T
@@ -267,7 +267,7 @@ func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
 	r.take(req.Header, raw)
 }
 
-// take sees that an alert is signed, and is the same as before under its id.
+// take checks that an alert is signed, and that it is the same as any earlier one with its id.
 func (r *receiver) take(head http.Header, raw []byte) {
 	sum := hmac.New(sha256.New, []byte(hookSecret))
 	fmt.Fprintf(sum, "%s.%s", head.Get("X-Tallyroute-Timestamp"), raw)

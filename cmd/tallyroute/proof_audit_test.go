@@ -21,8 +21,8 @@ import (
 	"tallyroute/billing/sqlite"
 )
 
-// TestNoRecordNoChange lets every statement of every act fail, one at a time, on both
-// stores: what has changed has left a record, and where there is none nothing has changed.
+// TestNoRecordNoChange makes every statement of every act fail, one at a time, on both stores.
+// Whatever has changed has left a record, and where there is no record, nothing has changed.
 func TestNoRecordNoChange(t *testing.T) {
 	if os.Getenv("AUDIT") == "" {
 		t.Skip("make proof-audit does it")
@@ -76,7 +76,8 @@ func TestNoRecordNoChange(t *testing.T) {
 	})
 }
 
-// TestActsASecond has two routers make keys on one PostgreSQL as quickly as they can.
+// TestActsASecond has two routers create principals in one PostgreSQL database as fast as they
+// can.
 func TestActsASecond(t *testing.T) {
 	if os.Getenv("AUDIT") == "" {
 		t.Skip("make proof-audit does it")
@@ -135,7 +136,7 @@ func migrated(t *testing.T, dsn string) {
 	}
 }
 
-// allOf are the rows of a query as texts.
+// allOf returns the rows of a query as texts.
 func allOf(t *testing.T, db *sql.DB, query string) (list []string) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), query)
@@ -167,7 +168,7 @@ func allOf(t *testing.T, db *sql.DB, query string) (list []string) {
 	return list
 }
 
-// faultyDriver is SQLite's, of which the so-manieth statement fails.
+// faultyDriver is SQLite's driver, except that the statement with number at fails.
 type faultyDriver struct {
 	driver.Driver
 	mu    sync.Mutex
@@ -200,7 +201,8 @@ func (f *faultyDriver) hit() bool {
 	return f.hits > 0
 }
 
-// next counts a statement. What ends a transaction that has failed does not fail as well.
+// next counts a statement and returns the fault if it is the one to fail. A ROLLBACK of the
+// whole transaction is neither counted nor fails.
 func (f *faultyDriver) next(query string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

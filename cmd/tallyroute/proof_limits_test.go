@@ -21,8 +21,8 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// A limit has a unit, a period, a scope and a part of what the scope uses, and each of
-// them is tried with each.
+// A limit has a unit, a period, a scope and a part of what the scope uses. Every combination
+// that exists is tried.
 var (
 	limitUnits   = []string{"requests", "tokens", "usd"}
 	limitPeriods = []string{"minute", "day", "week", "month", "quarter", "year", "once", "concurrent"}
@@ -31,7 +31,7 @@ var (
 )
 
 const (
-	limitRequests = 60 // how many requests a limit of each unit has room for, about
+	limitRequests = 60 // about how many requests a limit has room for, whatever its unit
 	limitSlots    = 12
 	limitCases    = 8 // at a time
 )
@@ -48,7 +48,7 @@ type limitCase struct {
 
 // limitCaller is what a client sends.
 type limitCaller struct {
-	name  string // whose part its requests are, if that is not known from the model or the credential
+	name  string // whom its requests count for, unless the model or the credential decides that
 	key   string
 	model string
 }
@@ -61,7 +61,7 @@ func (c *limitCase) String() string {
 	return fmt.Sprintf("%s/%s/%s", c.unit, c.period, what)
 }
 
-// allLimits are all the kinds of limits that there are.
+// allLimits returns every kind of limit.
 func allLimits() (all []*limitCase) {
 	for _, unit := range limitUnits {
 		for _, period := range limitPeriods {
@@ -85,9 +85,9 @@ func allLimits() (all []*limitCase) {
 	return all
 }
 
-// TestLimitsAreExactOverRouters has 64 clients at each of three routers use up every kind
-// of limit. What the provider sees is never more than the limit: in each window, and at
-// once where the limit is one of what is under way. All of it can be used.
+// TestLimitsAreExactOverRouters has 64 clients at each of three routers use up every kind of
+// limit. What the provider sees never exceeds the limit, neither in a window nor, for a
+// concurrency limit, at any one time. All of the limit can be used.
 func TestLimitsAreExactOverRouters(t *testing.T) {
 	if prove.Size(t, "LIMITS_EVERY", 0) == 0 {
 		t.Skip("takes minutes: make proof-limits")
@@ -120,16 +120,16 @@ type limitsRig struct {
 	db      *pgtest.Session
 	routers []limitsRouter
 	client  *http.Client
-	over    chan struct{} // closed when requests that are to wait may be answered
+	over    chan struct{} // closed when the waiting requests may be answered
 
 	mu       sync.Mutex
-	seen     map[string]*limitSeen // by the number of the case and the name whose part it is
-	answered map[string]int        // the number of the case, by request
+	seen     map[string]*limitSeen // by the number of the case and the name that the calls count for
+	answered map[string]int        // numbers of cases, by request id
 	cases    []*limitCase
-	people   map[string]string // ids of users, by name
+	people   map[string]string // user ids, by name
 }
 
-// limitSeen is what the provider saw of one name.
+// limitSeen is what the provider saw for one name.
 type limitSeen struct {
 	requests, tokens, now, most int64
 }
@@ -178,7 +178,7 @@ func newLimitsRig(t *testing.T, more string) *limitsRig {
 	return g
 }
 
-// serve is the provider. What it sees is over for it before its caller can know.
+// serve is the provider. It counts a call as over before the caller can know that it is.
 func (g *limitsRig) serve(w http.ResponseWriter, r *http.Request) {
 	var ask struct {
 		Model    string `json:"model"`
@@ -228,7 +228,7 @@ func (g *limitsRig) serve(w http.ResponseWriter, r *http.Request) {
 		`"message":{"role":"assistant","content":%q},"finish_reason":"stop"}],%s`, strings.Repeat("word ", int(words)), usage)
 }
 
-// begins counts a call with the name that it is limited by.
+// begins counts a call under the name that it is limited by.
 func (g *limitsRig) begins(number, name, model, credential string, tokens int64) *limitSeen {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -261,8 +261,9 @@ func (g *limitsRig) ends(of *limitSeen) {
 	of.now--
 }
 
-// prepare makes the keys of a case and sets its limit. A key has one owner and one set of
-// tags, so in its own scope what differs is what it is exchanged for.
+// prepare creates the keys of a case and sets its limit. A key has only one owner and one set of
+// tags, so where the scope is a key, the callers differ in the temporary keys that it is
+// exchanged for.
 func (g *limitsRig) prepare(c *limitCase) {
 	g.t.Helper()
 	team := fmt.Sprintf("team%d", c.number)
@@ -290,7 +291,7 @@ func (g *limitsRig) prepare(c *limitCase) {
 		flags = append(flags, "--named", "*")
 	case c.part == "credential":
 		flags = append(flags, "--named", "up")
-	case c.part == "user": // here and below the limit is of one name, which all of them have
+	case c.part == "user": // here and below, the limit is that of one name, which all callers have
 		flags, c.callers = append(flags, "--named", g.people["ann"]), c.callers[:1]
 	default:
 		flags, c.callers = append(flags, "--named", "ann"), c.callers[:1]
@@ -309,7 +310,7 @@ func (g *limitsRig) prepare(c *limitCase) {
 	g.cases = append(g.cases, c)
 }
 
-// key makes a key of one of the names.
+// key creates a key for one of the names.
 func (g *limitsRig) key(c *limitCase, team, name string) string {
 	project := "app"
 	if c.scope == "team" {
@@ -326,13 +327,13 @@ func (g *limitsRig) key(c *limitCase, team, name string) string {
 	return key
 }
 
-// keyOf is the id of the key of a team that was made last.
+// keyOf returns the id of the newest key of a team.
 func (g *limitsRig) keyOf(team string) string {
 	return g.db.Rows("SELECT k.id FROM api_keys k JOIN projects p ON p.id = k.project_id JOIN teams t ON t.id = p.team_id " +
 		"WHERE t.name = '" + team + "' ORDER BY k.created_at DESC LIMIT 1")[0][0]
 }
 
-// exchanged is a temporary key for what a caller has.
+// exchanged returns a temporary key made from the key of a caller.
 func (g *limitsRig) exchanged(c limitCaller) string {
 	body := fmt.Sprintf(`{"expires_in":3600,"end_user":%q,"tags":{"job":%q}}`, c.name, c.name)
 	status, _, answer, err := g.ask(g.routers[0].base()+"/v1/key/tokens", c.key, body)
@@ -364,8 +365,8 @@ func (g *limitsRig) ask(url, key, body string) (status int, header http.Header, 
 	return resp.StatusCode, resp.Header, answer, err
 }
 
-// useUp has the clients ask until they are refused, and then one client until nothing is
-// left: what one router has and does not need comes to the others.
+// useUp has the clients send requests until they are refused, and then one client until nothing
+// is left: what one router has but does not need must reach the others.
 func (g *limitsRig) useUp(c *limitCase) {
 	var clients sync.WaitGroup
 	for n := range raceRouters * raceClients {
@@ -383,7 +384,7 @@ func (g *limitsRig) useUp(c *limitCase) {
 		return
 	}
 	random := rand.New(rand.NewPCG(uint64(c.number), 1))
-	least := int64(1) // that a request holds
+	least := int64(1) // what a request holds, at the least
 	if c.unit != "requests" {
 		least = raceHold
 	}
@@ -395,7 +396,7 @@ func (g *limitsRig) useUp(c *limitCase) {
 	}
 }
 
-// request asks a router for one answer, and reports that it was admitted.
+// request asks a router for one answer, and reports whether it was admitted.
 func (g *limitsRig) request(c *limitCase, n, router int, random *rand.Rand) bool {
 	caller := c.callers[n%len(c.callers)]
 	body := fmt.Sprintf(`{"model":%q,"stream":%t,"max_tokens":%d,"messages":[{"role":"user","content":"%d/%s %s"}]}`, caller.model,
@@ -421,7 +422,7 @@ func (g *limitsRig) request(c *limitCase, n, router int, random *rand.Rand) bool
 	return false
 }
 
-// names are those that have the limit of a case to themselves.
+// names returns the names that each have the limit of a case to themselves.
 func (c *limitCase) names() []string {
 	switch {
 	case c.part == "" || c.together:
@@ -436,7 +437,7 @@ func (c *limitCase) names() []string {
 	return []string{"ann", "bob"}
 }
 
-// left is how much of a limit nobody has used, of the name that has most of it.
+// left returns how much of a limit is unused, for the name that has the most of it left.
 func (g *limitsRig) left(c *limitCase) (most int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -457,7 +458,7 @@ func (s *limitSeen) used(c *limitCase) int64 {
 	return s.tokens
 }
 
-// compare holds what the provider saw against the limits, and the ledger against both.
+// compare checks what the provider saw against the limits, and the ledger against both.
 func (g *limitsRig) compare() {
 	minutes := make(map[int]map[string]bool)
 	for _, row := range g.db.Rows("SELECT request_id, date_trunc('minute', occurred_at)::text, status FROM spend_events " +

@@ -14,18 +14,19 @@ import (
 )
 
 const (
-	strandedTTL   = 6 * time.Second // after which a router that is cut off must not go on
+	strandedTTL   = 6 * time.Second // after this, a router that is cut off must stop
 	strandedLimit = 320
 	strandedSlots = 32
 	strandedUsed  = strandedLimit / 8 // by the router that is killed
 )
 
-// waiting is in the prompt of a request that is answered when the rig says so.
+// waiting marks the prompt of a request that is not answered until the rig allows it.
 const waiting = "wait for it"
 
-// TestLimitsStrandLittleWithAKilledRouter kills one of three routers that has leased of a
-// limit. At most a sixteenth of what was left is out of reach of the others. Slots come back
-// once its lease is over, minutes with the next one, and what is longer when it is back.
+// TestLimitsStrandLittleWithAKilledRouter kills one of three routers while it has leased some of
+// a limit. At most a sixteenth of what was left is out of reach of the others. Slots come back
+// once the router's lease has expired, limits per minute with the next minute, and limits of
+// longer periods when the router is back.
 func TestLimitsStrandLittleWithAKilledRouter(t *testing.T) {
 	if prove.Size(t, "LIMITS_EVERY", 0) == 0 {
 		t.Skip("takes minutes: make proof-limits")
@@ -40,14 +41,14 @@ func TestLimitsStrandLittleWithAKilledRouter(t *testing.T) {
 	clean(t, g.db, g.routers[0].config)
 }
 
-// limit sets a limit of requests of a key.
+// limit creates a key with a limit of requests.
 func (g *limitsRig) limit(number int, period string, most int64) *limitCase {
 	c := &limitCase{number: number, unit: "requests", period: period, scope: "key", limit: most}
 	g.prepare(c)
 	return c
 }
 
-// killed kills the first router.
+// killed kills the first router and returns the time at which it did.
 func (g *limitsRig) killed(t *testing.T) time.Time {
 	t.Helper()
 	at := send(t, g.routers[0].process, syscall.SIGKILL)
@@ -55,13 +56,13 @@ func (g *limitsRig) killed(t *testing.T) time.Time {
 	return at
 }
 
-// back starts the first router again, on its journal.
+// back starts the first router again, with its journal.
 func (g *limitsRig) back() {
 	p, c := spawnListening(g.t, g.routers[0].config, 2)
 	g.routers[0] = limitsRouter{p, c}
 }
 
-// underWay is how many requests of a case the provider is answering.
+// underWay returns how many requests of a case the provider is answering.
 func (g *limitsRig) underWay(c *limitCase) int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -71,7 +72,8 @@ func (g *limitsRig) underWay(c *limitCase) int64 {
 	return 0
 }
 
-// wait has a router make requests that wait, and returns once each is under way or refused.
+// wait sends requests that wait through a router, and returns once each of them is under way or
+// refused.
 func (g *limitsRig) wait(t *testing.T, c *limitCase, router, n int) {
 	t.Helper()
 	before := g.underWay(c)
@@ -119,7 +121,8 @@ func (g *limitsRig) strandsSlots(t *testing.T) {
 	g.back()
 }
 
-// useUpAt has the routers use up what they get of a limit, and returns how much that was.
+// useUpAt has the routers use up whatever they can get of a limit, and returns how much that
+// was.
 func (g *limitsRig) useUpAt(c *limitCase, routers ...int) int64 {
 	var clients sync.WaitGroup
 	var admitted atomic.Int64
@@ -141,7 +144,8 @@ func (g *limitsRig) useUpAt(c *limitCase, routers ...int) int64 {
 	return admitted.Load()
 }
 
-// strands uses some of a limit at the first router, kills it, and has the others use the rest.
+// strands uses some of a limit through the first router, kills it, and has the others use the
+// rest.
 func (g *limitsRig) strands(t *testing.T, c *limitCase) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(1, 1))
