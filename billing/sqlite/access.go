@@ -56,8 +56,7 @@ func (s *Store) ListAccess(ctx context.Context, q access.Query) (entries []acces
 	return entries, err
 }
 
-// countAccess returns a query that groups by the given columns; the other columns are empty or
-// 0.
+// countAccess returns a query that groups by the given columns; the others are empty or 0.
 func countAccess(by []access.Column) string {
 	return `SELECT ` + access.Select(by) + `, count(*), count(*) FILTER (WHERE decision <> 'allowed'), sum(bytes_in),
   sum(bytes_out), min(at), max(at) FROM access_log` + accessWhere + `

@@ -8,8 +8,8 @@ import (
 	"tallyroute/billing"
 )
 
-// exactFor is how long, after somebody has run dry, a window grants only what requests are
-// waiting for.
+// exactFor is how long a window grants only what requests are waiting for, once a replica has
+// run dry.
 const exactFor = 5 * time.Second
 
 const (
@@ -32,10 +32,10 @@ ON CONFLICT DO UPDATE SET tokens = tokens + excluded.tokens, nano = nano + exclu
 	markExact = `UPDATE budget_counters SET exact_until = ? WHERE budget_id = ? AND window_start = ?`
 )
 
-// Grant implements billing.Allowances. Beyond what is needed, it grants at most so much that one
-// sixteenth of what is left lies idle with the asker, or what the asker's other waiting requests
-// need, if that is more. So the end of a budget is shared out in single holds, and a process
-// that dies takes little with it.
+// Grant implements billing.Allowances. Beyond what is needed, it grants as much as the asker's
+// other requests wait for, or so much that at most one sixteenth of what is left lies idle with
+// the asker, whichever is more. So the end of a budget is shared out in single holds, and a
+// process that dies takes little with it.
 func (s *Store) Grant(ctx context.Context, r billing.Replica, wants []billing.Want) (granted []billing.Granted, ok bool, err error) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		var seq int64

@@ -65,8 +65,8 @@ func tidied(all []billing.Spend) ([]billing.Spend, error) {
 	return rows, nil
 }
 
-// postRows books the rows that are not in the ledger yet and returns how many there were. A row
-// that had been rejected is counted only once.
+// postRows books the rows that are not in the ledger yet and returns how many there were. If a
+// row had been rejected, its earlier charge is taken back, so that it counts only once.
 func (s *Store) postRows(ctx context.Context, tx *session, rows []billing.Spend, by string) (inserted int, err error) {
 	var one int
 	waiting, err := tx.row(ctx, anyReject, nil, &one)
@@ -86,8 +86,8 @@ func (s *Store) postRows(ctx context.Context, tx *session, rows []billing.Spend,
 	return inserted, err
 }
 
-// bookOne books a row and, with a *billing.RowError, tells faults of the row from those of the
-// database.
+// bookOne books a row. It returns a *billing.RowError if the row itself is at fault, rather than
+// the database.
 func (s *Store) bookOne(ctx context.Context, tx *session, row billing.Spend, index int) error {
 	err := s.insertEvent(ctx, tx, row)
 	if err != nil && !errors.Is(err, billing.ErrUnavailable) {

@@ -19,7 +19,7 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// migrated is a template of a file with the schema.
+// migrated is a template file that has the schema.
 var migrated prove.Template
 
 // openNew opens a store in a file of its own.

@@ -8,8 +8,8 @@ import (
 	"tallyroute/billing"
 )
 
-// TestBudgetStatusIsTheBalance checks that the status of a budget that finance reads equals the
-// balance that decides on requests, whatever its period, used or not.
+// TestBudgetStatusIsTheBalance checks that the budget status that finance reads equals the
+// balance that decides on requests, for every period, used or not.
 func TestBudgetStatusIsTheBalance(t *testing.T) {
 	var budgets []billing.Budget
 	limit := int64(1_000_000)

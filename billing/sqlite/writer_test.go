@@ -34,8 +34,8 @@ func blocked(t *testing.T, s *Store) (release func()) {
 
 const addSetting = `INSERT INTO settings VALUES (?, '', '')`
 
-// TestWriter_JobsOfOneBatchFailAlone runs a batch in which every third job
-// breaks a rule after it has already written something.
+// TestWriter_JobsOfOneBatchFailAlone runs a batch in which every third job breaks a rule after
+// it has already written something.
 func TestWriter_JobsOfOneBatchFailAlone(t *testing.T) {
 	s, _ := fresh(t)
 	why := errors.New("changed its mind")
@@ -185,8 +185,7 @@ func TestFullDisk(t *testing.T) {
 	billingtest.CheckSums(t, s.Contracts(), march)
 }
 
-// TestBusyFile checks that a file is unavailable while somebody else keeps it locked, and only
-// that long.
+// TestBusyFile checks that a file is unavailable only while somebody else keeps it locked.
 func TestBusyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tallyroute.db")
 	s, other := open(t, path, Options{}), open(t, path, Options{})

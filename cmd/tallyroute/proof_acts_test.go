@@ -345,7 +345,7 @@ func (r *actRig) seed(what string) {
 // changesNothing lists the operations that are not acts, although they are not GET requests.
 var changesNothing = []string{
 	"POST /keys/find", "POST /keys/{id}/policy/try", "POST /principals/{id}/try", "POST /integrity",
-	"POST /login", "POST /login/device", "POST /login/finish", // LOG IN stands for these
+	"POST /login", "POST /login/device", "POST /login/finish", // logins have an act of their own: LOG IN
 	"POST /alerts/test", "POST /credentials/{id}/test", // these only contact other services
 }
 

@@ -183,7 +183,7 @@ func (w *telling) want(thresholds map[string][]int) {
 	}
 }
 
-// told returns the alerts of limits that are in the database.
+// told returns the limit alerts in the database.
 func (w *telling) told() (all []string) {
 	for _, row := range w.db.Rows("SELECT object, data ->> 'unit', data ->> 'limit', data ->> 'threshold' FROM alerts " +
 		"WHERE kind = 'limit'") {

@@ -136,7 +136,7 @@ func migrated(t *testing.T, dsn string) {
 	}
 }
 
-// allOf returns the rows of a query as texts.
+// allOf returns the rows of a query as text.
 func allOf(t *testing.T, db *sql.DB, query string) (list []string) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), query)
@@ -168,7 +168,7 @@ func allOf(t *testing.T, db *sql.DB, query string) (list []string) {
 	return list
 }
 
-// faultyDriver is SQLite's driver, except that the statement with number at fails.
+// faultyDriver is SQLite's driver, except that one statement, the at-th, fails.
 type faultyDriver struct {
 	driver.Driver
 	mu    sync.Mutex
@@ -202,7 +202,7 @@ func (f *faultyDriver) hit() bool {
 }
 
 // next counts a statement and returns the fault if it is the one to fail. A ROLLBACK of the
-// whole transaction is neither counted nor fails.
+// whole transaction is not counted and never fails.
 func (f *faultyDriver) next(query string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -310,7 +310,7 @@ func (g *limitsRig) prepare(c *limitCase) {
 	g.cases = append(g.cases, c)
 }
 
-// key creates a key for one of the names.
+// key creates a key for a caller with the given name.
 func (g *limitsRig) key(c *limitCase, team, name string) string {
 	project := "app"
 	if c.scope == "team" {
@@ -384,7 +384,7 @@ func (g *limitsRig) useUp(c *limitCase) {
 		return
 	}
 	random := rand.New(rand.NewPCG(uint64(c.number), 1))
-	least := int64(1) // what a request holds, at the least
+	least := int64(1) // the least that a request holds
 	if c.unit != "requests" {
 		least = raceHold
 	}

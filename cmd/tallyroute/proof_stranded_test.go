@@ -72,8 +72,8 @@ func (g *limitsRig) underWay(c *limitCase) int64 {
 	return 0
 }
 
-// wait sends requests that wait through a router, and returns once each of them is under way or
-// refused.
+// wait sends n requests that are not answered yet through a router, and returns once each of
+// them is under way or refused.
 func (g *limitsRig) wait(t *testing.T, c *limitCase, router, n int) {
 	t.Helper()
 	before := g.underWay(c)
