@@ -12,14 +12,14 @@ import (
 	"tallyroute/billing"
 )
 
-// closedPeriod reports whether a row was refused because its month is closed.
+// closedPeriod reports whether err means that a row was rejected because its month is closed.
 func closedPeriod(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "23001" && strings.HasPrefix(pg.Message, "billing period ")
 }
 
-// lateLockSQL lets one transaction at a time book rows of closed months: on
-// another day, the index on attempts does not see that a row is there already.
+// lateLockSQL lets only one transaction at a time book rows of closed months. Such rows
+// are booked on a different day, where the unique index on attempts cannot detect duplicates.
 const lateLockSQL = "SELECT pg_advisory_xact_lock(hashtextextended('tallyroute.late', 0))"
 
 const lateSQL = `
@@ -29,12 +29,12 @@ SELECT spend_open_day(r.day)::text,
  ORDER BY n`
 
 // bookLate gives rows whose month is closed the first day of the next open
-// month as their ReportDay, and their own month as AdjustsPeriod. Rows of open
-// months it leaves as they are, and usage that is in the ledger already it
-// leaves out, so that booking it again does nothing. It must run in the
-// transaction that inserts the rows, before that. It cannot know attempts of
-// months that are archived; whoever books the same row again after that is
-// told nothing.
+// month as their ReportDay, and their own month as AdjustsPeriod. It leaves rows
+// of open months unchanged, and omits usage that is already in the ledger, so
+// that booking it again does nothing. It must run in the transaction that
+// inserts the rows, before they are inserted. It cannot see attempts of archived
+// months, so it does not detect a row that is booked again after its month was
+// archived.
 func (s *Store) bookLate(ctx context.Context, tx pgx.Tx, rows []billing.Spend) ([]billing.Spend, error) {
 	if _, err := tx.Exec(ctx, lateLockSQL); err != nil {
 		return nil, err
@@ -73,8 +73,8 @@ func (s *Store) bookLate(ctx context.Context, tx pgx.Tx, rows []billing.Spend) (
 const addPartitionsSQL = `
 SELECT spend_add_partition(min(d::date)) FROM unnest($1::text[]) AS d WHERE d <> '' GROUP BY left(d, length('2006-01'))`
 
-// addPartitions makes the partitions of the days that rows are reported on, as
-// far as they have one.
+// addPartitions creates the partitions for the days that rows are reported on, ignoring
+// rows without a report day.
 func addPartitions(ctx context.Context, c interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }, rows []billing.Spend,
@@ -87,7 +87,7 @@ func addPartitions(ctx context.Context, c interface {
 	return err
 }
 
-// addPartitions does so in a transaction of its own.
+// addPartitions creates the partitions for rows in its own transaction.
 func (s *Store) addPartitions(ctx context.Context, rows []billing.Spend) error {
 	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error { return addPartitions(ctx, c, rows) })
 }

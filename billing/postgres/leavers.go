@@ -33,7 +33,7 @@ func (s *Store) OpenLeaverReview(ctx context.Context, r billing.LeaverReview, no
 	return s.unlessDone(ctx, notes, openReviewSQL, r.ID, r.KeyID, r.PrincipalID, billing.CleanText(r.Cause), r.OpenedAt, r.DueAt)
 }
 
-// unlessDone runs a statement and notes it, where it changes a row.
+// unlessDone runs a statement and records the change, unless the statement affects no row.
 func (s *Store) unlessDone(ctx context.Context, notes []*billing.Change, sql string, args ...any) (done bool, err error) {
 	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, sql, args...)

@@ -15,9 +15,9 @@ import (
 )
 
 // reserveSQL takes a hold from every counter or from none, in one statement.
-// What a counter stands at is read from its locked row, after everybody who
-// came before has committed. Without the counters of all lines, or with one
-// that has no room, nothing changes and the rows say why.
+// It reads each counter from its locked row, after all earlier writers have
+// committed. If a line has no counter, or a counter has no room, nothing changes
+// and the returned rows say why.
 var reserveSQL = `
 WITH key AS (
   SELECT revoked_at IS NOT NULL AS revoked, coalesce(expires_at <= $5, false) AS expired,
@@ -48,8 +48,8 @@ SELECT key.revoked, key.expired, key.stopped, key.stale, v.complete, coalesce(j.
   FROM key CROSS JOIN verdict v LEFT JOIN judged j ON true
  ORDER BY j.id`
 
-// judgedSQL says of every locked counter how it stands, and whether it has room
-// for so many tokens, nano-USD and requests more; judgedColumns are what a standing reads.
+// judgedSQL returns, for every locked counter, its balance and whether it has room for that
+// many more tokens, nano-USD and requests. A standing reads judgedColumns.
 func judgedSQL(tokens, nano, requests string) string {
 	return strings.NewReplacer("{tokens}", tokens, "{nano}", nano, "{requests}", requests).Replace(`judged AS (
   SELECT ` + budgetColumns("b") + `,
@@ -66,8 +66,8 @@ func judgedSQL(tokens, nano, requests string) string {
 var judgedColumns = budgetColumns("j") + `,
        j.window_start, j.window_end, j.used_tokens, j.held_tokens, j.used_nano, j.held_nano, j.used_requests, j.held_requests`
 
-// Reserve implements billing.Ledger. It is not given up when the caller is
-// gone: the hold would be left behind, and billed once it expired.
+// Reserve implements billing.Ledger. It carries on even if the caller goes away:
+// otherwise the hold could be left behind, and billed once it expired.
 func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]billing.Balance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fault(ctx, err)
@@ -83,7 +83,7 @@ func (s *Store) Reserve(ctx context.Context, h billing.Hold, now time.Time) ([]b
 	var refused *billing.QuotaError
 	if errors.As(err, &refused) {
 		if e, first := s.denials.Event(h, refused, now); first {
-			_ = s.WriteEvents(detached, e) // the refusal stands whether it is written down or not
+			_ = s.WriteEvents(detached, e) // the refusal holds even if the event cannot be written
 		}
 	}
 	return balances, err
@@ -114,7 +114,7 @@ func (s *Store) reserve(ctx context.Context, h billing.Hold, now time.Time) ([]b
 			return nil, err
 		}
 	}
-	return nil, billing.ErrStaleKey // a line's budget is not in force any more
+	return nil, billing.ErrStaleKey // a line's budget is no longer in force
 }
 
 func reserveArgs(h billing.Hold, now time.Time) ([]any, error) {
@@ -122,7 +122,7 @@ func reserveArgs(h billing.Hold, now time.Time) ([]any, error) {
 		return nil, fmt.Errorf("billing/postgres: hold %s is negative", h.ID)
 	}
 	lost := h.IfLost.Tidy()
-	lost.OccurredAt = lost.OccurredAt.Truncate(time.Microsecond) // what the database keeps
+	lost.OccurredAt = lost.OccurredAt.Truncate(time.Microsecond) // the database's precision
 	if err := lost.Check(); err != nil {
 		return nil, fmt.Errorf("billing/postgres: hold %s could not be swept: %w", h.ID, err)
 	}
@@ -143,10 +143,10 @@ func reserveArgs(h billing.Hold, now time.Time) ([]any, error) {
 	}, nil
 }
 
-// verdict is what reserveSQL answered. Its balances are without the hold.
+// verdict is the result of reserveSQL or retrySQL. Its balances do not include the hold.
 type verdict struct {
-	missing  bool // there is no such key
-	complete bool // every line has its counter
+	missing  bool // there is no such key or, for retrySQL, no such hold
+	complete bool // every line has a counter
 	balances []billing.Balance
 	refused  int // index of the first balance without room, or -1
 }
@@ -185,14 +185,14 @@ func judge(ctx context.Context, c *pgx.Conn, args []any) (verdict, error) {
 	return v, nil
 }
 
-// add notes how a budget stands, where the row has one.
+// add appends the balance in a row, if it has one.
 func (v *verdict) add(st standing) {
 	if b, ok := st.balance(); ok {
 		v.balances = append(v.balances, b)
 	}
 }
 
-// outcome is the balances with the hold, or the refusal.
+// outcome returns the balances including the hold, or the refusal as an error.
 func (v verdict) outcome(h billing.Hold) ([]billing.Balance, error) {
 	if v.refused >= 0 {
 		return nil, billing.Refuse(v.balances[v.refused], v.balances, h.Asked())
@@ -203,8 +203,8 @@ func (v verdict) outcome(h billing.Hold) ([]billing.Balance, error) {
 	return v.balances, nil
 }
 
-// retrySQL locks in the order of a settlement: the hold, then its counters. Those
-// of archived budgets are moved as well, since a settlement does so.
+// retrySQL locks in the same order as a settlement: first the hold, then its counters.
+// It updates the counters of archived budgets too, because a settlement does.
 var retrySQL = `
 WITH hold AS MATERIALIZED (
   SELECT budget_ids, window_starts FROM holds WHERE id = $1 FOR UPDATE
@@ -257,7 +257,7 @@ func (s *Store) Retry(ctx context.Context, holdID string, more billing.Amount, i
 	})
 }
 
-// grow makes a hold larger, or says why not.
+// grow increases a hold, or returns a verdict that says why it cannot.
 func grow(ctx context.Context, c *pgx.Conn, holdID string, will []byte, more billing.Amount) (verdict, error) {
 	rows, err := c.Query(ctx, retrySQL, holdID, will, more.Tokens, more.Money)
 	if err != nil {
@@ -280,11 +280,12 @@ func grow(ctx context.Context, c *pgx.Conn, holdID string, will []byte, more bil
 	return v, rows.Err()
 }
 
-// settleSQL does all of a settlement but its locks. Deleting the hold decides:
-// whoever does not find it changes nothing. A counter is found by the end of its
-// window, since the index on that leads straight to the current one; its start
-// is written so that no index tempts to begin with the oldest. Archived budgets
-// are moved as well, so that one which comes back is right.
+// settleSQL does everything in a settlement except taking its locks. Deleting the
+// hold decides: if the hold is gone, nothing changes. Counters are found by the end
+// of their window, because the index on it leads straight to the current one; the
+// condition on the start is written so that the planner cannot use an index that
+// would begin with the oldest window. Counters of archived budgets are updated as
+// well, so that they are correct if a budget is restored.
 var settleSQL = `
 WITH gone AS (
   DELETE FROM holds WHERE id = $1 RETURNING budget_ids, window_starts, tokens, nano, requests
@@ -339,7 +340,7 @@ func (s *Store) settle(ctx context.Context, st billing.Settlement) (was bool, ba
 	first := rows[0]
 	post := func(ctx context.Context, c *pgx.Conn) error {
 		b := s.settleBatch(st.HoldID, rows, func(standings []standing) { was, balances = settled(standings) })
-		return c.SendBatch(ctx, b).Close() // sent as one, it is one transaction
+		return c.SendBatch(ctx, b).Close() // a batch runs as one transaction
 	}
 	err = s.on(ctx, post)
 	if lacksPartition(err) {
@@ -359,7 +360,7 @@ func (s *Store) settle(ctx context.Context, st billing.Settlement) (was bool, ba
 	return was, balances, nil
 }
 
-// settleBatch is the whole of a settlement.
+// settleBatch returns all statements of a settlement as one batch.
 func (s *Store) settleBatch(hold string, rows []billing.Spend, done func([]standing)) *pgx.Batch {
 	o := rows[0].Owner
 	b := &pgx.Batch{}
@@ -376,7 +377,7 @@ func (s *Store) settleBatch(hold string, rows []billing.Spend, done func([]stand
 	return b
 }
 
-// settled says whether the hold was there, and how its budgets stand.
+// settled returns whether the hold existed, and the balances of its budgets.
 func settled(standings []standing) (was bool, balances []billing.Balance) {
 	for _, st := range standings {
 		if b, ok := st.balance(); ok {
@@ -386,7 +387,7 @@ func settled(standings []standing) (was bool, balances []billing.Balance) {
 	return len(standings) > 0, balances
 }
 
-// settleLate settles what occurred in a month that was closed since.
+// settleLate settles attempts from a month that has been closed in the meantime.
 func (s *Store) settleLate(ctx context.Context, st billing.Settlement) (was bool, balances []billing.Balance, err error) {
 	first := st.Attempts[0]
 	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
@@ -407,7 +408,7 @@ func (s *Store) settleLate(ctx context.Context, st billing.Settlement) (was bool
 	return was, balances, err
 }
 
-// releaseSQL takes a hold out and gives back what it reserved.
+// releaseSQL deletes a hold and gives back what it reserved.
 const releaseSQL = `
 WITH gone AS (
   DELETE FROM holds WHERE id = $1 RETURNING budget_ids, window_starts, tokens, nano, requests

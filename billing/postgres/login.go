@@ -11,10 +11,10 @@ import (
 	"tallyroute/billing"
 )
 
-// Login is the user that connections are made by.
+// Login holds the credentials that connections log in with.
 type Login struct{ User, Password string }
 
-// LoginOf is the user that a connection string names.
+// LoginOf returns the user and password in a connection string.
 func LoginOf(dsn string) (Login, error) {
 	c, err := pgx.ParseConfig(dsn)
 	if err != nil {
@@ -23,17 +23,18 @@ func LoginOf(dsn string) (Login, error) {
 	return Login{c.User, c.Password}, nil
 }
 
-// logins are those that a database gives for a time. Every new connection is made by the
-// current one; those of another are given up as they come back, and within a minute at the
-// latest.
+// logins returns the current login, for databases whose credentials expire. Every new
+// connection uses it. Connections made with an earlier login are closed when they return to
+// the pool, or within a minute if they are idle.
 type logins func(ctx context.Context) (Login, error)
 
-// loginData is under which name a connection keeps its login.
+// loginData is the key under which a connection stores its login.
 const loginData = "tallyroute.login"
 
 var errRelogin = errors.New("the login of the connection has been replaced")
 
-// Idle connections of a login that was replaced are closed after this long.
+// Idle connections are closed after loginIdle, so that those of a replaced login go away;
+// the pool checks every loginLook.
 const (
 	loginIdle = 30 * time.Second
 	loginLook = 10 * time.Second
@@ -51,7 +52,7 @@ func (l logins) use(ctx context.Context, c *pgx.ConnConfig) error {
 	return err
 }
 
-// note keeps with a connection by which login it was made.
+// note stores in a connection the login that it was made with.
 func (l logins) note(c *pgx.Conn) {
 	if l != nil {
 		made := c.Config()
@@ -59,7 +60,8 @@ func (l logins) note(c *pgx.Conn) {
 	}
 }
 
-// current reports a connection that may go on. One goes on as well where nobody can say.
+// current reports whether a connection was made with the current login. It also returns
+// true if the current login cannot be determined.
 func (l logins) current(ctx context.Context, c *pgx.Conn) bool {
 	if l == nil {
 		return true
@@ -69,12 +71,12 @@ func (l logins) current(ctx context.Context, c *pgx.Conn) bool {
 	return err != nil || made == now
 }
 
-// over has a pool give up what was made by another login.
+// over makes a pool close connections that were made with a different login.
 func (l logins) over(ctx context.Context, c *pgxpool.Config) {
 	if l == nil {
 		return
 	}
-	ctx = context.WithoutCancel(ctx) // what opened the pool may be done long before it
+	ctx = context.WithoutCancel(ctx) // the pool may outlive the call that opened it
 	c.PrepareConn = func(ctx context.Context, conn *pgx.Conn) (bool, error) { return l.current(ctx, conn), nil }
 	c.AfterRelease = func(conn *pgx.Conn) bool { return l.current(ctx, conn) }
 	c.MaxConnIdleTime, c.HealthCheckPeriod = loginIdle, loginLook

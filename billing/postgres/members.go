@@ -22,8 +22,8 @@ ON CONFLICT (team_id) DO UPDATE SET keys = excluded.keys, period = excluded.peri
 	ceilingsSQL      = `
 SELECT team_id, keys, period, zone, amount_nano, token_limit, request_limit, life_s, models, updated_at, updated_by
   FROM team_ceilings WHERE $1 = '' OR team_id = $1 ORDER BY team_id`
-	// ownUseSQL is each key of a member in a team with its budget per the period of the
-	// ceiling, as it was set, and what it took of the window that is now.
+	// ownUseSQL returns each key that a member has in a team, with its budget for the
+	// ceiling's period as it was set, and its usage in the current window.
 	ownUseSQL = `
 SELECT k.id, k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $4), b.amount_nano, b.token_limit, b.request_limit,
        coalesce(c.nano, 0), coalesce(c.tokens, 0), coalesce(c.requests, 0)
@@ -95,7 +95,7 @@ func scanCeiling(row pgx.CollectableRow) (c billing.Ceiling, err error) {
 	}
 	c.Life, c.UpdatedAt = time.Duration(life)*time.Second, c.UpdatedAt.UTC()
 	if models == "[]" {
-		return c, nil // all models: an empty list would be none
+		return c, nil // nil allows all models, an empty list would allow none
 	}
 	return c, json.Unmarshal([]byte(models), &c.Models)
 }

@@ -12,18 +12,18 @@ import (
 	"tallyroute/migrations"
 )
 
-// migrateLock is held by each migration until it ends, so that it ends with
-// whoever migrates.
+// migrateLock is held by each migration's transaction, so that it is released even if the
+// migrating process dies.
 const migrateLock int64 = adminLock + 1
 
-// housekeepingSQL runs at every start, not only after a migration: it makes the
-// partitions of the coming months, and lets role finance read if the role was
-// made by hand meanwhile.
+// housekeepingSQL runs at every start, not only after a migration: it creates the
+// partitions for the coming months, and grants read access to the role finance in case
+// the role was created by hand since then.
 const housekeepingSQL = "SELECT spend_add_partitions(), finance_grant()"
 
-// Migrate implements billing.Store. It uses a connection of its own, without
-// time-outs, and needs a user who owns the database's tables. While another
-// process migrates, or keeps the lock for that, it says so after a moment.
+// Migrate implements billing.Store. It uses its own connection, without timeouts,
+// and needs a user who owns the database's tables. If another process is migrating
+// or holds the lock, it returns an error saying so after a few seconds.
 func (s *Store) Migrate(ctx context.Context) (applied []string, err error) {
 	all, err := migrations.Postgres()
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	})
 }
 
-// migrator is migrations.Database.
+// migrator implements migrations.Database.
 type migrator struct{ *pgx.Conn }
 
 const appliedSQL = "SELECT version, name, checksum FROM schema_migrations ORDER BY version"
@@ -90,7 +90,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 )`
 
 const (
-	// migrateWait is how long another process is waited for before that is told.
+	// migrateWait limits how long to wait for another process before giving up.
 	migrateWait      = "SET LOCAL lock_timeout = '3s'"
 	lockMigrationSQL = "SELECT pg_advisory_xact_lock($1)"
 	migrateNoWait    = "SET LOCAL lock_timeout = 0"
@@ -101,7 +101,7 @@ SELECT a.pid, a.application_name, coalesce(host(a.client_addr), 'this machine'),
    AND (l.classid::bigint << 32) + l.objid::bigint = $1 LIMIT 1`
 )
 
-// lock waits until nobody else migrates.
+// lock waits until no other process is migrating, or until migrateWait runs out.
 func (m migrator) lock(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, migrateWait)
 	if err == nil {
@@ -113,7 +113,8 @@ func (m migrator) lock(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// waiting says who has the lock for which err gave up waiting.
+// waiting adds to err which process holds the lock, if err means that waiting for it
+// timed out.
 func (m migrator) waiting(ctx context.Context, err error) error {
 	if code(err) != lockNotAvailable {
 		return err
@@ -122,7 +123,7 @@ func (m migrator) waiting(ctx context.Context, err error) error {
 	var name, from, state string
 	var since time.Time
 	if m.QueryRow(ctx, migratorSQL, migrateLock).Scan(&pid, &name, &from, &state, &since) != nil {
-		return err // gone meanwhile
+		return err // the lock has been released in the meantime
 	}
 	return fmt.Errorf("another process has the lock for migrations: server process %d (%q from %s, %s since %s): %w",
 		pid, name, from, state, since.UTC().Format(time.RFC3339), err)
@@ -149,8 +150,8 @@ func (m migrator) Apply(ctx context.Context, mig migrations.Migration) (done boo
 	return done, m.waiting(ctx, err)
 }
 
-// lacksPartition reports whether a row was refused because the month that it
-// falls in has no partition yet.
+// lacksPartition reports whether err means that a row was rejected because its month has
+// no partition yet.
 func lacksPartition(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "23514" && pg.TableName == "spend_events" && pg.ConstraintName == ""
@@ -164,8 +165,8 @@ func (s *Store) Setting(ctx context.Context, name, initial string) (value string
 	return value, err
 }
 
-// settingSQL writes the value over itself where there is one: only so does one
-// statement return what another process stored at the same moment.
+// settingSQL overwrites an existing value with itself: only then does a single statement
+// return what another process has just stored.
 const settingSQL = `
 INSERT INTO settings AS s (name, value) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET value = s.value

@@ -13,13 +13,13 @@ import (
 	"tallyroute/billing"
 )
 
-// Counters are made for all lines of a request that lack one, in one transaction of one
-// round trip: the scopes are locked, budgets below others are made for names that are new,
-// and the ledger is summed up.
+// Counters are created for all lines of a request that lack one, in one transaction and one
+// round trip: it locks the scopes, creates child budgets for new names, and sums up the
+// ledger.
 
 const openLocksSQL = "SELECT pg_advisory_xact_lock(l) FROM unnest($1::bigint[]) AS l"
 
-// makeBelowSQL makes budgets below others, and lists those for which there is no room.
+// makeBelowSQL creates child budgets, and returns those for which their parent has no room.
 var makeBelowSQL = `
 WITH line AS (
   SELECT l.* FROM unnest($1::text[], $2::text[], $3::text[], $4::int[]) AS l (id, parent_id, named, most)
@@ -40,9 +40,9 @@ WITH line AS (
 SELECT l.id, l.parent_id FROM line l JOIN budgets p ON p.id = l.parent_id AND p.archived_at IS NULL
  WHERE l.parent_id NOT IN (SELECT id FROM room)`
 
-// openCountersSQL finds a counter in its place where the budget had another
-// period before and that window began at the same instant. What its requests
-// in flight hold is kept, and given back by them.
+// openCountersSQL can find an existing counter if the budget had a different period
+// before and a window of it started at the same time. The amounts held by requests in
+// flight are kept until those requests give them back.
 const openCountersSQL = `
 INSERT INTO budget_counters AS c (budget_id, window_start, window_end, used_tokens, used_nano, used_requests)
 SELECT b.id, l.window_start, l.window_end, l.tokens, l.nano, l.requests
@@ -53,15 +53,15 @@ ON CONFLICT (budget_id, window_start) DO UPDATE
        used_requests = excluded.used_requests, forgiven_tokens = 0, forgiven_nano = 0, forgiven_requests = 0
  WHERE c.window_end <> excluded.window_end`
 
-// openCounter makes the counter of b in w, with what its scope used so far. It
-// does nothing where the counter or no such budget is there.
+// openCounter creates the counter of b in w, starting with what its scope has used so far.
+// It does nothing if the counter already exists or the budget does not.
 func openCounter(ctx context.Context, tx pgx.Tx, b billing.Budget, w billing.Window) error {
 	o := opening{lines: []billing.HoldLine{{Budget: b, Window: w}}}
 	return o.send(ctx, tx)
 }
 
-// openMissing makes the counters of the lines that have none yet. It is a *billing.CrowdedError
-// where there is no room for a name.
+// openMissing creates counters for the lines that have none yet. It returns a
+// *billing.CrowdedError if a budget has no room for another name.
 func (s *Store) openMissing(ctx context.Context, lines []billing.HoldLine, have []billing.Balance) error {
 	o := opening{lines: slices.DeleteFunc(slices.Clone(lines), func(l billing.HoldLine) bool {
 		return slices.ContainsFunc(have, func(b billing.Balance) bool { return b.Budget.ID == l.Budget.ID })
@@ -84,13 +84,13 @@ func (s *Store) openMissing(ctx context.Context, lines []billing.HoldLine, have 
 	return &billing.CrowdedError{BudgetID: o.crowded[0]}
 }
 
-// opening makes counters.
+// opening creates the counters of lines.
 type opening struct {
 	lines   []billing.HoldLine
-	crowded []string // budgets below others for which there is no room
+	crowded []string // ids of child budgets for which there is no room
 }
 
-// send does it; sent as one batch, it is one transaction.
+// send creates the counters in one batch, which runs as one transaction.
 func (o *opening) send(ctx context.Context, c interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 },
@@ -119,8 +119,8 @@ func (o *opening) send(ctx context.Context, c interface {
 	return c.SendBatch(ctx, batch).Close()
 }
 
-// locks are those of the scopes of the lines, in the order of everybody else: the widest
-// first, those of one kind by number.
+// locks returns the locks of the lines' scopes in the order that all code takes them: the
+// widest scope first, and by number within a kind of scope.
 func (o *opening) locks() []int64 {
 	type lock struct {
 		rank   int
@@ -141,7 +141,7 @@ func (o *opening) locks() []int64 {
 	return numbers
 }
 
-// below are the parameters of makeBelowSQL; nil where no line is of a part.
+// below returns the parameters of makeBelowSQL, or nil if no line has a child budget.
 func (o *opening) below() []any {
 	var ids, parents, names []string
 	var most []int32
@@ -159,7 +159,7 @@ func (o *opening) below() []any {
 	return []any{ids, parents, names, most}
 }
 
-// counters is the statement that makes all counters, with its parameters.
+// counters returns the statement that creates all counters, and its parameters.
 func (o *opening) counters() (string, []any, error) {
 	var args []any
 	parts := make([]string, len(o.lines))
@@ -177,7 +177,7 @@ func (o *opening) counters() (string, []any, error) {
 	return strings.ReplaceAll(openCountersSQL, "{lines}", strings.Join(parts, "\n  UNION ALL ")), args, nil
 }
 
-// renumber has the parameters of a statement, nine at most, come after others.
+// renumber shifts the parameter numbers of a statement, which has at most nine, by after.
 func renumber(sql string, after int) string {
 	var pairs []string
 	for i := 1; i <= 9; i++ {
@@ -187,7 +187,7 @@ func renumber(sql string, after int) string {
 }
 
 const (
-	// idleBelowSQL are budgets below $1 of which no window goes on and nothing is held.
+	// idleBelowSQL returns children of budget $1 with no current window and nothing held.
 	idleBelowSQL = `
 SELECT b.id FROM budgets b
  WHERE b.parent_id = $1
@@ -206,8 +206,8 @@ UPDATE budgets SET names = greatest(names - (SELECT count(*) FROM gone), 0) WHER
 	parentsSQL = "SELECT id, scope, scope_id FROM budgets WHERE names > 0"
 )
 
-// pruneBelow removes the budgets below one, or beside one that is below another, whose
-// names were not used lately.
+// pruneBelow removes child budgets whose names have not been used recently: the children
+// of b or, if b is a child itself, of its parent.
 func (s *Store) pruneBelow(ctx context.Context, b billing.Budget) error {
 	parent := cmp.Or(b.Parent, b.ID)
 	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
@@ -232,7 +232,7 @@ func (s *Store) pruneBelow(ctx context.Context, b billing.Budget) error {
 	})
 }
 
-// pruneNames removes the budgets of names that were not used lately.
+// pruneNames removes all child budgets whose names have not been used recently.
 func (s *Store) pruneNames(ctx context.Context) error {
 	parents, err := all(ctx, s, func(row pgx.CollectableRow) (b billing.Budget, err error) {
 		return b, row.Scan(&b.ID, &b.Scope, &b.ScopeID)

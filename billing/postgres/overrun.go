@@ -10,13 +10,13 @@ import (
 	"tallyroute/billing"
 )
 
-// lockKeysSQL locks the keys that rows have an overrun for. It comes before
-// every other lock of a settlement, as in what changes keys, and before the
-// statement that reads how the keys stand.
+// lockKeysSQL locks the keys of rows with an overrun. A settlement takes these locks
+// before all others, as does code that changes keys, and before the statement that reads
+// the keys' state.
 const lockKeysSQL = "SELECT FROM api_keys WHERE id = ANY ($1::text[]) ORDER BY id FOR NO KEY UPDATE"
 
-// queueKeyLocks locks the keys of rows with an overrun; nearly always there are
-// none, and so no statement.
+// queueKeyLocks adds a statement to b that locks the keys of rows with an overrun. There
+// are rarely any, and then it adds nothing.
 func queueKeyLocks(b *pgx.Batch, rows []billing.Spend) {
 	var keys []string
 	for i := range rows {
@@ -30,10 +30,10 @@ func queueKeyLocks(b *pgx.Batch, rows []billing.Spend) {
 	}
 }
 
-// overrunSQL are the parts of a statement that add the overruns of posted to
-// their keys, and stop a key whose overrun passes the limit: that many nano-USD,
-// or that many percent of the lowest limit of its budgets. The parameters of
-// both are numbered from first. Without overruns in posted they do nothing.
+// overrunSQL returns the parts of a statement that add the overruns in posted to their
+// keys, and stop a key whose overrun exceeds its limit: an amount in nano-USD, or a
+// percentage of the lowest limit among its budgets. Those two are the parameters first
+// and first+1. If posted has no overruns, the parts do nothing.
 func overrunSQL(first int) string {
 	limit := strings.NewReplacer("{nano}", "$"+strconv.Itoa(first)+"::bigint", "{percent}", "$"+strconv.Itoa(first+1)+"::bigint")
 	return limit.Replace(`overran AS (
@@ -78,5 +78,5 @@ func overrunSQL(first int) string {
 )`)
 }
 
-// overrunArgs are the parameters of overrunSQL.
+// overrunArgs returns the parameters of overrunSQL.
 func (s *Store) overrunArgs() []any { return []any{int64(s.overrun.Money), s.overrun.Percent} }

@@ -13,10 +13,10 @@ import (
 	"tallyroute/billing"
 )
 
-// newID is a prefix and a ULID, so that ids sort by age.
+// newID returns prefix followed by a ULID, so that ids sort by age.
 func newID(prefix string) string { return prefix + ulid.Make().String() }
 
-// existsSQL says whether what a scope names is there.
+// existsSQL checks, for each scope, whether its object exists.
 var existsSQL = map[billing.Scope]string{
 	billing.ScopeKey:     "SELECT EXISTS (SELECT FROM api_keys WHERE id = $1)",
 	billing.ScopeProject: "SELECT EXISTS (SELECT FROM projects WHERE id = $1)",
@@ -96,7 +96,7 @@ func ensureTeam(ctx context.Context, tx pgx.Tx, p billing.Project) (string, erro
 	return id, err
 }
 
-// ensured is a project that was there, or was made.
+// ensured is a project that already existed or has just been created.
 type ensured struct {
 	billing.Project
 	fresh bool

@@ -13,11 +13,11 @@ import (
 
 const (
 	updateTeamSQL = "UPDATE teams SET name = $2, cost_center = $3, owner_email = $4, archived_at = $5, policy = $6 WHERE id = $1"
-	// updateProjectSQL leaves the team and the environment: secrets say which it is.
+	// updateProjectSQL does not change the environment, because secrets include it.
 	updateProjectSQL = "UPDATE projects SET name = $2, team_id = $3, archived_at = $4, policy = $5, data_class = $6 WHERE id = $1"
 
 	archiveProjectsSQL = "UPDATE projects SET archived_at = $2 WHERE team_id = $1 AND archived_at IS NULL"
-	// archiveKeysSQL ends the keys below a scope.
+	// archiveKeysSQL archives and revokes the keys below a scope.
 	archiveKeysSQL = `
 UPDATE api_keys
    SET archived_at = coalesce(archived_at, $3), revoked_at = coalesce(revoked_at, $3),
@@ -103,7 +103,7 @@ func (s *Store) UpdateProject(ctx context.Context, id string, change func(*billi
 	return p, taken(err, "project", p.Name)
 }
 
-// endKeys archives the keys below a scope, and notes how many there were.
+// endKeys archives the keys below a scope, and adds the number of keys to notes.
 func endKeys(ctx context.Context, tx pgx.Tx, scope billing.Scope, id string, at time.Time, notes []*billing.Change) error {
 	tag, err := tx.Exec(ctx, archiveKeysSQL, scope, id, at, string(scope)+" archived")
 	if err != nil {
@@ -115,7 +115,7 @@ func endKeys(ctx context.Context, tx pgx.Tx, scope billing.Scope, id string, at 
 	return err
 }
 
-// missing is a *billing.NotFoundError where there is no row.
+// missing turns an error for a missing row into a *billing.NotFoundError.
 func missing(err error, what, id string) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return &billing.NotFoundError{What: what, ID: id}
@@ -123,7 +123,7 @@ func missing(err error, what, id string) error {
 	return err
 }
 
-// taken is a *billing.ConflictError where another one has the name.
+// taken turns a unique violation into a *billing.ConflictError: the name is in use.
 func taken(err error, what, name string) error {
 	if code(err) == uniqueViolation {
 		return &billing.ConflictError{Detail: fmt.Sprintf("there is another %s %q", what, name)}

@@ -11,7 +11,8 @@ import (
 	"tallyroute/billing"
 )
 
-// standingSQL has a row for every month that has rows or a state, or for $1.
+// standingSQL returns a row for every month that has rows or a recorded status, or only
+// for month $1.
 const standingSQL = `
 WITH month AS (
   SELECT month, sum(attempts)::bigint AS attempts, sum(cost_nano)::bigint AS nano
@@ -40,7 +41,7 @@ func scanPeriod(row pgx.CollectableRow) (p billing.PeriodStanding, err error) {
 	return p, err
 }
 
-// period is how one month stands. A month that nobody heard of is open.
+// period returns the standing of one month. A month without any records is open.
 func period(ctx context.Context, q querier, m billing.Month) (billing.PeriodStanding, error) {
 	rows, err := q.Query(ctx, standingSQL, string(m), m.First(), m.Next().First())
 	if err != nil {
@@ -86,12 +87,12 @@ INSERT INTO period_changes (period, action, changed_at, actor, reason, ledger_na
 VALUES ($1::text::date, $2, $3, $4, $5, $6, $7, $8, nullif($9, ''))`
 )
 
-// periodsLockSQL lets one process at a time close, reopen and archive.
+// periodsLockSQL lets only one process at a time close, reopen or archive months.
 const periodsLockSQL = "SELECT pg_advisory_xact_lock(hashtextextended('tallyroute.periods', 0))"
 
-// ClosePeriod implements billing.Periods. First the month stops taking rows,
-// which waits for those who are inserting some; then what it has is added up,
-// while the other months go on.
+// ClosePeriod implements billing.Periods. First it closes the month to new rows, which
+// waits for inserts in progress; then it adds up the month's rows, while work on other
+// months continues.
 func (s *Store) ClosePeriod(ctx context.Context, c billing.PeriodChange) (p billing.PeriodStanding, err error) {
 	if err := errors.Join(c.Check(), c.NotOver(s.reporting)); err != nil {
 		return p, err
@@ -128,7 +129,7 @@ func (s *Store) beginClose(ctx context.Context, tx pgx.Tx, c billing.PeriodChang
 	case p.SHA256 != "":
 		return &billing.ConflictError{Detail: fmt.Sprintf("month %s is closed already, by %s", c.Month, p.ClosedBy)}
 	case p.Status == billing.PeriodClosed:
-		return nil // its close was cut short
+		return nil // an earlier close was interrupted
 	}
 	if _, err := tx.Exec(ctx, "SELECT spend_add_partition($1::text::date)", c.Month.First()); err != nil {
 		return err
@@ -203,16 +204,15 @@ func (s *Store) ReopenPeriod(ctx context.Context, c billing.PeriodChange) (p bil
 	return p, err
 }
 
-// partition is the name of the table that has the rows of a month.
+// partition returns the quoted name of the table that holds the rows of a month.
 func partition(m billing.Month) string {
 	return pgx.Identifier{"spend_events_" + string(m[:4]) + "_" + string(m[5:])}.Sanitize()
 }
 
-// longLock is how long work that is in no hurry waits for a lock.
+// longLock is how long work that is not urgent waits for a lock.
 const longLock = "10s"
 
-// long does work on a connection of its own, which nobody waits for: no
-// statement of it is cut off.
+// long runs work on its own connection, outside the pools, without a statement timeout.
 func (s *Store) long(ctx context.Context, work func(context.Context, *pgx.Conn) error) error {
 	if s.closed.Load() {
 		return fault(ctx, errClosed)

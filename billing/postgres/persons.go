@@ -15,9 +15,10 @@ import (
 
 const newPseudonym = `'eu_' || right(replace(gen_random_uuid()::text, '-', ''), 20)`
 
-// nameUsersSQL gives pseudonyms to end users that have none. It is a statement of its own,
-// before the rows, because those see what others have written meanwhile; it comes before
-// every lock, in the order of the names, so that nobody waits in a circle.
+// nameUsersSQL gives pseudonyms to end users that have none. It is a separate statement
+// ahead of the one that inserts rows, so that the latter also sees pseudonyms that other
+// transactions have assigned in the meantime. It runs before any lock is taken, in order
+// of name, so that it cannot deadlock.
 const nameUsersSQL = `
 INSERT INTO end_users (stored, shown)
 SELECT ` + newPseudonym + `, name FROM unnest($1::text[]) AS n (name)
@@ -25,12 +26,12 @@ SELECT ` + newPseudonym + `, name FROM unnest($1::text[]) AS n (name)
  ORDER BY name
 ON CONFLICT DO NOTHING`
 
-// pseudonymSQL is what a row r has in place of an end user. One that is erased at this
-// moment has a pseudonym that nobody's name is known of.
+// pseudonymSQL is the pseudonym that row r stores in place of an end user. If the end user
+// is being erased at that moment, it is a new pseudonym that no name is recorded for.
 const pseudonymSQL = `CASE WHEN r.end_user IS NULL OR r.end_user ~ '^eu_[0-9a-f]{20}$' THEN r.end_user
     ELSE coalesce((SELECT u.stored FROM end_users u WHERE u.shown = r.end_user AND u.erased_at IS NULL), ` + newPseudonym + `) END`
 
-// namedUsers are the end users of rows by their names, each once.
+// namedUsers returns the distinct end users of rows that are given by name, sorted.
 func namedUsers(rows []billing.Spend) []string {
 	var names []string
 	for i := range rows {
@@ -42,12 +43,13 @@ func namedUsers(rows []billing.Spend) []string {
 	return slices.Compact(names)
 }
 
-// lockNamedSQL is both in one statement: users are named before any scope is locked, so
-// that whoever waits for a name that another is giving keeps nobody from opening a counter.
+// lockNamedSQL does both in one statement. It names users before it locks any scope, so that
+// a transaction that waits for another one to assign the same name does not keep others from
+// opening a counter.
 const lockNamedSQL = `WITH named AS (` + nameUsersSQL + ` RETURNING stored)
 SELECT pg_advisory_xact_lock_shared(l) FROM unnest($2::bigint[]) AS l WHERE (SELECT count(*) FROM named) >= 0`
 
-// queueScopes names the end users of rows and locks scopes.
+// queueScopes adds a statement to b that names the end users of rows and locks scopes.
 func queueScopes(b *pgx.Batch, rows []billing.Spend, locks []int64) {
 	if names := namedUsers(rows); len(names) > 0 {
 		b.Queue(lockNamedSQL, names, locks)
@@ -57,8 +59,8 @@ func queueScopes(b *pgx.Batch, rows []billing.Spend, locks []int64) {
 }
 
 const (
-	// personNamesSQL are what rows may have of a person: the name, unless it is erased, and
-	// what is shown as it.
+	// personNamesSQL returns the values that rows may hold for a person: the name, unless it
+	// is an erased pseudonym, and every pseudonym that is shown as that name.
 	personNamesSQL = `
 SELECT ARRAY(
   SELECT $1::text WHERE NOT EXISTS (SELECT FROM end_users WHERE stored = $1 AND erased_at IS NOT NULL)
@@ -94,7 +96,7 @@ UPDATE access_log SET address = '', user_agent = ''
 	forgetResponsesSQL = `DELETE FROM stored_responses WHERE id IN (SELECT 'resp_' || substr(r, 5) FROM unnest($1::text[]) AS r)`
 )
 
-// around is how far from the beginning of a request its entry in the record of access may be.
+// around is how far the access-log entry of a request may be from the start of the request.
 const around = 24 * time.Hour
 
 // ForgetRequests implements billing.Persons.
@@ -156,7 +158,7 @@ func (s *Store) ErasePerson(ctx context.Context, e billing.PersonErasure) (done 
 	return done, err
 }
 
-// eraseRejected puts a pseudonym in place of a name in rows that the ledger refused.
+// eraseRejected replaces a name with a pseudonym in rows that the ledger rejected.
 func eraseRejected(ctx context.Context, tx pgx.Tx, name, pseudonym string) (n int64, err error) {
 	type reject struct {
 		ID  int64

@@ -14,14 +14,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// route is a way to the server: straight, or through a pooler such as PgBouncer,
-// which gives each transaction whichever connection is free. Behind a pooler
-// nothing may be kept in a session: no prepared statements, no settings, no
-// locks, nobody who listens.
+// route is a way to reach the server: directly, or through a pooler such as PgBouncer,
+// which gives each transaction whichever connection is free. Behind a pooler, no state
+// can be kept in a session: no prepared statements, settings, locks or LISTEN.
 //
-// A pooler is found out by a parameter that every connection is begun with: the
-// server knows it afterwards, while a pooler refuses or forgets it. From then on
-// statements are sent unprepared, each with its arguments in one message.
+// A pooler is detected by a startup parameter that every connection sends: a server
+// remembers it, while a pooler rejects or drops it. Once a pooler is detected,
+// statements are sent unprepared, each in one message with its arguments.
 type route struct {
 	pooled atomic.Bool
 	logins logins
@@ -30,16 +29,16 @@ type route struct {
 const (
 	marker   = "tallyroute.route"
 	straight = "direct"
-	// askMarkerSQL is sent unprepared.
+	// askMarkerSQL must be sent unprepared.
 	askMarkerSQL = "SELECT coalesce(current_setting('" + marker + "', true), '')"
 )
 
 var errPooled = errors.New("the connection goes through a pooler")
 
-// kept are the parameters that poolers set again for every client.
+// kept lists the parameters that poolers restore for every client.
 var kept = []string{"application_name", "client_encoding", "DateStyle", "TimeZone"}
 
-// adapt makes the configuration of a new connection fit the route.
+// adapt adjusts the configuration of a new connection to the route.
 func (r *route) adapt(c *pgx.ConnConfig) {
 	if !r.pooled.Load() {
 		c.RuntimeParams[marker] = straight
@@ -50,7 +49,7 @@ func (r *route) adapt(c *pgx.ConnConfig) {
 	c.StatementCacheCapacity = 0
 }
 
-// check fails a connection that was taken for a straight one, and is not.
+// check returns an error if a connection was assumed to be direct but is not.
 func (r *route) check(ctx context.Context, c *pgx.Conn) error {
 	if c.Config().RuntimeParams[marker] == "" {
 		return nil
@@ -65,8 +64,8 @@ func (r *route) check(ctx context.Context, c *pgx.Conn) error {
 	return errPooled
 }
 
-// found reports that a connection failed because there is a pooler: the next one
-// takes account of it.
+// found reports whether a connection failed because of a pooler. If so, the next
+// connection takes it into account.
 func (r *route) found(err error) bool {
 	var pg *pgconn.PgError
 	refused := errors.As(err, &pg) && strings.Contains(pg.Message, "startup parameter")
@@ -77,7 +76,7 @@ func (r *route) found(err error) bool {
 	return true
 }
 
-// lay makes the connections of a pool take the route.
+// lay configures a pool so that its connections take the route.
 func (r *route) lay(ctx context.Context, c *pgxpool.Config) {
 	c.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error {
 		r.adapt(c)
@@ -104,7 +103,7 @@ func (r *route) connect(ctx context.Context, to *pgx.ConnConfig) (*pgx.Conn, err
 			if err = r.check(ctx, c); err == nil {
 				return c, nil
 			}
-			_ = c.Close(context.WithoutCancel(ctx)) // nothing was done on it
+			_ = c.Close(context.WithoutCancel(ctx)) // it has no work to lose
 		}
 		if _, asked := config.RuntimeParams[marker]; !asked || !r.found(err) {
 			return nil, err
@@ -112,25 +111,25 @@ func (r *route) connect(ctx context.Context, to *pgx.ConnConfig) (*pgx.Conn, err
 	}
 }
 
-// dial makes a connection for what takes long or needs a session, with
-// parameters that hold where there is no pooler.
+// dial opens a connection for work that takes long or needs a session. Its parameters
+// are fully applied only if there is no pooler.
 func (s *Store) dial(ctx context.Context, params map[string]string) (*pgx.Conn, error) {
 	config := s.direct.Copy()
 	maps.Copy(config.RuntimeParams, params)
 	return s.directly.connect(ctx, config)
 }
 
-// Pooled reports that there is a pooler between us and the server, and whether
-// there is a direct way beside it. It is known once a connection was made.
+// Pooled reports whether there is a pooler between us and the server, and whether a
+// separate direct route is configured. The result is reliable only after the first
+// connection was made.
 func (s *Store) Pooled() (pooled, direct bool) {
 	return s.way.pooled.Load(), s.directly != s.way
 }
 
-// pollEvery is how often it is looked whether somebody wants something, where
-// nobody can be told.
+// pollEvery is the polling interval used where notifications do not work.
 const pollEvery = 250 * time.Millisecond
 
-// poll calls wake again and again until ctx ends.
+// poll calls wake at every interval until ctx ends.
 func poll(ctx context.Context, wake func()) error {
 	every := time.NewTicker(pollEvery)
 	defer every.Stop()
