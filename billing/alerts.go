@@ -152,8 +152,8 @@ type AlertSources interface {
 	UnjudgedChanges(ctx context.Context, most int) ([]Change, error)
 	// Standings returns the budgets that have used half of a limit, or that will have
 	// used up a limit by the end of the window at the current pace, in the windows that
-	// contain an instant or ended shortly before; the use of a limit on what is under way
-	// at once is what is under way.
+	// contain an instant or ended shortly before. The usage of a concurrency limit is the
+	// number of requests in flight.
 	Standings(ctx context.Context, q StandingQuery) ([]BudgetStanding, error)
 	// Expiries returns the keys, admin tokens and provider credentials that are in force
 	// and expire between two instants, and the keys for which somebody has to make a new
@@ -170,12 +170,12 @@ type AlertSources interface {
 // before it.
 type StandingQuery struct {
 	At       time.Time
-	BudgetID string // "" means all that are near a limit
+	BudgetID string // "" means all budgets that are near a limit
 	Most     int
 }
 
-// LateStanding is how long after its end a window is still looked at: a threshold may be
-// reached at its last moment, by a router that posts late.
+// LateStanding is how long after its end a window is still checked: a threshold may be
+// reached at the last moment, and the router may post late.
 const LateStanding = 15 * time.Minute
 
 // BudgetStanding is how much of a budget is used, and who owns it.
@@ -227,8 +227,8 @@ const (
 	ForecastTooEarly = "none: it has just begun"
 )
 
-// Expected returns what will be used when the window ends, as early as there is anything
-// to tell it by, and how it is told; used is zero where it cannot be told.
+// Expected forecasts what will be used by the end of the window, as soon as there is enough
+// to base a forecast on, and returns the method. If there is no forecast, used is zero.
 func (b Balance) Expected(now time.Time) (used Amount, method string) {
 	if b.Window.Concurrent() || b.Window.Start.IsZero() || b.Window.End.IsZero() {
 		return Amount{}, ForecastEndless
@@ -240,17 +240,17 @@ func (b Balance) Expected(now time.Time) (used Amount, method string) {
 	return b.pace(min(gone, whole)), ForecastLinear
 }
 
-// pace returns what will be used at the end of the window if it goes on as it did since its
-// beginning, for at least a second.
+// pace returns what will be used by the end of the window at the average pace so far. gone
+// must be at least a second.
 func (b Balance) pace(gone time.Duration) Amount {
 	all, past := int64(b.Window.End.Sub(b.Window.Start)/time.Second), int64(gone/time.Second)
 	pace := func(used int64) int64 { return SatAdd(SatMul(used/past, all), used%past*all/past) }
 	return Amount{Tokens: pace(b.UsedTokens), Money: Money(pace(int64(b.UsedMoney))), Requests: pace(b.UsedRequests)}
 }
 
-// InWindow returns the standings for the windows that their budgets have, or had shortly
-// before an instant. A budget whose period was changed still has counters from the old
-// period.
+// InWindow returns the standings whose window is the budget's current one at an instant, or
+// the one that ended shortly before. A budget whose period was changed still has counters
+// from the old period.
 func InWindow(list []BudgetStanding, at time.Time) []BudgetStanding {
 	return slices.DeleteFunc(list, func(b BudgetStanding) bool {
 		in := at

@@ -132,8 +132,8 @@ func (b Balance) Downgrades() bool {
 		slices.ContainsFunc(b.parts(), func(p part) bool { return p.share(at) })
 }
 
-// Holder returns what the budget applies to by its id: `team team_01…`, `the organisation`.
-// Key.Holder has the name.
+// Holder returns what the budget applies to, by id: `team team_01…`, `the organisation`.
+// Key.Holder returns it by name.
 func (b Budget) Holder() string {
 	if b.Scope == ScopeOrg {
 		return "the organisation" + b.PartWords()
@@ -172,8 +172,8 @@ type Balance struct {
 	UsedMoney, HeldMoney   Money
 	UsedRequests           int64
 	HeldRequests           int64
-	// Raised is by how much the limits are above what was set, and until when; nil where
-	// they are not raised or it was not asked.
+	// Raised is how far raises lift the limits above what was set, and until when; nil if
+	// there are none or they were not looked up.
 	Raised *Raised
 }
 

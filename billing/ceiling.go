@@ -73,8 +73,8 @@ type RaiseFilter struct {
 	ID, PrincipalID string
 	Outcome         RaiseOutcome
 	Within          *Within // nil means everywhere
-	Before          string  // an ID: only those asked for earlier; "" means all
-	Limit           int     // 0 is 1000, which is also the most
+	Before          string  // an ID: only requests made before that one; "" means all
+	Limit           int     // 0 means 1000, which is also the maximum
 }
 
 // Most returns the maximum number of rows to list.

@@ -26,23 +26,22 @@ type Change struct {
 	Seq  int64  // the place in the chain; 0 for records that predate the chain
 	Hash string // in hexadecimal
 
-	// DryRun has stores undo the change once all of it was written, and return *Rehearsed.
+	// DryRun makes stores write the whole change, roll it back, and return *Rehearsed.
 	DryRun bool
 	// Claim belongs to the request that makes the change; nil if it can't be sent again.
 	// Stores refuse the change with ErrClaimLost if the claim is lost. It isn't recorded.
 	Claim *ChangeClaim
 }
 
-// Rehearsed means that changes were only tried: everything that would refuse them was asked,
-// and nothing was changed.
+// Rehearsed is returned for changes that passed every check and were rolled back.
 type Rehearsed struct {
 	Changes []Change // as they would have been recorded
 }
 
 func (*Rehearsed) Error() string { return "billing: this was a dry run" }
 
-// Rehearse returns *Rehearsed if one of the changes is a dry run, for the transaction that
-// has written them.
+// Rehearse returns *Rehearsed if one of the changes is a dry run, so that the transaction
+// that has written them is rolled back.
 func Rehearse(changes []*Change) error {
 	if !slices.ContainsFunc(changes, func(c *Change) bool { return c.DryRun }) {
 		return nil
@@ -54,7 +53,7 @@ func Rehearse(changes []*Change) error {
 	return r
 }
 
-// Tally adds to the details of changes how many objects they changed of a kind.
+// Tally records in the details of changes how many objects of a kind they affected.
 func Tally(changes []*Change, kind string, n int64) {
 	for _, c := range changes {
 		if c.Detail == nil {

@@ -32,17 +32,17 @@ type Claimed struct {
 	Fingerprint [32]byte
 	State       ClaimState
 	Answer      []byte // as it was given to Keep; only where it was stored
-	Object      string // of the first change that was made under the claim
+	Object      string // changed by the first change under the claim
 }
 
 // ChangeClaim is the claim of a request that makes a change. It becomes ClaimDone in the
-// transaction of the change and stays so until an instant, unless an answer is kept.
+// transaction of the change and stays so until Until, unless an answer is stored.
 type ChangeClaim struct {
 	Claim
 	Until time.Time
 }
 
-// ErrClaimLost refuses a change whose claim was taken over by another request meanwhile.
+// ErrClaimLost refuses a change whose claim another request has taken over.
 var ErrClaimLost = errors.New("billing: another request has taken over the claim")
 
 // Claims stores, for a limited time, answers that clients may ask for again.

@@ -47,7 +47,7 @@ type QuotaError struct {
 	Holder string
 }
 
-// Error names what the budget applies to, what is used and what was asked.
+// Error names what the budget applies to, what is used and what was asked for.
 func (e *QuotaError) Error() string {
 	b := e.Balance
 	budget := fmt.Sprintf("billing: the %s budget of %s", b.Budget.Period.Adjective(), cmp.Or(e.Holder, b.Budget.Holder()))

@@ -184,9 +184,8 @@ const mostDenied = 10_000
 // large.
 func NearlyUsed(used, limit int64) bool { return limit > 0 && limit-used <= limit/20 }
 
-// Denials turns refused holds into events: one for each key, budget and window (an hour,
-// where a limit is on what is under way at once), and one more once nearly all of a limit
-// is used.
+// Denials turns refused holds into events: one for each key, budget and window (an hour, for
+// concurrency limits), and another once nearly all of a limit is used.
 type Denials struct {
 	mu   sync.Mutex
 	told map[string]struct{}

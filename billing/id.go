@@ -19,7 +19,7 @@ func NewID(prefix string) string {
 	return string(text)
 }
 
-// MadeAt returns when NewID made an id, to the millisecond.
+// MadeAt returns when an id was made by NewID, to the millisecond.
 func MadeAt(id string) (at time.Time, ok bool) {
 	_, text, _ := strings.Cut(id, "_")
 	u, err := ulid.ParseStrict(text)

@@ -83,8 +83,8 @@ type Key struct {
 	Overrun   Amount
 	StoppedAt time.Time // zero: not stopped
 	EnabledAt time.Time // zero: never, because it was never stopped
-	// TokensFrom is when the first of its temporary keys that are still good was made at
-	// the earliest, since it was in the wrong hands before; zero: always.
+	// TokensFrom is set after a leak: temporary keys made earlier are refused. Zero: none
+	// are refused for their age.
 	TokensFrom    time.Time
 	EnabledBy     string
 	EnabledReason string

@@ -40,8 +40,8 @@ type ReviewFilter struct {
 	PrincipalID string
 	Outcome     ReviewOutcome
 	Within      *Within // nil means everywhere
-	Before      string  // an ID: only those opened earlier; "" means all
-	Limit       int     // 0 is 1000, which is also the most
+	Before      string  // an ID: only reviews opened before that one; "" means all
+	Limit       int     // 0 means 1000, which is also the maximum
 }
 
 // Most returns the maximum number of reviews to list.

@@ -106,12 +106,12 @@ type Store struct {
 	StoredResponses
 	Database
 
-	// Patient is the same store on connections of its own, for people: they wait rather than
-	// be refused while requests use all connections. Nil is the store itself.
+	// Patient is the same store on separate connections, for operators: while requests use
+	// all the others, operators wait instead of being refused. Nil means the store itself.
 	Patient *Store
 }
 
-// ForOperators returns the store for what people ask.
+// ForOperators returns the store that serves operators.
 func (s Store) ForOperators() Store {
 	if s.Patient == nil {
 		return s
@@ -241,9 +241,8 @@ type Owners interface {
 	UpdateProject(ctx context.Context, id string, change func(*Project) error, notes ...*Change) (Project, error)
 	ListTeams(ctx context.Context) ([]Team, error)
 	ListProjects(ctx context.Context) ([]Project, error)
-	// Names returns what keys, teams, projects ("team/project"), budgets ("monthly budget
-	// of team web") and principals are called, by id. An id that is none of them is left
-	// out.
+	// Names returns the names of keys, teams, projects ("team/project"), budgets ("monthly
+	// budget of team web") and principals by id. Unknown ids are left out.
 	Names(ctx context.Context, ids ...string) (map[string]string, error)
 }
 

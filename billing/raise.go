@@ -15,7 +15,7 @@ type Raise struct {
 	At          time.Time
 }
 
-// Raised is what the raises that are in force add to the limits of a budget.
+// Raised is what the raises in force add to the limits of a budget.
 type Raised struct {
 	By    Amount
 	Until time.Time // when the first of them ends

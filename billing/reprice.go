@@ -151,7 +151,7 @@ type Correction struct {
 	Amount   Money // for a credit or refund, the amount given back; for a fee or adjustment, the amount charged
 	Owner    Owner
 	Tags     map[string]string // of the key
-	Period   Month             // the month that it is for; "" if none is named
+	Period   Month             // the month that it corrects; "" if none was named
 	Reason   string
 	Actor    string
 	Occurred time.Time

@@ -13,7 +13,7 @@ type part struct {
 	share             func(percent int64) bool // whether that percentage of it is used
 }
 
-// words returns how much is used of what: "$8 of $10", "8 of 10 tokens".
+// words returns how much of a limit is used: "$8 of $10", "8 of 10 tokens".
 func (p part) words() string {
 	if p.kind == "usd" {
 		return "$" + p.used + " of $" + p.limit

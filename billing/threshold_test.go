@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestForecastGoesOnAtTheSamePace: what is used in a part of a window is expected to go on,
-// once an hour or a hundredth of it is over; windows without an end have no forecast.
+// TestForecastGoesOnAtTheSamePace: usage is extrapolated to the end of the window once an hour
+// or a hundredth of it has passed. Windows without an end have no forecast.
 func TestForecastGoesOnAtTheSamePace(t *testing.T) {
 	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	b := Balance{Window: Window{Start: start, End: start.AddDate(0, 0, 30)}}.Stands(Amount{Tokens: 30, Money: 7, Requests: 3}, Amount{})

@@ -97,7 +97,7 @@ func TestAlertsOfLimitsSayWhichPartOfTheUseTheyAreFor(t *testing.T) {
 	}
 }
 
-// TestLimitsThatPassWakeNobody: there is room again within moments.
+// TestLimitsThatPassWakeNobody: limits that have room again within moments raise no urgent alert.
 func TestLimitsThatPassWakeNobody(t *testing.T) {
 	most := int64(4)
 	b := standing(0, 0)
@@ -281,8 +281,8 @@ func TestAlertsGoWhereTheyBelong(t *testing.T) {
 	}
 }
 
-// TestQuietHoursEndByTheClock: over midnight, in the night in which an hour is missing, and
-// in that in which one comes twice.
+// TestQuietHoursEndByTheClock: across midnight, on the night when an hour is skipped, and on
+// the night when one is repeated.
 func TestQuietHoursEndByTheClock(t *testing.T) {
 	for _, c := range []struct{ quiet, now, end string }{
 		{"22:00-07:00 Europe/Berlin", "2026-11-30T20:59:00Z", "2026-11-30T20:59:00Z"},
@@ -290,7 +290,7 @@ func TestQuietHoursEndByTheClock(t *testing.T) {
 		{"22:00-07:00 Europe/Berlin", "2026-12-01T05:59:59Z", "2026-12-01T06:00:00Z"},
 		{"12:00-13:00", "2026-12-01T12:30:00Z", "2026-12-01T13:00:00Z"},
 		{"22:00-07:00 Europe/Berlin", "2026-03-28T22:00:00Z", "2026-03-29T05:00:00Z"},
-		{"00:00-02:30 Europe/Berlin", "2026-03-29T00:45:00Z", "2026-03-29T01:00:00Z"}, // it is three o'clock after two
+		{"00:00-02:30 Europe/Berlin", "2026-03-29T00:45:00Z", "2026-03-29T01:00:00Z"}, // 02:00 is followed by 03:00
 		{"00:00-02:30 Europe/Berlin", "2026-10-25T00:15:00Z", "2026-10-25T00:30:00Z"},
 		{"00:00-02:30 Europe/Berlin", "2026-10-25T01:10:00Z", "2026-10-25T01:30:00Z"}, // the second time
 		{"22:00-07:00 Europe/Berlin", "2026-10-24T22:00:00Z", "2026-10-25T06:00:00Z"},

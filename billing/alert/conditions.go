@@ -32,7 +32,7 @@ func severityOf(days int) billing.Severity {
 	return billing.Warning
 }
 
-// OfExpiry alerts that something expires in 14 or 3 days.
+// OfExpiry returns the alert for something that expires within 14 or 3 days.
 func OfExpiry(e billing.Expiry, now time.Time) (billing.Alert, bool) {
 	days, soon := ends(e.At, now)
 	if !soon {

@@ -81,7 +81,7 @@ func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
 		}
 	}
 	if (e.Kind == billing.EventSecret || e.Kind == billing.EventAnomaly) && e.Severity == billing.Info {
-		return billing.Alert{}, false // it is in the list of events
+		return billing.Alert{}, false // it is only listed among the events
 	}
 	object := e.Object
 	if r.object != nil {
@@ -104,7 +104,7 @@ func OfEvent(e billing.Event, owner Owner) (billing.Alert, bool) {
 	}
 	if id := ofKey(e); owner.Name != "" {
 		a.Title += ": key " + strconv.Quote(owner.Name)
-		a.Text = strings.ReplaceAll(a.Text, id, strconv.Quote(owner.Name)) // people know it by its name
+		a.Text = strings.ReplaceAll(a.Text, id, strconv.Quote(owner.Name)) // people know names, not ids
 	}
 	return owner.of(a), true
 }

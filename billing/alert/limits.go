@@ -17,7 +17,7 @@ import (
 type meter struct {
 	unit                  string
 	limit, used, forecast int64
-	paced                 bool // there is a forecast
+	paced                 bool // whether there is a forecast
 	forgiven              int64
 	text                  func(int64) string
 }
@@ -123,7 +123,7 @@ func threshold(b billing.BudgetStanding, m meter, percent int, now time.Time) bi
 	return a
 }
 
-// verb says what has become of the amount of a limit.
+// verb returns the verb for the amount in an alert: used, or under way.
 func (m meter) verb(b billing.BudgetStanding) string {
 	switch {
 	case b.Window.Concurrent():
@@ -134,7 +134,7 @@ func (m meter) verb(b billing.BudgetStanding) string {
 	return "are used"
 }
 
-// pace says how much will be used.
+// pace returns the sentence that forecasts the usage.
 func (m meter) pace(b billing.BudgetStanding) string {
 	return fmt.Sprintf("At this pace it will be %s by %s, when it resets.", m.text(m.forecast), b.Window.End.UTC().Format(time.RFC3339))
 }
@@ -164,7 +164,7 @@ func ofMeter(b billing.BudgetStanding, m meter, a billing.Alert, now time.Time) 
 	a.Object, a.At, a.TeamID, a.Team, a.Owner = id, now, b.TeamID, b.Team, b.Owner
 	a.Title += ": " + whose
 	a.Text = fmt.Sprintf("The limit %s%s of %s: %s", per(b.Budget.Period), part(b.Budget), whose, a.Text)
-	of := cmp.Or(b.Budget.Parent, id) // whose limit the names of a part have
+	of := cmp.Or(b.Budget.Parent, id) // names of a part inherit the limit of the part's budget
 	a.Remedy = fmt.Sprintf("See what uses it with: tallyroute report spend key model. Raise it with: tallyroute budgets update %s "+
 		"--%s AMOUNT, or for a time with: tallyroute budgets raise %s --%s AMOUNT --until TIME --reason TEXT%s.",
 		of, m.unit, of, m.unit, resets(b, now))
@@ -184,7 +184,7 @@ func per(p billing.Period) string {
 	return p.Words()
 }
 
-// part says for which part of the use a limit is. Of persons, no names are stored.
+// part returns which part of the usage a limit applies to. Names of people are not stored.
 func part(b billing.Budget) string {
 	if b.Parent != "" && b.Named == "" {
 		return strings.Replace(b.PartWords(), " of each ", " of one ", 1)

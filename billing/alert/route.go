@@ -86,8 +86,8 @@ func minutes(text string) (int, bool) {
 	return int(h)*60 + int(m), len(hour) == 2 && len(minute) == 2 && err == nil && failed == nil && h < 24 && m < 60
 }
 
-// after returns now, or the end of the quiet hours that now falls in. It goes by what
-// clocks show, minute by minute, since an hour may be missing or come twice.
+// after returns now, or the end of the quiet hours that now falls in. It checks the local
+// time minute by minute, because an hour may be skipped or repeated.
 func (q Quiet) after(now time.Time) time.Time {
 	end := now
 	for q.at(end) {
@@ -96,7 +96,7 @@ func (q Quiet) after(now time.Time) time.Time {
 	return end
 }
 
-// at reports whether an instant falls in quiet hours.
+// at reports whether t falls in quiet hours.
 func (q Quiet) at(t time.Time) bool {
 	if q.zone == nil {
 		return false

@@ -160,7 +160,7 @@ func (j *judging) callers() {
 		_, newCountry := j.isNew(Country, country, c.First, c.Last)
 		newCountry = newCountry && fresh // otherwise it is the countries file that is new
 		_, newAgent := j.isNew(Agent, agentOf(c.Agent), c.First, c.Last)
-		// The network, since an address may be a person's, and what is told is kept for long.
+		// Only the network, because an address may identify a person and alerts are kept for long.
 		from := fmt.Sprintf("%d requests from %s as %q", c.Requests, cmp.Or(networkOf(c.Address), "an unknown address"), short(c.Agent))
 		switch {
 		case newCountry:

@@ -160,8 +160,8 @@ func (o *Opened) InForce(now time.Time) error {
 	return fmt.Errorf("%w on %s", ErrExpired, o.Until().Format(time.RFC3339))
 }
 
-// Child returns ErrExpired if the key that it was made of ended what was made before, and
-// it was.
+// Child returns ErrExpired if o was made before k.TokensFrom, because the key that it was
+// exchanged for has ended its older temporary keys.
 func (o *Opened) Child(k *billing.Key) error {
 	if o == nil || k.TokensFrom.IsZero() {
 		return nil

@@ -210,7 +210,7 @@ func (d *document) controls() {
 		"and at a reload. What was there before is reported.")
 }
 
-// sealing says how credentials that the database keeps are protected.
+// sealing describes how credentials stored in the database are protected.
 func (d *document) sealing(f Facts) {
 	switch f.Sealing {
 	case "":
@@ -226,7 +226,7 @@ func (d *document) sealing(f Facts) {
 	}
 }
 
-// transport says how secrets are protected on their way.
+// transport describes how secrets are protected in transit.
 func (d *document) transport(t Transport) {
 	for _, l := range []struct{ who, version, setting string }{
 		{"Clients", t.Public, "tls.cert_file"}, {"Administrators", t.Admin, "admin_tls.cert_file"},

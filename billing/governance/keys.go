@@ -19,8 +19,8 @@ type Key struct {
 	Sink    string // where its secrets are delivered; "" is nowhere
 	Groups  policy.Groups
 	Unnamed bool // it hasn't been created, so it has no id yet
-	// Own is the command by which a member makes the key for himself, as far as it was
-	// given; "" where it is not made so.
+	// Own is the command, as typed so far, with which a member creates the key for himself;
+	// "" if the key is created in another way.
 	Own string
 }
 
@@ -50,8 +50,8 @@ type judge struct {
 	key   Key
 	now   time.Time
 	found []Finding
-	flags []string      // what "team create" would have to be given besides
-	life  time.Duration // and as its --for; 0 is nothing
+	flags []string      // flags that "team create" also needs
+	life  time.Duration // its --for; 0 if it needs none
 }
 
 // add notes a finding. The fix is what follows "tallyroute keys update KEY", or "keys
@@ -69,11 +69,11 @@ func (j *judge) add(rule, field, flags, detail string, args ...any) {
 	j.mend(rule, field, fix, detail, args...)
 }
 
-// askLead is the fix of what a member cannot say of a key that he makes.
+// askLead is the fix for findings that a member can't resolve with a flag.
 const askLead = "ask the lead of the team to make the key"
 
-// give notes flags of "keys create" as "team create" has them, and whether it has them. Of
-// several lives the shortest holds.
+// give records flags of "keys create" for the "team create" command, and reports whether
+// that command has them. If there are several lifetimes, the shortest applies.
 func (j *judge) give(flags string) bool {
 	name, value, _ := strings.Cut(flags, " ")
 	switch name {
@@ -91,8 +91,8 @@ func (j *judge) give(flags string) bool {
 	return true
 }
 
-// ownFixes gives findings about a key that a member makes the command that mends all of
-// them which he can mend; what else there is, the lead of his team has to do.
+// ownFixes sets the fix of findings about a member's own key: one command that resolves all
+// those that a member can resolve. For the rest, the lead of the team has to be asked.
 func (j *judge) ownFixes() {
 	command := strings.Join(append([]string{j.key.Own}, j.flags...), " ")
 	if j.life > 0 {

@@ -65,7 +65,7 @@ func Plain(k *billing.Key, now time.Time) (list []string) {
 	return list
 }
 
-// budgetText says what a budget lets a key's holder, team or organisation use.
+// budgetText describes what a budget allows a key, project, team or the organisation to use.
 func budgetText(k *billing.Key, b billing.Budget) string {
 	var limits []string
 	if b.Money != nil {
@@ -159,7 +159,7 @@ func policyText(of string, p *policy.Policy) (list []string) {
 	return list
 }
 
-// spaced writes the names of features as words.
+// spaced writes names such as those of features with spaces.
 func spaced(names []string) []string {
 	words := make([]string, len(names))
 	for i, name := range names {
@@ -168,8 +168,8 @@ func spaced(names []string) []string {
 	return words
 }
 
-// hoursText says when requests may come: "on Monday to Friday from 08:00 to 18:00, by the
-// clocks of Europe/Berlin".
+// hoursText describes when requests are allowed: "on Monday to Friday from 08:00 to 18:00,
+// by the clocks of Europe/Berlin".
 func hoursText(all []policy.Hours) string {
 	texts := make([]string, len(all))
 	for i, h := range all {
@@ -192,7 +192,7 @@ var weekdays = []struct{ short, long string }{
 	{"sun", "Sunday"},
 }
 
-// daysText names days of the week, and runs of three or more by their first and last.
+// daysText lists days of the week. Runs of three or more are given by their first and last.
 func daysText(days []string) string {
 	if len(days) == 0 || len(days) == len(weekdays) {
 		return "every day"

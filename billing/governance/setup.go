@@ -24,7 +24,7 @@ type Setup struct {
 	Facts Facts
 }
 
-// Inline is the source of a secret that is written in the configuration itself.
+// Inline is the source of a secret that is in the configuration itself.
 const Inline = "inline"
 
 // Never means that rows aren't kept at all.
@@ -55,17 +55,17 @@ type Facts struct {
 	IntegrityRuns time.Duration // 0 is never
 	KeyEnded      time.Duration // until the streams of a revoked key are ended
 	Transport     Transport
-	Sealing       string // the source of the key that seals stored credentials and responses; "" is none
-	SealingTwo    bool   // the key before it still opens what it sealed
+	Sealing       string // source of the key that encrypts stored credentials and responses; "" means none
+	SealingTwo    bool   // the previous key is still accepted for decryption
 }
 
-// Transport says how what is on its way is protected.
+// Transport describes how data is protected in transit.
 type Transport struct {
-	Public, Admin string // the oldest version of TLS on a listener; "" is none
-	Demanded      bool   // keys and tokens from other hosts are refused without it
+	Public, Admin string // the oldest TLS version that a listener accepts; "" means no TLS
+	Demanded      bool   // without TLS, keys and tokens from other hosts are refused
 	ClientCerts   bool   // administrators present certificates
 	HSTS          bool
-	Database      string // as the connection asks for it: verify-full, disable, …; "" never leaves the host
+	Database      string // its sslmode: verify-full, disable, …; "" if the connection stays on this host
 }
 
 // OfSetup returns the rules that a configuration breaks.

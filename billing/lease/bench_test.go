@@ -32,8 +32,8 @@ func (generous) Post(context.Context, billing.Posting) (billing.Posted, error) {
 	return billing.Posted{}, nil
 }
 
-// holding is a ledger with a real journal, and a function that holds and
-// settles one request of a key with so many budgets.
+// holding returns a ledger with a real journal, and a function that holds and settles
+// one request for a key with the given number of budgets.
 func holding(tb testing.TB, budgets int) (*Ledger, func(n int)) {
 	tb.Helper()
 	log, err := journal.Open(tb.TempDir(), journal.Options{})
@@ -99,8 +99,8 @@ func TestHoldAndSettle_Allocations(t *testing.T) {
 	}
 }
 
-// BenchmarkHoldAndSettle is what the ledger costs a request, by its limits: two appends to a
-// journal on the disk, no database.
+// BenchmarkHoldAndSettle measures the cost of the ledger per request, by the number of
+// limits: two appends to a journal on disk, no database.
 func BenchmarkHoldAndSettle(b *testing.B) {
 	for _, limits := range []int{2, 12} {
 		b.Run(fmt.Sprint(limits), func(b *testing.B) {
@@ -109,7 +109,7 @@ func BenchmarkHoldAndSettle(b *testing.B) {
 			n := 0
 			for b.Loop() {
 				do(n)
-				if n++; n%1000 == 0 { // as the writer does; what it costs is not part of it
+				if n++; n%1000 == 0 { // as the writer does; not part of the measurement
 					l.queue = l.queue[:0]
 				}
 			}

@@ -278,8 +278,8 @@ func (l *Ledger) lease(line billing.HoldLine) *lease {
 	return le
 }
 
-// rateBefore returns how fast the minute before the window of a line was used, so that a
-// busy budget need not find out anew each minute. The lock is held.
+// rateBefore returns the rate of use in the minute before a line's window, so that a busy
+// budget doesn't have to learn it again every minute. The lock must be held.
 func (l *Ledger) rateBefore(line billing.HoldLine, k windowKey) (rate billing.Amount) {
 	if line.Budget.Period != billing.PeriodMinute {
 		return rate

@@ -134,8 +134,8 @@ func nearALimit(t *testing.T, path string, replicas int) {
 	}
 }
 
-// TestABusyMinuteIsGrantedAtOnce: a budget per minute that was busy at the end of the minute
-// before is granted what it will use with its first request, and not block by block.
+// TestABusyMinuteIsGrantedAtOnce: a per-minute budget that was busy at the end of the previous
+// minute gets all that it will need with its first request, and not block by block.
 func TestABusyMinuteIsGrantedAtOnce(t *testing.T) {
 	path := NewSQLite(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -317,7 +317,7 @@ func (a Actions) RemoveCredential(ctx context.Context, ref string, by By) error 
 	note.Detail = map[string]string{"provider": c.Provider, "name": c.Name}
 	for _, v := range c.Versions {
 		if by.DryRun {
-			break // what is done at the provider can't be undone
+			break // a change at the provider can't be rolled back
 		}
 		if err := a.unmake(ctx, c.Provider, v); err != nil {
 			return err

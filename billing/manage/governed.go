@@ -54,7 +54,7 @@ func (j keyJudge) changed(before []governance.Finding, k *billing.Key) error {
 	return governance.Refusal(governance.New(before, j.of(k)))
 }
 
-// own refuses a key that a member makes for himself by a command, and that breaks rules.
+// own refuses a key that breaks rules and that a member creates for himself with a command.
 func (j keyJudge) own(k *billing.Key, command string) error {
 	return governance.Refusal(j.rules.OfKey(governance.Key{Key: k, Groups: j.groups, Unnamed: true, Own: command}, j.now))
 }

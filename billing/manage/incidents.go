@@ -76,7 +76,7 @@ type EvidenceOfUse struct {
 	Last     *string `json:"last"`
 }
 
-// EvidenceOfAll is what a key did in all.
+// EvidenceOfAll holds totals of what a key did.
 type EvidenceOfAll struct {
 	Requests  int64  `json:"requests"`
 	Refused   int64  `json:"refused"`
@@ -84,7 +84,7 @@ type EvidenceOfAll struct {
 	CostUSD   string `json:"cost_usd"`
 }
 
-// EvidenceOfTokens are the temporary keys that were made with a key.
+// EvidenceOfTokens describes the temporary keys that were made with a key.
 type EvidenceOfTokens struct {
 	Asked int64 `json:"asked" doc:"How many were asked for."`
 	Ended bool  `json:"ended" doc:"Those that there were are refused from now on."`
@@ -143,8 +143,8 @@ func (a Actions) OpenIncident(ctx context.Context, r IncidentRequest, by By) (bi
 	return i, a.Store.AddIncident(ctx, i, note)
 }
 
-// contain stops or narrows the use of a key. Its temporary keys end, even where it may be
-// used again.
+// contain stops or narrows the use of a key. Its temporary keys end for good, even if the key
+// itself can be enabled again.
 func (a Actions) contain(ctx context.Context, r IncidentRequest, by By) (err error) {
 	switch r.Action {
 	case billing.IncidentRevoke:
@@ -167,7 +167,7 @@ func (a Actions) contain(ctx context.Context, r IncidentRequest, by By) (err err
 	return err
 }
 
-// narrows refuses networks of which some are not in those that a key is for by now.
+// narrows refuses networks that are not all within the ones that the key already allows.
 func narrows(networks, now []netip.Prefix) error {
 	for _, n := range networks {
 		if len(now) > 0 && !slices.ContainsFunc(now, func(p netip.Prefix) bool { return p.Bits() <= n.Bits() && p.Contains(n.Addr()) }) {
@@ -223,7 +223,7 @@ func (a Actions) gather(ctx context.Context, id billing.KeyID, since time.Time, 
 	return err
 }
 
-// sum adds up what is listed.
+// sum computes the totals of the evidence.
 func (e *Evidence) sum(cost billing.Money) {
 	for _, use := range e.Decisions {
 		e.Totals.Requests, e.Totals.Refused = e.Totals.Requests+use.Requests, e.Totals.Refused+use.Refused

@@ -240,7 +240,7 @@ func (a Actions) Keys(ctx context.Context, f billing.KeyFilter) (keys []billing.
 	f.Now = a.now()
 	limit := f.Limit
 	if limit > 0 {
-		f.Limit++ // to know whether there are more
+		f.Limit++ // one more than fits, to see whether there are more
 	}
 	keys, err = a.Store.ListKeys(ctx, f)
 	if limit > 0 && len(keys) > limit {

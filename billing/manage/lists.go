@@ -38,11 +38,11 @@ func (a Actions) Rejects(ctx context.Context) ([]billing.RejectedRow, error) {
 	return a.Store.ListRejects(ctx, "")
 }
 
-// Names maps ids to what is called so.
+// Names maps ids to names.
 type Names map[string]string
 
-// Names returns what keys, teams, projects, budgets and principals are called. The
-// organisation is everybody.
+// Names returns the names of keys, teams, projects, budgets and principals by id. The
+// organisation appears as everybody.
 func (a Actions) Names(ctx context.Context, ids ...string) (Names, error) {
 	names, err := a.Store.Names(ctx, ids...)
 	if err != nil {
@@ -52,10 +52,10 @@ func (a Actions) Names(ctx context.Context, ids ...string) (Names, error) {
 	return names, nil
 }
 
-// idPattern matches the ids of what has a name.
+// idPattern matches the ids of objects that have a name.
 var idPattern = regexp.MustCompile(`\b(key|team|proj|bud|prin)_[0-9A-HJKMNP-TV-Z]{26}\b`)
 
-// In returns a text with names, in quotes, in place of ids.
+// In replaces the ids in a text with quoted names.
 func (n Names) In(text string) string {
 	return idPattern.ReplaceAllStringFunc(text, func(id string) string {
 		if name, ok := n[id]; ok {
@@ -65,7 +65,7 @@ func (n Names) In(text string) string {
 	})
 }
 
-// Beside returns data with a name beside each id: key_name for key_id.
+// Beside returns data with a name added for each id, such as key_name for key_id.
 func (n Names) Beside(data map[string]string) map[string]string {
 	named := maps.Clone(data)
 	for field, id := range data {
@@ -76,8 +76,7 @@ func (n Names) Beside(data map[string]string) map[string]string {
 	return named
 }
 
-// Events lists events that somebody may want to know about, newest first, with the present
-// names of what they are about.
+// Events lists events, newest first, with the current names of the objects that they are about.
 func (a Actions) Events(ctx context.Context, f billing.EventFilter) ([]EventView, error) {
 	list, err := a.Store.ListEvents(ctx, f)
 	if err != nil {

@@ -48,13 +48,13 @@ type Actions struct {
 	// SessionIdle is how long a login may be idle; 0 is an hour.
 	SessionIdle time.Duration
 	Clock       func() time.Time // nil is time.Now
-	// Late is how long routers may take to hear of a change, and to write down what they
-	// did until then. Incidents wait for it.
+	// Late is how long routers may take to learn of a change and to write down what they
+	// did before it. Incidents wait that long.
 	Late time.Duration
 }
 
-// Late is Actions.Late where there are routers: they hear within a second, and write every
-// second.
+// Late is Actions.Late for deployments with routers: they learn of changes within a second,
+// and write every second.
 const Late = 2500 * time.Millisecond
 
 // By says who does something, from where, in which role, and why.
@@ -66,11 +66,11 @@ type By struct {
 	// Seen is the tag of the object that the change is based on: if the object's tag is
 	// different, the change is refused. "" is any. Keys have versions instead.
 	Seen string
-	// Claim is that of the request, which its sender may send again; nil if it can't be. The
-	// change that ends the request carries it.
+	// Claim is the claim of a request that its sender may retry, otherwise nil. The last
+	// change of the request carries it.
 	Claim *billing.ChangeClaim
-	// DryRun has the change undone once everything has been asked that might refuse it; the
-	// action returns *billing.Rehearsed. If nothing would change, it returns no error.
+	// DryRun rolls the change back once it has passed every check; the action then returns
+	// *billing.Rehearsed. If nothing would change, it returns no error.
 	DryRun bool
 	// PrincipalID identifies a person or a service; "" for the static token and for the
 	// host.
@@ -81,7 +81,7 @@ type By struct {
 	Access rbac.Access
 }
 
-// step returns who does a step before the change that ends the request.
+// step returns by without the claim, for a change that is not the last one of its request.
 func (by By) step() By {
 	by.Claim = nil
 	return by

@@ -27,7 +27,7 @@ type OwnKeyRequest struct {
 	Once          billing.Once
 }
 
-// command is the one by which the key is asked for in a project, to be copied.
+// command returns the command that requests the key in a project, ready to be copied.
 func (r OwnKeyRequest) command(p billing.Project) string {
 	words := []string{"tallyroute team create", shellWord(r.Name), "--team", shellWord(p.TeamID), "--project", shellWord(p.ID)}
 	flag := func(name, value string) {
@@ -54,7 +54,7 @@ func (r OwnKeyRequest) command(p billing.Project) string {
 	return strings.Join(words, " ")
 }
 
-// shellWord is text as one word of a shell.
+// shellWord quotes text as a single shell word, if necessary.
 func shellWord(text string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:,@", r)

@@ -85,7 +85,7 @@ type BudgetView struct {
 	ID      string `json:"id"`
 	Scope   string `json:"scope"`
 	ScopeID string `json:"scope_id"`
-	// ScopeName is what the key, project or team is called; omitted where nobody asked.
+	// ScopeName is the name of the key, project or team; omitted if it was not looked up.
 	ScopeName string  `json:"scope_name,omitempty"`
 	Period    string  `json:"period"`
 	Zone      string  `json:"zone"`
@@ -95,8 +95,8 @@ type BudgetView struct {
 	Requests  *int64  `json:"requests"`
 	Starts    string  `json:"starts,omitempty"` // first day of the fiscal year, MM-DD
 	Action    string  `json:"action"`
-	Part      string  `json:"part,omitempty"`  // the part of it that is limited; omitted for all of it
-	Named     string  `json:"named,omitempty"` // the name of the part; if omitted, each has the limit for itself
+	Part      string  `json:"part,omitempty"`  // the part of the usage that is limited; omitted if all of it is
+	Named     string  `json:"named,omitempty"` // the name to which the limit applies; if omitted, each has its own
 	// Thresholds are the percentages of the limits that are reported.
 	Thresholds []int     `json:"thresholds"`
 	Standing   *Standing `json:"standing,omitempty"`
@@ -115,8 +115,8 @@ type Standing struct {
 	RemainingRequests *int64  `json:"remaining_requests"`
 	Since             *string `json:"since"`     // when the period began
 	ResetsAt          *string `json:"resets_at"` // null: never
-	// ForecastUSD, ForecastTokens and ForecastRequests are what will be used when it resets,
-	// by the method; null where that says that there is no forecast.
+	// ForecastUSD, ForecastTokens and ForecastRequests are the usage expected by the reset;
+	// null if ForecastMethod says that there is no forecast.
 	ForecastUSD      *string `json:"forecast_usd"`
 	ForecastTokens   *int64  `json:"forecast_tokens"`
 	ForecastRequests *int64  `json:"forecast_requests"`
@@ -124,7 +124,7 @@ type Standing struct {
 	Raised           *Raised `json:"raised"` // null: the limits are as they were set
 }
 
-// Raised is by how much the limits of a budget are above what was set, for a time.
+// Raised is how far the limits of a budget are temporarily above what was set.
 type Raised struct {
 	USD      string `json:"usd"`
 	Tokens   int64  `json:"tokens"`
@@ -180,7 +180,7 @@ func comparable(k *billing.Key, at time.Time) KeyView {
 	return v
 }
 
-// nameScopes adds the names of what budgets of a key apply to.
+// nameScopes adds the names of the objects to which a key's budgets apply.
 func nameScopes(budgets []BudgetView, k *billing.Key) {
 	names := map[billing.Scope]string{
 		billing.ScopeKey: k.Name, billing.ScopeProject: k.Team + "/" + k.Project, billing.ScopeTeam: k.Team,

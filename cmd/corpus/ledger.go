@@ -90,11 +90,11 @@ func (u *expectation) cached(prompt int64) int64 {
 	return u.Cached
 }
 
-// several returns the usage of a stream in which one response follows another: each is billed.
-// It returns u if there is only one.
+// several returns the usage of a stream with several responses, each of which is billed. If
+// there is only one, it returns u.
 func (r recording) several(u *expectation) *expectation {
 	var body string
-	_ = json.Unmarshal(r.Response.Body, &body) // other bodies are no streams
+	_ = json.Unmarshal(r.Response.Body, &body) // other bodies aren't streams
 	ended := make(map[string]bool)
 	sum := &expectation{}
 	for line := range strings.Lines(body) {
@@ -203,7 +203,7 @@ func (r result) faults(want recording, rows []billing.Spend) (list []string) {
 	u.complete()
 	prompt, output := row.Tokens.Prompt(), row.Tokens.Output
 	if row.UsageSource != billing.Reported && prompt >= u.Prompt && output >= u.Completion {
-		return list // the provider reported nothing of it, or not of all of it
+		return list // the provider did not report it, or not all of it
 	}
 	raised := row.Disputed && row.Reported != nil && *row.Reported != row.Tokens
 	if !slices.Contains(u.AcceptPrompt, prompt) && (!raised || prompt < u.Prompt) {

@@ -9,9 +9,8 @@ import (
 	"strings"
 )
 
-// entrances are the other formats in which clients may ask, in front of a provider that speaks the
-// same format, and of one that does not. The first load of each group is what the others are
-// compared with.
+// entrances returns loads in the other client formats, for a provider that speaks the same format
+// and for one that does not. The first load of each group is the baseline for the others.
 func entrances() [][]load {
 	const stream = `"stream":true,`
 	input := func(more, model string) []byte {
@@ -41,8 +40,8 @@ func entrances() [][]load {
 	}
 }
 
-// compareEntrances measures the entrances in turn, round by round, and reports the least CPU per
-// request of each beside that of chat completions.
+// compareEntrances measures the entrances in turn over several rounds, and reports the lowest CPU
+// time per request of each next to that of chat completions.
 func compareEntrances(ctx context.Context, s settings, router target, w io.Writer) error {
 	var r report
 	for _, group := range entrances() {
@@ -50,7 +49,7 @@ func compareEntrances(ctx context.Context, s settings, router target, w io.Write
 		least := make([]float64, len(group))
 		for i := range s.rounds {
 			for j := range group {
-				j = (j + i) % len(group) // each comes first in turn
+				j = (j + i) % len(group) // each round starts with another one
 				got, err := router.round(ctx, s, group[j])
 				if err != nil {
 					return fmt.Errorf("%s: %w", group[j].name, errors.Join(err, router.process.tail()))
@@ -73,7 +72,7 @@ func compareEntrances(ctx context.Context, s settings, router target, w io.Write
 	return nil
 }
 
-// nativeMocks are the mock provider in the formats other than chat completions, by path.
+// nativeMocks returns the mock provider's responses in formats other than chat completions, by path.
 func nativeMocks() map[string]mock {
 	return map[string]mock{"/v1/messages": messagesMock(), "/v1/responses": responsesMock()}
 }
@@ -84,12 +83,12 @@ const (
 		"Transfer-Encoding: chunked\r\n\r\n"
 )
 
-// event returns an event whose data has its name as the type.
+// event returns an event whose data has the event's name as its type.
 func event(name, members string) string {
 	return framed("event: " + name + "\ndata: {\"type\":\"" + name + "\"," + members + "}\n\n")
 }
 
-// streams returns a mock whose stream has the events before and after 100 pieces.
+// streams returns a mock whose stream consists of before, 100 times piece, and after.
 func streams(whole, before, piece, after string) mock {
 	m := mock{plain: fmt.Appendf(nil, plainHead, len(whole), whole)}
 	next := streamHead + before
@@ -146,7 +145,7 @@ func responsesMock() mock {
 			event("response.completed", `"sequence_number":107,"response":`+head("completed", message("completed", said), used)))
 }
 
-// mockFor returns what answers a request: at a path of its own, or by the length of its body.
+// mockFor returns the mock that answers a request, by its path or else by the length of its body.
 func mockFor(path string, natives map[string]mock, short, long mock, size int) mock {
 	if m, ok := natives[path]; ok {
 		return m
@@ -157,7 +156,7 @@ func mockFor(path string, natives map[string]mock, short, long mock, size int) m
 	return short
 }
 
-// nativeProviders returns the mock provider in the other formats, for a configuration.
+// nativeProviders returns the configuration of the mock provider in the other formats.
 func nativeProviders(upstream string) string {
 	var b strings.Builder
 	for _, of := range [][2]string{{"messages", "anthropic"}, {"responses", "responses"}} {

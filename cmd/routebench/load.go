@@ -20,7 +20,7 @@ import (
 // load is one kind of request.
 type load struct {
 	name  string
-	path  string // "" is that of chat completions
+	path  string // "" means chat completions
 	body  []byte
 	end   string  // the end of a complete answer
 	conns int     // requests in flight

@@ -274,11 +274,10 @@ func TestPersonLogsInByTheCommandLine(t *testing.T) {
 	}
 }
 
-// TestEveryChangeByRESTHasAVerb: an operation of the admin API that is not a question is
-// what some verb of the command line asks for. That verbs ask for nothing else is how they
-// are made.
+// TestEveryChangeByRESTHasAVerb: every admin API operation that changes something is called by
+// some command. Commands can't do anything else, by construction.
 func TestEveryChangeByRESTHasAVerb(t *testing.T) {
-	files := verbSources(t) // before the rig leaves this folder
+	files := verbSources(t) // before the rig changes the working directory
 	g := newAdminRig(t)
 	var document struct{ Paths map[string]map[string]any }
 	ask, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url+"/admin/v1/openapi.json", nil)
@@ -313,7 +312,7 @@ func TestEveryChangeByRESTHasAVerb(t *testing.T) {
 	}
 }
 
-// verbSources returns the sources of the packages that verbs are in.
+// verbSources returns the source files of the packages that contain commands.
 func verbSources(t *testing.T) (files []string) {
 	t.Helper()
 	for _, of := range []string{".", "finance", "keys", "offers", "people", "signin", "watch"} {
@@ -335,8 +334,8 @@ func verbSources(t *testing.T) (files []string) {
 	return files
 }
 
-// asks reports whether a source makes a call and has the words of its path as they stand in
-// paths: "/keys/revoke", or "/keys" and "revoke".
+// asks reports whether a source file contains a call and the words of its path, together or
+// apart: "/keys/revoke", or "/keys" and "revoke".
 func asks(source, call string, words []string) bool {
 	if !strings.Contains(source, call) || !strings.Contains(source, `"/`+words[0]) {
 		return false

@@ -63,8 +63,8 @@ func (d DSN) passwordSource() string {
 	return ""
 }
 
-// SSLMode returns how a connection to PostgreSQL demands TLS, as it is written; "" where
-// nothing leaves this host, and "unknown" where the address is kept elsewhere.
+// SSLMode returns the sslmode of a PostgreSQL connection as configured; "" if the connection
+// stays on this host, and "unknown" if the address is a reference to a secret.
 func (d DSN) SSLMode() string {
 	u, err := url.Parse(string(d))
 	switch {

@@ -25,25 +25,25 @@ type Settings struct {
 // client is a client that can be connected.
 type client struct {
 	name, text string
-	// files are the names that its configuration may have, the usual one first; nil if that isn't
-	// a file that we can merge settings into.
+	// files lists the names that its configuration file may have, the usual one first; nil if we
+	// can't merge settings into it.
 	files    []string
 	folder   folder
 	syntax   syntax
 	settings func(s Settings) []setting
 }
 
-// folder is where a client keeps its configuration: below what a variable names, or else below
-// the home directory.
+// folder is the directory of a client's configuration: below the one that a variable names, or
+// else below the home directory.
 type folder struct {
 	variable     string
 	below, usual []string
 }
 
-// Home is where the clients of a user keep their files.
+// Home is where a user's clients keep their files.
 type Home struct {
 	Dir    string
-	Getenv func(name string) string // nil: no variable says otherwise
+	Getenv func(name string) string // nil means no variable is set
 }
 
 func (h Home) path(f folder) string {
@@ -55,7 +55,7 @@ func (h Home) path(f folder) string {
 	return filepath.Join(append([]string{h.Dir}, f.usual...)...)
 }
 
-// file returns the client's file: the first that there is, or the usual one.
+// file returns the client's file: the first one that exists, or the usual one.
 func (c client) file(h Home) string {
 	dir := h.path(c.folder)
 	for _, name := range c.files {
@@ -151,8 +151,8 @@ func Write(name string, s Settings, home Home, now time.Time) (Written, error) {
 	return w, replace(w.File, merged, widest)
 }
 
-// replace replaces a file atomically: readers see either the old or the new contents. A link goes
-// on pointing to its file, and a file keeps who may read it, unless there is a secret in it now.
+// replace replaces a file atomically: readers see either the old or the new contents. A symbolic
+// link keeps pointing to its file, whose mode is kept unless it now contains a secret.
 func replace(file string, data []byte, widest fs.FileMode) error {
 	if target, err := filepath.EvalSymlinks(file); err == nil {
 		file = target

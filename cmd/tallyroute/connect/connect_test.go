@@ -94,7 +94,7 @@ func read(t *testing.T, file string) string {
 	return string(b)
 }
 
-// What people write into their files stays: comments, order, numbers and who may read them.
+// What people have in their files is preserved: comments, order, numbers and file modes.
 func TestTextAroundTheSettingsStaysAsItIs(t *testing.T) {
 	for name, file := range map[string]struct {
 		path, before string

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// withComments is JSON, in which comments and commas before a closing bracket are taken.
+// withComments returns the syntax of JSON that also allows comments and trailing commas.
 func withComments() syntax { return syntax{readJSON, writeJSON, editJSON} }
 
 func readJSON(text []byte) (object, error) {
@@ -40,8 +40,8 @@ func writeJSON(all object) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// plainJSON returns a text of the same length with blanks in place of comments and of commas that
-// nothing follows.
+// plainJSON returns the text with comments and trailing commas replaced by spaces, so that offsets
+// stay the same.
 func plainJSON(text []byte) []byte {
 	text = bytes.Clone(text)
 	comma := -1
@@ -89,13 +89,13 @@ func stringEnd(text []byte, i int) int {
 	return min(i+1, len(text))
 }
 
-// jsonMember is where a member of an object stands.
+// jsonMember is the position of a member of an object.
 type jsonMember struct {
 	name             string
-	start, from, end int // of all of it, and of its value
+	start, from, end int // the member is start to end, its value from to end
 }
 
-// jsonMembers returns the members of the object that begins at i of a plain text.
+// jsonMembers returns the members of the object that begins at offset i of a plain text.
 func jsonMembers(plain []byte, i int) (list []jsonMember) {
 	i = space(plain, i+1)
 	for i < len(plain) && plain[i] == '"' {
@@ -169,8 +169,7 @@ func editJSON(text []byte, s setting) []byte {
 	return text
 }
 
-// newMember returns a member at the beginning of an object that has others, with the tables that
-// it is in.
+// newMember returns a new first member for an object, including the nested objects on its path.
 func newMember(path []string, value any, depth, others int) []byte {
 	for _, name := range slices.Backward(path[1:]) {
 		value = object{name: value}
@@ -184,12 +183,12 @@ func newMember(path []string, value any, depth, others int) []byte {
 	return []byte(text + ",")
 }
 
-// indented returns a value as JSON that begins at a depth.
+// indented returns a value as JSON, indented for the given depth.
 func indented(value any, depth int) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent(strings.Repeat("  ", depth), "  ")
-	_ = e.Encode(value) // of texts, tables and lists: it cannot fail
+	_ = e.Encode(value) // strings, objects and lists always encode
 	return bytes.TrimRight(b.Bytes(), "\n")
 }

@@ -9,7 +9,7 @@ import (
 // object is a table of settings.
 type object = map[string]any
 
-// setting is a value at a path of tables; nil removes what is there.
+// setting is a value at a path of nested tables; nil removes the current value.
 type setting struct {
 	path  []string
 	value any
@@ -18,7 +18,7 @@ type setting struct {
 
 func at(value any, path ...string) setting { return setting{path: path, value: value} }
 
-// put puts a setting into the tables.
+// put sets the value in all.
 func (s setting) put(all object) error {
 	inner := all
 	for i, name := range s.path[:len(s.path)-1] {
@@ -40,7 +40,7 @@ func (s setting) put(all object) error {
 	return nil
 }
 
-// missing reports whether there is nothing at the path of a setting.
+// missing reports whether all has no value at the setting's path.
 func (s setting) missing(all object) bool {
 	var v any = all
 	for _, name := range s.path {
@@ -55,17 +55,17 @@ func (s setting) missing(all object) bool {
 	return false
 }
 
-// syntax is a format of files.
+// syntax is a file format.
 type syntax struct {
 	read  func(text []byte) (object, error)
 	write func(all object) ([]byte, error)
 	// edit puts one setting into the text and leaves everything else, comments included, as it is.
-	// What it does not understand it may get wrong: the result is checked.
+	// It may get unusual text wrong, so its result is checked.
 	edit func(text []byte, s setting) []byte
 }
 
-// merged returns a text with some settings in it. If the text is written in a way that cannot be
-// edited, all of it is written anew, without its comments.
+// merged returns the text with the settings merged in. If the text can't be edited in place, it is
+// rewritten completely, without its comments.
 func (f syntax) merged(old []byte, settings []setting) ([]byte, error) {
 	want, err := f.read(old)
 	if err != nil {
@@ -85,7 +85,7 @@ func (f syntax) merged(old []byte, settings []setting) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	want, err = f.read(written) // with the types that the format has
+	want, err = f.read(written) // with the types of the format
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func claudeCode(s Settings) []setting {
 	return append(list, at(s.Key, "env", "ANTHROPIC_AUTH_TOKEN"))
 }
 
-// claudeModels are the variables of the models that Claude Code asks for.
+// claudeModels lists the variables that choose Claude Code's models.
 var claudeModels = []string{
 	"ANTHROPIC_MODEL", "ANTHROPIC_DEFAULT_OPUS_MODEL", "ANTHROPIC_DEFAULT_SONNET_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL",
 }
@@ -135,7 +135,7 @@ func openCode(s Settings) []setting {
 	schema.once, attaches.once, sees.once = true, true, true
 	return []setting{
 		schema, at("tallyroute/"+s.Model, "model"),
-		// This SDK returns the reasoning that any model needs to see again.
+		// This SDK sends back the reasoning that some models need to see again.
 		under("@ai-sdk/anthropic", "npm"), under("Tallyroute", "name"),
 		under(s.URL+"/v1", "options", "baseURL"), under(key, "options", "apiKey"),
 		under(s.Model, "models", s.Model, "name"), attaches, sees, // without them it sends no images

@@ -19,7 +19,7 @@ func readTOML(text []byte) (object, error) {
 
 func writeTOML(all object) ([]byte, error) { return toml.Marshal(all) }
 
-// editTOML edits texts that have one key on a line, below the header of its table.
+// editTOML edits texts with one key per line, below the header of its table.
 func editTOML(text []byte, s setting) []byte {
 	table, key := s.path[:len(s.path)-1], s.path[len(s.path)-1]
 	value, err := toml.Marshal(object{key: s.value})
@@ -39,7 +39,7 @@ func editTOML(text []byte, s setting) []byte {
 		}
 	}
 	for to > from && len(bytes.TrimSpace(lines[to-1])) == 0 {
-		to-- // the lines that set the next table apart stay behind
+		to-- // keep the blank lines before the next table
 	}
 	if to > 0 {
 		lines[to-1] = ended(lines[to-1])
@@ -47,8 +47,8 @@ func editTOML(text []byte, s setting) []byte {
 	return bytes.Join(slices.Insert(lines, to, value), nil)
 }
 
-// tableLines returns the lines between the header of a table and the next one; -1 if it has none.
-// The table without a name is at the beginning.
+// tableLines returns the range of lines between a table's header and the next header; -1 if the
+// table has no header. The unnamed table is at the beginning.
 func tableLines(lines [][]byte, table []string) (from, to int) {
 	header := regexp.MustCompile(`^\s*\[`)
 	quoted := make([]string, len(table))
@@ -70,7 +70,7 @@ func tableLines(lines [][]byte, table []string) (from, to int) {
 	return from, len(lines)
 }
 
-// ended returns a text whose last line is ended.
+// ended returns the text with a newline at its end.
 func ended(text []byte) []byte {
 	if len(text) == 0 || bytes.HasSuffix(text, []byte("\n")) {
 		return text

@@ -142,8 +142,8 @@ func BudgetLine(b manage.BudgetView) string {
 		raisedText(b))
 }
 
-// raisedText says by how much the limits are raised and until when: ", raised by $5 until
-// 2026-12-01T00:00:00Z"; "" where they are not.
+// raisedText describes a raise of the limits: ", raised by $5 until 2026-12-01T00:00:00Z"; ""
+// if there is none.
 func raisedText(b manage.BudgetView) string {
 	if b.Standing == nil || b.Standing.Raised == nil {
 		return ""

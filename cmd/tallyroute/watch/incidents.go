@@ -48,7 +48,7 @@ func (c incidentOpen) Run(a *cli.Context) error {
 	})
 }
 
-// summary says in a few lines what a bundle has in full.
+// summary summarises a bundle in a few lines.
 func summary(bundle string) string {
 	var e manage.Evidence
 	if json.Unmarshal([]byte(bundle), &e) != nil {
