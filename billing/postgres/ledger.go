@@ -143,9 +143,10 @@ func reserveArgs(h billing.Hold, now time.Time) ([]any, error) {
 	}, nil
 }
 
-// verdict is the result of reserveSQL or retrySQL. Its balances do not include the hold.
+// verdict is the result of reserveSQL, retrySQL or widenSQL. Its balances do not include
+// what was asked for.
 type verdict struct {
-	missing  bool // there is no such key or, for retrySQL, no such hold
+	missing  bool // there is no such key or, in the other two, no such hold
 	complete bool // every line has a counter
 	balances []billing.Balance
 	refused  int // index of the first balance without room, or -1

@@ -21,7 +21,7 @@ const migrateLock int64 = adminLock + 1
 // the role was created by hand since then.
 const housekeepingSQL = "SELECT spend_add_partitions(), finance_grant()"
 
-// Migrate implements billing.Store. It uses its own connection, without timeouts,
+// Migrate implements billing.Database. It uses its own connection, without timeouts,
 // and needs a user who owns the database's tables. If another process is migrating
 // or holds the lock, it returns an error saying so after a few seconds.
 func (s *Store) Migrate(ctx context.Context) (applied []string, err error) {
@@ -41,7 +41,7 @@ func (s *Store) Migrate(ctx context.Context) (applied []string, err error) {
 	return applied, fault(ctx, err)
 }
 
-// Ready implements billing.Store.
+// Ready implements billing.Database.
 func (s *Store) Ready(ctx context.Context) error {
 	all, err := migrations.Postgres()
 	if err != nil {
@@ -157,7 +157,7 @@ func lacksPartition(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "23514" && pg.TableName == "spend_events" && pg.ConstraintName == ""
 }
 
-// Setting implements billing.Store.
+// Setting implements billing.Database.
 func (s *Store) Setting(ctx context.Context, name, initial string) (value string, err error) {
 	err = s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		return c.QueryRow(ctx, settingSQL, name, initial).Scan(&value)

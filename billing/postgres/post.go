@@ -14,15 +14,15 @@ import (
 	"tallyroute/billing"
 )
 
-// postSQL puts a batch of rows in and moves the counters and the leases with
-// them. A row that is there already changes nothing. The leases move only if
-// the replica's postings have come to this one, and if all of them can. Rows
-// that were refused before are booked by it, and count once.
+// postSQL inserts a batch of rows and updates the counters and leases to match.
+// A row that already exists changes nothing. The leases change only if this
+// posting is the next one in the replica's sequence, and if all of them can.
+// Rows that were rejected earlier become booked, and still count only once.
 //
 // Which windows a row falls into depends on its owner and its time. Windows
-// begin at full minutes, wherever they are, so rows are summed up by
-// owner and minute before the counters are looked for. A counter is found by
-// the end of its window, whose index leads straight to the current one.
+// start on a full minute in every time zone, so rows are summed up by owner and
+// minute before the counters are looked up. Counters are found by the end of
+// their window, because the index on it leads straight to the current one.
 var postSQL = `
 WITH move AS (
   SELECT * FROM unnest($5::text[], $6::timestamptz[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $24::bigint[],
@@ -100,8 +100,8 @@ SELECT (SELECT count(*) FROM posted),
   FROM (VALUES (1)) AS one LEFT JOIN (moved m JOIN budgets_now b ON b.id = m.budget_id AND b.archived_at IS NULL) ON true
  ORDER BY b.id, m.window_start`
 
-// Post implements billing.Allowances. A replica whose posting does not follow
-// the last one, or whose leases cannot move like that, is started over.
+// Post implements billing.Allowances. If a replica's posting is out of sequence, or
+// its leases cannot change as it asks, the replica is fenced and must join again.
 func (s *Store) Post(ctx context.Context, p billing.Posting) (billing.Posted, error) {
 	posted, err := s.post(ctx, p, "")
 	if err == nil && posted.Fenced {
@@ -110,7 +110,7 @@ func (s *Store) Post(ctx context.Context, p billing.Posting) (billing.Posted, er
 	return posted, err
 }
 
-// post posts, and notes by whom rows were booked that had been refused before.
+// post writes a posting, and records who booked the rows that had been rejected before.
 func (s *Store) post(ctx context.Context, p billing.Posting, by string, notes ...*billing.Change) (billing.Posted, error) {
 	rows := make([]billing.Spend, len(p.Rows))
 	for i, r := range p.Rows {
@@ -156,15 +156,15 @@ func (s *Store) post(ctx context.Context, p billing.Posting, by string, notes ..
 	return b.posted, rowFault(err)
 }
 
-// postingBatch is the whole of a posting but its rows.
+// postingBatch is everything in a posting except its rows.
 type postingBatch struct {
 	args   []any
-	locks  []billing.Spend // whose owners are locked
-	events []billing.Event // beside those that its rows are
+	locks  []billing.Spend // rows whose owners' scopes are locked
+	events []billing.Event // in addition to those derived from its rows
 	posted billing.Posted
 }
 
-// send posts rows. Sent as one batch, it is one transaction.
+// send posts rows in one batch, which runs as one transaction.
 func (b *postingBatch) send(ctx context.Context, c interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }, rows []billing.Spend,
@@ -180,7 +180,7 @@ func (b *postingBatch) send(ctx context.Context, c interface {
 	return c.SendBatch(ctx, batch).Close()
 }
 
-// postLate posts rows of which some occurred in months that were closed since.
+// postLate posts rows some of which are from months that have been closed in the meantime.
 func (s *Store) postLate(ctx context.Context, tx pgx.Tx, all []billing.Spend, b *postingBatch) error {
 	rows, err := s.bookLate(ctx, tx, all)
 	if err != nil {
@@ -211,16 +211,16 @@ func readPosted(rows pgx.Rows) (billing.Posted, error) {
 	return p, rows.Err()
 }
 
-// rowFault tells what is wrong with a row from what is wrong with the database:
-// a row is at fault only where its data break a rule of the ledger's own table.
+// rowFault distinguishes errors caused by a row from those of the database: a row is at
+// fault only if its values are invalid or violate a constraint of the ledger's own table.
 func rowFault(err error) error {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) || errors.Is(err, billing.ErrUnavailable) || lacksPartition(err) {
 		return err
 	}
 	own := strings.HasPrefix(pg.TableName, "spend_events") // or a partition of it
-	// Values that are none have no table. Where a trigger met them, such as that
-	// of the rollup, they may not be the row's.
+	// Errors about invalid values do not name a table. If one was raised in a
+	// trigger, such as the rollup's, the value might not be from the row.
 	value := pg.Code[:2] == "22" && !strings.Contains(pg.Where, "PL/pgSQL function")
 	if pg.Code[:2] == "23" && own || value {
 		return &billing.RowError{Index: -1, Err: err}
@@ -228,7 +228,7 @@ func rowFault(err error) error {
 	return fmt.Errorf("%w: %w", billing.ErrUnavailable, err)
 }
 
-// postArgs are the arguments of postSQL but those of the rows.
+// postArgs returns the arguments of postSQL except for those of the rows.
 func postArgs(p billing.Posting, by string) ([]any, error) {
 	n := len(p.Leases)
 	budgets, starts := make([]string, n), make([]pgtype.Timestamptz, n)
@@ -257,8 +257,8 @@ func postArgs(p billing.Posting, by string) ([]any, error) {
 	})(rejectedRows(p))), err
 }
 
-// batchLocks are the locks of all that the owners of rows belong to, in the one
-// order: the widest scopes first, those of one scope by number.
+// batchLocks returns the locks of every scope that the owners of rows belong to, in the
+// order that all code takes them: the widest scope first, and by number within a scope.
 func batchLocks(rows []billing.Spend) []int64 {
 	var scopes [4]map[int64]struct{}
 	for i := range scopes {

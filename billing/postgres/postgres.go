@@ -1,6 +1,6 @@
-// Package postgres keeps keys, budgets and the ledger in PostgreSQL, version 13
-// or newer, for any number of routers at once. It owns the SQL and the order in which rows are
-// locked; what may be spent is decided by the billing package's rules, whose
+// Package postgres stores keys, budgets and the ledger in PostgreSQL, version 13 or
+// newer, for any number of routers at once. It owns the SQL and the order in which rows
+// are locked. What can be spent is decided by the rules of package billing, whose
 // arithmetic the statements carry out in the database.
 package postgres
 
@@ -22,25 +22,25 @@ import (
 
 // Options tune a store. The zero value is usable.
 type Options struct {
-	// Reporting is the zone whose days and months the reports have. nil is UTC.
+	// Reporting is the time zone whose days and months the reports use. nil means UTC.
 	Reporting *time.Location
-	// MaxConns is the most connections of this process. 0 is what the connection
-	// string says as pool_max_conns, or else 8.
+	// MaxConns limits the number of pooled connections that serve requests. 0 means the
+	// value of pool_max_conns in the connection string, or 8 if that is not set.
 	MaxConns int32
-	// Acquire, Statement and Lock bound the wait for a connection, for a
-	// statement and for a lock. 0 is 250 ms, 2 s and 500 ms.
+	// Acquire, Statement and Lock limit the wait for a connection, a statement
+	// and a lock. They default to 250 ms, 2 s and 500 ms.
 	Acquire, Statement, Lock time.Duration
-	// Overrun is how far a key may go before it is stopped.
+	// Overrun is how far a key can overrun before it is stopped.
 	Overrun billing.OverrunLimit
-	// Swept is told of the rows that Sweep booked for a hold; nil tells nobody.
+	// Swept is called with the rows that Sweep booked for a hold. It is optional.
 	Swept func(rows []billing.Spend)
-	// Direct is a way to the same database for what needs a session, where the
-	// other one goes through a pooler. "" is the same way.
+	// Direct is a connection string for the same database that bypasses a pooler, for
+	// work that needs a session. "" means that all connections use the same route.
 	Direct string
-	// Login gives the user of each new connection, in place of the one in the connection
-	// string; nil for that one.
+	// Login returns the credentials for each new connection, replacing those in the
+	// connection string. It is optional.
 	Login func(ctx context.Context) (Login, error)
-	// Tracer sees every statement.
+	// Tracer sees every statement on pooled connections. It is optional.
 	Tracer pgx.QueryTracer
 }
 
@@ -49,49 +49,49 @@ const (
 	defaultAcquire   = 250 * time.Millisecond
 	defaultStatement = 2 * time.Second
 	defaultLock      = 500 * time.Millisecond
-	// connecting is how long a new connection may take to come up, in the
-	// background. While it does, it takes up a place in the pool.
+	// connecting limits how long a new connection takes to be established, in the
+	// background. Meanwhile it occupies a slot in the pool.
 	connecting = 2 * time.Second
-	// slack is what a statement may take beyond its time-out before its
-	// connection is given up: a frozen server does not keep time.
+	// slack is how long a statement can exceed its timeout before its connection is
+	// abandoned: a frozen server does not enforce its timeouts.
 	slack = time.Second
-	// posting is how long a batch of rows may take: longer than a statement on
-	// the way of a request, since none waits for it.
+	// posting limits how long a batch of rows takes. It is longer than the limit for
+	// statements of a request, because no request waits for it.
 	posting      = 30 * time.Second
 	postingConns = 2
-	// changing is how long one change of a key, an owner or a budget may take, the sum
-	// of a new budget's past included, and how long it waits for those before it. They
-	// come one after the other, and so more connections would only wait for each other.
+	// changing limits how long one change of a key, an owner or a budget takes, including
+	// summing up the history of a new budget, and how long it waits for earlier changes.
+	// Changes run one at a time, so more connections would only wait for each other.
 	changing      = 15 * time.Second
 	changingConns = 2
-	// operatingConns are for what operators read: it may scan a million keys, and neither
-	// waits for requests nor has them wait.
+	// operatingConns is the number of connections for what operators read: that can scan
+	// a million keys, and must neither wait for requests nor delay them.
 	operatingConns = 4
 )
 
-// Store is billing.Store in PostgreSQL.
+// Store implements the contracts of billing.Store in PostgreSQL.
 type Store struct {
-	requests lane // what requests wait for, and operators where they wait elsewhere
+	requests lane // for work that requests wait for; in an operators' view, the operators' lane
 	*shared
 }
 
-// shared is what a store and its view for operators have in common.
+// shared is the state that a store and its view for operators have in common.
 type shared struct {
-	postings  lane // what nobody waits for: batches of rows
-	changes   lane // what operators wait for, and no request
-	operators lane // likewise, for all that takes no turns
+	postings  lane // for batches of rows, which nobody waits for
+	changes   lane // for changes, which operators wait for but requests do not
+	operators lane // likewise, for work that need not run one at a time
 	way       *route
-	direct    *pgx.ConnConfig // without time-outs, for migrations
-	directly  *route          // to direct
+	direct    *pgx.ConnConfig // without timeouts, for migrations
+	directly  *route          // the route of direct
 	reporting *time.Location
 	overrun   billing.OverrunLimit
 	swept     func(rows []billing.Spend)
-	denials   billing.Denials // that were written down
+	denials   billing.Denials // refusals already written as events
 	doubts    doubts
 	closed    atomic.Bool
 }
 
-// Contracts is all that the store fulfils.
+// Contracts returns every contract that the store implements.
 func (s *Store) Contracts() billing.Store {
 	all, forOperators := s.contracts(), (&Store{s.operators, s.shared}).contracts()
 	all.Patient = &forOperators
@@ -145,8 +145,8 @@ func (s *Store) contracts() billing.Store {
 var errDSN = errors.New("billing/postgres: connection string not understood; want postgres://user:password@host:port/database, " +
 	"with special characters of the password percent-encoded")
 
-// Open prepares a store. It does not connect: the database may be away now and
-// come back later.
+// Open prepares a store. It does not connect, so the database does not have to be
+// available yet.
 func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
@@ -211,15 +211,15 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// bound has the server keep the bounds, where the connection string has no others.
+// bound makes the server enforce the timeouts, unless the connection string sets its own.
 func (o Options) bound(config *pgxpool.Config, statement time.Duration) {
 	for name, value := range map[string]string{
 		"application_name":              "tallyroute",
 		"statement_timeout":             milliseconds(statement),
 		"lock_timeout":                  milliseconds(cmp.Or(o.Lock, defaultLock)),
-		"default_transaction_isolation": "read committed", // each statement sees what was committed before it
+		"default_transaction_isolation": "read committed", // each statement sees everything committed before it
 		"TimeZone":                      "UTC",
-		"jit":                           "off", // compiling takes longer than any of our statements
+		"jit":                           "off", // compilation would take longer than any of our statements
 	} {
 		if _, set := config.ConnConfig.RuntimeParams[name]; !set || name == "default_transaction_isolation" {
 			config.ConnConfig.RuntimeParams[name] = value
@@ -227,7 +227,7 @@ func (o Options) bound(config *pgxpool.Config, statement time.Duration) {
 	}
 }
 
-// slower is a pool like another, of few connections on which everything may take longer.
+// slower returns a pool like another one, with conns connections and longer timeouts.
 func slower(ctx context.Context, like *pgxpool.Config, conns int32, limit time.Duration) (*pgxpool.Pool, error) {
 	config := like.Copy()
 	config.MaxConns, config.MinConns = conns, 0
@@ -242,7 +242,7 @@ func slower(ctx context.Context, like *pgxpool.Config, conns int32, limit time.D
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// Close closes the connections. It waits for those in use.
+// Close closes all connections, waiting for those in use.
 func (s *Store) Close() error {
 	s.closed.Store(true)
 	s.requests.pool.Close()

@@ -10,9 +10,9 @@ import (
 	"tallyroute/billing"
 )
 
-// lockPricesSQL lets one process at a time record prices: of two that insert the
-// same one at the same moment, the second would trip over the index on its
-// facts before it finds the id.
+// lockPricesSQL lets only one process at a time record prices. If two inserted the same
+// price at once, the second would fail on the unique index over the price's attributes
+// before it detected the conflict on the id.
 const lockPricesSQL = "SELECT pg_advisory_xact_lock(hashtextextended('tallyroute.prices', 0))"
 
 const recordPriceSQL = `
@@ -21,8 +21,8 @@ INSERT INTO prices (id, provider, model, valid_from, input_nano, cache_read_nano
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (id) DO NOTHING`
 
-// RecordPrices implements billing.Store. Another price for the same model from
-// the same instant on is a *billing.ConflictError: it would change the past.
+// RecordPrices implements billing.Database. A different price for the same model from
+// the same time on is a *billing.ConflictError, because it would change the past.
 func (s *Store) RecordPrices(ctx context.Context, prices []billing.Price) error {
 	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		b := &pgx.Batch{}

@@ -75,7 +75,7 @@ func (s *Store) UpdatePrincipal(
 	return p, taken(err, "principal", p.Name)
 }
 
-// putPrincipal stores what of a principal is not as it was.
+// putPrincipal stores a principal, with those grants and tokens that differ from was.
 func putPrincipal(ctx context.Context, tx pgx.Tx, was, p billing.Principal) error {
 	var batch pgx.Batch
 	batch.Queue(putPrincipalSQL, p.ID, p.Kind, billing.CleanText(p.Name), billing.CleanText(p.Email), p.Issuer, p.Subject, p.CreatedAt,
@@ -100,7 +100,7 @@ func putPrincipal(ctx context.Context, tx pgx.Tx, was, p billing.Principal) erro
 	return tx.SendBatch(ctx, &batch).Close()
 }
 
-// principals are the one with an id, or all.
+// principals returns the principal with an id, or all if id is "".
 func principals(ctx context.Context, q querier, id string) ([]billing.Principal, error) {
 	rows, err := q.Query(ctx, principalsSQL, id)
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// query is a statement that is put together of conditions. Each ? is the next argument.
+// query builds a statement from conditions. Each ? stands for the next argument.
 type query struct {
 	sql  string
 	args []any
@@ -21,5 +21,5 @@ func (q *query) add(sql string, args ...any) {
 	q.sql += sql
 }
 
-// where adds a condition to those that there are.
+// where adds another condition.
 func (q *query) where(sql string, args ...any) { q.add(" AND "+sql, args...) }

@@ -11,7 +11,8 @@ import (
 	"tallyroute/billing"
 )
 
-// rejectArgs are rows that are kept aside, as postSQL takes them, and apart how many requests they are.
+// rejectArgs returns rejected rows as arguments of postSQL and, separately, how many
+// requests each of them counts as.
 func rejectArgs(rejects []billing.Reject) (args []any, requests []int64, err error) {
 	n := len(rejects)
 	var texts [5][]string // request, reason, key, project, team
@@ -62,7 +63,7 @@ func (s *Store) ListRejects(ctx context.Context, requestID string) ([]billing.Re
 	}, selectRejectsSQL, billing.CleanText(requestID))
 }
 
-// BookRejects implements billing.Rejects: posting a row that waits books it.
+// BookRejects implements billing.Rejects. Posting a rejected row books it.
 func (s *Store) BookRejects(ctx context.Context, requestID, actor string, notes ...*billing.Change) (int, error) {
 	waiting, err := s.ListRejects(ctx, requestID)
 	if err != nil {

@@ -15,10 +15,10 @@ const joinSQL = `
 INSERT INTO replicas (id, epoch, name, expires_at) VALUES ($1, $2, $3, now() + $4::bigint * interval '1 millisecond')
 ON CONFLICT (id, epoch) DO NOTHING`
 
-// renewSQL says, too, whether leases of what is under way are left of replicas that may
-// not use them any more. It also lists the leases that others want. It begins with the windows
-// that anybody wants, of which there are few at a time; LIMIT keeps each look-up
-// of a lease what it is, whatever the planner knows of the tables.
+// renewSQL renews a replica. It also returns whether expired replicas still have leases for
+// requests in flight, and lists the replica's leases that others want. It starts from the
+// windows that anyone wants, of which there are few at a time; the LIMIT keeps each lookup of
+// a lease an index lookup, whatever the planner knows about the tables.
 var renewSQL = `
 WITH me AS (
   UPDATE replicas SET seen_at = now(), expires_at = now() + $3::bigint * interval '1 millisecond'
@@ -36,14 +36,14 @@ SELECT now(), me.posted_seq, w.budget_id, w.window_start, w.window_start, EXISTS
        LIMIT 1) AS mine
   ) AS w ON true`
 
-// deadConcurrentSQL finds leases of what is under way at once whose replicas may not use
-// them any more. What they were for has ended with its router, or was cut off with it.
+// deadConcurrentSQL finds leases for requests in flight whose replicas have expired. Those
+// requests ended with their router or were cut off with it.
 const deadConcurrentSQL = `
   SELECT l.budget_id, l.window_start, l.replica_id, l.epoch
     FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at < now()
    WHERE l.window_start = '9999-01-01T00:00:00Z'`
 
-// returnConcurrentSQL gives those back. Counters are locked in the order of everybody else.
+// returnConcurrentSQL gives those leases back. It locks counters in the usual order.
 const returnConcurrentSQL = `
 WITH dead AS (` + deadConcurrentSQL + `
 ), locked AS MATERIALIZED (
@@ -86,7 +86,7 @@ func (s *Store) Renew(ctx context.Context, r billing.Replica, first billing.Join
 	return h, err
 }
 
-// readHeartbeat also says whether leases of dead replicas are to be given back.
+// readHeartbeat also returns whether leases of dead replicas need to be given back.
 func readHeartbeat(rows pgx.Rows) (h billing.Heartbeat, dead bool, err error) {
 	defer rows.Close()
 	for rows.Next() {
@@ -103,9 +103,9 @@ func readHeartbeat(rows pgx.Rows) (h billing.Heartbeat, dead bool, err error) {
 	return h, dead, rows.Err()
 }
 
-// returnSQL gives back the leases of the epochs in $2 of a replica, and forgets
-// those. Counters are locked in the order of everybody else. A counter that was
-// made to say less than was leased, by whomever, keeps no lease from going.
+// returnSQL gives back and deletes the leases of a replica's epochs in $2. It
+// locks counters in the usual order. A counter that shows less than was leased,
+// for whatever reason, does not stop a lease from being deleted.
 const returnSQL = `
 WITH back AS (
   SELECT budget_id, window_start, sum(tokens)::bigint AS tokens, sum(nano)::bigint AS nano,
@@ -126,9 +126,9 @@ WITH back AS (
 DELETE FROM leases WHERE replica_id = $1 AND epoch = ANY ($2::text[])`
 
 const (
-	// The rows of the epochs are locked before their leases are read, so that
-	// nothing can be granted to them or posted by them meanwhile. One that goes on
-	// is left alone.
+	// The epochs' rows are locked before their leases are read, so that nothing
+	// can be granted to them or posted by them in the meantime. The epoch that
+	// continues is left alone.
 	lockEpochsSQL   = `SELECT epoch, expires_at > now() FROM replicas WHERE id = $1 AND epoch <> $2 ORDER BY epoch FOR UPDATE`
 	deleteEpochsSQL = `DELETE FROM replicas WHERE id = $1 AND epoch = ANY ($2::text[])`
 )
@@ -139,14 +139,14 @@ func (s *Store) Return(ctx context.Context, id, keep string) error {
 	return err
 }
 
-// epoch is a start of a replica.
+// epoch is one run of a replica, from its start.
 type epoch struct {
 	name string
-	live bool // may still use its leases
+	live bool // its leases have not expired
 }
 
-// giveBack returns the leases of all epochs but one, unless that is refused, and
-// says how many those were. The epochs are locked when first is called.
+// giveBack gives back the leases of all epochs except keep, unless first refuses, and
+// returns how many there were. It locks the epochs before it calls first.
 func (s *Store) giveBack(ctx context.Context, id, keep string, first func(context.Context, pgx.Tx, []epoch) error) (leases int, err error) {
 	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, lockEpochsSQL, id, keep)
@@ -172,7 +172,7 @@ func (s *Store) giveBack(ctx context.Context, id, keep string, first func(contex
 	return leases, err
 }
 
-// dropEpochs returns the leases of epochs that are locked, and forgets them.
+// dropEpochs gives back the leases of locked epochs, and deletes the epochs.
 func dropEpochs(ctx context.Context, tx pgx.Tx, id string, gone []string) (leases int, err error) {
 	tag, err := tx.Exec(ctx, returnSQL, id, gone)
 	if err == nil {
@@ -183,7 +183,7 @@ func dropEpochs(ctx context.Context, tx pgx.Tx, id string, gone []string) (lease
 
 const lockEpochSQL = `SELECT FROM replicas WHERE id = $1 AND epoch = $2 FOR UPDATE`
 
-// end gives back what one epoch has leased, and forgets it.
+// end gives back the leases of one epoch, and deletes it.
 func (s *Store) end(ctx context.Context, r billing.Replica) error {
 	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, lockEpochSQL, r.ID, r.Epoch)
@@ -194,7 +194,8 @@ func (s *Store) end(ctx context.Context, r billing.Replica) error {
 	})
 }
 
-// What an epoch was using is leased under another name before it is given back.
+// The part of an epoch's leases that was in use moves to a forgotten epoch; only the rest
+// is given back.
 const (
 	forgetEpochSQL = `
 INSERT INTO replicas (id, epoch, name, started_at, seen_at, expires_at)
@@ -210,7 +211,7 @@ UPDATE leases SET tokens = tokens - busy_tokens, nano = nano - busy_nano, reques
  WHERE replica_id = $1 AND epoch = $2 AND $3 <> ''`
 )
 
-// gone refuses a replica that is not known, or not surely gone.
+// gone returns an error if a replica is unknown, or might still be running.
 func gone(id string, epochs []epoch) error {
 	if len(epochs) == 0 {
 		return &billing.NotFoundError{What: "replica", ID: id}
@@ -275,15 +276,14 @@ func (s *Store) ListReplicas(ctx context.Context) ([]billing.ReplicaState, error
 	}, replicasSQL)
 }
 
-// Wanted implements billing.Replicas, on a connection of its own. A pooler
-// forgets who listens: behind it we look for ourselves, unless there is a direct
-// way.
+// Wanted implements billing.Replicas, on its own connection. LISTEN does not work through
+// a pooler, so Wanted polls there, unless there is a direct route.
 func (s *Store) Wanted(ctx context.Context, wake func()) error {
 	conn, err := s.dial(ctx, nil)
 	if err != nil {
 		return fault(ctx, err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it has no work to lose
 	if pooled, direct := s.Pooled(); pooled && !direct {
 		return poll(ctx, wake)
 	}

@@ -9,10 +9,10 @@ import (
 	"tallyroute/billing"
 )
 
-// selectEventsSQL has the columns that scanSpend scans, as they are stored.
+// selectEventsSQL selects the columns that scanSpend scans, as they are stored.
 const selectEventsSQL = selectEventSQL + `coalesce(e.end_user, '')` + selectEventRestSQL
 
-// shownEventsSQL has end users as they are shown.
+// shownEventsSQL is selectEventsSQL with end users as they are shown.
 const shownEventsSQL = selectEventSQL + `coalesce((SELECT shown FROM end_users WHERE stored = e.end_user), e.end_user, '')` +
 	selectEventRestSQL
 
@@ -37,7 +37,7 @@ const selectEventRestSQL = `, e.tags,
   FROM spend_events e
   LEFT JOIN prices r ON r.id = e.price_id`
 
-// eventsSQL names both kinds of rows, so that the index of each is used.
+// eventsSQL names both kinds of rows separately, so that the index on each is used.
 const eventsSQL = shownEventsSQL + `
  WHERE ($2 = '' OR e.request_id = $2 AND e.kind = 'usage' OR e.request_id = $2 AND e.kind <> 'usage')
    AND ($3 = '' OR e.key_id = $3)

@@ -21,25 +21,25 @@ var (
 	errNotAsked = errors.New("no connection")
 )
 
-// tries is how often work is begun that the database gave up for the sake of
+// tries is the maximum number of attempts at work that the database aborted in favour of
 // other work, or that never reached it.
 const tries = 4
 
-// on does work on a connection of the pool.
+// on runs work on a connection of the request pool.
 func (s *Store) on(ctx context.Context, work func(context.Context, *pgx.Conn) error) error {
 	return s.within(ctx, s.requests, work)
 }
 
-// inTx does work in one transaction. It may be done more than once.
+// inTx runs work in one transaction. It can run work more than once.
 func (s *Store) inTx(ctx context.Context, work func(context.Context, pgx.Tx) error) error {
 	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error { return work(ctx, tx) })
 	})
 }
 
-// change does work that changes keys, owners or budgets, in one transaction and after
-// all of its kind that came before, of this process or another. It may be done more
-// than once.
+// change runs work that changes keys, owners or budgets in one transaction, after all
+// earlier changes of this kind, whether from this process or another. It can run work
+// more than once.
 func (s *Store) change(ctx context.Context, work func(context.Context, pgx.Tx) error) error {
 	return s.within(ctx, s.changes, func(ctx context.Context, c *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
@@ -51,14 +51,14 @@ func (s *Store) change(ctx context.Context, work func(context.Context, pgx.Tx) e
 	})
 }
 
-// lane is where work is done, how long it may wait for a connection, and how long the
-// database may take over it.
+// lane is the pool that work runs in, with limits on how long work waits for a connection
+// and how long the database takes to do it.
 type lane struct {
 	pool           *pgxpool.Pool
 	acquire, limit time.Duration
 }
 
-// within is on in another lane.
+// within runs work on a connection of a lane, and retries it if it failed without effect.
 func (s *Store) within(ctx context.Context, l lane, work func(context.Context, *pgx.Conn) error) error {
 	for try := 1; ; try++ {
 		err := s.once(ctx, l, work)
@@ -95,8 +95,8 @@ func (s *Store) connection(ctx context.Context, l lane) (*pgxpool.Conn, error) {
 	return conn, nil
 }
 
-// inDoubt reports whether the database may have done what failed with err: it
-// was asked, and no answer came.
+// inDoubt reports whether the database may have carried out work that failed with err:
+// the request was sent, but no response came.
 func inDoubt(err error) bool {
 	return errors.Is(err, billing.ErrUnavailable) && code(err) == "" &&
 		!errors.Is(err, errNotAsked) && !errors.Is(err, errClosed)
@@ -112,9 +112,9 @@ func again(err error) bool {
 	return pgconn.SafeToRetry(err) && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// fault makes the database's own faults billing.ErrUnavailable and leaves what
-// the caller did, or is to know, as it is. When the caller has gone, the error
-// says that too.
+// fault turns failures of the database into billing.ErrUnavailable, and leaves errors
+// that the caller caused or needs to see unchanged. If the caller's context has ended,
+// the error also wraps the context's error.
 func fault(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
@@ -134,7 +134,7 @@ func away(err error) bool {
 	var connect *pgconn.ConnectError
 	var network net.Error
 	switch c := code(err); {
-	case errors.As(err, &connect): // whatever the reason is, it may be gone the next time
+	case errors.As(err, &connect): // whatever the reason is, the next attempt may succeed
 		return true
 	case c != "":
 		return !ofData(c)
@@ -144,12 +144,12 @@ func away(err error) bool {
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
-// ofData reports whether an SQLSTATE says that a value is not one, or breaks a
-// rule. Every other one is of a server that is there but cannot do its work:
-// out of room, read-only, damaged, not migrated, or without a right that it had.
+// ofData reports whether an SQLSTATE means that a value is invalid or violates a
+// constraint. Any other SQLSTATE means that the server is there but cannot do its work: it
+// is out of space, read-only, damaged or not migrated, or we lack a privilege.
 func ofData(code string) bool { return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") }
 
-// code is the SQLSTATE of err, or "".
+// code returns the SQLSTATE of err, or "" if it has none.
 func code(err error) string {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {

@@ -34,8 +34,8 @@ const (
 	lockKeySQL      = keySelect + " WHERE k.id = $1 FOR NO KEY UPDATE OF k"
 	findRotationSQL = "SELECT version FROM api_key_secrets WHERE key_id = $1 AND once = $2"
 	goodSecretsSQL  = "SELECT count(*) FROM api_key_secrets WHERE key_id = $1 AND (valid_until IS NULL OR valid_until > $2)"
-	// endSecretsSQL gives every good secret the end $3, or where that is null lets it end
-	// once it was not used for $4 seconds. An end that was set before and is earlier stays.
+	// endSecretsSQL makes every valid secret end at $3 or, if that is null, once it has not
+	// been used for $4 seconds. An earlier end that was already set is kept.
 	endSecretsSQL = `
 UPDATE api_key_secrets
    SET valid_until = CASE WHEN $3::timestamptz IS NULL THEN valid_until ELSE least(valid_until, $3) END,
@@ -61,7 +61,7 @@ func (s *Store) RotateSecret(ctx context.Context, r billing.Rotation, notes ...*
 	return done, err
 }
 
-// rotate is done under the lock of all that changes keys.
+// rotate must run under the lock for changes to keys.
 func rotate(ctx context.Context, tx pgx.Tx, r billing.Rotation, notes []*billing.Change) (done billing.Rotated, err error) {
 	done.Key, err = one(ctx, tx, scanKey, lockKeySQL, r.KeyID)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -217,8 +217,8 @@ SELECT s.key_id, s.version, s.usage FROM api_key_secrets s
 UPDATE api_key_secrets SET usage = $3, last_used_at = greatest(last_used_at, $4) WHERE key_id = $1 AND version = $2`
 )
 
-// NoteSecretUse implements billing.Secrets. The rows are locked in their order, and
-// read once they are.
+// NoteSecretUse implements billing.Secrets. It locks the rows in order, and reads them
+// only once they are locked.
 func (s *Store) NoteSecretUse(ctx context.Context, uses []billing.SecretUse) error {
 	if len(uses) == 0 {
 		return nil
@@ -249,15 +249,15 @@ func (s *Store) NoteSecretUse(ctx context.Context, uses []billing.SecretUse) err
 	})
 }
 
-// destroySQL deletes what opens the keys of a scope.
+// destroySQL holds, for each scope, the condition that selects its keys by key_id.
 var destroySQL = map[billing.Scope]string{
 	billing.ScopeKey:     "= $1",
 	billing.ScopeProject: "IN (SELECT id FROM api_keys WHERE project_id = $1)",
 	billing.ScopeTeam:    "IN (SELECT k.id FROM api_keys k JOIN projects p ON p.id = k.project_id WHERE p.team_id = $1)",
 }
 
-// destroySecrets deletes the secrets, hand-overs and kept responses of all keys of a scope. Copies that
-// were delivered are deleted where they are, soon.
+// destroySecrets deletes the secrets, handovers and stored responses of all keys in a scope.
+// It marks delivered copies for removal from their sinks, and returns how many there are.
 func destroySecrets(ctx context.Context, tx pgx.Tx, scope billing.Scope, id string) (copies int64, err error) {
 	tag, err := tx.Exec(ctx, endDeliverySQL+destroySQL[scope], id)
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrPlaintext is a connection string that leaves open whether the database is
-// reached in the clear, over a network.
+// ErrPlaintext is the error for a connection string that does not say whether the
+// connection over the network is encrypted.
 var ErrPlaintext = errors.New("billing/postgres: the connection string does not say how the database is reached over the network: add " +
 	"sslmode=verify-full (with sslrootcert=FILE where a private authority signs), or sslmode=disable where the network is trusted")
 
-// secured refuses what drivers do where nothing is said: to try TLS, verify nothing,
-// and go on without.
+// secured rejects the drivers' default for connections over a network: to try TLS without
+// verifying anything, and to fall back to plaintext.
 func secured(c *pgconn.Config, dsn string) error {
 	if strings.Contains(dsn, "sslmode") || os.Getenv("PGSSLMODE") != "" {
 		return nil
@@ -32,7 +32,7 @@ func secured(c *pgconn.Config, dsn string) error {
 	return nil
 }
 
-// local reports a host that is this machine, or a socket of it.
+// local reports whether host is this machine or one of its sockets.
 func local(host string) bool {
 	if host == "" || host == "localhost" || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") {
 		return true

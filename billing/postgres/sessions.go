@@ -27,7 +27,7 @@ UPDATE principals SET last_seen_at = greatest(last_seen_at, $2) WHERE id IN (SEL
 	endSessionSQL = "UPDATE admin_sessions SET ended_at = coalesce(ended_at, $2) WHERE id = $1"
 )
 
-// keptSessions is how long sessions stay that have expired.
+// keptSessions is how long expired sessions are kept.
 const keptSessions = 90 * 24 * time.Hour
 
 // CreateSession implements billing.Sessions.

@@ -21,7 +21,7 @@ func (s *Store) Spend(ctx context.Context, q billing.SpendQuery) (report billing
 	return report, err
 }
 
-// wide runs a report that may read all rows that there are, in one snapshot.
+// wide runs a report in one snapshot, on a connection suited to reading every row.
 func (s *Store) wide(ctx context.Context, work func(context.Context, querier) error) error {
 	return s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {

@@ -10,8 +10,8 @@ import (
 	"tallyroute/billing"
 )
 
-// standing is a row that joins a budget with one of its counters. All of it is
-// null where an outer join found nothing.
+// standing is a row that joins a budget with one of its counters. All columns are
+// null if an outer join found nothing.
 type standing struct {
 	id, scope, scopeID, period, zone           pgtype.Text
 	starts, action, thresholds                 pgtype.Text
@@ -30,14 +30,14 @@ func (s *standing) columns() []any {
 	}
 }
 
-// budgetColumns are those of a budget that a standing reads first; of budgets_now, so that
-// limits are as they are now.
+// budgetColumns returns the budget columns that a standing reads first. Use it with
+// budgets_now for the limits that apply at the moment.
 func budgetColumns(of string) string {
 	return strings.ReplaceAll(`b.id, b.scope, b.scope_id, b.period, b.zone, b.starts, b.near_action, b.thresholds,
        b.token_limit, b.amount_nano, b.request_limit, b.part, b.named, b.parent_id`, "b.", of+".")
 }
 
-// balance reports false for a row of nulls.
+// balance returns the standing as a balance, and false for a row of nulls.
 func (s *standing) balance() (billing.Balance, bool) {
 	b := billing.Balance{
 		Budget: billing.Budget{
@@ -64,9 +64,9 @@ func (s *standing) balance() (billing.Balance, bool) {
 	return b, s.id.Valid
 }
 
-// thresholds reads them as they are stored.
+// thresholds parses thresholds in their stored form.
 func thresholds(text string) (list []int) {
-	_ = json.Unmarshal([]byte(text), &list) // was checked when it was written
+	_ = json.Unmarshal([]byte(text), &list) // validated when it was written
 	return list
 }
 

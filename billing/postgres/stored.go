@@ -10,7 +10,7 @@ import (
 	"tallyroute/billing"
 )
 
-// responsesLock is held by whoever keeps a response when there is little room left.
+// responsesLock is held while a response is stored when there is little room left.
 const responsesLock = 0x7461_6c6c_7972_0005
 
 const (
@@ -21,7 +21,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING`
 	responseTotalsSQL = `SELECT responses, size, (SELECT sum(size)::bigint FROM stored_response_totals)
   FROM stored_response_totals WHERE key_id = $1`
 
-	// makeRoomSQL passes over what somebody else is deleting.
+	// makeRoomSQL skips responses that another transaction is deleting.
 	makeRoomSQL = `
 DELETE FROM stored_responses WHERE id IN (
   SELECT id FROM stored_responses WHERE id IN (
@@ -75,7 +75,7 @@ func (s *Store) StoreResponse(ctx context.Context, r billing.StoredResponse, wit
 				return err
 			}
 		}
-		if all > within.Bytes/4*3 { // one after the other, so that together they keep the bound
+		if all > within.Bytes/4*3 { // take turns, so that writers cannot exceed the limit together
 			if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(responsesLock)); err != nil {
 				return err
 			}

@@ -13,11 +13,11 @@ import (
 	"tallyroute/billing"
 )
 
-// sweepBatch is how many expired holds are looked at in one go.
+// sweepBatch is the number of expired holds fetched at a time.
 const sweepBatch = 100
 
-// expiredSQL leaves out what is being settled or swept at this moment, and
-// what it has listed before.
+// expiredSQL skips holds that are being settled or swept at the moment, and
+// those that it has already listed.
 const expiredSQL = `
 SELECT id, expires_at, if_lost
   FROM holds
@@ -32,7 +32,7 @@ type expiredHold struct {
 	IfLost    []byte
 }
 
-// Sweep implements billing.Ledger. Each hold is settled in a transaction of its
+// Sweep implements billing.Sweeper. Each hold is settled in a transaction of its
 // own, so one that cannot be settled does not keep the others from it. Two
 // processes may find the same hold; the one that deletes it counts it.
 func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
@@ -85,16 +85,16 @@ func (s *Store) settleLost(ctx context.Context, h expiredHold) (bool, error) {
 	return was, err
 }
 
-// doubts are holds of which Reserve does not know whether they were taken: the
-// database went away while it was asked. Their requests were refused, so they
+// doubts holds the ids of holds that may or may not have been taken, because the
+// database became unavailable during Reserve. Their requests were refused, so they
 // must not be billed when they expire.
 type doubts struct {
 	mu  sync.Mutex
 	ids map[string]struct{}
 }
 
-// mostDoubts bounds the memory of a long outage. Beyond it a hold that was
-// taken after all is billed by its upper bound.
+// mostDoubts bounds memory use in a long outage. Beyond it, a hold that was taken
+// after all is billed at its upper bound.
 const mostDoubts = 100_000
 
 func (d *doubts) add(id string) {
@@ -124,7 +124,7 @@ func (d *doubts) remove(id string) {
 	delete(d.ids, id)
 }
 
-// releaseDoubts gives back what was taken after all.
+// releaseDoubts releases the holds in doubt, in case they were taken after all.
 func (s *Store) releaseDoubts(ctx context.Context) error {
 	for _, id := range s.doubts.list() {
 		if err := s.Release(ctx, id); err != nil {

@@ -49,7 +49,7 @@ func (s *Store) ListCredentials(ctx context.Context) (list []billing.Credential,
 	return list, err
 }
 
-// credentials are the one with an id, or all.
+// credentials returns the credential with an id, or all if id is "".
 func credentials(ctx context.Context, q querier, id string) ([]billing.Credential, error) {
 	rows, err := q.Query(ctx, credentialsSQL, id)
 	if err != nil {
@@ -133,7 +133,7 @@ func (s *Store) DeleteCredential(ctx context.Context, id string, notes ...*billi
 	return s.drop(ctx, "DELETE FROM credentials WHERE id = $1", "credential", id, notes)
 }
 
-// drop deletes what has an id, which revises the providers.
+// drop deletes the object with an id and bumps the provider revision.
 func (s *Store) drop(ctx context.Context, sql, what, id string, notes []*billing.Change) error {
 	return s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, sql, id)

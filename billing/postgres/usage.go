@@ -11,8 +11,8 @@ import (
 	"tallyroute/billing"
 )
 
-// addRefusalsSQL notes the owners of keys as they are now. It writes in the order of
-// the primary key, so that two never wait for each other in a circle.
+// addRefusalsSQL records the current owners of keys. It writes in primary-key order, so that
+// two writers cannot deadlock.
 const addRefusalsSQL = `
 INSERT INTO refusals AS r (hour, key_id, project_id, team_id, model, code, requests)
 SELECT n.hour, n.key_id, coalesce(k.project_id, ''), coalesce(p.team_id, ''), n.model, n.code, n.requests
@@ -36,15 +36,15 @@ func (s *Store) AddRefusals(ctx context.Context, list []billing.Refused) error {
 	})
 }
 
-// ofMinute is a limit of a key's own budget per minute; 0 is none.
+// ofMinute returns the SQL for a limit of a key's own per-minute budget, 0 meaning none.
 func ofMinute(column string) string {
 	return "coalesce((SELECT " + column +
 		" FROM budgets WHERE scope = 'key' AND scope_id = u.a AND period = 'minute' " +
 		"AND part = '' AND parent_id IS NULL AND archived_at IS NULL), 0)"
 }
 
-// usageGroup is what hours are told apart by: two columns of the rows and of the
-// refusals, how they are shown, and what that needs.
+// usageGroup is what usage is grouped by besides the hour: two columns of the rows and of
+// the refusals, how they are shown, the limits to show, and the joins that this needs.
 type usageGroup struct{ rows, refusals, shown, limits, joins string }
 
 var usageGroups = map[billing.UsageBy]usageGroup{

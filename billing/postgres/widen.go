@@ -10,7 +10,7 @@ import (
 	"tallyroute/billing"
 )
 
-// widenSQL locks in the order of a settlement: the hold, then the counters.
+// widenSQL locks in the same order as a settlement: first the hold, then the counters.
 var widenSQL = `
 WITH hold AS MATERIALIZED (
   SELECT tokens, nano, requests FROM holds WHERE id = $1 FOR UPDATE
@@ -66,10 +66,10 @@ func (s *Store) Widen(ctx context.Context, holdID string, lines []billing.HoldLi
 			return err
 		}
 	}
-	return billing.ErrStaleKey // a line's budget is not in force any more
+	return billing.ErrStaleKey // a line's budget is no longer in force
 }
 
-// widen holds in more counters, or says why not.
+// widen extends a hold to more counters, or returns a verdict that says why it cannot.
 func widen(ctx context.Context, c *pgx.Conn, args []any) (v verdict, held billing.Amount, err error) {
 	rows, err := c.Query(ctx, widenSQL, args...)
 	if err != nil {
