@@ -283,7 +283,7 @@ func (s *Store) Wanted(ctx context.Context, wake func()) error {
 	if err != nil {
 		return fault(ctx, err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it has no work to lose
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is lost with it
 	if pooled, direct := s.Pooled(); pooled && !direct {
 		return poll(ctx, wake)
 	}
