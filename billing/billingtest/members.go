@@ -229,7 +229,7 @@ func raiseAsked(w *world) {
 	w.must(err)
 	_, err = a.ApproveRaise(w.Context(), r.ID, lead)
 	w.wantConflict(err)
-	w.wantNotFound(func() error { _, err := a.ApproveRaise(w.Context(), "ask_none", lead); return err }(), "request")
+	w.wantNotFound(func() error { _, err := a.ApproveRaise(w.Context(), "ask_none", lead); return err }(), "raise")
 }
 
 func leaverOnce(w *world) {
