@@ -151,7 +151,7 @@ func (c *Client) Do(ctx context.Context, x Exchange) (*Answer, error) {
 		if err != nil {
 			return nil, unsendable(x, err)
 		}
-		if len(parts) > 0 { // each is a call of its own
+		if len(parts) > 0 { // each part is a separate call
 			return c.batched(ctx, x, parts)
 		}
 	}
@@ -248,8 +248,7 @@ func (a *Answer) Close() error {
 	return a.Stream.Close()
 }
 
-// Beside returns the transport for calls to t's provider, also for those that are not model
-// calls.
+// Beside returns the transport for calls to t's provider, including calls other than to models.
 func (c *Client) Beside(t *Target) http.RoundTripper {
 	if t.Private {
 		return c.open

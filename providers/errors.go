@@ -357,14 +357,14 @@ func (p pieces) mark(hit []bool, text string, size int) []bool {
 	return hit
 }
 
-// spellings yields a secret as a provider may repeat it, in lower case: as it is, and in base64
-// with anything before it.
+// spellings yields the forms in which a provider may repeat a secret, in lower case: as it is,
+// and in base64, at any offset.
 func spellings(secret string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		if !yield(lower(secret)) || len(secret) < shortestKept {
 			return
 		}
-		for before := range 3 { // bytes, on which the first digits depend
+		for before := range 3 { // bytes before it, which determine the first digits
 			digits := base64.RawStdEncoding.EncodeToString([]byte("\x00\x00"[:before] + secret))
 			if !yield(lower(digits[(before*8+5)/6 : (before+len(secret))*8/6])) {
 				return

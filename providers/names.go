@@ -52,7 +52,7 @@ func declaration(tool []byte) (kind string, name []byte) {
 	switch string(jsonraw.Lookup(tool, "type")) {
 	case "", `"function"`, `"custom"`:
 	default:
-		return "", nil // with a name that the provider knows, such as Moonshot's $web_search
+		return "", nil // keep a name that the provider knows, such as Moonshot's $web_search
 	}
 	for _, kind := range [...]string{"function", "custom"} {
 		if name := jsonraw.Lookup(tool, kind, "name"); len(jsonraw.Inside(name)) > 0 {

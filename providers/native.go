@@ -22,8 +22,8 @@ const (
 // must make; every other provider is sent the equivalent chat completion.
 type Native struct {
 	Format Format
-	// Path is what the request asks for, below the path of the format; "" is an answer. Anything
-	// else has no equivalent among chat completions.
+	// Path is the endpoint below the format's main path; "" requests an answer. Other endpoints
+	// have no equivalent in chat completions.
 	Path  string
 	Body  []byte
 	Betas []string // requested in the client's header
@@ -35,8 +35,8 @@ type Native struct {
 	// Only is the reason that the request cannot be expressed as a chat completion; nil if it
 	// can.
 	Only error
-	// Foreign names the first part or tool that a chat completion carries in the client's format,
-	// because it has no equivalent; nil if there is none.
+	// Foreign is an error about the first part or tool that the chat completion carries in the
+	// client's format, because it has no equivalent; nil if there is none.
 	Foreign error
 }
 
@@ -49,7 +49,7 @@ type NativeCodec interface {
 	Speaks(t *Target) Format
 }
 
-// Unbounded reports whether n has no member that limits the output.
+// Unbounded reports whether n's endpoint has no member that limits the output.
 func (n *Native) Unbounded() bool { return n != nil && n.Path != "" }
 
 // For reports whether n can be sent to t as it is.

@@ -94,7 +94,7 @@ func (t *trip) whole(resp *http.Response, b *body) (*Answer, error) {
 	return &Answer{Response: answer}, nil
 }
 
-// streamed returns a complete response as the stream that was asked for.
+// streamed converts a complete response to the stream that was requested.
 func (t *trip) streamed(resp *http.Response, b *body, whole *chat.Response) (*Answer, error) {
 	s, err := whole.Streamed()
 	if err != nil || t.x.Native != nil {
@@ -118,10 +118,10 @@ func (t *trip) decode(resp *http.Response, text []byte) (*chat.Response, error) 
 	return r, err
 }
 
-// hear notes the usage in a response that cannot be used: in the response itself, in its
-// member response, error or message, or in its events if it is a stream that nobody asked for.
+// hear records the usage in an unusable response: in the response itself, in its member
+// response, error or message, or in its events if it is a stream that was not requested.
 func (t *trip) hear(text []byte) {
-	const most = 4 << 20 // bytes searched, since they are searched repeatedly
+	const most = 4 << 20 // bytes to search, because they are searched repeatedly
 	text = text[:min(len(text), most)]
 	o := operations[t.x.Operation]
 	for _, part := range [...]string{"", "response", "error", "message"} {

@@ -54,8 +54,8 @@ type Quirks struct {
 	// Members says what the members that the provider accepts mean for what a request costs
 	// or can reach.
 	Members Members
-	// Unreported lists meters of whose use the provider reports nothing: if a request may use
-	// one, one unit is charged.
+	// Unreported lists meters whose use the provider does not report: a request that may use one
+	// is charged for one unit.
 	Unreported []string
 
 	Roles         map[string]string // role of a message → the provider's name for it

@@ -141,8 +141,8 @@ type Exchange struct {
 	Native *Native
 	// Bounded leaves out members of unknown cost, as far as they can be left out.
 	Bounded bool
-	// Foreign is set if the request holds a part or a tool in a format that is not OpenAI's, for
-	// codecs that pass on what they do not know.
+	// Foreign is set if the request contains a part or a tool in a format other than OpenAI's. It
+	// is for codecs that pass on unknown members.
 	Foreign error
 	// Unsayable is the reason that the request cannot be sent as a chat completion; nil if it
 	// can.

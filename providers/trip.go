@@ -114,7 +114,7 @@ func (t *trip) rewind() (io.ReadCloser, error) {
 	return io.NopCloser(outgoing(t.call.Body)), nil
 }
 
-// outgoing reads a body that is sent: a large one in pieces.
+// outgoing returns a reader for a request body. Large bodies are read in pieces.
 func outgoing(body []byte) io.Reader {
 	if len(body) < Heavy {
 		return bytes.NewReader(body)
@@ -122,8 +122,8 @@ func outgoing(body []byte) io.Reader {
 	return &paced{from: bytes.NewReader(body)}
 }
 
-// paced reads at a pace that leaves time to others. Unlike a bytes.Reader, it is not written to
-// a connection in a single call, during which the kernel would let nobody else run.
+// paced reads at a pace that leaves time for others. Unlike a bytes.Reader, it is not written to
+// a connection in a single call, during which the kernel would not run anything else.
 type paced struct {
 	from *bytes.Reader
 	pace jsonraw.Pace
@@ -272,9 +272,9 @@ func (b *body) endSoon() {
 	}
 }
 
-// EndSoon tells the body of a stream that its format's own end has come. Whatever follows it
-// is waited for no longer than it takes to reuse the connection. Readers that are not a
-// response's body are not changed.
+// EndSoon tells the body of a stream that the end defined by its format has been reached. What
+// follows is only awaited for as long as is useful to reuse the connection. It has no effect on
+// readers that are not the body of a response.
 func EndSoon(c io.Closer) {
 	if b, ok := c.(*body); ok {
 		b.endSoon()

@@ -211,7 +211,7 @@ func bodyBytes(a accepted) int64 {
 	return int64(len(a.request.Body()))
 }
 
-// ask checks by the key's policies whether the request may be made at all, whoever serves it.
+// ask checks whether the key's policies allow the request, whichever target serves it.
 func (r *Router) ask(a accepted) error {
 	return r.denied(a.key, a.key.Rights.Ask(&policy.Request{
 		Entry: a.in.Caller.entry(), Model: a.request.Model(), Features: features(a.request, a.native), MaxOutput: a.request.MaxOutput(),
@@ -229,7 +229,7 @@ func (r *Router) turn(ctx context.Context, key billing.KeyID, size int) (free fu
 }
 
 // claim makes sure that a request with an idempotency key is answered once: the first one gets
-// the right to answer, later ones get its answer or are told why not.
+// the right to answer; later ones get its answer or an error that says why not.
 func (r *Router) claim(ctx context.Context, a accepted) (*idempotency.Claim, *idempotency.Answer, error) {
 	request := idempotency.Request{
 		ID: a.in.RequestID, KeyID: a.key.ID, Name: a.in.Caller.Temporary.Name(a.in.Idempotency), Path: a.in.Operation.Path(),

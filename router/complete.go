@@ -60,8 +60,8 @@ func (r *Router) Complete(ctx context.Context, inbound Inbound) (Result, error) 
 	return Result{Key: a.key, Answer: r.answer(ctx, s, claim)}, nil
 }
 
-// replay returns the result of a request that was answered before, unless the key has lost
-// access to the model since.
+// replay returns the stored result of a request that was answered before, unless the key has since
+// lost access to the model.
 func (r *Router) replay(a accepted, kept *idempotency.Answer) (Result, error) {
 	if _, err := r.permit(a.key, a.request.Model()); err != nil && !is[*ModelError](err) {
 		return r.refuse(a, r.denied(a.key, err, a.in.Caller))

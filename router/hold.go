@@ -15,7 +15,7 @@ import (
 	"tallyroute/router/plan"
 )
 
-// row returns what the rows of all attempts of a request have in common: who asked for what.
+// row returns what the rows of all attempts of a request have in common.
 func (r *Router) row(ctx context.Context, a accepted) (billing.Spend, error) {
 	size := int64(len(a.request.Body()))
 	row := billing.Spend{
@@ -144,7 +144,7 @@ func (r *Router) hold(ctx context.Context, p planned) (h held, err error) {
 }
 
 // measure returns the meter of a planned request. At most this many candidates are tried, and
-// all its rows share row.
+// all rows share the fields of row.
 func measure(p planned, most int, row billing.Spend, limits *partLimits) *meter.Meter {
 	m := &meter.Meter{
 		Request: p.accepted.request, Plan: p.plan, Try: p.try[:min(len(p.try), most)], Money: p.accepted.key.BoundInMoney(), Row: row,

@@ -256,7 +256,7 @@ func (n *near) reached(key *billing.Key, at time.Time) bool {
 // and are tried again after a while.
 type crowd struct {
 	mu    sync.Mutex
-	until map[string]time.Time // by the id of the budget that they would have
+	until map[string]time.Time // by the id of the budget that the name would have
 }
 
 const (
@@ -280,14 +280,14 @@ func (c *crowd) note(id string, now time.Time) {
 }
 
 // partLimits are the part budgets that one request counts against: those of the model and the
-// credential that serve it, and of whom it is for. They apply in addition to those of its key and
-// the key's owners.
+// credential that serve it, and of the user that it is for. They apply in addition to those of its
+// key and the key's owners.
 type partLimits struct {
 	key     *billing.Key
 	at      time.Time
 	groups  policy.Groups
 	crowd   *crowd
-	decided map[string]billing.Budget // by the id of the budget for a name alone
+	decided map[string]billing.Budget // by the id of the name's own budget
 	calls   []callLimits              // of the targets that were asked about
 }
 
@@ -307,7 +307,8 @@ func partLimitsOf(key *billing.Key, at time.Time, groups policy.Groups, crowd *c
 	return &partLimits{key: key, at: at, groups: groups, crowd: crowd, decided: make(map[string]billing.Budget)}
 }
 
-// of returns those that a call of a target counts against. What it returns must not be changed.
+// of returns the part budgets that a call to a target counts against. The result must not be
+// modified.
 func (l *partLimits) of(t *providers.Target) callLimits {
 	if l == nil {
 		return callLimits{}
@@ -376,7 +377,7 @@ func (l *partLimits) means(b *billing.Budget, name string, t *providers.Target) 
 	return b.Named == name
 }
 
-// below returns the budget of a name, or the one that it shares with others.
+// below returns the budget of a name: its own, or the one that it shares with other names.
 func (l *partLimits) below(b *billing.Budget, name string) billing.Budget {
 	own := b.Below(name)
 	if is, ok := l.decided[own.ID]; ok {
@@ -390,8 +391,8 @@ func (l *partLimits) below(b *billing.Budget, name string) billing.Budget {
 	return is
 }
 
-// share makes the name whose budget has this id share a limit with others from now on. It
-// returns false if the name has no budget of its own here.
+// share makes the name whose budget has this id share a limit with other names from now on. It
+// returns false if no name has a budget with this id here.
 func (l *partLimits) share(id string) bool {
 	if l == nil {
 		return false

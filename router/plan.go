@@ -153,7 +153,7 @@ func (r *Router) exactly(ctx context.Context, p planned) (planned, error) {
 	return p, nil
 }
 
-// refusal returns the error of a plan without a candidate that may be tried.
+// refusal returns the error for a plan without any candidate that may be tried.
 func (p planned) refusal() error {
 	err := p.plan.Refusal(p.input)
 	if down := (*plan.UnhealthyError)(nil); errors.As(err, &down) {

@@ -300,7 +300,7 @@ func (r *Router) widen(ctx context.Context, s *sent, c plan.Candidate) (ok, wide
 	}
 }
 
-// callsOf yields the calls that may be made for the i-th candidate, in order.
+// callsOf yields the calls to try for the i-th candidate, in order.
 func (r *Router) callsOf(h held, i int, from health.Origin) iter.Seq[plan.Candidate] {
 	if i < len(h.draws) {
 		return slices.Values(h.draws[i])

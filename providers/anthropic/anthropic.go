@@ -28,7 +28,7 @@ type Host struct {
 	Count string
 	// NoStream leaves out the member "stream", for hosts whose path already says it.
 	NoStream bool
-	// NoTools is set for hosts that run none of Anthropic's tools.
+	// NoTools is set for hosts that don't run Anthropic's own tools.
 	NoTools bool
 	// Now is the clock that timestamps responses; nil means time.Now.
 	Now func() time.Time

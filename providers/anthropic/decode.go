@@ -215,8 +215,8 @@ func (u *usage) read(raw []byte) {
 	}
 }
 
-// raise gives u the prompt and the output of an earlier report where that has more: what was
-// reported was used.
+// raise replaces u's prompt and output with those of an earlier report where these are larger:
+// usage that was reported once did occur.
 func (u *usage) raise(earlier *usage) {
 	if u.Invalid {
 		return

@@ -213,7 +213,7 @@ func (e *encoder) writeTools() {
 	o.Open('[')
 	for _, t := range e.tools {
 		if t.Function == nil {
-			o.Value(t.Raw) // by now it is Anthropic's
+			o.Value(t.Raw) // already in Anthropic's format
 			continue
 		}
 		o.Open('{')

@@ -7,15 +7,16 @@ import (
 	"tallyroute/providers/translate"
 )
 
-// versions are the tools of Anthropic that others have too, and the betas that they belong to.
+// versions maps the tools that Anthropic has in common with others to their types, and to the
+// beta that they require.
 var versions = map[string]struct{ kind, beta string }{
 	translate.WebSearch:     {"web_search_20250305", ""},
 	translate.WebFetch:      {"web_fetch_20250910", "web-fetch-2025-09-10"},
 	translate.CodeExecution: {"code_execution_20250825", "code-execution-2025-08-25"},
 }
 
-// hosted puts a tool that the provider is to run into Anthropic's form, if it is written in
-// another provider's.
+// hosted converts a tool that the provider runs to Anthropic's format, if it is in another
+// provider's.
 func (e *encoder) hosted(t *translate.Tool) error {
 	if t.Function != nil || t.Anthropics() {
 		return nil

@@ -51,7 +51,7 @@ type stream struct {
 	chars   int64   // of the text so far
 	usage   usage
 	first   usage            // as the start reported it
-	before  *translate.Usage // of complete messages that came before this one
+	before  *translate.Usage // of the complete messages before this one
 	id      string
 	begun   bool // message_start came
 	done    bool // a stop reason came
@@ -72,13 +72,13 @@ type block struct {
 	citations [][]byte
 }
 
-// event is what most events hold.
+// event holds the members that most events have.
 type event struct {
 	kind         []byte // not quoted
 	index, delta []byte // as JSON, nil if absent
 }
 
-// read reads an event, and reports whether it is JSON. Nothing needs to be walked twice.
+// read reads an event in a single pass, and reports whether it is JSON.
 func read(data []byte) (e event, ok bool) {
 	c := jsonraw.NewCursor(data)
 	c.Object(func(name []byte) {
@@ -138,7 +138,7 @@ func (s *stream) Step(e *translate.Emitter) error {
 // first attempt breaks off, but what was already passed on cannot be taken back.
 func (s *stream) start(e *translate.Emitter, message []byte) error {
 	id := jsonraw.Text(jsonraw.Lookup(message, "id"))
-	if s.over || s.done { // nobody sees the new answer, but it is billed
+	if s.over || s.done { // the client does not get the new message, but it is billed
 		before := s.before
 		if id != s.id {
 			before = s.inAll()
@@ -195,7 +195,7 @@ func (s *stream) find(index []byte) *block {
 
 func (s *stream) delta(m *translate.Message, e event) {
 	b := s.find(e.index)
-	if b == nil { // it did not begin, or has ended
+	if b == nil { // the block did not begin, or has ended
 		b = &block{kind: "text"}
 	}
 	for name, value := range jsonraw.Each(e.delta) {

@@ -68,8 +68,8 @@ func Plan(r *translate.Request, room Room) Thinking {
 	return Thinking{On: true, Raw: o.Bytes()}
 }
 
-// known returns the member "thinking" with only what Anthropic has in it: other providers have
-// members of their own under the same name.
+// known returns the member "thinking" without the members that Anthropic does not know: other
+// providers use the same name with members of their own.
 func known(r *translate.Request, thinking []byte) []byte {
 	var others []string
 	for name := range jsonraw.Each(thinking) {

@@ -145,8 +145,8 @@ func (t *Told) hear(u Usage) {
 	t.Usage = &u
 }
 
-// raise gives u the larger prompt and the larger output of two reports, u being the later
-// one. If neither report has both, they contradict each other.
+// raise sets u, the later of two reports, to the larger prompt and the larger output. If each
+// report has one of them, they contradict each other.
 func (u *Usage) raise(earlier *Usage) {
 	prompt, output := earlier.prompt() > u.prompt(), earlier.Output > u.Output
 	u.Contradiction = u.Contradiction || prompt && u.Output > earlier.Output || output && u.prompt() > earlier.prompt()
@@ -175,7 +175,7 @@ func (u *Usage) raise(earlier *Usage) {
 
 func (u *Usage) prompt() int64 { return u.Input + u.CacheRead + u.CacheWrite }
 
-// Exceeds reports whether u shows more than other, which may be nil.
+// Exceeds reports whether u reports more usage than other, which may be nil.
 func (u *Usage) Exceeds(other *Usage) bool {
 	return u != nil && (other == nil || u.prompt() > other.prompt() || u.Output > other.Output || u.Cost.Nano > other.Cost.Nano)
 }
@@ -196,8 +196,8 @@ func UsageOf(body []byte) *Usage {
 	return &u
 }
 
-// Streamed returns a complete response as a stream, for providers that answer with the whole
-// although a stream was asked for: one chunk with everything in it, and one with the usage.
+// Streamed returns a complete response as a stream, for providers that don't stream although
+// they were asked to: one chunk with all the content, and one with the usage.
 func (r *Response) Streamed() (Stream, error) {
 	body := jsonraw.Compact(r.Body)
 	var choices [][]byte
@@ -222,7 +222,7 @@ func (r *Response) Streamed() (Stream, error) {
 	return s, nil
 }
 
-// numbered returns a message as the delta of a chunk, where tool calls have an index.
+// numbered returns a message as the delta of a chunk, by adding an index to its tool calls.
 func numbered(message []byte) []byte {
 	var calls [][]byte
 	for call := range jsonraw.Elements(jsonraw.Lookup(message, "tool_calls")) {
@@ -237,7 +237,7 @@ func numbered(message []byte) []byte {
 
 // streamed is a complete response as a stream.
 type streamed struct {
-	chunks []Chunk // those to come
+	chunks []Chunk // those that remain
 	told   Told
 }
 

@@ -268,8 +268,8 @@ func ParseCount(raw []byte) (int64, bool) {
 	return min(max(v, -maxReported), maxReported), 0 <= v && v <= MaxUsage
 }
 
-// LeastCount returns how much was used at least, according to a count that is not a whole
-// number: a string or a fraction.
+// LeastCount returns a lower bound from a count that is not a JSON integer: a string or a
+// fraction.
 func LeastCount(raw []byte) int64 {
 	f, err := strconv.ParseFloat(strings.Trim(string(raw), `"`), 64)
 	if err != nil || !(0 < f && f <= MaxUsage) {

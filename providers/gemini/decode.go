@@ -99,9 +99,9 @@ func (s *stream) Step(q *translate.Emitter) error {
 	return nil
 }
 
-// grow takes the usage of another piece, which includes that of the pieces before it. Google
-// corrects an early count by a token or two; if one falls to less than half, the usage before
-// it is kept as well, because what was reported was used.
+// grow records the usage of another chunk, which includes that of the chunks before it. Google
+// may correct an early count by a token or two. If a count falls to less than half, the previous
+// usage is kept as well, because usage that was reported once did occur.
 func (s *stream) grow(usage []byte) {
 	var n translate.Counter
 	sizes := [...]int64{n.At(usage, "promptTokenCount"), n.At(usage, "candidatesTokenCount"), n.At(usage, "totalTokenCount")}

@@ -34,7 +34,8 @@ func (e *encoder) declare() error {
 	return nil
 }
 
-// hosted writes a tool in another provider's form. What domains it may reach cannot be said.
+// hosted converts a tool in another provider's format. Gemini can't restrict domains, so tools
+// that do are refused.
 func (e *encoder) hosted(t translate.Tool) ([]byte, bool) {
 	h, ok := t.Hosted()
 	if !ok || h.Allowed != nil || h.Blocked != nil {

@@ -3,7 +3,7 @@
 // digits and strings their escapes, because nothing is decoded into Go values and encoded
 // again.
 //
-// lex.go handles tokens, pace.go keeps long work from holding up anything
-// else, walk.go reads leniently, quoted.go handles strings, scan.go reads strictly along a tree
-// of fields, index.go edits, and writer.go writes.
+// lex.go handles tokens, pace.go keeps long work from holding up other requests, walk.go reads
+// leniently, quoted.go handles strings, scan.go reads strictly along a tree of fields, index.go
+// edits, and writer.go writes.
 package jsonraw

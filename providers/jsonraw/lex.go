@@ -20,11 +20,10 @@ const (
 )
 
 // plainEnd returns the end of the run of ordinary string bytes that starts at i: the position
-// of a quote, a backslash, a control character or the end of b, or of an ordinary byte at least
-// a stretch further on. It looks at eight bytes at a
-// time: among the bytes below 0x80, a subtraction sets the top bit of exactly those that were
-// smaller than the subtrahend. A borrow may corrupt the byte above such a one, so only the
-// lowest match counts.
+// of a quote, a backslash, a control character or the end of b, or, after a stretch without any
+// of these, of an ordinary byte. It looks at eight bytes at a time: among the bytes below 0x80, a
+// subtraction sets the top bit of exactly those that were smaller than the subtrahend. A borrow
+// may corrupt the byte above such a byte, so only the lowest match counts.
 func plainEnd(b []byte, i int) int {
 	b = b[:min(len(b), i+stretch)]
 	for ; i+8 <= len(b); i += 8 {
@@ -131,7 +130,7 @@ func digitsEnd(b []byte, i int) int {
 	return i
 }
 
-// maxNumber is more bytes than any number that a parser can hold needs.
+// maxNumber is more bytes than any number that a parser can represent needs.
 const maxNumber = 4096
 
 // finite reports whether a number differs from infinity as a float64, the type into which

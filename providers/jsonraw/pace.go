@@ -7,18 +7,18 @@ import (
 	"unicode/utf8"
 )
 
-// Pace divides long work into short pieces, with a rest after each, so that nothing else waits
-// for longer than a piece takes: neither another goroutine, which the scheduler would let wait
-// for ten milliseconds, nor another process on the same CPU. Work on less than a stretch costs
-// nothing. The zero value is ready for use.
+// Pace divides long work into short pieces, with a rest after each, so that nothing else has to
+// wait longer than a piece takes: neither other goroutines, which the scheduler might not run
+// for ten milliseconds, nor other processes on the same CPU. Work on less than a stretch has no
+// overhead. The zero value is ready to use.
 type Pace struct {
-	then  int   // the byte at which it last let others run
+	then  int   // the byte at which others were last allowed to run
 	began int64 // when the current piece began
 }
 
 const (
-	stretch = 64 << 10               // bytes between two looks at the clock: some tens of microseconds
-	piece   = 200 * time.Microsecond // of work; then a rest of the same length, or as short as the system can
+	stretch = 64 << 10               // bytes between two checks of the clock: tens of microseconds
+	piece   = 200 * time.Microsecond // of work, followed by a rest of the same length, or the shortest that the system can make
 )
 
 // At records that the work has reached byte i.
@@ -35,7 +35,7 @@ func (p *Pace) Add(n int) {
 	p.At(0)
 }
 
-// Rest lets others run. If the work has lasted for a piece, it rests.
+// Rest yields to other goroutines. If the work has gone on for a piece, it sleeps.
 func (p *Pace) Rest() {
 	switch now := time.Now().UnixNano(); {
 	case p.began == 0:
@@ -48,7 +48,7 @@ func (p *Pace) Rest() {
 	runtime.Gosched()
 }
 
-// Stretches calls f with one part of b after the other, at most a stretch long and cut between
+// Stretches calls f with consecutive parts of b, each at most a stretch long and cut between
 // characters.
 func Stretches(b []byte, f func([]byte)) {
 	var pace Pace
@@ -60,7 +60,7 @@ func Stretches(b []byte, f func([]byte)) {
 	}
 }
 
-// cut returns how many bytes of b make a stretch that ends between two characters.
+// cut returns the length of the first stretch of b, which ends between two characters.
 func cut(b []byte) int {
 	if len(b) <= stretch {
 		return len(b)
@@ -72,7 +72,7 @@ func cut(b []byte) int {
 	return n
 }
 
-// ValidUTF8 is utf8.Valid for long texts.
+// ValidUTF8 is utf8.Valid for long texts: it rests in between.
 func ValidUTF8(b []byte) bool {
 	var pace Pace
 	for len(b) > 0 {
@@ -86,7 +86,7 @@ func ValidUTF8(b []byte) bool {
 	return true
 }
 
-// Append is append for long values.
+// Append is append for long values: it rests in between.
 func Append(dst, value []byte) []byte {
 	if len(value) > stretch {
 		dst = slices.Grow(dst, len(value))

@@ -22,7 +22,7 @@ type completions struct{ dialect }
 // Encode changes what must differ for the target: the model's name, the output limit and the
 // request for usage. Everything else stays byte for byte.
 func (c completions) Encode(x providers.Exchange) (providers.Call, error) {
-	if x.Foreign != nil { // what this format does not know is passed on, but not what only another one has
+	if x.Foreign != nil { // unknown members are passed on, but not parts that only another format has
 		return providers.Call{}, x.Foreign
 	}
 	var lost []string

@@ -32,8 +32,8 @@ func choices(x providers.Exchange) int64 {
 }
 
 // stream ends properly with [DONE], or without it once every choice has a finish reason.
-// After [DONE], or after the usage that follows the last finish reason, the rest of the body
-// is read only briefly, for a usage in it that is larger.
+// After [DONE], or after the usage that follows the last finish reason, the rest of the body is
+// read only briefly, in case it reports a larger usage.
 type stream struct {
 	events   *sse.Reader
 	body     io.Closer
@@ -74,7 +74,7 @@ func (s *stream) Next() (chat.Chunk, error) {
 // Told returns the usage reported so far.
 func (s *stream) Told() chat.Told { return s.told }
 
-// behind returns a usage that follows the end of the stream and exceeds what was reported
+// behind returns usage that follows the end of the stream, if it exceeds what was reported
 // before.
 func (s *stream) behind() (chat.Chunk, error) {
 	providers.EndSoon(s.body)

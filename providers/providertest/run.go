@@ -23,8 +23,8 @@ import (
 type Subject struct {
 	Adapter providers.Adapter
 	Dir     string // of the exchanges, one txtar file each; see golden
-	// Skip gives the reason for each required exchange that the format cannot have. Without
-	// tools, no check uses any.
+	// Skip gives the reason for each required exchange that the format does not support. If tools
+	// are skipped, no check uses them.
 	Skip map[string]string
 	// Wire returns the body of a response as it is sent, for formats whose wire form is
 	// binary and so differs from the exchange; nil leaves it unchanged.

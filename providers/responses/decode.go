@@ -138,8 +138,8 @@ type speaker struct {
 	thought bool // a summary came before
 }
 
-// item reads a complete item. What OpenAI's own tools did is not shown, nor what the user said,
-// which a compacted conversation repeats.
+// item reads a complete item. It omits what OpenAI's own tools did, and the user's messages, which
+// a compacted conversation repeats.
 func (s *speaker) item(m *translate.Message, item []byte) {
 	switch jsonraw.Text(jsonraw.Lookup(item, "type")) {
 	case "message":

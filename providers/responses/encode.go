@@ -244,7 +244,7 @@ func grammar(format []byte) []byte {
 // toolChoice writes a word, or names what may be called without nesting it.
 func (e *encoder) toolChoice(value []byte) error {
 	if value[0] == '"' {
-		if jsonraw.Text(value) == "any" { // as Mistral calls it
+		if jsonraw.Text(value) == "any" { // Mistral's name for "required"
 			value = []byte(`"required"`)
 		}
 		e.o.Raw("tool_choice", value)

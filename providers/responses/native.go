@@ -17,7 +17,8 @@ func (completions) Speaks(*providers.Target) providers.Format { return providers
 // native writes the call for a request that is already in the Responses API's format. It
 // changes the model's name; the limit on the output, if the client's is missing or too high; and
 // store, if the key must not store anything at the provider: what the model needs of its
-// reasoning is then returned encrypted. What is not a request for an answer has neither.
+// reasoning is then returned encrypted. Requests for anything but an answer have neither limit nor
+// store.
 func native(x providers.Exchange) (providers.Call, error) {
 	body := x.Native.Body
 	set := []jsonraw.Member{{Name: "model", Value: jsonraw.Quote(x.Target.Upstream)}}

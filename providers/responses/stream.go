@@ -23,7 +23,7 @@ func (a completions) Stream(x providers.Exchange, body io.ReadCloser) chat.Strea
 	return translate.NewStream(s, body)
 }
 
-// stream ends with the event that says that the response is complete. If others follow, they
+// stream ends with the event that completes the response. Further responses in the same stream
 // are billed as well.
 type stream struct {
 	*translate.Frames
@@ -47,13 +47,13 @@ type item struct {
 	said   map[piece]int // bytes passed on
 }
 
-// piece is a part of an item: what kind of text it is, and which of several.
+// piece identifies a part of an item by the kind of its text and its index.
 type piece struct {
 	of string
 	at int64
 }
 
-// event is what most events hold. Values are JSON, nil if absent.
+// event holds the members that most events have. Values are JSON, nil if absent.
 type event struct {
 	data, kind             []byte // kind is not quoted
 	response, item         []byte
@@ -61,7 +61,7 @@ type event struct {
 	delta, logprobs        []byte
 }
 
-// read reads an event, and reports whether it is JSON. Nothing needs to be walked twice.
+// read reads an event in a single pass, and reports whether it is JSON.
 func (s *stream) read(data []byte) (e event, ok bool) {
 	e.data = data
 	c := jsonraw.NewCursor(data)
@@ -175,7 +175,7 @@ func (s *stream) whole(q *translate.Emitter, kind string, response jsonraw.Index
 }
 
 // inAll returns the usage of all responses in the stream, including the one that has just
-// ended. If the same one ends again, the larger of its usages counts.
+// ended. If the same response ends twice, the larger of its usages counts.
 func (s *stream) inAll(id string, usage *translate.Usage) *translate.Usage {
 	switch {
 	case id != s.id:

@@ -22,7 +22,7 @@ type Subset struct {
 	Closed   bool     // objects have no properties except those listed
 	Scalars  bool     // an enum contains only strings and numbers
 	FewItems bool     // minItems is 0 or 1
-	Bare     bool     // a schema does not say what it is: no $schema, $id or $comment
+	Bare     bool     // schemas must not describe themselves: no $schema, $id or $comment
 }
 
 // Reduce returns raw reduced to s, and the keywords that are lost. It returns raw itself,
@@ -78,7 +78,7 @@ func (s *Subset) takes(name []byte) bool {
 	return has(s.Keywords, name)
 }
 
-// labels say what a schema is.
+// labels lists the keywords with which a schema describes itself.
 var labels = []string{"$schema", "$id", "$comment"}
 
 // fits reports whether s accepts a schema as it is.

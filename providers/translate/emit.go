@@ -15,7 +15,7 @@ type Source interface {
 	Step(e *Emitter) error
 }
 
-// Ender is a Source whose stream may go on after the end that its format announces.
+// Ender is a Source whose stream may continue after the end that its format defines.
 type Ender interface {
 	// Ended reports whether nothing more can be read.
 	Ended() bool
@@ -84,7 +84,7 @@ func (s *stream) step() {
 	}
 }
 
-// behind returns a usage that follows the end of the stream and exceeds what was reported
+// behind returns usage that follows the end of the stream, if it exceeds what was reported
 // before.
 func (s *stream) behind() (chat.Chunk, error) {
 	providers.EndSoon(s.Closer)

@@ -19,7 +19,7 @@ type Frames struct {
 	name []byte // of the last event read
 
 	unchecked bool
-	whole     bool // the last read found a whole event, whatever it says
+	whole     bool // the last read found a complete event, whatever its content
 	ended     bool
 }
 
@@ -30,7 +30,7 @@ func NewFrames(r io.Reader) *Frames {
 	return f
 }
 
-// Unchecked makes Next return events that are not JSON, for callers who notice by themselves.
+// Unchecked makes Next return events that are not JSON, for callers that check this themselves.
 func (f *Frames) Unchecked() *Frames {
 	f.unchecked = true
 	return f

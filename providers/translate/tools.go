@@ -184,15 +184,14 @@ func readToolChoice(value []byte) (ToolChoice, error) {
 	return ToolChoice{}, Unsupported("is not a known choice of tools")
 }
 
-// The tools that providers run themselves and that several formats have, each under a name of
-// its own.
+// The tools that providers run themselves and that several formats have, under different names.
 const (
 	WebSearch     = "web_search"
 	WebFetch      = "web_fetch"
 	CodeExecution = "code_execution"
 )
 
-// hosted maps the types of these tools, without the date of their version, to what they are.
+// hosted maps the types of these tools, without the version date, to the names above.
 var hosted = map[string]string{
 	"web_search": WebSearch, "web_search_preview": WebSearch, "google_search": WebSearch, "openrouter:web_search": WebSearch,
 	"web_fetch": WebFetch, "url_context": WebFetch,
@@ -202,28 +201,28 @@ var hosted = map[string]string{
 // Hosted is one of these tools. Values are JSON, nil if absent.
 type Hosted struct {
 	Kind             string
-	Uses             int64 // the most that one answer may have; 0 means any number
+	Uses             int64 // maximum number of uses in one answer; 0 means no limit
 	Allowed, Blocked []byte
 	Location         []byte // city, region, country and timezone
-	Context          []byte // how much of what was found is read: low, medium or high
+	Context          []byte // how much of the results is read: low, medium or high
 	Cache            []byte // cache_control
 
 	lost []string // members that no other format has
 }
 
-// dated reports whether a type ends with a date as Anthropic writes it.
+// dated reports whether a type ends with a date in Anthropic's style.
 func dated(kind string) bool {
 	i := strings.LastIndexByte(kind, '_')
 	return i > 0 && len(kind)-i == len("_20250305") && !strings.ContainsFunc(kind[i+1:], func(r rune) bool { return r < '0' || r > '9' })
 }
 
-// Anthropics reports whether a type is one of Anthropic's own, which name the date of their
-// version.
+// Anthropics reports whether a tool has one of Anthropic's own types, which end with the date of
+// their version.
 func (t Tool) Anthropics() bool { return dated(t.Type) }
 
-// Hosted reads a tool in whichever provider's form. It returns false for tools that are not known
-// in several formats, or with settings that only their own provider can honour: a tool must not
-// reach further than its client allows.
+// Hosted reads a tool in any provider's format. It returns false if several formats don't have it,
+// or if it has settings that only its own provider can honour: a tool must never reach further
+// than its client allows.
 func (t Tool) Hosted() (h Hosted, ok bool) {
 	kind := t.Type
 	switch {
@@ -252,7 +251,7 @@ func (t Tool) Hosted() (h Hosted, ok bool) {
 	return h, true
 }
 
-// read reads a setting. It returns false if the tool must not be used without it.
+// read reads a setting. It returns false if the tool must not be used elsewhere without it.
 func (h *Hosted) read(name string, value []byte) bool {
 	var n Counter
 	switch name {
@@ -274,7 +273,7 @@ func (h *Hosted) read(name string, value []byte) bool {
 		h.Cache = value
 	case "external_web_access":
 		return string(value) != "false"
-	case "container": // files in it are out of reach elsewhere
+	case "container": // other providers can't reach its files
 		return jsonraw.IsObject(value) && jsonraw.Lookup(value, "file_ids") == nil
 	default:
 		h.lost = append(h.lost, name)
@@ -282,7 +281,7 @@ func (h *Hosted) read(name string, value []byte) bool {
 	return true
 }
 
-// Lost names, as members of tools, the settings that are not among those that the format has.
+// Lost records the settings that are lost, because the format has only the given ones.
 func (h Hosted) Lost(r *Request, has ...string) {
 	for _, m := range []struct {
 		name string
@@ -302,8 +301,8 @@ func (h Hosted) Lost(r *Request, has ...string) {
 	}
 }
 
-// HostedMembers returns the line for the settings of these tools, none of which costs anything by
-// itself.
+// HostedMembers returns the line for the settings of these tools, none of which has a price of its
+// own.
 func HostedMembers() providers.Line {
 	var names []string
 	for kind := range hosted {

@@ -62,8 +62,8 @@ func (c *Counter) figure(raw []byte) int64 {
 	return v
 }
 
-// unclear is below every count that is read as it was reported. A count below it is not a
-// whole number, and shows how much was used at least by how far it is below.
+// unclear is below every count that was reported as a whole number. Other counts are stored as
+// unclear minus the lower bound that they imply.
 const unclear = -10_000_000_000_000
 
 // Usage is what a response used, by the OpenAI format's convention: tokens read from or
@@ -96,8 +96,8 @@ func (u *Usage) Tools(counts []byte) {
 // Take returns one count as it was reported, or 0 if there is none.
 func (u *Usage) Take(raw []byte) int64 { return u.figure(raw) }
 
-// At returns the count at a path, as Take does. Of several with the same name, it returns the
-// largest.
+// At returns the count at a path, as Take does. If several members have the same name, it returns
+// the largest count.
 func (u *Usage) At(object []byte, path ...string) int64 {
 	last := len(path) - 1
 	most, some := int64(0), false
@@ -241,7 +241,7 @@ func (u *Usage) Chat(tier string) *chat.Usage {
 	return c
 }
 
-// figure returns a count as it was reported, which is -1 if it is not a whole number.
+// figure returns a count as it was reported, or -1 if it is not a whole number.
 func figure(n int64) int64 {
 	if n < unclear {
 		return -1
@@ -249,7 +249,7 @@ func figure(n int64) int64 {
 	return n
 }
 
-// least returns how much a count shows at least.
+// least returns the lower bound that a count implies.
 func least(n int64) int64 {
 	if n < unclear {
 		return unclear - n

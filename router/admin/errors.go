@@ -163,7 +163,7 @@ func codes() map[string]web.Code {
 	return all
 }
 
-// found says where each kind of object that may be missing can be looked up.
+// found says where to look up each kind of object that may not exist.
 var found = map[string]string{
 	"alert":      "GET " + base + "/alerts lists them.",
 	"budget":     "GET " + base + "/budgets lists them.",
@@ -272,7 +272,7 @@ func ownCodes() map[string]web.Code {
 	}
 }
 
-// fixText is a fix as a sentence; one that is a command stands as it is typed.
+// fixText returns a fix as a sentence; a command is returned as it has to be typed.
 func fixText(fix string) string {
 	if strings.HasPrefix(fix, "tallyroute ") {
 		return fix
@@ -314,7 +314,7 @@ func loginCodes() map[string]web.Code {
 	}
 }
 
-// sentAgain is the problem of a request whose Idempotency-Key another one has.
+// sentAgain returns the problem for a request whose Idempotency-Key was used by another one.
 func sentAgain(e *idempotency.DuplicateError) web.Problem {
 	switch e.Reason {
 	case idempotency.DuplicateOther:

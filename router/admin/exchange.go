@@ -44,7 +44,7 @@ type exchange struct {
 	csrf      string                // what a page must send along with its cookie; "" without a cookie
 	operation operation
 	dryRun    bool
-	claimed   *idempotency.Claim // under the caller's Idempotency-Key; nil without one
+	claimed   *idempotency.Claim // for the caller's Idempotency-Key; nil if there is none
 }
 
 // serve wraps every route in what they have in common: a request id, a deadline, recovery, and
@@ -264,21 +264,21 @@ func (x *exchange) seenTag() string {
 	return given // not one of our tags
 }
 
-// answersKept is how long a request may be sent again under its Idempotency-Key.
+// answersKept is how long a request can be retried with its Idempotency-Key.
 const answersKept = 24 * time.Hour
 
-// How a request that is sent again waits for the answer to the first one.
+// How a retry waits for the answer to the first request.
 const (
-	lookForFirst   = 50 * time.Millisecond // and then half as often each time
+	lookForFirst   = 50 * time.Millisecond // doubled after each look
 	lookAtLeast    = time.Second
 	looksAtRunning = 11              // 7.5 s
-	looksAtDone    = 7               // 2.5 s: its router may have died
-	claimEnds      = 5 * time.Second // after the longest that the operation may take
+	looksAtDone    = 7               // 2.5 s: the router may have died
+	claimEnds      = 5 * time.Second // after the operation's maximum duration
 )
 
-// claim makes sure that what a caller sends again under the same Idempotency-Key is done once,
-// by all routers together. It returns the answer to an earlier request if there was one. If that
-// request is still being answered, it waits.
+// claim makes sure that a request retried with the same Idempotency-Key takes effect only once
+// across all routers. It returns the answer to an earlier request, if there was one, and waits
+// while that request is still being answered.
 func (x *exchange) claim() (*idempotency.Answer, error) {
 	names := x.C.Request.Header.Values("Idempotency-Key")
 	if o := x.operation; len(names) == 0 || o.named || o.opened || o.method == http.MethodGet {
@@ -299,7 +299,7 @@ func (x *exchange) claim() (*idempotency.Answer, error) {
 		var twice *idempotency.DuplicateError
 		if !errors.As(err, &twice) || n >= looks[twice.Reason] {
 			if twice != nil && twice.Reason == idempotency.DuplicateDone && x.operation.finds() {
-				return nil, nil // what was made is found
+				return nil, nil // the operation finds what was created
 			}
 			x.claimed = claim
 			return kept, err
@@ -316,10 +316,10 @@ func (x *exchange) claim() (*idempotency.Answer, error) {
 // Limits in bytes.
 const (
 	mostIdempotencyKey = 256
-	mostKept           = 1 << 20 // of an answer
+	mostKept           = 1 << 20 // length of an answer
 )
 
-// The headers with which answers are kept and sent again.
+// Headers of stored answers, and of their replays.
 const (
 	statusField   = ":status"
 	tagField      = "Etag"
@@ -327,8 +327,8 @@ const (
 	originalField = "X-Tallyroute-Original-Request-Id"
 )
 
-// keep keeps the answer for whoever sends the request again. If that fails, the claim still says
-// that the change was made.
+// keep stores the answer for retries of the request. If that fails, the claim still records that
+// the change was made.
 func (x *exchange) keep(out any) {
 	if x.claimed == nil {
 		return
@@ -344,14 +344,14 @@ func (x *exchange) keep(out any) {
 	x.ended(func(ctx context.Context) error { return x.claimed.Keep(ctx, answer, x.Start.Add(answersKept)) })
 }
 
-// forget gives the claim up, unless a change was made under it.
+// forget releases the claim, unless a change was made under it.
 func (x *exchange) forget() {
 	if x.claimed != nil {
 		x.ended(x.claimed.Forget)
 	}
 }
 
-// ended ends the claim, even if the caller has gone.
+// ended ends the claim, even if the caller has disconnected.
 func (x *exchange) ended(end func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx()), 2*time.Second)
 	defer cancel()

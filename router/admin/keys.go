@@ -401,14 +401,14 @@ type reasoned struct {
 	Reason string `json:"reason"`
 }
 
-// rehearsal is part of the bodies of operations that can say what they would change.
+// rehearsal is embedded in the bodies of operations that support dry runs.
 type rehearsal struct {
 	DryRun bool `json:"dry_run" doc:"Only say what would change; whatever would refuse it does."`
 }
 
 func (r rehearsal) rehearsed() bool { return r.DryRun }
 
-// rehearsable is reasoned for these.
+// rehearsable is reasoned for operations that support dry runs.
 type rehearsable struct {
 	reasoned
 	rehearsal

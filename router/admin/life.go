@@ -214,7 +214,7 @@ func getProject(x *exchange, _ none) (manage.ProjectView, error) {
 	return tagged(x, manage.ViewProject)(x.Actions.Project(x.ctx(), x.C.Param("id")))
 }
 
-// getBudget is GET /budgets/{id}: the budget as it was set, and what is used of it.
+// getBudget is GET /budgets/{id}: the budget as it was set, and its usage.
 func getBudget(x *exchange, _ none) (manage.BudgetView, error) {
 	b, err := x.Actions.Budget(x.ctx(), x.C.Param("id"))
 	v, err := x.named(tagged(x, manage.ViewBudget)(b, err))

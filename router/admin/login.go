@@ -365,7 +365,7 @@ func browserCallback(x *exchange) error {
 	}
 	x.setCookie(attemptCookie, "", -1)
 	a, err := x.unseal(c.Value)
-	if err != nil || a.Return == "" { // an attempt begun by a program is not for a browser
+	if err != nil || a.Return == "" { // a login started by a program can't be finished by a browser
 		return errAttempt
 	}
 	q := x.C.Request.URL.Query()
@@ -378,7 +378,7 @@ func browserCallback(x *exchange) error {
 	return nil
 }
 
-// sealed encrypts a value that somebody else stores, so that only routers with the same key can
+// sealed encrypts a value that someone else stores, so that only routers with the same key can
 // read it.
 func sealed(key [32]byte, v any) (string, error) {
 	text, err := json.Marshal(v)

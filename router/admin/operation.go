@@ -30,7 +30,7 @@ type operation struct {
 	media        string // of answers that are not JSON
 	takes        time.Duration
 	matches      bool // takes If-Match
-	named        bool // takes Idempotency-Key by itself
+	named        bool // handles Idempotency-Key itself
 	opened       bool // needs no authentication
 	sensitive    bool // needs a recent login
 	handle       handler
@@ -79,7 +79,7 @@ func does[In, Out any](id, method, path, summary string, do func(*exchange, In) 
 	}
 }
 
-// Rehearsal is the answer to a dry run: what would be changed, as the audit log would have it.
+// Rehearsal is the answer to a dry run: the changes that the audit log would record.
 type Rehearsal struct {
 	DryRun  bool              `json:"dry_run"`
 	Changes []RehearsedChange `json:"changes" doc:"None where everything is so already."`
@@ -104,12 +104,12 @@ func (x *exchange) rehearsed(err error) error {
 			out.Changes = append(out.Changes, RehearsedChange{c.Action, c.Object, c.Detail})
 		}
 	}
-	x.C.Writer.Header().Del("ETag") // of what it would be
+	x.C.Writer.Header().Del("ETag") // of a version that does not exist
 	x.JSON(http.StatusOK, out)
 	return nil
 }
 
-// rehearses reports whether the operation can say what it would change.
+// rehearses reports whether the operation supports dry runs.
 func (o operation) rehearses() bool {
 	return o.in.Implements(reflect.TypeFor[interface{ rehearsed() bool }]())
 }
@@ -138,19 +138,19 @@ func (o operation) versioned() operation {
 	return o
 }
 
-// byName says that the operation itself makes a secret once for an Idempotency-Key, which it can
-// show again without anybody having kept it.
+// byName marks an operation that handles Idempotency-Key itself: it derives a secret that it can
+// show again without storing it.
 func (o operation) byName() operation {
 	o.named = true
 	return o
 }
 
-// finds reports whether the operation answers with what another request has made.
+// finds reports whether the operation can answer with an object that another request has created.
 func (o operation) finds() bool {
 	return slices.Contains(o.statuses, http.StatusOK) && slices.Contains(o.statuses, http.StatusCreated)
 }
 
-// precise refuses an If-Match that the operation would not honour, since nothing has a version.
+// precise returns a handler that refuses If-Match if what the operation changes has no version.
 func (o operation) precise() handler {
 	return func(x *exchange) error {
 		if !o.matches && o.method != http.MethodGet && x.C.GetHeader("If-Match") != "" {

@@ -164,12 +164,12 @@ func listBudgets(x *exchange, in wire.Paging) (wire.Page[manage.BudgetView], err
 	return list, nil
 }
 
-// viewBalance shows a budget with its state and forecast.
+// viewBalance converts a budget with its state and forecast to JSON form.
 func (x *exchange) viewBalance(b billing.Balance) manage.BudgetView {
 	return manage.ViewBalance(b, x.Start)
 }
 
-// nameBudgets adds the names of what budgets apply to.
+// nameBudgets adds the names of the objects to which budgets apply.
 func (x *exchange) nameBudgets(list []manage.BudgetView) error {
 	ids := make([]string, len(list))
 	for i, b := range list {
@@ -182,7 +182,7 @@ func (x *exchange) nameBudgets(list []manage.BudgetView) error {
 	return err
 }
 
-// named adds the name of what a budget applies to, unless err is set.
+// named adds the name of the object to which a budget applies, unless err is set.
 func (x *exchange) named(b manage.BudgetView, err error) (manage.BudgetView, error) {
 	list := []manage.BudgetView{b}
 	if err == nil {

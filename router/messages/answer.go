@@ -111,7 +111,7 @@ func use(o *jsonraw.Object, c translate.ReplyCall) {
 	o.Word("caller", `{"type":"direct"}`)
 }
 
-// cited writes the web pages that a text is based on; null says that there are none.
+// cited writes the web pages that a text is based on, or null if there are none.
 func cited(o *jsonraw.Object, pages [][]byte) {
 	if len(pages) == 0 {
 		o.Word("citations", "null")

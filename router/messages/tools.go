@@ -74,11 +74,11 @@ func declared(tools []byte, name string) bool {
 	return false
 }
 
-// packed begins ids of calls that a message may not have as they are: it allows only letters,
-// digits, "_" and "-", and some models need to see the id again that they have made up.
+// packed is the prefix of encoded tool call ids. The Messages API allows only letters, digits, "_"
+// and "-" in them, but some models use other characters and must get their own ids back.
 const packed = "toolu_tr1_"
 
-// packedID returns the id of a call as a message may have it.
+// packedID encodes the id of a tool call for a message, if necessary.
 func packedID(id string) string {
 	if !strings.ContainsFunc(id, notInID) {
 		return id
@@ -86,7 +86,7 @@ func packedID(id string) string {
 	return packed + base64.RawURLEncoding.EncodeToString([]byte(id))
 }
 
-// unpackedID returns the id of a call, as JSON, as its model knows it.
+// unpackedID returns the JSON of the id that the model gave to a tool call.
 func unpackedID(raw []byte) []byte {
 	if rest, ok := strings.CutPrefix(jsonraw.Text(raw), packed); ok {
 		if id, err := base64.RawURLEncoding.DecodeString(rest); err == nil {

@@ -178,7 +178,7 @@ func (m *message) native(block []byte) {
 	m.parts = append(m.parts, block)
 }
 
-// told records that the next message of the chat holds a block that has no equivalent there.
+// told records that the next chat message contains a block that has no equivalent there.
 func (m *message) told() {
 	if m.foreign != "" {
 		m.only(fmt.Sprintf("messages[%d].content", len(m.list)), m.foreign)

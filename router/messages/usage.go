@@ -17,7 +17,7 @@ func usage(chat []byte, tier string) jsonraw.Object {
 	return o
 }
 
-// tier returns the service tier that answered, in Anthropic's words, or "".
+// tier returns the service tier that answered, by Anthropic's name, or "".
 func tier(completion []byte) string {
 	switch t := jsonraw.Text(jsonraw.Lookup(completion, "service_tier")); t {
 	case "default":
@@ -28,7 +28,7 @@ func tier(completion []byte) string {
 	return ""
 }
 
-// counts is usage with only what the end of a stream reports.
+// counts returns usage with only the members that the end of a stream reports.
 func counts(chat []byte) jsonraw.Object {
 	var n translate.Counter
 	prompt, output := n.At(chat, "prompt_tokens"), n.At(chat, "completion_tokens")

@@ -67,8 +67,8 @@ func (m *Meter) mostFees(c plan.Candidate) []billing.Fee {
 	return fees
 }
 
-// used returns what an attempt used besides tokens. Where the provider reports nothing of it,
-// what the request may use counts as used once.
+// used returns what an attempt used besides tokens. If the provider does not report a meter that
+// the request may use, it counts as used once.
 func (m *Meter) used(c plan.Candidate, u *chat.Usage) []billing.Fee {
 	fees := metered(u, m.mostFees(c))
 	for _, may := range c.Uses {

@@ -123,7 +123,7 @@ func (m *Meter) row(c plan.Candidate, attempt int) billing.Spend {
 // used is not known, and the provider did not state the total, the row has no price.
 func (m *Meter) price(row *billing.Spend, c plan.Candidate, used []billing.Fee) {
 	price, priced := priceOf(c, row.ServiceTier, row.Tokens)
-	if !priced && m.Money { // nobody has said what this tier costs: with a budget in money, the most that any does
+	if !priced && m.Money { // this tier has no price: with a budget in money, charge that of the dearest
 		price, priced = c.Prices.DearestTier(row.Tokens)
 		if priced && !row.Disputed {
 			told := row.Tokens

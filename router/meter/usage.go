@@ -173,7 +173,7 @@ func possible(n int64) int64 {
 }
 
 // replaceImpossible substitutes the larger of count and hold for a prompt or an output for
-// which the report is impossible, or what a count that is not a whole number shows at least.
+// which the report is impossible, or the lower bound that a count other than a whole number implies.
 func (b *usage) replaceImpossible(u Use, most billing.Tokens, count Counter) {
 	prompt, output := impossible(b.tokens.Prompt()), impossible(b.tokens.Output)
 	if f := u.Usage.Figures; f != nil {

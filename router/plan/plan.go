@@ -90,7 +90,7 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 	c.Tier = tierFor(in.Request, c.Target)
 	in.members(&c)
 	c.Price, c.Priced = c.Prices.Charged(c.Tier, c.Prompt)
-	for _, u := range c.Uses { // a meter without a known price leaves the candidate without one
+	for _, u := range c.Uses { // if a meter is unpriced, so is the candidate
 		fee, known := c.Price.Fee(u.Meter, u.Bound())
 		c.fees, c.Priced = c.fees.Add(fee), c.Priced && known
 	}

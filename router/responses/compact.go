@@ -5,14 +5,14 @@ import (
 	"tallyroute/providers/jsonraw"
 )
 
-// compactPath is where a provider compacts conversations, below where it answers them.
+// compactPath is the path for compacting conversations, below the one for answering them.
 const compactPath = "/compact"
 
 // continuing is root without the input, for requests that may only continue from a response.
 var continuing = jsonraw.Field{Kinds: root.Kinds, Required: 1, Fields: root.Fields}
 
-// ReadCompact is like Read for a request to compact a conversation. Only its own provider can
-// read what comes back, so there is no chat completion that could do the same.
+// ReadCompact is like Read, for a request to compact a conversation. Only the provider itself can
+// read the result, so there is no equivalent chat completion.
 func ReadCompact(body []byte, l chat.Limits, past *Past) (*Request, error) {
 	return read(body, &continuing, l, past, (*reader).compacts)
 }

@@ -47,7 +47,7 @@ func (s *Stream) Pass(data []byte) []sse.Event {
 	return s.list
 }
 
-// passed reads an event, no further than it must: what follows a piece of text is long.
+// passed reads an event, but no further than necessary: long members may follow.
 func (s *Stream) passed(data []byte) passed {
 	p := passed{data: data}
 	found, wanted := 0, 4
@@ -75,7 +75,7 @@ func (s *Stream) passed(data []byte) passed {
 	return p
 }
 
-// isWhole reports whether an event holds the response, and is about no item of it.
+// isWhole reports whether an event contains the response itself rather than one of its items.
 func isWhole(kind []byte) bool {
 	switch string(kind) {
 	case "response.created", "response.in_progress", "response.queued", "response.completed", "response.incomplete", "response.failed":

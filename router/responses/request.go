@@ -18,7 +18,7 @@ type Request struct {
 	Kept    *Kept             // what to store along with the response; nil to store nothing
 
 	asked   jsonraw.Index
-	echo    jsonraw.Object // what a response repeats of asked, once one was written
+	echo    jsonraw.Object // the members that responses repeat, once one was written
 	names   names
 	origins []string // of the messages of the chat completion
 
@@ -247,7 +247,7 @@ func strict(tools []byte) []byte {
 	return jsonraw.Array(list)
 }
 
-// repeat writes what a response repeats, with the defaults for what the request does not say.
+// repeat writes the members of the request that a response repeats, with defaults for missing ones.
 func (r *Request) repeat(o *jsonraw.Object) {
 	for _, m := range []struct{ name, otherwise string }{
 		{"instructions", "null"},

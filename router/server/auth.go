@@ -20,7 +20,7 @@ import (
 
 var errKeyInURL = errors.New("server: key in the URL")
 
-// stranger returns from where and for what somebody calls whose key is not known yet.
+// stranger describes a caller whose key is not known yet.
 func (x *exchange) stranger(to policy.Endpoint) router.Caller {
 	r := x.C.Request
 	return router.Caller{

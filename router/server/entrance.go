@@ -266,7 +266,7 @@ func (n *native) in(data []byte, edit func(object []byte) []byte) []byte {
 	if n.whole || n.format != providers.Responses {
 		return edit(data)
 	}
-	if !bytes.Contains(data, []byte(`"response"`)) { // most events have only a piece of it
+	if !bytes.Contains(data, []byte(`"response"`)) { // most events hold only a part of the response
 		return data
 	}
 	at := memberOf(data, "response")
@@ -277,7 +277,7 @@ func (n *native) in(data []byte, edit func(object []byte) []byte) []byte {
 	return append(append(append(make([]byte, 0, len(data)+len(edited)), data[:at.Start]...), edited...), data[at.End:]...)
 }
 
-// memberOf returns where the value of a member is. What follows it is not read.
+// memberOf returns the position of a member's value. It reads no further than that.
 func memberOf(object []byte, member string) (at jsonraw.Span) {
 	c := jsonraw.NewCursor(object)
 	c.Object(func(name []byte) {

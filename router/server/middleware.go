@@ -426,7 +426,7 @@ func sentBefore(e *idempotency.DuplicateError) web.Problem {
 			Code:    codeIdempotencyLarge,
 			Message: "The request with this Idempotency-Key was answered, and the answer was too large to be kept: " + e.RequestID + ".",
 		}
-	case idempotency.DuplicateOther, idempotency.DuplicateDone: // requests change nothing, so none is merely done
+	case idempotency.DuplicateOther, idempotency.DuplicateDone: // requests here make no changes, so DuplicateDone can't occur
 	}
 	return web.Problem{Code: codeIdempotencyConflict, Message: "This Idempotency-Key was used for another request: " + e.RequestID + "."}
 }

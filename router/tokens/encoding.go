@@ -136,8 +136,8 @@ type work struct {
 
 const checkEvery = int64(100 * time.Microsecond / workUnit)
 
-// goesOn reports whether there is work left and somebody waiting for it. It rests now and
-// then.
+// goesOn reports whether there is work left and someone is still waiting for it. It rests every
+// so often.
 func (w *work) goesOn() bool {
 	if w.left < w.until && w.err == nil {
 		w.until = w.left - checkEvery

@@ -214,8 +214,8 @@ const mostCursor = 64
 // ErrCursor returns the error for a cursor that no page returned.
 func ErrCursor() error { return Invalid("cursor", "must be next_cursor of the page before") }
 
-// Continued returns one page of a list of which one more item than fits on it was read, if there
-// is one.
+// Continued returns a page of at most limit items. If all has one more, the page says where to
+// continue.
 func Continued[T, V any](all []T, limit int, view func(T) V, id func(V) string) Page[V] {
 	list := ListOf(all[:min(limit, len(all))], view)
 	if len(all) > limit {
