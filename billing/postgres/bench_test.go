@@ -16,8 +16,8 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// BenchmarkRequest is one hold and one settlement, with every write synced to
-// disk, on keys with a budget of their own and one of their organisation.
+// BenchmarkRequest measures one hold and one settlement, with every write synced to
+// disk, for keys that have their own budget and one of their organisation.
 func BenchmarkRequest(b *testing.B) {
 	cluster := pgtest.Private(b, "fsync=on", "full_page_writes=on", "shared_buffers=128MB")
 	for _, run := range []struct{ keys, workers int }{{1, 1}, {1, 16}, {64, 1}, {64, 16}} {
@@ -74,9 +74,9 @@ func benchmark(b *testing.B, clients []*client, workers int) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
 }
 
-// BenchmarkPost is how many settled rows a second one writer stores, with every
-// posting synced to disk: the median of five times ten postings. Postings of one
-// row show what a ledger could do that posts before and after each call.
+// BenchmarkPost measures how many settled rows per second one writer stores, with every
+// posting synced to disk: the median of five runs of ten postings. Postings of a single
+// row show how a ledger would perform that posts before and after each call.
 func BenchmarkPost(b *testing.B) {
 	cluster := pgtest.Private(b, "fsync=on", "full_page_writes=on", "shared_buffers=128MB")
 	for _, batch := range []int{1000, 1} {

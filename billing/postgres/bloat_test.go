@@ -8,10 +8,9 @@ import (
 	"tallyroute/billing/billingtest/prove"
 )
 
-// TestUpdatesLeaveNoBloat: $UPDATES postings, each of which moves a hundred
-// counters and as many leases keep the tables and their
-// indexes as large as they were after the first tenth. 36,000 are those of a busy
-// hour; what is updated stays on its page.
+// TestUpdatesLeaveNoBloat checks that the tables and their indexes hardly grow after the
+// first tenth of $UPDATES postings, each of which updates a hundred counters and as many
+// leases. A busy hour has 36,000 postings. Updated rows stay on their page.
 func TestUpdatesLeaveNoBloat(t *testing.T) {
 	const budgets, atOnce = 200, 100
 	postings := prove.Size(t, "UPDATES", 300)

@@ -8,7 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestColumns holds both databases to one list of tables, views and columns.
+// TestColumns checks the schema against the list of tables, views and columns that both
+// databases share.
 func TestColumns(t *testing.T) {
 	_, dsn := open(t, patient)
 	rows, err := raw(t, dsn).Query(t.Context(), `SELECT name || '.' || column_name FROM (

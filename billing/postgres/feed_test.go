@@ -10,7 +10,8 @@ import (
 	"tallyroute/billing/billingtest/prove"
 )
 
-// TestNoticesSayWhatBecameOfAKey, so that nobody has to ask.
+// TestNoticesSayWhatBecameOfAKey checks that notices carry a key's new state, so that
+// nobody has to query it.
 func TestNoticesSayWhatBecameOfAKey(t *testing.T) {
 	s, _ := open(t, patient)
 	p, err := s.EnsureProject(t.Context(), billing.Project{Name: "p", Team: "t"})

@@ -15,8 +15,8 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// TestFinanceLogin is somebody of finance, set up as docs/finance.md says: every
-// question of the page and of its example is answered, and nothing else is.
+// TestFinanceLogin checks that a finance user, set up as docs/finance.md says, can run
+// every query of that page and its example, and cannot access anything else.
 func TestFinanceLogin(t *testing.T) {
 	page, err := os.ReadFile("../../docs/finance.md")
 	if err != nil {
@@ -64,14 +64,14 @@ func TestFinanceLogin(t *testing.T) {
 	}
 }
 
-// pageSQL are the statements of a page: those of an administrator, and the
-// questions of somebody of finance.
+// pageSQL returns the statements on a page: those for an administrator, and the
+// queries of a finance user.
 func pageSQL(page string) (setup, questions []string) {
 	for _, block := range regexp.MustCompile("(?s)```(sql|console)\n(.*?)```").FindAllStringSubmatch(page, -1) {
 		text := block[2]
 		if block[1] == "console" {
 			if !strings.HasPrefix(text, "=> ") {
-				continue // of a shell
+				continue // a shell command
 			}
 			question, _, _ := strings.Cut(strings.TrimPrefix(text, "=> "), ";")
 			text = question + ";"
@@ -87,7 +87,8 @@ func pageSQL(page string) (setup, questions []string) {
 	return setup, questions
 }
 
-// statements are those of a script without semicolons in texts.
+// statements splits a script into statements. No string literal in it can contain a
+// semicolon.
 func statements(script string) []string {
 	all := strings.Split(regexp.MustCompile(`(?m)--.*$`).ReplaceAllString(script, ""), ";")
 	for i := range all {
@@ -96,8 +97,8 @@ func statements(script string) []string {
 	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
 }
 
-// TestBudgetStatusIsTheBalance: what finance reads of a budget is what decides over
-// requests, whatever its period and zone, used or not.
+// TestBudgetStatusIsTheBalance checks that finance sees the same balance of a budget
+// that requests are decided by, whatever its period and time zone, used or unused.
 func TestBudgetStatusIsTheBalance(t *testing.T) {
 	s, dsn := open(t, patient)
 	var budgets []billing.Budget
@@ -123,7 +124,7 @@ func TestBudgetStatusIsTheBalance(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := raw(t, dsn)
-	exec(t, c, "DELETE FROM budget_counters WHERE budget_id LIKE '%_idle'") // as before anything was used
+	exec(t, c, "DELETE FROM budget_counters WHERE budget_id LIKE '%_idle'") // as if they had never been used
 	idle.refresh()
 	for _, k := range []*client{used, idle} {
 		balances, err := s.Balances(t.Context(), &k.key, now)

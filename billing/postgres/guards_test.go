@@ -13,7 +13,7 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// wantRefused wants the database to refuse a statement with these words.
+// wantRefused fails the test unless the database rejects a statement with these words.
 func wantRefused(t *testing.T, c *pgx.Conn, sql, words string) {
 	t.Helper()
 	_, err := c.Exec(t.Context(), sql)
@@ -54,7 +54,7 @@ func TestLedger_ClosedPeriod(t *testing.T) {
 	wantConserved(t, c)
 }
 
-// copyRow inserts the row that is there as another request on another day.
+// copyRow inserts a copy of the existing row as a different request on another day.
 func copyRow(table, day string) string {
 	return `INSERT INTO ` + table + ` (event_id, occurred_at, report_day, request_id, key_id, project_id, team_id, cost_center, environment,
 		requested_model, provider, model, output_tokens, pricing, input_cost_nano, cache_read_cost_nano, cache_write_cost_nano,
@@ -63,7 +63,7 @@ func copyRow(table, day string) string {
 		requested_model, provider, model, 7, 'priced', 0, 0, 0, 5, 0, 5 FROM spend_events LIMIT 1`
 }
 
-// No insert gets round the rollup, also not one that names a partition.
+// No insert bypasses the rollup, not even one that names a partition.
 func TestLedger_RollupFollowsEveryInsert(t *testing.T) {
 	s, dsn := open(t, patient)
 	newClient(t, s, "a").use(10, noon)
@@ -121,7 +121,7 @@ func TestPartitions(t *testing.T) {
 	wantConserved(t, c)
 }
 
-// A month is dropped as a table, and no total changes.
+// Dropping a month's partition changes no total.
 func TestPartitions_DropKeepsTotals(t *testing.T) {
 	s, dsn := open(t, patient)
 	once := budget("bud_once", "key", "", 1e6)
@@ -182,7 +182,7 @@ func TestFinance_ReadsTheViewsAndNothingElse(t *testing.T) {
 	}
 }
 
-// Every view and column explains itself in psql.
+// Every view and column has a comment that psql shows.
 func TestFinance_IsCommented(t *testing.T) {
 	_, dsn := open(t, patient)
 	c := raw(t, dsn)
@@ -201,8 +201,8 @@ func TestFinance_IsCommented(t *testing.T) {
 	}
 }
 
-// Somebody who may not create roles can still migrate; the role is given its
-// rights at the first start after an administrator made it.
+// A user who cannot create roles can still migrate. The role gets its privileges at
+// the first start after an administrator has created it.
 func TestFinance_RoleMadeByHand(t *testing.T) {
 	cluster := pgtest.Private(t)
 	cluster.Run(t, "CREATE ROLE plain LOGIN PASSWORD 'plain'")

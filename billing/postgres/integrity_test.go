@@ -9,7 +9,7 @@ import (
 	"tallyroute/billing/billingtest"
 )
 
-// unguardSQL takes away every constraint that a corruption would break.
+// unguardSQL drops every constraint that a corruption would violate.
 const unguardSQL = `
 DO $$
 DECLARE c record;
@@ -21,7 +21,8 @@ BEGIN
   END LOOP;
 END $$`
 
-// TestIntegrityCheckNamesEveryCorruption opens all doors: no trigger, no constraint.
+// TestIntegrityCheckNamesEveryCorruption corrupts the data with all triggers and
+// constraints out of the way.
 func TestIntegrityCheckNamesEveryCorruption(t *testing.T) {
 	s, dsn := open(t, patient)
 	var c *pgx.Conn
@@ -37,7 +38,8 @@ func TestIntegrityCheckNamesEveryCorruption(t *testing.T) {
 	})
 }
 
-// TestUpkeep_MakesTheComingMonths on a database that runs on from month to month.
+// TestUpkeep_MakesTheComingMonths checks that upkeep creates the partitions of the coming
+// months, for a database that stays in use from month to month.
 func TestUpkeep_MakesTheComingMonths(t *testing.T) {
 	s, dsn := open(t, patient)
 	c := raw(t, dsn)
@@ -52,8 +54,8 @@ func TestUpkeep_MakesTheComingMonths(t *testing.T) {
 	}
 }
 
-// TestUpkeep_ThrowsOldWindowsAway, of which nothing is held or leased, and what
-// was used in them is known all the same.
+// TestUpkeep_ThrowsOldWindowsAway checks that upkeep deletes old windows, except those
+// with something held or leased.
 func TestUpkeep_ThrowsOldWindowsAway(t *testing.T) {
 	s, dsn := open(t, patient)
 	c := raw(t, dsn)
@@ -69,7 +71,8 @@ func TestUpkeep_ThrowsOldWindowsAway(t *testing.T) {
 	}
 }
 
-// TestIntegrityCheck_OneProcessAtATime: a process that comes while another checks is told the last result.
+// TestIntegrityCheck_OneProcessAtATime checks that a process gets the latest result
+// while another process is running the check.
 func TestIntegrityCheck_OneProcessAtATime(t *testing.T) {
 	s, dsn := open(t, patient)
 	c := raw(t, dsn)

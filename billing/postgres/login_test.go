@@ -14,8 +14,8 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// Connections are made by the user that is current, those of the one before are given up,
-// and nothing fails in between: neither what is asked, nor what listens.
+// New connections use the current user, those of the previous user are closed, and
+// nothing fails in between: neither queries nor listeners.
 func TestLoginThatIsReplacedIsUsedByNewConnectionsAndLeftByOldOnes(t *testing.T) {
 	dsn := pgtest.Copy(t, migrate)
 	admin := pgtest.Connect(t, dsn)
@@ -65,7 +65,7 @@ func TestLoginThatIsReplacedIsUsedByNewConnectionsAndLeftByOldOnes(t *testing.T)
 			t.Fatal(err)
 		}
 	}
-	admin.Exec("NOTIFY tallyroute_keys") // or five seconds later
+	admin.Exec("NOTIFY tallyroute_keys") // otherwise it would notice after five seconds
 	if err := prove.Receive(t, "who listens is told to begin again", ended); err == nil {
 		t.Error("no reason is given")
 	}

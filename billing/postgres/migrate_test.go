@@ -11,11 +11,11 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// as is dsn for another user.
+// as returns dsn with a different user and password.
 func as(dsn, user, password string) string {
 	u, err := url.Parse(dsn)
 	if err != nil {
-		panic(err) // of a test's own making
+		panic(err) // the test made the string itself
 	}
 	u.User = url.UserPassword(user, password)
 	return u.String()
@@ -40,7 +40,7 @@ func TestManyProcessesMigrateOnce(t *testing.T) {
 	}
 }
 
-// The role finance belongs to all databases of a server.
+// The role finance is shared by all databases of a server.
 func TestSeveralDatabasesOfOneServerMigrate(t *testing.T) {
 	cluster := pgtest.Private(t)
 	dsns := make([]string, 6)
@@ -59,13 +59,13 @@ func TestSeveralDatabasesOfOneServerMigrate(t *testing.T) {
 	}
 }
 
-// A migrator that is killed in the middle leaves a database that the next one
-// can bring up to date.
+// A migration that is killed halfway leaves a database that the next migration
+// can complete.
 func TestKilledMigratorLeavesNothingHalfDone(t *testing.T) {
 	dsn := pgtest.DSN(t)
 	killer := raw(t, dsn)
 	exec(t, killer, "BEGIN")
-	exec(t, killer, "CREATE SCHEMA finance") // the last migration waits for the end of this
+	exec(t, killer, "CREATE SCHEMA finance") // the last migration waits for this transaction
 	died := make(chan error)
 	go func() {
 		s, err := postgres.Open(context.Background(), dsn, patient)

@@ -18,8 +18,8 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// steady waits for a connection longer than by default, since it is started on
-// a crowded machine, and for all else as long.
+// steady waits longer than the default for a connection, because tests run on a busy
+// machine, and uses the defaults for everything else.
 var steady = postgres.Options{Acquire: 2 * time.Second}
 
 // inTime fails if do takes longer than a request can wait.
@@ -43,7 +43,7 @@ func heals(t *testing.T, s *postgres.Store) {
 }
 
 func TestOpenWithoutDatabase(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") // a port where nobody answers
+	l, err := net.Listen("tcp", "127.0.0.1:0") // a port where nothing responds
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestOpen_BadDSN(t *testing.T) {
 	}
 }
 
-// The server stops, crashes, and freezes; nothing is lost and all heals.
+// The server stops, crashes and freezes; nothing is lost, and the store recovers.
 func TestServerThatGoesAwayLosesNothing(t *testing.T) {
 	cluster := pgtest.Private(t)
 	dsn := cluster.DSN(t)
@@ -116,7 +116,7 @@ func TestServerThatGoesAwayLosesNothing(t *testing.T) {
 			}
 		}
 	}
-	if _, err := s.Sweep(t.Context(), noon); err != nil { // gives back what was taken in doubt
+	if _, err := s.Sweep(t.Context(), noon); err != nil { // releases the holds in doubt
 		t.Error(err)
 	}
 	balances, err := s.Balances(t.Context(), &c.key, noon)
@@ -126,7 +126,7 @@ func TestServerThatGoesAwayLosesNothing(t *testing.T) {
 	wantConserved(t, raw(t, dsn))
 }
 
-// What the server says when it is there but cannot serve.
+// Errors of a server that is there but cannot do its work mean that it is unavailable.
 func TestServerThatCannotServeIsUnavailable(t *testing.T) {
 	cluster := pgtest.Private(t, "max_connections=20", "superuser_reserved_connections=3")
 	dsn := cluster.DSN(t)
@@ -183,7 +183,7 @@ func TestSlowLockIsUnavailable(t *testing.T) {
 	exec(t, c, "ROLLBACK")
 }
 
-// All connections are in use: nobody waits for one longer than a moment.
+// If all connections are in use, requests wait for one only briefly.
 func TestNobodyWaitsLongForAConnection(t *testing.T) {
 	s, dsn := open(t, postgres.Options{MaxConns: 2, Acquire: 2 * time.Second, Lock: time.Minute, Statement: time.Minute})
 	k := newClient(t, s, "a", budget("bud_1", billing.ScopeKey, "", 1e6))
@@ -243,8 +243,8 @@ func TestReserve_CallerGone(t *testing.T) {
 	wantConserved(t, check)
 }
 
-// The answer to Reserve is lost on the way although the hold was taken: the
-// request is refused, so it must not be billed.
+// The server's response to Reserve is lost although the hold was taken: the request is
+// refused, so it must not be billed.
 func TestReserve_AnswerLost(t *testing.T) {
 	_, dsn := open(t, patient)
 	p := proxy(t, dsn)
@@ -269,7 +269,7 @@ func TestReserve_AnswerLost(t *testing.T) {
 	wantConserved(t, c)
 }
 
-// A settlement whose answer is lost may be repeated.
+// A settlement whose response is lost can be repeated.
 func TestSettle_AnswerLost(t *testing.T) {
 	_, dsn := open(t, patient)
 	p := proxy(t, dsn)
@@ -295,7 +295,7 @@ func TestSettle_AnswerLost(t *testing.T) {
 	wantConserved(t, c)
 }
 
-// wire is a proxy that can lose what the server answers.
+// wire is a proxy that can lose the server's response.
 type wire struct {
 	dsn  string
 	deaf atomic.Bool
@@ -336,7 +336,7 @@ func proxy(t *testing.T, dsn string) *wire {
 	return w
 }
 
-// answers passes on what the server says, or hangs up on the client instead.
+// answers forwards the server's messages, or disconnects the client instead.
 func (w *wire) answers(down, up net.Conn) {
 	defer down.Close()
 	buf := make([]byte, 64<<10)

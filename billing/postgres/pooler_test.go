@@ -15,11 +15,11 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// ignored are parameters that operators tell PgBouncer to ignore.
+// ignored lists startup parameters that operators tell PgBouncer to ignore.
 const ignored = "statement_timeout,lock_timeout,default_transaction_isolation,jit,extra_float_digits"
 
-// TestStoreBehindAPooler is the whole suite with a few connections that change
-// hands after every transaction, if $POOLER is set, or else a few cases of it.
+// TestStoreBehindAPooler runs the suite with a few connections that change hands after
+// every transaction: the whole suite if $POOLER is set, or else a few cases.
 func TestStoreBehindAPooler(t *testing.T) {
 	through := pgtest.Pooler(t, ignored)
 	open := func(t *testing.T, zone *time.Location) billing.Store {
@@ -49,8 +49,8 @@ func TestStoreBehindAPooler(t *testing.T) {
 	}
 }
 
-// TestPoolerIsFoundOut, whether it ignores what it does not know or refuses it,
-// by what connects first.
+// TestPoolerIsFoundOut checks that the first connection detects a pooler, whether it
+// ignores unknown parameters or rejects them.
 func TestPoolerIsFoundOut(t *testing.T) {
 	for name, ignore := range map[string]string{"Ignores": ignored + ",tallyroute.route", "Refuses": "extra_float_digits"} {
 		for first, ask := range map[string]func(s *postgres.Store, ctx context.Context) error{
@@ -81,7 +81,8 @@ func TestPoolerIsFoundOut(t *testing.T) {
 	}
 }
 
-// TestWantsAreHeardBehindAPooler: by looking, or past the pooler at once.
+// TestWantsAreHeardBehindAPooler checks that wants are noticed behind a pooler, either by
+// polling or over a direct connection.
 func TestWantsAreHeardBehindAPooler(t *testing.T) {
 	dsn := pgtest.DSN(t)
 	through := pgtest.Pooler(t, ignored)(dsn)
@@ -106,7 +107,8 @@ func TestWantsAreHeardBehindAPooler(t *testing.T) {
 	}
 }
 
-// TestStaleLockOfMigrationsIsTold, with who has it, and is waited for.
+// TestStaleLockOfMigrationsIsTold checks that the error for a stale migration lock names
+// its holder, and that migrating works once the lock is released.
 func TestStaleLockOfMigrationsIsTold(t *testing.T) {
 	dsn := pgtest.DSN(t)
 	c := raw(t, dsn)

@@ -20,13 +20,13 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
-// patient waits for as long as a crowded machine may take. Locks are waited for
-// longer than PostgreSQL takes to find a deadlock, so that it would be one.
+// patient waits long enough for a busy machine. It waits for locks longer than PostgreSQL
+// takes to detect a deadlock, so that a deadlock would be reported as one.
 var patient = postgres.Options{Acquire: time.Minute, Statement: time.Minute, Lock: time.Minute}
 
 var noon = time.Date(2026, 11, 18, 12, 0, 0, 0, time.UTC)
 
-// open is a store on a database of its own, with its schema.
+// open returns a store on its own database, with the schema in place.
 func open(t testing.TB, o postgres.Options) (*postgres.Store, string) {
 	t.Helper()
 	dsn := pgtest.Copy(t, migrate)
@@ -43,7 +43,7 @@ func migrate(dsn string) error {
 	return err
 }
 
-// connect is a store on a database that is there.
+// connect returns a store on an existing database.
 func connect(t testing.TB, dsn string, o postgres.Options) *postgres.Store {
 	t.Helper()
 	s, err := postgres.Open(t.Context(), dsn, o)
@@ -54,7 +54,7 @@ func connect(t testing.TB, dsn string, o postgres.Options) *postgres.Store {
 	return s
 }
 
-// raw is a connection beside the store.
+// raw opens a connection that bypasses the store.
 func raw(t testing.TB, dsn string) *pgx.Conn {
 	t.Helper()
 	c, err := pgx.Connect(t.Context(), dsn)
@@ -81,7 +81,7 @@ func get[T any](t testing.TB, c *pgx.Conn, sql string, args ...any) T {
 	return v
 }
 
-// client is a key as a request has it.
+// client is a key as a request sees it.
 type client struct {
 	testing.TB
 	s   *postgres.Store
@@ -89,7 +89,7 @@ type client struct {
 	n   *atomic.Int64
 }
 
-// newClient makes a key with budgets of its own.
+// newClient creates a key with its own budgets.
 func newClient(t testing.TB, s *postgres.Store, name string, budgets ...billing.Budget) *client {
 	t.Helper()
 	p, err := s.EnsureProject(t.Context(), billing.Project{Team: "team", Name: "project", CostCenter: "4711"})
@@ -124,7 +124,7 @@ func budget(id string, scope billing.Scope, scopeID string, tokens int64) billin
 	return billing.Budget{ID: id, Scope: scope, ScopeID: scopeID, Period: billing.PeriodMonth, Tokens: &tokens}
 }
 
-// hold is a hold for a request at an instant.
+// hold returns a hold for a request at a given time.
 func (c *client) hold(tokens int64, at time.Time) billing.Hold {
 	id := fmt.Sprintf("req_%s_%d", c.key.ID, c.n.Add(1))
 	h := billing.Hold{
@@ -152,7 +152,7 @@ func (c *client) row(request string, tokens int64, at time.Time) billing.Spend {
 	}
 }
 
-// use holds and settles.
+// use takes a hold and settles it.
 func (c *client) use(tokens int64, at time.Time) {
 	c.Helper()
 	h := c.hold(tokens, at)
@@ -202,15 +202,15 @@ func wantConserved(t testing.TB, c *pgx.Conn) {
 	}
 }
 
-// awaitLock returns when somebody waits for a lock in this database. c must not
-// be in a transaction: there the answer would stay the same.
+// awaitLock waits until some connection is waiting for a lock in this database. c must
+// not be in a transaction, where the result would not change.
 func awaitLock(t testing.TB, c *pgx.Conn) {
 	t.Helper()
 	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 	prove.Eventually(t, "somebody waits for a lock", func() bool { return get[int](t, c, waiting) > 0 })
 }
 
-// together runs do n times at once.
+// together runs do n times concurrently.
 func together(n int, do func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {

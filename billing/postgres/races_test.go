@@ -14,7 +14,7 @@ import (
 	"tallyroute/billing/postgres"
 )
 
-// deadlocks is how many the server found in this database.
+// deadlocks selects the number of deadlocks that the server has detected in this database.
 const deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
 
 func TestRace_SeveralProcesses(t *testing.T) {
@@ -23,8 +23,8 @@ func TestRace_SeveralProcesses(t *testing.T) {
 	wantConserved(t, raw(t, dsn))
 }
 
-// Counters that are made while their scopes spend miss nothing and count
-// nothing twice, and 200 writers never wait in a circle.
+// Counters that are created while their scopes spend miss nothing and count
+// nothing twice, and 200 writers never deadlock.
 func TestRace_CountersMadeWhileSettling(t *testing.T) {
 	first, dsn := open(t, patient)
 	stores := []*postgres.Store{first, connect(t, dsn, patient), connect(t, dsn, patient)}
@@ -45,7 +45,7 @@ func TestRace_CountersMadeWhileSettling(t *testing.T) {
 				for j, b := range scopes {
 					b.ID = fmt.Sprintf("bud_%d_%d", round, j)
 					b.Period = []billing.Period{billing.PeriodDay, billing.PeriodWeek, billing.PeriodOnce}[(round+j)%3]
-					if round >= 3 { // the last one of that period is to make room
+					if round >= 3 { // make room by removing the previous budget of that period
 						if err := s.RemoveBudget(t.Context(), fmt.Sprintf("bud_%d_%d", round-3, j)); err != nil {
 							t.Error(err)
 						}
@@ -89,13 +89,13 @@ func TestRace_CountersMadeWhileSettling(t *testing.T) {
 	if settled.Load() == 0 {
 		t.Error("every request was refused")
 	}
-	first.Close() // its backends report what they counted when they end
+	first.Close() // its backends report their statistics when they end
 	if n := get[int](t, check, deadlocks); n != 0 {
 		t.Errorf("%d deadlocks", n)
 	}
 }
 
-// 200 writers of one key, in the order that is worst for each.
+// 200 writers of one key do not deadlock, in whichever order is worst.
 func TestWritersOfOneKeyDoNotDeadlock(t *testing.T) {
 	s, dsn := open(t, patient)
 	c := newClient(t, s, "hot", budget("bud_b", billing.ScopeKey, "", 1e12), budget("bud_a", billing.ScopeKey, "", 1e12))
@@ -141,8 +141,8 @@ func TestWritersOfOneKeyDoNotDeadlock(t *testing.T) {
 	}
 }
 
-// Changes of keys and owners wait for each other, however short the patience of
-// requests is, and take none of their connections.
+// Changes of keys and owners wait for each other, however short the timeouts of
+// requests are, and take none of the requests' connections.
 func TestChangesWaitForEachOtherAndKeepNoRequestWaiting(t *testing.T) {
 	impatient := patient
 	impatient.Lock, impatient.MaxConns = time.Millisecond, 1

@@ -9,8 +9,8 @@ import (
 	"tallyroute/billing"
 )
 
-// TestOnlyTheDataOfARowRejectIt: what a posting fails with is the row's fault
-// where its data break a rule of the ledger's own table, and never else.
+// TestOnlyTheDataOfARowRejectIt checks that a row is at fault for a failed posting only if
+// its data violates a rule of the ledger's own table.
 func TestOnlyTheDataOfARowRejectIt(t *testing.T) {
 	raising := func(code string) string {
 		return `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -48,7 +48,7 @@ func TestOnlyTheDataOfARowRejectIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, dsn := open(t, patient)
 			c, db := newClient(t, s, "k", budget("bud_1", billing.ScopeKey, "key_k", 1000)), raw(t, dsn)
-			c.use(1, noon) // makes the counter and the partition
+			c.use(1, noon) // creates the counter and the partition
 			if _, err := db.Exec(t.Context(), tt.begin, pgx.QueryExecModeSimpleProtocol); err != nil {
 				t.Fatal(err)
 			}

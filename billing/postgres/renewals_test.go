@@ -8,8 +8,8 @@ import (
 	"tallyroute/billing/billingtest/prove"
 )
 
-// TestRenewalsAreCheap with $LEASES leased budgets and ten times as many
-// windows, of which some are wanted: no table is read from end to end, and it
+// TestRenewalsAreCheap renews with $LEASES leased budgets and ten times as many
+// windows, some of which are wanted: no table is scanned in full, and a renewal
 // takes 20 ms at most.
 func TestRenewalsAreCheap(t *testing.T) {
 	leases := prove.Size(t, "LEASES", 2_000)
@@ -39,7 +39,7 @@ func TestRenewalsAreCheap(t *testing.T) {
 	settled := func() (n int) {
 		prove.Eventually(t, "the statistics are told", func() bool {
 			before := n
-			<-time.After(1200 * time.Millisecond) // a backend tells them once a second
+			<-time.After(1200 * time.Millisecond) // a backend reports its statistics once a second
 			n = seen()
 			return n == before
 		})

@@ -13,12 +13,12 @@ import (
 	"tallyroute/billing/billingtest"
 )
 
-// severer stands before a database, and ends a connection at the n-th thing that its client
-// sends: before the database gets it, or once it has.
+// severer is a proxy for a database that cuts a connection at the nth message from its
+// client: either before the database receives it, or after it has processed it.
 type severer struct {
 	dsn, server string
 	mu          sync.Mutex
-	left        int // so many still pass; negative: all
+	left        int // how many messages still pass; negative means all
 	after       bool
 	cut         int
 }
@@ -62,7 +62,7 @@ func (s *severer) cuts() int {
 	return s.cut
 }
 
-// passes says whether the next thing goes to the database, and whether the connection goes on.
+// passes returns whether to forward the next message, and whether to keep the connection.
 func (s *severer) passes() (sent, on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +82,7 @@ func (s *severer) serve(client net.Conn) {
 		return
 	}
 	defer func() { _ = server.Close() }()
-	var deaf atomic.Bool // the client hears nothing any more
+	var deaf atomic.Bool // nothing more is sent to the client
 	heard := make(chan struct{})
 	go func() {
 		defer close(heard)
@@ -108,7 +108,7 @@ func (s *severer) serve(client net.Conn) {
 			_, _ = server.Write(b[:n])
 		}
 		if !on && sent {
-			<-heard // the database has done what it was sent
+			<-heard // wait until the database has processed the message
 		}
 		if !on {
 			return
@@ -116,8 +116,8 @@ func (s *severer) serve(client net.Conn) {
 	}
 }
 
-// TestRotationsSurviveKills, between every two statements: the router that rotates is gone
-// before the database gets the next one, or before it hears the answer.
+// TestRotationsSurviveKills kills the rotating router between every two statements: before
+// the database receives the next one, or before the router receives the response.
 func TestRotationsSurviveKills(t *testing.T) {
 	for name, after := range map[string]bool{"BeforeTheStatement": false, "BeforeItsAnswer": true} {
 		t.Run(name, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"tallyroute/billing/billingtest"
 )
 
-// rounds counts what is sent to the server, each once for however many
-// statements it carries.
+// rounds counts round trips to the server. A batch counts once, however many
+// statements it contains.
 type rounds struct{ n atomic.Int64 }
 
 func (r *rounds) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
@@ -34,7 +34,7 @@ func (r *rounds) TracePrepareStart(ctx context.Context, _ *pgx.Conn, _ pgx.Trace
 }
 func (r *rounds) TracePrepareEnd(context.Context, *pgx.Conn, pgx.TracePrepareEndData) {}
 
-// On the way of a request the database is asked once before and once after.
+// A request makes one round trip to the database before the call and one after it.
 func TestRoundTrips(t *testing.T) {
 	r := &rounds{}
 	o := patient
@@ -45,7 +45,7 @@ func TestRoundTrips(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.refresh()
-	c.use(1, noon) // statements are prepared, counters are made
+	c.use(1, noon) // prepares the statements and creates the counters
 	if err := s.Release(t.Context(), "none"); err != nil {
 		t.Fatal(err)
 	}

@@ -8,11 +8,11 @@ import (
 	"tallyroute/billing"
 )
 
-// mostRowBytes is what a row may take in its table.
+// mostRowBytes is the maximum size of a row in its table.
 const mostRowBytes = 700
 
-// TestRowOfTheLedgerIsSmall: one of which everything is known that usually is,
-// with as many prefixes as are kept and ids as they are made.
+// TestRowOfTheLedgerIsSmall checks the size of a row with all the values that are usually
+// known, the maximum number of prefixes, and realistic ids.
 func TestRowOfTheLedgerIsSmall(t *testing.T) {
 	s, dsn := open(t, patient)
 	c := newClient(t, s, strings.Repeat("k", 26))

@@ -30,8 +30,8 @@ SELECT coalesce(sum(input_tokens), 0)::bigint FROM spend_events
  WHERE occurred_at >= $1 AND occurred_at < $2 AND $4 = CASE $3 WHEN 'key' THEN key_id WHEN 'project' THEN project_id 
    WHEN 'team' THEN team_id ELSE 'org' END`
 
-// What a counter begins with is the sum of the rows in its window, although
-// most of it is read from the rollup.
+// A counter starts with the sum of the rows in its window, although most of
+// it is read from the rollup.
 func TestUsed_IsTheSumOfTheRows(t *testing.T) {
 	s, err := Open(t.Context(), pgtest.DSN(t), Options{})
 	if err != nil {

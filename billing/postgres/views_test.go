@@ -14,8 +14,8 @@ import (
 	"tallyroute/billing/billingtest/prove"
 )
 
-// loadSQL is three months of $1 attempts: 200 keys of 10 teams, 12 models of 4
-// providers, one attempt in fifty without a price.
+// loadSQL inserts part of $1 attempts over three months: 200 keys of 10 teams, 12 models
+// of 4 providers, and one attempt in fifty without a price.
 const loadSQL = `
 INSERT INTO spend_events (event_id, occurred_at, report_day, request_id, key_id, project_id, team_id, cost_center, environment,
   tags, end_user,
@@ -35,7 +35,7 @@ SELECT gen_random_uuid(), at, at::date, 'req_' || n, 'key_' || n % 200, 'proj_' 
       FROM generate_series($2::int, $3::int - 1) AS n
   ) AS row`
 
-// monthQuestions are what finance asks the views, of one month.
+// monthQuestions holds the queries that finance runs on the views for one month.
 var monthQuestions = map[string]string{
 	"teams": `SELECT team, cost_usd, requests FROM finance.spend_by_team_month WHERE month = '2026-09' ORDER BY 2 DESC`,
 	"month over month": `SELECT month, team, cost_usd, lag(cost_usd) OVER (PARTITION BY team ORDER BY month) FROM ` +
@@ -58,7 +58,7 @@ var monthQuestions = map[string]string{
 		`WHERE day >= '2026-09-01' AND day < '2026-10-01'`,
 }
 
-// TestViews_AnswerWithinASecond asks every view for a month.
+// TestViews_AnswerWithinASecond queries every view for one month.
 func TestViews_AnswerWithinASecond(t *testing.T) {
 	s, dsn := open(t, patient)
 	c := raw(t, dsn)
@@ -67,7 +67,7 @@ func TestViews_AnswerWithinASecond(t *testing.T) {
 	for _, month := range []string{"2026-08-01", "2026-09-01", "2026-10-01"} {
 		exec(t, c, "SELECT spend_add_partition('"+month+"')")
 	}
-	const batch = 50_000 // rows in a statement, as a writer that is busy would post
+	const batch = 50_000 // rows per statement
 	for from := 0; from < n; from += batch {
 		if _, err := c.Exec(t.Context(), loadSQL, n, from, min(from+batch, n)); err != nil {
 			t.Fatal(err)
@@ -115,15 +115,15 @@ func TestViews_AnswerWithinASecond(t *testing.T) {
 	t.Logf("integrity check %s", r.Took.Round(time.Millisecond))
 }
 
-// backendTime is the processor time that the server process of c has taken, or
-// zero where the system does not say.
+// backendTime returns the CPU time that the server process of c has used, or zero
+// if the system does not report it.
 func backendTime(t *testing.T, c *pgx.Conn) time.Duration {
 	t.Helper()
 	stat, err := os.ReadFile("/proc/" + strconv.FormatUint(uint64(c.PgConn().PID()), 10) + "/stat")
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := strings.Cut(string(stat), ") ") // the name may have spaces
+	_, rest, _ := strings.Cut(string(stat), ") ") // the name can contain spaces
 	fields := strings.Fields(rest)
 	if len(fields) < 13 {
 		return 0

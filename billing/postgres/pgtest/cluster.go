@@ -24,17 +24,17 @@ import (
 	"tallyroute/billing/billingtest/prove"
 )
 
-// patience is how long a server may take to start, stop or answer.
+// patience is how long to wait for a server to start, stop or respond.
 const patience = prove.Patience
 
-// account is the user that the server runs as when the tests run as root,
-// which the server refuses to.
+// account is the user that the server runs as when the tests run as root, since
+// PostgreSQL refuses to run as root.
 type account struct{ uid, gid uint32 }
 
 // Cluster is one PostgreSQL server.
 type Cluster struct {
-	admin string // connection string of a user who may do everything
-	// What follows is empty for a server that was running before.
+	admin string // connection string of a superuser
+	// The following fields are empty for a server that was already running.
 	bin      string
 	dir      string
 	port     string
@@ -45,8 +45,8 @@ type Cluster struct {
 	paused   []int
 }
 
-// DSN is the connection string of a new, empty database, which is dropped when
-// the test ends.
+// DSN creates an empty database and returns its connection string. The database is
+// dropped when the test ends.
 func (c *Cluster) DSN(t testing.TB) string {
 	t.Helper()
 	return c.copy(t, "template0")
@@ -70,7 +70,7 @@ func (c *Cluster) create(ctx context.Context, template string) (string, error) {
 	return name, c.run(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template)
 }
 
-// drop runs after a test, when its context is over.
+// drop drops a database. It runs after a test, when the test's context has ended.
 func (c *Cluster) drop(name string) error {
 	if name == "" {
 		return nil
@@ -98,7 +98,7 @@ func (c *Cluster) run(ctx context.Context, sql string) error {
 	return err
 }
 
-// database is dsn with another database.
+// database returns dsn with a different database name.
 func database(dsn, name string) string {
 	u, err := url.Parse(dsn)
 	if err != nil || u.Scheme == "" {
@@ -108,8 +108,8 @@ func database(dsn, name string) string {
 	return u.String()
 }
 
-// start makes a cluster in a temporary folder and starts it, with the first
-// installation that can.
+// start creates a cluster in a temporary directory and starts it, using the first
+// installation that works.
 func start(settings []string) (*Cluster, error) {
 	bins := folders()
 	if len(bins) == 0 {
@@ -133,11 +133,11 @@ func start(settings []string) (*Cluster, error) {
 	return nil, errors.Join(faults...)
 }
 
-// prepare makes the folder and the files of the cluster.
+// prepare creates the cluster's directory and files.
 func (c *Cluster) prepare() error {
 	base := prove.Memory()
 	if slices.Contains(c.settings, "fsync=on") {
-		base = "" // the disk is what is measured
+		base = "" // the disk itself is being measured
 	}
 	dir, err := os.MkdirTemp(base, fmt.Sprintf("%s%d-", folderPrefix, os.Getpid()))
 	if err != nil {
@@ -165,7 +165,7 @@ func (c *Cluster) prepare() error {
 	return nil
 }
 
-// giveAway hands the folder to an unprivileged user when the tests run as root.
+// giveAway changes the directory's owner to an unprivileged user if the tests run as root.
 func (c *Cluster) giveAway() error {
 	a, err := unprivileged()
 	if c.account = a; err != nil || a == nil {
@@ -176,7 +176,7 @@ func (c *Cluster) giveAway() error {
 		os.Chown(filepath.Join(c.dir, "password"), int(a.uid), int(a.gid)))
 }
 
-// unprivileged is the user that servers run as where the tests run as root, or nil.
+// unprivileged returns the user to run servers as if the tests run as root, or else nil.
 func unprivileged() (*account, error) {
 	if os.Getuid() != 0 {
 		return nil, nil
@@ -198,8 +198,8 @@ func unprivileged() (*account, error) {
 
 func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 
-// boot starts the server and waits until it answers. Nothing that a test
-// writes has to survive a power cut, so nothing is synced.
+// boot starts the server and waits until it responds. By default nothing is synced
+// to disk, because test data does not have to survive a power failure.
 func (c *Cluster) boot() error {
 	args := []string{"-D", c.data()}
 	for _, setting := range append([]string{
@@ -219,14 +219,14 @@ func (c *Cluster) boot() error {
 		return err
 	}
 	if err := c.await(); err != nil {
-		text, _ := os.ReadFile(log.Name()) // an empty log says as much as an error
+		text, _ := os.ReadFile(log.Name()) // best effort: the log only adds detail
 		return fmt.Errorf("%w: %s", err, text)
 	}
 	return nil
 }
 
-// launch runs the server on a thread of its own: Linux ends a child when the
-// thread that made it ends, not when the process does.
+// launch starts the server from a dedicated thread, because on Linux the parent-death
+// signal is sent when the thread that created the child ends, not when the process does.
 func (c *Cluster) launch(server *exec.Cmd) error {
 	exited, started := make(chan struct{}), make(chan error)
 	go func() {
@@ -234,7 +234,7 @@ func (c *Cluster) launch(server *exec.Cmd) error {
 		err := server.Start()
 		started <- err
 		if err == nil {
-			_ = server.Wait() // how it ended does not matter
+			_ = server.Wait() // its exit status does not matter
 			close(exited)
 		}
 	}()
@@ -245,7 +245,7 @@ func (c *Cluster) launch(server *exec.Cmd) error {
 	return nil
 }
 
-// await returns when the server answers.
+// await waits until the server responds.
 func (c *Cluster) await() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -272,13 +272,13 @@ func (c *Cluster) close() {
 		c.end(syscall.SIGQUIT)
 	}
 	if c.dir != "" {
-		_ = os.RemoveAll(c.dir) // a leftover is removed by a later run
+		_ = os.RemoveAll(c.dir) // a later run removes what is left
 	}
 }
 
-// end sends the server a signal and waits until it is gone.
+// end sends the server a signal and reports whether it exits in time.
 func (c *Cluster) end(s syscall.Signal) bool {
-	_ = c.process.Signal(s) // it may be gone already
+	_ = c.process.Signal(s) // it may have exited already
 	select {
 	case <-c.exited:
 		c.process = nil

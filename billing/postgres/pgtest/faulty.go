@@ -16,33 +16,32 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Faulty stands between a program and its database, and lets statements fail
-// with whatever SQLSTATE. The server itself reports the error, in place of
-// the statement, so that transactions and pipelines are in the state that a
-// true fault would leave them in; only what the error is called is changed on
-// its way back.
+// Faulty is a proxy between a program and its database that makes statements fail
+// with any SQLSTATE. The server itself reports an error in place of the statement,
+// so that transactions and pipelines end up in the state that a real failure would
+// leave them in; only the error's fields are rewritten on the way back.
 type Faulty struct {
-	DSN string // of the database behind it
+	DSN string // connection string for the database through the proxy
 
 	server string
 	mu     sync.Mutex
-	seen   []string // statements that went through
+	seen   []string // distinct statements since Set
 	fault  Fault
 	hits   int
-	count  int // of statements since Set
+	count  int // number of statements since Set
 	conns  map[*faultyConn]bool
 }
 
-// Fault is what is to fail, and how.
+// Fault describes which statement fails, and how.
 type Fault struct {
-	Statement string // its whole text
+	Statement string // the whole text of the statement
 	Code      string // SQLSTATE
-	Table     string // that the error names; may be empty
+	Table     string // table that the error names; optional
 	Times     int    // how often it fails
-	At        int    // in place of Statement: the so-manieth statement from now on, whatever its text
+	At        int    // instead of Statement: the number of the statement since Set, whatever its text
 }
 
-// NewFaulty begins to stand before a database, until the test ends.
+// NewFaulty starts a proxy for a database. It stops when the test ends.
 func NewFaulty(t testing.TB, dsn string) *Faulty {
 	t.Helper()
 	config, err := pgconn.ParseConfig(dsn)
@@ -68,15 +67,15 @@ func NewFaulty(t testing.TB, dsn string) *Faulty {
 	return f
 }
 
-// Set lets a statement fail from now on, in place of the one before.
+// Set makes a statement fail from now on. It replaces the previous fault.
 func (f *Faulty) Set(fault Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fault, f.hits, f.count, f.seen = fault, 0, 0, nil
 }
 
-// Deallocate makes the server forget what was prepared, on every connection
-// that there is, before the next thing that is asked on it.
+// Deallocate makes the server drop the prepared statements of every open
+// connection, before the next message on it.
 func (f *Faulty) Deallocate() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -87,21 +86,21 @@ func (f *Faulty) Deallocate() {
 	}
 }
 
-// Hits is how often the fault came up.
+// Hits returns how many times the fault has occurred.
 func (f *Faulty) Hits() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.hits
 }
 
-// Seen are the texts of the statements that went through since Set.
+// Seen returns the distinct statements that the program has sent since Set.
 func (f *Faulty) Seen() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.seen)
 }
 
-// fails notes a statement, and reports the fault that it is to fail with.
+// fails records a statement, and returns the fault that it must fail with, if any.
 func (f *Faulty) fails(statement string) (Fault, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -116,7 +115,7 @@ func (f *Faulty) fails(statement string) (Fault, bool) {
 	return f.fault, true
 }
 
-// message is one of the protocol: its type, or 0 for the first of a client.
+// message is a protocol message. Its kind is 0 for a client's first message, which has none.
 type message struct {
 	kind byte
 	body []byte
@@ -158,7 +157,7 @@ func (m message) write(to io.Writer) error {
 	return err
 }
 
-// texts are the first n texts of a message, each of which ends with a nought.
+// texts returns the first n null-terminated strings of a message.
 func (m message) texts(n int) []string {
 	parts := bytes.SplitN(m.body, []byte{0}, n+1)
 	all := make([]string, n)
@@ -168,7 +167,7 @@ func (m message) texts(n int) []string {
 	return all
 }
 
-// The codes with which a client asks for encryption, or to cancel.
+// Codes that a client sends to request cancellation or encryption.
 const (
 	askCancel = 80877102
 	askTLS    = 80877103
@@ -211,20 +210,20 @@ func (f *Faulty) serve(client net.Conn) {
 	f.mu.Unlock()
 }
 
-// faultyConn is one connection of a program.
+// faultyConn is one connection of the program.
 type faultyConn struct {
 	*Faulty
 	client, server net.Conn
 	prepared       map[string]string // statements by name
 	mu             sync.Mutex
-	due            []Fault // that the server is about to report
-	forget         bool    // the server is to forget what was prepared
-	idle           bool    // the server waits for the next thing
-	swallow        bool    // what the server says is not for the program
+	due            []Fault // faults that the server is about to report
+	forget         bool    // the server must drop its prepared statements
+	idle           bool    // the server is waiting for the next message
+	swallow        bool    // the server's messages are not for the program
 	forgot         chan struct{}
 }
 
-// forgets lets the server forget, where that is due and the server is idle.
+// forgets makes the server drop its prepared statements if that is due and it is idle.
 func (c *faultyConn) forgets() error {
 	c.mu.Lock()
 	due := c.forget && c.idle
@@ -243,16 +242,15 @@ func (c *faultyConn) forgets() error {
 	return nil
 }
 
-// broken is a statement that fails before anything is said of it, with a code
-// that no true statement fails with.
+// broken is a statement that fails to parse, with a code that no real statement
+// fails with.
 const (
 	broken     = "a fault"
 	brokenCode = "42601"
 )
 
-// forth passes on what the program says. A statement that is to fail is
-// replaced by one that does, and the rest of its pipeline is not passed on, as
-// the server would not look at it.
+// forth forwards the program's messages. It replaces a statement that must fail by
+// a broken one, and drops the rest of its pipeline, which the server would ignore.
 func (c *faultyConn) forth() {
 	defer c.server.Close() //nolint:errcheck // it ends with us
 	for skipping := false; ; {
@@ -290,7 +288,7 @@ func (c *faultyConn) forth() {
 	}
 }
 
-// statement is the text of what a message executes, or "".
+// statement returns the text of the statement that a message executes, or "".
 func (c *faultyConn) statement(m message) string {
 	switch m.kind {
 	case 'P':
@@ -304,7 +302,7 @@ func (c *faultyConn) statement(m message) string {
 	return ""
 }
 
-// back passes on what the server says.
+// back forwards the server's messages.
 func (c *faultyConn) back() {
 	defer c.client.Close() //nolint:errcheck // it ends with us
 	defer close(c.forgot)
@@ -331,7 +329,7 @@ func (c *faultyConn) back() {
 	}
 }
 
-// swallows reports that the program has not asked for what the server says.
+// swallows reports whether a message answers our own statement and not the program's.
 func (c *faultyConn) swallows(m message) bool {
 	c.mu.Lock()
 	swallow := c.swallow
@@ -346,8 +344,8 @@ func (c *faultyConn) swallows(m message) bool {
 	return swallow
 }
 
-// rename makes the error of a broken statement the one that is wanted, and
-// reports whether the server would close the connection after it.
+// rename turns the error of a broken statement into the fault that was set, and
+// reports whether a server would close the connection after it.
 func (c *faultyConn) rename(m *message) (over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -15,8 +15,8 @@ var errNotInstalled = errors.New("pgtest: PostgreSQL is not installed; " +
 	"Debian, Ubuntu: apt install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql; " +
 	"or point $" + Variable + " at a server")
 
-// folders lists where initdb and postgres lie side by side: on the PATH, then
-// where distributions put them, newest version first.
+// folders returns the directories that contain both initdb and postgres: the one on the
+// PATH first, then those that distributions use, newest version first.
 func folders() []string {
 	var found []string
 	add := func(dir string) {
@@ -44,7 +44,7 @@ func folders() []string {
 		"/usr/local/bin",
 		"/usr/bin",
 	} {
-		dirs, _ := filepath.Glob(pattern) // the patterns are well formed
+		dirs, _ := filepath.Glob(pattern) // the patterns are valid
 		slices.SortFunc(dirs, func(a, b string) int { return version(b) - version(a) })
 		for _, dir := range dirs {
 			add(dir)
@@ -53,8 +53,8 @@ func folders() []string {
 	return found
 }
 
-// Tool is the path of a program that comes with PostgreSQL, such as pg_dump.
-// Without one the test is skipped, or fails if $CI is set.
+// Tool returns the path of a program that comes with PostgreSQL, such as pg_dump.
+// If it is not found, the test fails.
 func Tool(t testing.TB, name string) string {
 	t.Helper()
 	for _, dir := range folders() {
@@ -72,7 +72,7 @@ func executable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
 }
 
-// version is the first number in a path: the major version of the server.
+// version returns the first number in a path, which is the major version of the server.
 func version(path string) int {
 	digits := strings.FieldsFunc(path, func(r rune) bool { return r < '0' || r > '9' })
 	if len(digits) == 0 {

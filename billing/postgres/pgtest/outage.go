@@ -14,14 +14,14 @@ import (
 	"tallyroute/billing/billingtest/prove"
 )
 
-// folderPrefix begins the name of every cluster's folder; the process id of
-// the tests follows.
+// folderPrefix is the prefix of every cluster's directory name. The process id of the
+// tests follows it.
 const folderPrefix = "tallyroute-pg-"
 
-// Stop shuts the server down in order: clients are told, then cut off.
+// Stop shuts the server down cleanly, but disconnects its clients.
 func (c *Cluster) Stop(t testing.TB) { c.mustEnd(t, syscall.SIGINT) }
 
-// Kill ends the server at once, as a crash would.
+// Kill stops the server immediately, as a crash would.
 func (c *Cluster) Kill(t testing.TB) { c.mustEnd(t, syscall.SIGQUIT) }
 
 func (c *Cluster) mustEnd(t testing.TB, s syscall.Signal) {
@@ -40,7 +40,7 @@ func (c *Cluster) Start(t testing.TB) {
 	}
 }
 
-// Pause freezes the server: connections stay open and nothing answers.
+// Pause freezes the server: connections stay open, but get no response.
 func (c *Cluster) Pause(t testing.TB) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), c.admin)
@@ -49,7 +49,7 @@ func (c *Cluster) Pause(t testing.TB) {
 	}
 	defer conn.Close(t.Context()) //nolint:errcheck // its process is frozen
 	c.paused = []int{c.process.Pid}
-	c.signal(freeze) // from now on there are no new processes
+	c.signal(freeze) // from now on the server starts no new processes
 	rows, err := conn.Query(t.Context(), "SELECT pid FROM pg_stat_activity")
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
@@ -62,7 +62,7 @@ func (c *Cluster) Pause(t testing.TB) {
 	c.signal(freeze)
 }
 
-// Resume ends a Pause.
+// Resume continues the server after Pause.
 func (c *Cluster) Resume() { c.resume() }
 
 func (c *Cluster) resume() {
@@ -73,15 +73,15 @@ func (c *Cluster) resume() {
 func (c *Cluster) signal(s syscall.Signal) {
 	for _, pid := range c.paused {
 		if p, err := os.FindProcess(pid); err == nil {
-			_ = p.Signal(s) // one that is gone needs none
+			_ = p.Signal(s) // the process may have exited
 		}
 	}
 }
 
-// sweepAbandoned removes the folders of test processes that died before they
-// could.
+// sweepAbandoned removes directories left behind by test processes that died before
+// they could remove them.
 func sweepAbandoned() {
-	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), folderPrefix+"*")) // the pattern is well formed
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), folderPrefix+"*")) // the pattern is valid
 	if memory := prove.Memory(); memory != "" {
 		more, _ := filepath.Glob(filepath.Join(memory, folderPrefix+"*"))
 		dirs = append(dirs, more...)

@@ -1,6 +1,6 @@
-// Package pgtest gives tests a real PostgreSQL: the server that
-// $TALLYROUTE_TEST_POSTGRES names, or else a private one that it starts from
-// the programs installed on the machine and stops when the tests have run.
+// Package pgtest provides tests with a real PostgreSQL server: the one that
+// $TALLYROUTE_TEST_POSTGRES names or, if that is not set, a private one that it
+// starts from an installation on the machine and stops after the tests.
 // It never touches a database that it did not create.
 package pgtest
 
@@ -13,35 +13,35 @@ import (
 	"testing"
 )
 
-// Variable names the server to test against, as a connection string of a user
-// who may create databases.
+// Variable is the environment variable that holds the connection string of the server to
+// test against. The user in it must be allowed to create databases.
 const Variable = "TALLYROUTE_TEST_POSTGRES"
 
-// shared is the server of this test process. It has to outlive every single
-// test, so only a package variable can hold it.
+// shared is the server of this test process. It must outlive individual tests, so it
+// has to be a package variable.
 var shared struct {
 	sync.Mutex
 	started  bool
 	cluster  *Cluster
-	template string // the database that Copy copies
+	template string // name of the database that Copy copies
 	err      error
 }
 
-// running are the servers that this process has started, for its end.
+// running holds the servers that this process has started and must stop before it exits.
 var running sync.Map
 
 // Main runs the tests and then stops the shared server:
 //
 //	func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 //
-// Nothing is left of tests that are interrupted either.
+// It also cleans up if the tests are interrupted.
 func Main(m *testing.M) int {
 	return run(func() int {
 		defer func() {
 			shared.Lock()
 			defer shared.Unlock()
 			if shared.cluster != nil {
-				_ = shared.cluster.drop(shared.template) // with the server, if it is private
+				_ = shared.cluster.drop(shared.template) // a private server is removed with its databases anyway
 				shared.cluster.close()
 			}
 		}()
@@ -49,7 +49,7 @@ func Main(m *testing.M) int {
 	})
 }
 
-// run does what it is given, and ends all servers when it is interrupted.
+// run calls do, and stops all servers if the process is interrupted.
 func run(do func() int) int {
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
@@ -64,16 +64,16 @@ func run(do func() int) int {
 	return do()
 }
 
-// DSN is the connection string of a new, empty database on the shared server.
-// The database is dropped when the test ends. Where there is no PostgreSQL the
-// test is skipped, or fails if $CI is set.
+// DSN creates an empty database on the shared server and returns its connection
+// string. The database is dropped when the test ends. If PostgreSQL is not
+// installed, the test is skipped, or fails if $CI is set.
 func DSN(t testing.TB) string {
 	t.Helper()
 	return server(t).DSN(t)
 }
 
-// Copy is DSN for a database with what fill puts into one. fill runs once in a
-// test process, and must close its connections.
+// Copy is like DSN, but the database is a copy of one that fill has filled. fill runs
+// once per test process, and must close its connections.
 func Copy(t testing.TB, fill func(dsn string) error) string {
 	t.Helper()
 	c := server(t)
@@ -100,9 +100,8 @@ func server(t testing.TB) *Cluster {
 	return shared.cluster
 }
 
-// Private starts a server for one test alone, which may stop or freeze it.
-// Settings are server parameters such as "fsync=on". It is stopped when the
-// test ends.
+// Private starts a server for a single test, which can stop or freeze it. Settings
+// are server parameters such as "fsync=on". The server is stopped when the test ends.
 func Private(t testing.TB, settings ...string) *Cluster {
 	t.Helper()
 	c, err := start(settings)

@@ -102,8 +102,8 @@ func TestCluster_StopsStartsAndFreezes(t *testing.T) {
 	}
 }
 
-// orphan stands for the tests of another process: it starts a server, names it
-// and waits to be ended, at the latest by the end of the process that started it.
+// orphan plays the tests of another process: it starts a server, prints its directory
+// and address, and waits to be killed. It also ends with the process that started it.
 func orphan() int {
 	c, err := start(nil)
 	if err != nil {
@@ -116,12 +116,12 @@ func orphan() int {
 	return 0
 }
 
-// However tests end, their server ends with them. Its folder is removed at once
-// where they are told to end, and by the next tests where they are killed.
+// However tests end, their server ends with them. Its directory is removed immediately
+// if they are asked to stop, and by the next test run if they are killed.
 func TestCluster_EndsWithTheTestsThatStartedIt(t *testing.T) {
 	for _, end := range []os.Signal{os.Interrupt, os.Kill} {
 		t.Run(end.String(), func(t *testing.T) {
-			Private(t) // skips where there is no PostgreSQL
+			Private(t) // skips the test if PostgreSQL is not installed
 			tests := exec.CommandContext(t.Context(), os.Args[0])
 			tests.Env = append(os.Environ(), "PGTEST_ORPHAN=1")
 			out, err := tests.StdoutPipe()
@@ -141,7 +141,7 @@ func TestCluster_EndsWithTheTestsThatStartedIt(t *testing.T) {
 			if err := tests.Process.Signal(end); err != nil {
 				t.Fatal(err)
 			}
-			_ = tests.Wait() // ended by a signal
+			_ = tests.Wait() // it was ended by a signal
 			prove.Eventually(t, "the server has ended", func() bool {
 				conn, err := net.Dial("tcp", address)
 				if err == nil {

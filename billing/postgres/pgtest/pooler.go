@@ -17,10 +17,10 @@ import (
 
 var errNoPooler = errors.New("pgtest: PgBouncer is not installed; Debian, Ubuntu: apt install pgbouncer")
 
-// Pooler starts a PgBouncer in front of the shared server, which gives each
-// transaction one of a few connections, and ignores the parameters of
-// connections that are named in ignore. It returns what a connection string is
-// through it. Where none is installed the test is skipped.
+// Pooler starts a PgBouncer in front of the shared server. It assigns one of a few
+// connections to each transaction, and ignores the startup parameters listed in
+// ignore. Pooler returns a function that changes a connection string to go through
+// it. If PgBouncer is not installed, the test is skipped.
 func Pooler(t testing.TB, ignore string) func(dsn string) string {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
@@ -48,7 +48,8 @@ func Pooler(t testing.TB, ignore string) func(dsn string) string {
 	return through
 }
 
-// pooler writes the files of a PgBouncer before a server, and says how to start it.
+// pooler writes the configuration of a PgBouncer in front of a server, and returns the
+// command that starts it.
 func (c *Cluster) pooler(program, server, ignore string) (*exec.Cmd, error) {
 	to, err := url.Parse(server)
 	if err != nil {
@@ -73,7 +74,7 @@ default_pool_size = 4
 max_client_conn = 500
 ignore_startup_parameters = %s
 `, to.Hostname(), to.Port(), to.User.Username(), password, c.port, ignore)
-	file := filepath.Join(c.dir, "password") // it has one in it
+	file := filepath.Join(c.dir, "password") // it contains the password
 	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 		return nil, err
 	}

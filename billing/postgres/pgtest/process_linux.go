@@ -4,8 +4,8 @@ import "syscall"
 
 const freeze, thaw = syscall.SIGSTOP, syscall.SIGCONT
 
-// attributes run a program as user a, in a process group of its own so that
-// Ctrl-C does not reach it, and end it at once if the tests die.
+// attributes makes a program run as user a, in its own process group so that Ctrl-C
+// does not reach it, and makes it end immediately if the tests die.
 func attributes(a *account) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGQUIT}
 	if a != nil {

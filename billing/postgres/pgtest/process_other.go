@@ -6,6 +6,6 @@ import "syscall"
 
 const freeze, thaw = syscall.SIGSTOP, syscall.SIGCONT
 
-// attributes are the defaults: other systems cannot tie a program to the life
-// of its parent, and nobody runs tests as root on them.
+// attributes returns nil for the defaults: other systems cannot tie a program's
+// lifetime to its parent, and nobody runs tests as root on them.
 func attributes(*account) *syscall.SysProcAttr { return nil }

@@ -2,8 +2,8 @@ package pgtest
 
 import "syscall"
 
-// Windows can neither freeze a program nor thaw it; there, tests use the server
-// that $TALLYROUTE_TEST_POSTGRES names.
+// Windows can neither freeze nor resume a process. Tests on Windows use the server that
+// $TALLYROUTE_TEST_POSTGRES names.
 const freeze, thaw = syscall.SIGTERM, syscall.SIGTERM
 
 func attributes(*account) *syscall.SysProcAttr { return nil }

@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Session is a connection for looking at what a program has stored, and for
-// getting in its way: a lock that is taken in a session lasts until it ends.
+// Session is a connection for inspecting what a program has stored, and for blocking
+// it: a lock taken in a session lasts until the session ends.
 type Session struct {
 	t    testing.TB
 	conn *pgx.Conn
@@ -26,7 +26,7 @@ func Connect(t testing.TB, dsn string) *Session {
 	return s
 }
 
-// Exec executes statements, which take no arguments.
+// Exec executes statements, which cannot have arguments.
 func (s *Session) Exec(statements string) {
 	s.t.Helper()
 	if _, err := s.conn.PgConn().Exec(s.t.Context(), statements).ReadAll(); err != nil {
@@ -34,7 +34,7 @@ func (s *Session) Exec(statements string) {
 	}
 }
 
-// Rows are the rows of a query, each value as fmt prints it.
+// Rows runs a query and returns its rows, with each value as fmt prints it.
 func (s *Session) Rows(query string) [][]string {
 	s.t.Helper()
 	rows, err := s.conn.Query(s.t.Context(), query)
@@ -55,7 +55,7 @@ func (s *Session) Rows(query string) [][]string {
 	return all
 }
 
-// Close ends the session. It may be called twice.
+// Close ends the session. It can be called more than once.
 func (s *Session) Close() {
-	_ = s.conn.Close(s.t.Context()) // nothing is lost with it
+	_ = s.conn.Close(s.t.Context()) // there is no work to lose
 }
