@@ -188,7 +188,7 @@ func TestScrub(t *testing.T) {
 		"SK-ABCDEFGHIJKLMNOP":                "[redacted]",
 		"a piece: ghijkl":                    "a piece: [redacted]",
 		"c2stYWJjZGVmZ2hpamtsbW5vcA==":       "[redacted]A==",       // the key in base64
-		"Basic dTpzay1hYmNkZWZnaGlqa2xtbm9w": "Basic dTp[redacted]", // u: and the key
+		"Basic dTpzay1hYmNkZWZnaGlqa2xtbm9w": "Basic dTp[redacted]", // "u:" and the key
 		"über " + key + " über":              "über [redacted] über",
 		"short secret: wxyz, and wxyz once":  "short secret: [redacted], and [redacted] once",
 	} {

@@ -31,8 +31,8 @@ func BenchmarkComplete(b *testing.B) {
 	}
 }
 
-// BenchmarkLimits measures a plain answer by how many limits the key has: none, one of all
-// that is used, ten, and ten of which five are of a part.
+// BenchmarkLimits measures a plain answer for keys with no limit, one limit, ten limits, and ten
+// limits of which five apply to a part.
 func BenchmarkLimits(b *testing.B) {
 	periods := []billing.Period{
 		billing.PeriodMinute, billing.PeriodDay, billing.PeriodWeek, billing.PeriodMonth, billing.PeriodYear,

@@ -16,9 +16,9 @@ import (
 	"tallyroute/providers/responses"
 )
 
-// If a provider reports its usage again at or after the end of a stream, a larger value is
-// believed and a smaller one is not. Of several responses in one stream, all are billed. How
-// the stream is split into reads makes no difference.
+// If a provider reports its usage again at or after the end of a stream, a larger value counts
+// and a smaller one does not. If a stream contains several responses, all are billed. It makes no
+// difference how the stream is split into reads.
 func TestLargerUsageBehindTheEndOfAStreamIsTold(t *testing.T) {
 	const (
 		oHead  = `{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[`

@@ -230,8 +230,8 @@ func TestAddUsageMembers(t *testing.T) {
 	}
 }
 
-// Of several reports, the larger prompt and the larger output count. If they come from
-// different reports, these contradict each other.
+// If there are several reports, the larger prompt and the larger output count. If they come from
+// different reports, the reports contradict each other.
 func TestLargerPartsOfSeveralReportsAreTold(t *testing.T) {
 	for name, tt := range map[string]struct {
 		first, second chat.Usage

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestEverythingThatMayBeMissingCanBeLookedUp finds, for every kind of object that the code
-// may say does not exist, where to look for the ones that do.
+// TestEverythingThatMayBeMissingCanBeLookedUp checks that every kind of object that the code can
+// report as missing has a fix that says where to look up the existing ones.
 func TestEverythingThatMayBeMissingCanBeLookedUp(t *testing.T) {
 	kinds := regexp.MustCompile(`(?:NotFoundError\{What: |missing\(err, )"([^"]+)"`)
 	seen := 0

@@ -20,7 +20,7 @@ import (
 	"tallyroute/router/admin/wire"
 )
 
-// hostile are values as JSON, and some that are none, that any member may be given.
+// hostile lists values, valid JSON or not, that any member may be given.
 var hostile = []string{
 	`null`, `NaN`, `-1`, `0`, `1e308`, `-0.5`, `1e-400`, `9223372036854775807`, `9223372036854775808`, `-9223372036854775809`,
 	`123456789012345678901234567890`, `true`, `[]`, `{}`, `[null]`, `[[[{}]]]`, `{"a":{"b":[1]}}`, `""`, `" "`, `"NaN"`, `"-1"`, `"1e99"`,
@@ -31,23 +31,23 @@ var hostile = []string{
 	"[" + strings.TrimSuffix(strings.Repeat(`"a",`, 3000), ",") + "]",
 }
 
-// oddPaths are names of what is not there, escaped.
+// oddPaths lists escaped path segments that name nothing.
 var oddPaths = []string{
 	"none", "%00", "..%2f..", "%ff", "%E2%80%AE", "1", "-1", "2026-13", "9999-12", strings.Repeat("x", 3000), "a%20b",
 	"*", "%25",
 }
 
-// generator makes requests from the OpenAPI document.
+// generator generates requests from the OpenAPI document.
 type generator struct {
 	random *rand.Rand
 	c      *contract
-	known  []string // ids of what there is
+	known  []string // ids of existing objects
 }
 
-// pick returns one of a list.
+// pick returns a random element of a list.
 func pick[T any](g *generator, list []T) T { return list[g.random.IntN(len(list))] }
 
-// resolved follows references.
+// resolved follows the references of a schema.
 func (g *generator) resolved(schema any) map[string]any {
 	s, _ := schema.(map[string]any)
 	for ref, ok := s["$ref"].(string); ok; ref, ok = s["$ref"].(string) {
@@ -60,7 +60,7 @@ func (g *generator) resolved(schema any) map[string]any {
 	return s
 }
 
-// value makes JSON that fits a schema, as far as that says.
+// value generates JSON that fits a schema, as far as the schema tells.
 func (g *generator) value(schema any, depth int) string {
 	s := g.resolved(schema)
 	if choices, ok := s["anyOf"].([]any); ok {
@@ -95,7 +95,7 @@ func (g *generator) value(schema any, depth int) string {
 	return g.text(s)
 }
 
-// text makes a string that fits a schema.
+// text generates a string that fits a schema.
 func (g *generator) text(s map[string]any) string {
 	choices := []string{
 		"a", "prod", "key", "org", "month", "main", "r", "ann@example.com", "m", "https://a.example", "08:00", "10.0.0.1",
@@ -118,8 +118,8 @@ func (g *generator) text(s map[string]any) string {
 	return string(text)
 }
 
-// object makes an object with the members that a schema requires and some of the others;
-// instead says what some have in place of what fits.
+// object generates an object with the members that a schema requires and some of the others.
+// The members in instead get those values.
 func (g *generator) object(s map[string]any, depth int, instead map[string]string) string {
 	var members []string
 	properties, _ := s["properties"].(map[string]any)
@@ -140,7 +140,7 @@ func (g *generator) object(s map[string]any, depth int, instead map[string]strin
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// body makes a body of which some members are hostile, or none is.
+// body generates a body: one that fits, or one with hostile, unknown or repeated members.
 func (g *generator) body(schema any) string {
 	s := g.resolved(schema)
 	properties, _ := s["properties"].(map[string]any)
@@ -149,7 +149,7 @@ func (g *generator) body(schema any) string {
 	kind := g.random.IntN(8)
 	switch {
 	case kind == 0:
-		return pick(g, hostile) // in place of all of it
+		return pick(g, hostile) // instead of the whole body
 	case kind < 4 && len(names) > 0: // one member
 		instead[pick(g, names)] = pick(g, hostile)
 	case kind == 4: // all at once
@@ -167,7 +167,7 @@ func (g *generator) body(schema any) string {
 	return text
 }
 
-// query makes the query of a request.
+// query generates the query of a request.
 func (g *generator) query(parameters []any) string {
 	q := url.Values{}
 	for _, one := range parameters {
@@ -190,10 +190,10 @@ func (g *generator) query(parameters []any) string {
 	return q.Encode()
 }
 
-// TestGeneratedRequestsAreAnsweredAsDescribed sends requests made from the OpenAPI document to
-// every operation in it: bodies that fit, that have one hostile member or nothing else, and
-// none at all. No answer is a fault of ours, each is one that the document describes, and what
-// the document does not allow is refused.
+// TestGeneratedRequestsAreAnsweredAsDescribed sends generated requests to every operation in the
+// OpenAPI document, with bodies that fit and with hostile ones. There must be no 5xx, every
+// response must be one that the document describes, and what the document does not allow must be
+// refused.
 func TestGeneratedRequestsAreAnsweredAsDescribed(t *testing.T) {
 	g := newRig(t)
 	c, err := theContract()
@@ -268,14 +268,14 @@ func TestGeneratedRequestsAreAnsweredAsDescribed(t *testing.T) {
 	}
 }
 
-// notNumbers are what no limit may be, as JSON: a number of its own would be no limit at all.
+// notNumbers lists JSON values that no limit may have.
 var notNumbers = []string{
 	`NaN`, `-1`, `"-1"`, `"NaN"`, `"1e99"`, `1e99`, `0.5`, `9223372036854775808`, `1000000000000001`, `"1000000000.000000001"`, `true`,
 	`""`,
 }
 
-// TestNoLimitIsSetToWhatIsNone gives every number and amount of money in every body, however
-// deep, values that are none, negative or absurd.
+// TestNoLimitIsSetToWhatIsNone sets every number and amount of money in every body, at any depth,
+// to values that are invalid, negative or absurd.
 func TestNoLimitIsSetToWhatIsNone(t *testing.T) {
 	g := newRig(t)
 	c, err := theContract()
@@ -326,11 +326,11 @@ func TestNoLimitIsSetToWhatIsNone(t *testing.T) {
 
 // number is a member that is a number, or an amount of money.
 type number struct {
-	path  []string // [] is an entry of an array
+	path  []string // "[]" stands for an array element
 	money bool
 }
 
-// numbers are those in a schema.
+// numbers returns the numbers in a schema.
 func (g *generator) numbers(schema any, depth int) (all []number) {
 	s := g.resolved(schema)
 	if choices, ok := s["anyOf"].([]any); ok {
@@ -357,21 +357,21 @@ func (g *generator) numbers(schema any, depth int) (all []number) {
 	return all
 }
 
-// fits reports whether a value may be one of this member after all: what is a signed amount,
-// or a fraction of one.
+// fits reports whether a member accepts a value after all: signed amounts may be negative, and
+// some numbers may be that large.
 func (n number) fits(value string) bool {
 	last := n.path[len(n.path)-1]
 	switch {
 	case n.money:
 		return value == `"-1"` && strings.HasPrefix(last, "amount")
 	case value == "1000000000000001":
-		return last == "version" || last == "replaces" || last == "rows" || // and of a request that is only tried
+		return last == "version" || last == "replaces" || last == "rows" || // and of a policy trial
 			slices.Contains([]string{"body_bytes", "max_output_tokens", "prompt_tokens"}, last) && len(n.path) == 1
 	}
 	return false
 }
 
-// put returns a value with a mark for the member.
+// put returns a value with a marker in place of the member.
 func (n number) put(in any) any {
 	if len(n.path) == 0 {
 		return "%%"
@@ -388,8 +388,9 @@ func (n number) put(in any) any {
 	return object
 }
 
-// widths are, by the members of a policy, what a level above allows, and what is wider and
-// narrower below it. What only takes away has no width: below it, nobody gets it back.
+// widths lists, for each member of a policy, what an upper level allows, and a wider and a
+// narrower value for the level below. Members that only deny have none: lower levels can't lift a
+// denial.
 var widths = map[string]struct{ above, wider, narrower string }{
 	"models":               {`["chat-cheap","openai/*"]`, `["*"]`, `["chat-cheap"]`},
 	"providers":            {`["openai","azure-*"]`, `["openai","acme"]`, `["azure-eu"]`},
@@ -410,9 +411,9 @@ var widths = map[string]struct{ above, wider, narrower string }{
 	"deny_models": {}, "deny_providers": {}, "denied_cidrs": {}, "required_tags": {}, "conditions": {},
 }
 
-// TestNothingBelowIsWiderThanWhatIsAboveIt tries each member of a policy between a team, a
-// project and a key: one that is wider than that above it is refused, and so is one above that
-// leaves what is below it wider.
+// TestNothingBelowIsWiderThanWhatIsAboveIt tries each member of a policy on a team, a project and
+// a key: a value wider than the level above is refused, and so is one that would leave the level
+// below wider.
 func TestNothingBelowIsWiderThanWhatIsAboveIt(t *testing.T) {
 	g := newRig(t)
 	set := func(at, member, value string) answer {

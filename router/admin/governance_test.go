@@ -91,7 +91,7 @@ func TestEveryRuleOfKeysRefusesWhatBreaksIt(t *testing.T) {
 	}
 }
 
-// breaking are changes of a key that complies, by each of which it would break a rule.
+// breaking lists changes by which a compliant key would break a rule.
 var breaking = map[string]struct{ method, path, body string }{
 	"keys.max_age": {"PATCH", "", `{"expires_at":null}`}, "keys.rotate_within": {"PATCH", "", `{"rotate_every":"31d"}`},
 	"keys.expiry": {"PATCH", "", `{"expires_at":null}`}, "keys.owner": {"PATCH", "", `{"owner":""}`},
@@ -279,8 +279,8 @@ func TestReviewsCarryOutWhatIsDecided(t *testing.T) {
 	}
 }
 
-// TestRulesTellMembersACommandThatWorks: what is refused of a key that somebody makes for
-// himself names the whole command with what is missing, and asks for nothing he cannot say.
+// TestRulesTellMembersACommandThatWorks: if a member's own key is refused, the error gives the
+// complete command with what was missing, and no flags that the command does not have.
 func TestRulesTellMembersACommandThatWorks(t *testing.T) {
 	people := newLoginRig(t)
 	g := people.rig

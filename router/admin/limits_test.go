@@ -148,8 +148,8 @@ func orEmpty(v any) []any {
 	return list
 }
 
-// TestBudgetsAndEventsHaveNames: whatever an answer says of a key, team, project or budget,
-// its name stands beside the id, and in sentences in place of it.
+// TestBudgetsAndEventsHaveNames: answers give the names of keys, teams, projects and budgets
+// beside their ids, and in sentences instead of them.
 func TestBudgetsAndEventsHaveNames(t *testing.T) {
 	g := newRig(t)
 	key := g.must("POST", "/keys", `{"name":"till","team":"shop","project":"web","environment":"dev","budgets":[{"usd":"3"}]}`).v

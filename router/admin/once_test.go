@@ -56,8 +56,8 @@ func TestOneIdempotencyKeyMakesOneKey(t *testing.T) {
 	}
 }
 
-// TestEveryChangeIsMadeOnceUnderItsIdempotencyKey sends what creates something many times, to two
-// routers at once.
+// TestEveryChangeIsMadeOnceUnderItsIdempotencyKey sends requests that create something many times,
+// to two routers at once.
 func TestEveryChangeIsMadeOnceUnderItsIdempotencyKey(t *testing.T) {
 	g := newRig(t)
 	other := newRig(t, func(o *Options) { o.Actions.Store, o.Reports = g.store, g.store })
@@ -122,7 +122,7 @@ func TestEveryChangeIsMadeOnceUnderItsIdempotencyKey(t *testing.T) {
 	}
 }
 
-// TestRefusalIsNotKept: what was refused may be tried again under the same Idempotency-Key.
+// TestRefusalIsNotKept: a refused request can be retried with the same Idempotency-Key.
 func TestRefusalIsNotKept(t *testing.T) {
 	g := newRig(t)
 	const body = `{"scope":"team","scope_id":"late","usd":"7"}`
@@ -135,7 +135,7 @@ func TestRefusalIsNotKept(t *testing.T) {
 	}
 }
 
-// crashing is a store whose router dies after a change, before the answer is kept.
+// crashing is a store whose router dies after a change, before the answer is stored.
 type crashing struct{ billing.Claims }
 
 var errCrash = errors.New("the router has died")
@@ -237,7 +237,7 @@ func TestChangesAreMadeFromTheVersionThatWasSeen(t *testing.T) {
 	}
 }
 
-// TestLongListsHavePages: page by page, each item comes once, in the order of the whole list.
+// TestLongListsHavePages: over all pages, each item is returned once, in the order of the list.
 func TestLongListsHavePages(t *testing.T) {
 	g := newRig(t)
 	for i := range 5 {

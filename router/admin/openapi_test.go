@@ -321,7 +321,7 @@ func (g *rig) replica() string {
 	return "rep_1"
 }
 
-// rehearse performs a dry run, which must change nothing and answer as described.
+// rehearse performs a dry run, which must change nothing and answer as documented.
 func (g *rig) rehearse(method, path, body string) {
 	g.t.Helper()
 	was := g.dump()
@@ -343,7 +343,7 @@ func (g *rig) rehearse(method, path, body string) {
 	}
 }
 
-// dump is what is in the database, as far as administrators change it.
+// dump returns the contents of the database that administrators can change.
 func (g *rig) dump() (all []string) {
 	g.t.Helper()
 	ctx := g.t.Context()

@@ -277,8 +277,8 @@ func TestListsBeyondTheBoundsAreRefused(t *testing.T) {
 	}
 }
 
-// A message allows fewer characters in the id of a call than models use, and these need to see
-// their own again.
+// The Messages API allows fewer characters in tool call ids than some models use, and models must
+// get their own ids back.
 func TestIDsOfCallsComeBackAsTheirModelMadeThem(t *testing.T) {
 	const id = "functions.add:0"
 	answer := messages.Answer([]byte(`{"id":"1","choices":[{"message":{"tool_calls":[{"id":"` + id + `","function":{"name":"add",` +

@@ -7,8 +7,8 @@ import (
 	"tallyroute/providers/chat"
 )
 
-// A provider that reports nothing of its tools charges for them all the same: what a request
-// may use is charged once, and what is reported replaces that.
+// A provider charges for its tools even if it does not report their use: a tool that a request may
+// use is charged once, unless its use is reported.
 func TestUnreportedToolIsChargedOnce(t *testing.T) {
 	c := priced("p", 1, 1)
 	c.Target = &providers.Target{Quirks: providers.Quirks{Unreported: []string{chat.MeterWebSearch}}}

@@ -8,7 +8,7 @@ import (
 	nativeresponses "tallyroute/providers/responses"
 )
 
-// compacted is what a provider makes of a conversation.
+// compacted is a provider's compacted conversation.
 const compacted = `{"id":"resp_theirs","object":"response.compaction","created_at":1,"output":[` +
 	`{"type":"message","id":"msg_0","role":"user","status":"completed","content":[{"type":"input_text","text":"` +
 	`a long story that the user told and that comes back as it was"}]},` +
@@ -63,7 +63,7 @@ func TestKeptConversationIsCompacted(t *testing.T) {
 func TestConversationThatCannotBeCompactedIsRefused(t *testing.T) {
 	g, w := compactingRig(t)
 	for body, param := range map[string]string{
-		`{"model":"m","input":"a story"}`:                          "model", // at a provider of chat completions
+		`{"model":"m","input":"a story"}`:                          "model", // the provider only has chat completions
 		`{"model":"native"}`:                                       "input",
 		`{"model":"native","input":[]}`:                            "input",
 		`{"model":"native","input":"x","stream":true}`:             "stream",

@@ -17,8 +17,8 @@ import (
 	"tallyroute/router/federation"
 )
 
-// TestJobsOfTheExamplesAskWithoutASecret runs the scripts of the examples for CI as their
-// platforms do: each gets a token of its job, exchanges it and asks with what it gets.
+// TestJobsOfTheExamplesAskWithoutASecret runs the scripts of the CI examples as their platforms
+// do: each gets a token for its job, exchanges it and makes a request with the result.
 func TestJobsOfTheExamplesAskWithoutASecret(t *testing.T) {
 	for _, program := range []string{"sh", "curl", "jq"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -60,7 +60,7 @@ func TestJobsOfTheExamplesAskWithoutASecret(t *testing.T) {
 		if !strings.Contains(text, address) || strings.Contains(text, "secrets.") {
 			t.Errorf("%s has another address, or a stored secret", name)
 		}
-		// Between its steps GitHub reads the file of the variables; GitLab goes on in one shell.
+		// GitHub reads the environment file between steps; GitLab uses a single shell.
 		const between = "\nif [ -n \"${GITHUB_ENV:-}\" ]; then . \"$GITHUB_ENV\"; export OPENAI_API_KEY; fi\n"
 		script := "set -eu\n" + strings.Join(scripts(text), between)
 		run := exec.CommandContext(t.Context(), "sh", "-c", script)
@@ -73,7 +73,7 @@ func TestJobsOfTheExamplesAskWithoutASecret(t *testing.T) {
 	}
 }
 
-// scripts are the blocks of shell in a file of a platform, in their order.
+// scripts returns the shell blocks of a CI configuration file, in order.
 func scripts(text string) (blocks []string) {
 	lines := strings.Split(text, "\n")
 	for i := 0; i < len(lines); i++ {

@@ -131,7 +131,7 @@ func TestRecordedTrafficPassesByteForByteWhereTheProviderSpeaksTheFormat(t *test
 			if diff := differs(body, w.body, append(f.edited, "model")); diff != "" {
 				t.Errorf("%s: the request differs: %s", file, diff)
 			}
-			if bytes.Count(r.upstream(), []byte(`"type":"response.created"`)) > 1 { // all of them are billed, and told
+			if bytes.Count(r.upstream(), []byte(`"type":"response.created"`)) > 1 { // all of them are billed and reported
 				continue
 			}
 			if diff := answerDiffers(r.upstream(), []byte(answer.body), w.kind, f.path); diff != "" {

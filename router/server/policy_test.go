@@ -16,19 +16,19 @@ import (
 	"tallyroute/router/federation"
 )
 
-// door is a way in that a key opens.
+// door is an endpoint that a key gives access to.
 type door struct {
 	endpoint     string
 	method, path string
 	body         string // %s stands for the content and for additional members
 	bound        string // the member that bounds the output
-	asks         bool   // for a model
-	// features are members, or contents if they begin with [, that use a feature. A format
-	// that has none of a feature lacks it.
+	asks         bool   // whether it calls a model
+	// features maps features to a member that uses them, or to a content if it begins with [.
+	// A format that can't express a feature has no entry for it.
 	features map[string]string
 }
 
-// doors are all of them.
+// doors lists all of them.
 var doors = []door{
 	{
 		"chat", "POST", "/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":%s}]%s}`, "max_completion_tokens", true,
@@ -87,23 +87,23 @@ var doors = []door{
 // trial is one request under one policy.
 type trial struct {
 	policy        policy.Policy
-	refused       string // the rule; "" where it must be let in
+	refused       string // the rule that refuses it; "" if it must be allowed
 	content, more string
 	header        []string
 }
 
-// dimension tries one member of a policy at an door: with a request that it refuses
-// there, and with its positive twin. None where the door has nothing that it narrows.
+// dimension returns trials of one policy member at a door: a request that it refuses and one
+// that it allows. If the member does not affect the door, all are allowed.
 type dimension func(e door) []trial
 
-// everywhere is a dimension of whoever comes, whatever is asked for.
+// everywhere returns a dimension that applies to every door, because it depends on the caller.
 func everywhere(rule string, wide, narrow policy.Policy, header ...string) dimension {
 	return func(door) []trial {
 		return []trial{{policy: wide, header: header}, {policy: narrow, refused: rule, header: header}}
 	}
 }
 
-// asking is a dimension of requests for a model.
+// asking returns a dimension that applies to requests for a model.
 func asking(rule string, wide, narrow policy.Policy) dimension {
 	return func(e door) []trial {
 		if !e.asks {
@@ -113,14 +113,14 @@ func asking(rule string, wide, narrow policy.Policy) dimension {
 	}
 }
 
-// hoursFromNow are hours of today around or beside the present one.
+// hoursFromNow returns hours of today, from and until offsets from now.
 func hoursFromNow(from, until time.Duration) []policy.Hours {
 	now := time.Now().UTC()
 	return []policy.Hours{{From: now.Add(from).Format("15:04"), Until: now.Add(until).Format("15:04")}}
 }
 
-// dimensions are how each member of a policy narrows, by its name in JSON. A member without
-// a dimension fails the test.
+// dimensions maps each member of a policy, by its JSON name, to its trials. A member without an
+// entry fails the test.
 var dimensions = map[string]dimension{
 	"models":      asking("models", policy.Policy{Models: []string{"acme/*", "m"}}, policy.Policy{Models: []string{"gpt-*"}}),
 	"deny_models": asking("deny_models", policy.Policy{DenyModels: []string{"gpt-*"}}, policy.Policy{DenyModels: []string{"m*"}}),
@@ -147,7 +147,7 @@ var dimensions = map[string]dimension{
 	},
 	"max_prompt_tokens": func(e door) []trial {
 		long := `"` + strings.Repeat("many words ", 400) + `"`
-		if e.bound == "" && e.endpoint != "embeddings" { // nothing is asked of a model
+		if e.bound == "" && e.endpoint != "embeddings" { // no model is called
 			return []trial{{policy: policy.Policy{MaxPromptTokens: 20}}}
 		}
 		return []trial{
@@ -155,7 +155,7 @@ var dimensions = map[string]dimension{
 			{policy: policy.Policy{MaxPromptTokens: 20}, content: long, refused: "max_prompt_tokens"},
 		}
 	},
-	// What runs away is counted over many requests, which have a test of their own.
+	// Runaway limits count over many requests and have a test of their own.
 	"max_repeats":          asking("", policy.Policy{MaxRepeats: 5}, policy.Policy{MaxRepeats: 1}),
 	"max_session_requests": asking("", policy.Policy{MaxSessionRequests: 5}, policy.Policy{MaxSessionRequests: 1}),
 	"max_session_cents":    asking("", policy.Policy{MaxSessionCents: 5}, policy.Policy{MaxSessionCents: 1}),
@@ -188,7 +188,8 @@ var dimensions = map[string]dimension{
 	},
 }
 
-// byFeature tries each feature that a format has under a policy of it alone, and of all others.
+// byFeature tries each feature of a format under a policy that allows only this feature, and under
+// one that allows all others.
 func byFeature(e door) (all []trial) {
 	if len(e.features) == 0 {
 		return []trial{{policy: policy.Policy{Features: []string{"audio"}}}}
@@ -200,7 +201,7 @@ func byFeature(e door) (all []trial) {
 		}
 		a.policy.Features = []string{feature}
 		if feature == "server_tools" || feature == "documents" {
-			a.policy.Features = featureNames() // which may bring others
+			a.policy.Features = featureNames() // because a feature may entail others
 		}
 		all = append(all, a)
 		a.policy.Features = slices.DeleteFunc(featureNames(), func(name string) bool { return name == feature })
@@ -210,7 +211,7 @@ func byFeature(e door) (all []trial) {
 	return all
 }
 
-// endpointNames are the names that a policy may give of endpoints.
+// endpointNames returns the names of endpoints in policies.
 func endpointNames() (names []string) {
 	for e := policy.Endpoint(1); e.String() != ""; e <<= 1 {
 		names = append(names, e.String())
@@ -218,15 +219,15 @@ func endpointNames() (names []string) {
 	return names
 }
 
-// featureNames are the names that a policy may give of features.
+// featureNames returns the names of features in policies.
 func featureNames() []string {
 	_, err := policy.ParseFeatures([]string{""})
 	_, list, _ := strings.Cut(err.Error(), "must be among ")
 	return strings.Split(list, ", ")
 }
 
-// TestEveryNarrowingHoldsAtEveryEntrance tries each member that a policy has at each way in:
-// what it does not allow is refused by its name, and what it allows is not.
+// TestEveryNarrowingHoldsAtEveryEntrance tries each policy member at each door: a request that it
+// does not allow is refused with its name, and one that it allows is not.
 func TestEveryNarrowingHoldsAtEveryEntrance(t *testing.T) {
 	p := newPlatform(t)
 	var allotted []billing.Allotment
@@ -283,7 +284,7 @@ func TestEveryNarrowingHoldsAtEveryEntrance(t *testing.T) {
 	}
 }
 
-// under sends a request to an door under a policy of the key's team.
+// under sends a request to a door under a policy of the key's team.
 func (g *rig) under(e door, a trial, identity string) reply {
 	g.verifier.key.Policies = policy.Layers{Team: &a.policy}
 	g.verifier.key.Rights = g.verifier.key.Policies.Compile(g.verifier.key.Facts())
@@ -312,10 +313,10 @@ func (g *rig) under(e door, a trial, identity string) reply {
 	return g.do(g.request(e.method, e.path, body, a.header...))
 }
 
-// TestEveryEntranceIsTried: each route that a key opens is among the doors, so that every
-// narrowing is tried there.
+// TestEveryEntranceIsTried: every route that a key gives access to is among the doors, so that
+// every policy member is tried there.
 func TestEveryEntranceIsTried(t *testing.T) {
-	open := []string{ // to whoever comes, or with another secret
+	open := []string{ // without a secret, or with one that isn't a key
 		"/docs/errors/:code", "/healthz", "/readyz", "/", "/handover", "/v1/responses/compact",
 	}
 	s := &server{Temporary: &Temporary{Identity: federation.New(nil, nil)}}

@@ -20,17 +20,17 @@ import (
 	"tallyroute/providers/scripted"
 )
 
-// speaking is an entrance of spoken.
+// speaking is an entry of spoken.
 type speaking struct {
 	entranceCase
 	families      []string
 	needs         string   // a member that every request has
-	native        []string // the formats whose answers pass as they are
+	native        []string // the formats whose answers are passed on unchanged
 	whole, events spec
 }
 
-// spoken are the entrances, the families of recordings whose requests are written in their format,
-// and the published schemas of what they answer.
+// spoken lists the entrances, the families of recordings whose requests are in their format, and
+// the published schemas of their answers.
 var spoken = []speaking{
 	{
 		entranceCases[0],
@@ -58,21 +58,21 @@ var spoken = []speaking{
 	},
 }
 
-// spec is a published schema: a file, and where in it the schema is.
+// spec is a published schema: a file, and the path of the schema in it.
 type spec struct{ file, at string }
 
-// sent are the published schemas of requests, by the format of the upstream.
+// sent maps the formats of upstreams to the published schemas of their requests.
 var sent = map[string]spec{
 	"openai":    {"openai/CreateChatCompletionRequest.schema.json", ""},
 	"responses": {"openai/CreateResponse.schema.json", ""},
 	"anthropic": {"anthropic/openapi.json", "/components/schemas/BetaCreateMessageParams"},
 }
 
-// schemas compiles published schemas, each once.
+// schemas compiles published schemas, each of them once.
 type schemas struct {
 	dir      string
 	compiler *jsonschema.Compiler
-	files    map[string]bool // that were read
+	files    map[string]bool // files that were loaded
 	compiled map[spec]*jsonschema.Schema
 }
 
@@ -82,8 +82,8 @@ func newSchemas() *schemas {
 	}
 }
 
-// load reads a file. Where several forms are published of which only one may match, as those of
-// messages, any may: they overlap.
+// load reads a file. It turns oneOf into anyOf, because some published alternatives, such as those
+// of messages, overlap.
 func (s *schemas) load(file string) error {
 	if s.files[file] {
 		return nil
@@ -125,7 +125,7 @@ func (s *schemas) fault(of spec, data []byte) error {
 	return nil
 }
 
-// published returns what is wrong with an answer of an entrance, unless it is a provider's own.
+// published returns what is wrong with an entrance's answer, unless the answer is a provider's own.
 func (s *schemas) published(path, family string, said []byte) error {
 	for _, at := range spoken {
 		if at.path != path || slices.Contains(at.families, family) {
@@ -177,20 +177,20 @@ func recordings(t *testing.T, families ...string) (list []outcomeRecorded) {
 	return list
 }
 
-// unsayable are the codes of requests that are refused because of what they hold, not how.
+// unsayable lists the codes of errors about the content of a request rather than its syntax.
 var unsayable = []string{
 	"unsupported_parameter", "unsupported_content", "unsupported_value", "provider_object_not_allowed", "no_capable_provider",
 }
 
-// unreadable reports whether a request is not one in the format of its family, or says nothing.
+// unreadable reports whether a recorded request is not in the format of its family, or is empty.
 func unreadable(body []byte) bool {
 	return jsonraw.Lookup(body, "prompt") != nil || jsonraw.Lookup(body, "max_tokens") != nil && jsonraw.Lookup(body, "messages") == nil ||
 		bytes.Contains(body, []byte(`"input": [{"role": "user", "content": ""}]`))
 }
 
-// TestRecordedRequestsReachUpstreamsOfEveryFormat sends recorded requests of all three formats in
-// front of upstreams of every format: what they are sent, and what clients are answered, is as
-// published, and what cannot be said is refused by name.
+// TestRecordedRequestsReachUpstreamsOfEveryFormat sends recorded requests in all three formats to
+// upstreams of every format: upstream requests and client responses match the published schemas,
+// and what can't be expressed is refused by name.
 func TestRecordedRequestsReachUpstreamsOfEveryFormat(t *testing.T) {
 	g, u := scriptedRig(t, providers.Options{}, func(scripted.Turn) scripted.Reply { return scriptedAnswer })
 	for name, targets := range g.models.more {
@@ -232,10 +232,10 @@ func TestRecordedRequestsReachUpstreamsOfEveryFormat(t *testing.T) {
 	}
 }
 
-// play sends one request. It returns whether it can be said in the upstream's format.
+// play sends one request. It reports whether the upstream's format can express it.
 func (at speaking) play(g *rig, u *scripted.Upstream, check *schemas, format string, body []byte, native bool) (said bool, err error) {
 	set := []jsonraw.Member{{Name: "model", Value: jsonraw.Quote("on-" + format)}}
-	if at.path == messagesPath && jsonraw.Lookup(body, "anthropic_version") != nil { // that is a host's envelope
+	if at.path == messagesPath && jsonraw.Lookup(body, "anthropic_version") != nil { // the envelope of a cloud host
 		body = jsonraw.Edit(body, nil, "anthropic_version", "anthropic_beta")
 	}
 	before := len(u.Seen())
@@ -285,8 +285,8 @@ func (at speaking) play(g *rig, u *scripted.Upstream, check *schemas, format str
 	return true, nil
 }
 
-// TestRecordedStreamsReadTheSameHoweverTheyAreCut cuts recorded streams of every family at every
-// byte, and at random: what is read of them stays the same.
+// TestRecordedStreamsReadTheSameHoweverTheyAreCut splits recorded streams of every family at every
+// byte, and at random positions: what is read from them stays the same.
 func TestRecordedStreamsReadTheSameHoweverTheyAreCut(t *testing.T) {
 	for family, a := range families {
 		for _, r := range sample(recordings(t, family), 8) {
@@ -327,8 +327,8 @@ func (r *outcomeRecorded) exchange(a providers.Adapter) (providers.Exchange, err
 	return x, err
 }
 
-// TestWhatOnlyTheClientsFormatHasIsRefusedByName sends parts and tools that no chat completion can
-// hold: a provider of chat completions is not asked.
+// TestWhatOnlyTheClientsFormatHasIsRefusedByName sends parts and tools that chat completions can't
+// express: they are refused, and the chat completions provider is not called.
 func TestWhatOnlyTheClientsFormatHasIsRefusedByName(t *testing.T) {
 	g, u := scriptedRig(t, providers.Options{}, func(scripted.Turn) scripted.Reply { return scriptedAnswer })
 	for body, param := range map[string]string{
@@ -355,8 +355,8 @@ func TestWhatOnlyTheClientsFormatHasIsRefusedByName(t *testing.T) {
 	}
 }
 
-// TestToolsOfProvidersAreThoseOfOthersWhereTheyHaveThem asks for tools that run at the provider in
-// one format, in front of providers of others: these get their own, or the request is refused.
+// TestToolsOfProvidersAreThoseOfOthersWhereTheyHaveThem requests provider-run tools in one format
+// from providers of the others: they get their own equivalents, or the request is refused.
 func TestToolsOfProvidersAreThoseOfOthersWhereTheyHaveThem(t *testing.T) {
 	g, u := scriptedRig(t, providers.Options{}, func(scripted.Turn) scripted.Reply { return scriptedAnswer })
 	message := func(tool string) string {
