@@ -127,7 +127,7 @@ func (m *making) add(p *breakdown.Part) error {
 	return nil
 }
 
-// write writes the parts that are full.
+// write stores the parts that are full.
 func (m *making) write(ctx context.Context) error {
 	for _, p := range m.full {
 		var names []string

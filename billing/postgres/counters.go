@@ -98,7 +98,7 @@ var scopeSQL = map[billing.Scope]string{
 	billing.ScopeOrg:     "$1::text = 'org'",
 }
 
-// querier is a connection or a transaction.
+// querier runs queries: it is a connection or a transaction.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row

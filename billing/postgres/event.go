@@ -31,7 +31,7 @@ var columns = []column{
 	{name: "report_day", kind: "text", cast: "::date", array: texts(func(e *billing.Spend) string { return e.ReportDay })},
 	{name: "kind", kind: "text", array: texts(func(e *billing.Spend) string { return string(e.Kind) })},
 	{name: "request_id", kind: "text", array: texts(func(e *billing.Spend) string { return e.RequestID })},
-	{name: "attempt", kind: "int2", array: values(func(e *billing.Spend) int16 { return int16(e.Attempt) })}, // Check bounds it
+	{name: "attempt", kind: "int2", array: values(func(e *billing.Spend) int16 { return int16(e.Attempt) })}, // Check limits its range
 	{name: "final", kind: "bool", array: values(func(e *billing.Spend) bool { return e.Final })},
 	{name: "key_id", kind: "text", array: texts(func(e *billing.Spend) string { return string(e.Owner.KeyID) })},
 	{name: "project_id", kind: "text", array: texts(func(e *billing.Spend) string { return e.Owner.ProjectID })},
@@ -197,7 +197,7 @@ func (s *Store) events(attempts []billing.Spend) ([]billing.Spend, error) {
 // event checks a row and fills in everything that the database requires.
 func (s *Store) event(a billing.Spend) (billing.Spend, error) {
 	a = a.Tidy()
-	a.OccurredAt = a.OccurredAt.Truncate(time.Microsecond) // what the database keeps
+	a.OccurredAt = a.OccurredAt.Truncate(time.Microsecond) // the database's precision
 	if a.ReportDay == "" {
 		a.ReportDay = s.reportDay(a.OccurredAt)
 	}

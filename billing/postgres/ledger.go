@@ -332,7 +332,7 @@ func (s *Store) Settle(ctx context.Context, st billing.Settlement) ([]billing.Ba
 	return balances, err
 }
 
-// settle also reports whether the hold was still there.
+// settle does the work of Settle, and also returns whether the hold still existed.
 func (s *Store) settle(ctx context.Context, st billing.Settlement) (was bool, balances []billing.Balance, err error) {
 	rows, err := s.events(st.Attempts)
 	if err != nil {

@@ -75,7 +75,7 @@ func (m migrator) Applied(ctx context.Context) ([]migrations.Applied, error) {
 			return applied, nil
 		}
 	}
-	if code(err) == "42P01" { // no such table: nothing was applied yet
+	if code(err) == "42P01" { // no such table: nothing has been applied yet
 		return nil, nil
 	}
 	return nil, err
@@ -144,7 +144,7 @@ func (m migrator) Apply(ctx context.Context, mig migrations.Migration) (done boo
 			return err
 		}
 		done = true
-		_, err = tx.Conn().PgConn().Exec(ctx, mig.SQL).ReadAll() // several statements, without arguments
+		_, err = tx.Conn().PgConn().Exec(ctx, mig.SQL).ReadAll() // can be several statements, without arguments
 		return err
 	})
 	return done, m.waiting(ctx, err)

@@ -30,7 +30,7 @@ func inTime(t *testing.T, what string, do func() error) error {
 	return prove.Receive(t, what+" returns", done)
 }
 
-// heals waits until the store works again.
+// heals waits for the store to work again.
 func heals(t *testing.T, s *postgres.Store) {
 	t.Helper()
 	prove.Eventually(t, "the store is ready", func() bool {
@@ -142,7 +142,7 @@ func TestServerThatCannotServeIsUnavailable(t *testing.T) {
 	const forAll = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I %s', current_database(), "
 
 	exec(t, c, forAll+"'SET default_transaction_read_only = on'); END $$")
-	wantUnavailable(t, write(connect(t, dsn, steady))) // as a standby answers
+	wantUnavailable(t, write(connect(t, dsn, steady))) // read-only, like a standby
 	exec(t, c, forAll+"'RESET default_transaction_read_only'); END $$")
 
 	cluster.Run(t, "CREATE ROLE few LOGIN PASSWORD 'few' CONNECTION LIMIT 0")
@@ -157,7 +157,8 @@ func TestServerThatCannotServeIsUnavailable(t *testing.T) {
 	}
 }
 
-// A slow lock is waited for half a second, a slow statement for two.
+// A request that waits too long for a lock, or whose statement takes too long, fails
+// because the database is unavailable.
 func TestSlowLockIsUnavailable(t *testing.T) {
 	s, dsn := open(t, steady)
 	k := newClient(t, s, "a", budget("bud_1", billing.ScopeKey, "", 1e6))

@@ -20,7 +20,7 @@ import (
 	"tallyroute/billing"
 )
 
-// Options tune a store. The zero value is usable.
+// Options configures a store. The zero value is usable.
 type Options struct {
 	// Reporting is the time zone whose days and months the reports use. nil means UTC.
 	Reporting *time.Location

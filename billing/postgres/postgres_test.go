@@ -110,7 +110,7 @@ func hash(name string) (h [32]byte) {
 	return h
 }
 
-// refresh reads the key again.
+// refresh reloads the key.
 func (c *client) refresh() {
 	c.Helper()
 	k, err := c.s.KeyByHash(c.Context(), hash(c.key.Name))
@@ -164,7 +164,7 @@ func (c *client) use(tokens int64, at time.Time) {
 	}
 }
 
-// conservation lists what does not add up: counters that differ from the
+// conservation selects everything that does not add up: counters that differ from the
 // ledger or from the open holds, and days that differ from their rows.
 const conservation = `
 SELECT format('%s from %s: used %s, ledger %s; held %s, holds %s', c.budget_id, c.window_start,

@@ -102,8 +102,8 @@ func inDoubt(err error) bool {
 		!errors.Is(err, errNotAsked) && !errors.Is(err, errClosed)
 }
 
-// again reports whether work that failed with err has changed nothing and is
-// likely to succeed now.
+// again reports whether work that failed with err has changed nothing and is likely
+// to succeed on a retry.
 func again(err error) bool {
 	switch code(err) {
 	case "40001", "40P01": // serialization failure, deadlock

@@ -32,9 +32,9 @@ type expiredHold struct {
 	IfLost    []byte
 }
 
-// Sweep implements billing.Sweeper. Each hold is settled in a transaction of its
-// own, so one that cannot be settled does not keep the others from it. Two
-// processes may find the same hold; the one that deletes it counts it.
+// Sweep implements billing.Sweeper. It settles each hold in a separate transaction, so
+// that one that cannot be settled does not hold up the others. If two processes find
+// the same hold, only the one that deletes it counts it.
 func (s *Store) Sweep(ctx context.Context, now time.Time) (int, error) {
 	swept, faults := 0, []error{s.releaseDoubts(ctx)}
 	for last := (expiredHold{}); ; {

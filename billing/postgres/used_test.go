@@ -12,8 +12,8 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// fillSQL spreads rows over three months, reported in zones at both ends of the
-// world, some minutes to either side of midnight.
+// fillSQL spreads rows over three months, reported in time zones at both ends of the
+// world. One in five occurred exactly on the hour.
 const fillSQL = `
 INSERT INTO spend_events (event_id, occurred_at, report_day, request_id, key_id, project_id, team_id, cost_center, environment,
   requested_model, provider, model, input_tokens, pricing, input_cost_nano, cache_read_cost_nano, cache_write_cost_nano,

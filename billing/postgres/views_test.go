@@ -97,7 +97,7 @@ func TestViews_AnswerWithinASecond(t *testing.T) {
 	} {
 		q.From, q.To = "2026-08-01", "2026-11-01"
 		most := time.Second
-		if !q.Daily() { // its rows are added up
+		if !q.Daily() { // the daily sums are not enough to answer it
 			most = 10 * time.Second
 		}
 		name, begin := fmt.Sprint(q.GroupBy), time.Now()
@@ -129,7 +129,7 @@ func backendTime(t *testing.T, c *pgx.Conn) time.Duration {
 		return 0
 	}
 	var ticks int64
-	for _, f := range fields[11:13] { // in user and in system mode, see proc(5)
+	for _, f := range fields[11:13] { // user and system time, see proc(5)
 		n, err := strconv.ParseInt(f, 10, 64)
 		if err != nil {
 			return 0

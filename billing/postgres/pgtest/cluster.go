@@ -31,7 +31,7 @@ const patience = prove.Patience
 // PostgreSQL refuses to run as root.
 type account struct{ uid, gid uint32 }
 
-// Cluster is one PostgreSQL server.
+// Cluster is a PostgreSQL server for tests.
 type Cluster struct {
 	admin string // connection string of a superuser
 	// The following fields are empty for a server that was already running.
@@ -78,7 +78,7 @@ func (c *Cluster) drop(name string) error {
 	return c.run(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
 }
 
-// Run executes statements on the server's own database, as its superuser.
+// Run executes statements in the server's default database, as its superuser.
 func (c *Cluster) Run(t testing.TB, statements string) {
 	t.Helper()
 	if err := c.run(t.Context(), statements); err != nil {

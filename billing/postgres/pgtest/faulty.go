@@ -37,7 +37,7 @@ type Fault struct {
 	Statement string // the whole text of the statement
 	Code      string // SQLSTATE
 	Table     string // table that the error names; optional
-	Times     int    // how often it fails
+	Times     int    // how many times it fails
 	At        int    // instead of Statement: the number of the statement since Set, whatever its text
 }
 
@@ -131,7 +131,7 @@ func readMessage(from io.Reader) (message, error) {
 	return m, err
 }
 
-// readFirst reads a message without a type.
+// readFirst reads a message that has no type byte.
 func readFirst(from io.Reader) (m message, err error) {
 	var head [4]byte
 	if _, err := io.ReadFull(from, head[:]); err != nil {
