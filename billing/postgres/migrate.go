@@ -23,7 +23,7 @@ const housekeepingSQL = "SELECT spend_add_partitions(), finance_grant()"
 
 // Migrate implements billing.Database. It uses its own connection, without timeouts,
 // and needs a user who owns the database's tables. If another process is migrating
-// or holds the lock, it returns an error saying so after a few seconds.
+// or holds the lock, Migrate returns an error saying so after a few seconds.
 func (s *Store) Migrate(ctx context.Context) (applied []string, err error) {
 	all, err := migrations.Postgres()
 	if err != nil {

@@ -43,9 +43,9 @@ func namedUsers(rows []billing.Spend) []string {
 	return slices.Compact(names)
 }
 
-// lockNamedSQL does both in one statement. It names users before it locks any scope, so that
-// a transaction that waits for another one to assign the same name does not keep others from
-// opening a counter.
+// lockNamedSQL names users and locks scopes in one statement. It names users before it locks
+// any scope, so that a transaction that waits for another one to assign the same name does
+// not keep others from opening a counter.
 const lockNamedSQL = `WITH named AS (` + nameUsersSQL + ` RETURNING stored)
 SELECT pg_advisory_xact_lock_shared(l) FROM unnest($2::bigint[]) AS l WHERE (SELECT count(*) FROM named) >= 0`
 

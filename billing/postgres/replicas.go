@@ -43,7 +43,8 @@ const deadConcurrentSQL = `
     FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at < now()
    WHERE l.window_start = '9999-01-01T00:00:00Z'`
 
-// returnConcurrentSQL gives those leases back. It locks counters in the usual order.
+// returnConcurrentSQL gives back the leases that deadConcurrentSQL finds. It locks counters in
+// the usual order.
 const returnConcurrentSQL = `
 WITH dead AS (` + deadConcurrentSQL + `
 ), locked AS MATERIALIZED (
