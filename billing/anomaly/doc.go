@@ -5,8 +5,8 @@
 // The files, from the ground up; each uses only those above it:
 //
 //	hours.go     what keys did
-//	baseline.go  what is usual of it
+//	baseline.go  what is usual for them
 //	sights.go    what is seen for the first time
 //	judge.go     what is unusual
-//	life.go      the same of one hour after the other
+//	life.go      judges a key hour by hour
 package anomaly

@@ -16,12 +16,12 @@ import (
 // monday is when the generated weeks begin.
 var monday = time.Date(2026, 9, 7, 0, 0, 0, 0, time.UTC)
 
-// habit is how one sort of key is used: so many requests in an hour of the week.
+// habit is how one kind of key is used, by the number of requests in each hour of the week.
 type habit struct {
 	name   string
 	hourly func(r *rand.Rand, hour int) float64
-	answer int64 // bytes of an answer, and with that what it costs
-	moves  int   // one new network in so many days; 0 is never
+	answer int64 // bytes per answer, which determine its cost
+	moves  int   // days between new networks, on average; 0 means never
 }
 
 func office(hour int) bool { return hour/24%7 < 5 && hour%24 >= 7 && hour%24 < 18 }
@@ -107,12 +107,12 @@ func (flags) Country(a netip.Addr) string {
 	return "XX"
 }
 
-// price is what a token of a model costs, in nano-dollars.
+// price returns the price per token of a model, in nano-dollars.
 func price(model string) int64 {
 	return map[string]int64{"small": 1500, "other": 2000, "large": 30_000}[model]
 }
 
-// use adds so many requests to an hour, of which the answers are so long.
+// use adds n requests to an hour, with answers of the given length.
 func (p *Present) use(k *keyLife, n, answer int64, model string) {
 	spend := int64(0)
 	for range min(n, 50) { // answers vary by factors
@@ -129,17 +129,17 @@ func (p *Present) from(k *keyLife, n int64, address, agent string) {
 	p.Callers = append(p.Callers, Caller{KeyID: k.ID, Address: address, Agent: agent, Requests: n, First: p.At, Last: p.At})
 }
 
-// live is an ordinary hour, with what changes in ordinary lives: traffic grows, somebody
-// works elsewhere, programs are replaced, another model is tried, a provider is away.
+// live returns an ordinary hour, with ordinary changes: traffic grows, people work elsewhere,
+// programs are updated, another model is tried, a provider is down.
 func (k *keyLife) live(hour int) *Present {
 	p := &Present{At: monday.Add(time.Duration(hour)*time.Hour + 59*time.Minute)}
 	growth := math.Pow(1.03, float64(hour)/(7*24))
 	n := k.poisson(k.scale * growth * k.hourly(k.rand, hour))
-	if hour%(6*168) == 100 { // a provider is away: clients try again
+	if hour%(6*168) == 100 { // a provider is down: clients retry
 		p.Hour.Requests += n
 		n = k.poisson(float64(n) / 3)
 	}
-	if k.rand.IntN(24*60) == 0 { // in two months once
+	if k.rand.IntN(24*60) == 0 { // once in two months
 		k.model = "other"
 	}
 	if k.rand.IntN(24*60) == 0 {
@@ -159,13 +159,13 @@ func (k *keyLife) live(hour int) *Present {
 	return p
 }
 
-// judge is what is found of an hour, which is then history.
+// judge returns the findings about an hour, which then becomes history.
 func (k *keyLife) judge(p *Present) []Finding { return k.Judge(*p, flags{}) }
 
-// attack is what somebody does with a key in the week that begins at hour 0.
+// attack is how an attacker uses a key in the week that begins at hour 0.
 type attack struct {
 	name string
-	want []string // what of it is enough to be found
+	want []string // findings, any of which is enough
 	at   func(k *keyLife, p *Present, hour int, mean Sums)
 }
 

@@ -178,8 +178,8 @@ func standingsNear(w *world) {
 	}
 }
 
-// standingsOfMoments: a minute that is over is looked at for some time more, and what is
-// under way counts where that is limited.
+// standingsOfMoments: a minute is still checked for some time after its end, and concurrency
+// limits count the requests in flight.
 func standingsOfMoments(w *world) {
 	minute, atOnce := onlyRequests(2, "bud_minute"), onlyRequests(2, "bud_once")
 	minute.Period, atOnce.Period = billing.PeriodMinute, billing.PeriodConcurrent
@@ -209,7 +209,7 @@ func standingsOfMoments(w *world) {
 	want(time.Hour, 0, 0)
 }
 
-// replacedSoon: credentials that expire, and secrets that somebody has to replace.
+// replacedSoon: expiring credentials, and secrets that somebody has to replace.
 func replacedSoon(w *world) {
 	k := w.key()
 	_, err := w.UpdateKey(w.Context(), k.ID, func(k *billing.Key) error { k.RotateEvery = 24 * time.Hour; return nil })

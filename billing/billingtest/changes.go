@@ -309,7 +309,8 @@ func principalsKept(w *world) {
 	w.wantNotFound(err, "principal")
 }
 
-// sessionsKept: they end once, are told with whose they are, and go long after they expired.
+// sessionsKept: sessions end once, are listed with their owner, and are deleted long after they
+// expired.
 func sessionsKept(w *world) {
 	p := billing.Principal{
 		ID: "user_1", Kind: billing.PrincipalUser, Name: "ann", Issuer: "https://i.example.com", Subject: "s", CreatedAt: w.now,

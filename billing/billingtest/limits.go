@@ -10,11 +10,11 @@ import (
 	"tallyroute/billing"
 )
 
-// The cases of a suite are written for budgets that are limited in tokens, and
-// some in both tokens and dollars. Each group whose cases may hold of any limit
-// is run as it is written; mirrored, with tokens and dollars in each other's
-// place, so that what is limited in tokens alone is limited in dollars alone;
-// and some of them filled, with a limit that never binds where no limit is set.
+// The cases of a suite are written for budgets limited in tokens, or in both
+// tokens and dollars. A group whose cases hold for any limit is run as written;
+// mirrored, with tokens and dollars swapped, so that limits in tokens only
+// become limits in dollars only; and some groups also filled, with a limit that
+// never binds wherever none is set.
 
 // group is some of the cases of a suite.
 type group struct {
@@ -157,7 +157,7 @@ func (t translated) balance(b billing.Balance) billing.Balance {
 	return b
 }
 
-// answer is what is told of an error, with balances.
+// answer translates the balances and the error that a store returned.
 func (t translated) answer(balances []billing.Balance, err error) ([]billing.Balance, error) {
 	var refused *billing.QuotaError
 	if errors.As(err, &refused) {

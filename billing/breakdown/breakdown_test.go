@@ -59,7 +59,7 @@ func someLines(n int) (lines []Line) {
 	return lines
 }
 
-// reported is the report by these dimensions, made in so many shares.
+// reported returns the report by these dimensions, computed in the given number of shares.
 func reported(parts []*Part, shares int, by ...billing.Dimension) (report billing.SpendReport) {
 	g, seed := newGrouping(billing.SpendQuery{GroupBy: by, Top: billing.MostLines}, names{}), maphash.MakeSeed()
 	for share := range shares {

@@ -49,7 +49,7 @@ func cpu(b *testing.B) int64 {
 	return u.Utime.Nano() + u.Stime.Nano()
 }
 
-// share runs do b.N times in so many goroutines.
+// share runs do b.N times, spread over the given number of goroutines.
 func share(b *testing.B, writers int, do func()) {
 	var wg sync.WaitGroup
 	for w := range writers {

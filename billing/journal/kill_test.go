@@ -34,8 +34,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// child appends for ever to a log in its working directory, and prints what was
-// acknowledged: process, writer, number.
+// child appends indefinitely to a log in its working directory, and prints each
+// acknowledged record: process, writer, number.
 func child(process string, out io.Writer) error {
 	l, err := Open(".", Options{Sync: Sync(os.Getenv(childSync)), SegmentBytes: 64 << 10})
 	if err != nil {

@@ -27,11 +27,11 @@ var sqlStates = []string{
 }
 
 // TestFaultsOfTheDatabaseLoseAndDoubleNothing lets every statement of the
-// ledger fail with SQLSTATEs of every class, while keys that are limited in
-// tokens, in dollars and in both are in use. Whoever asks is told that the
-// database is unavailable; what was answered is in the ledger once as soon as
-// the fault is over; and nothing is rejected but for its own data. $FAULTS is
-// how many of the codes each statement fails with.
+// ledger fail with SQLSTATEs of every class, while keys with limits in tokens,
+// in dollars and in both are in use. Callers get the error that the database is
+// unavailable; what was answered is in the ledger once as soon as the fault is
+// over; and rows are only rejected for their own data. $FAULTS is the number of
+// codes with which each statement fails.
 func TestFaultsOfTheDatabaseLoseAndDoubleNothing(t *testing.T) {
 	t.Parallel()
 	most := prove.Size(t, "FAULTS", 2)

@@ -78,7 +78,7 @@ func alone(t *testing.T, test func(w *walk, n *node, h *hooked)) {
 	})
 }
 
-// use holds and settles so many tokens.
+// use holds and settles the given number of tokens.
 func (w *walk) use(n *node, tokens int64) {
 	w.t.Helper()
 	h := w.request(billing.Amount{Tokens: tokens})

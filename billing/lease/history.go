@@ -101,12 +101,12 @@ func (l *Ledger) prove(ctx context.Context, last billing.Spend) error {
 	return err
 }
 
-// again is what is to be posted again.
+// again holds the rows to post again.
 type again struct {
 	l       *Ledger
-	begun   map[string][]billing.Spend // by earlier processes, and not ended
+	begun   map[string][]billing.Spend // requests that earlier processes began but did not end
 	rows    []billing.Spend
-	missing int // of them, in the database
+	missing int // how many of them the database lacked
 	oldest  time.Time
 }
 

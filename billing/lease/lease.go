@@ -110,8 +110,8 @@ func (l *lease) free() billing.Amount { return l.amount.Minus(l.held).Minus(l.co
 // idle returns free, but no less than zero.
 func (l *lease) idle() billing.Amount { return l.free().AtLeast(billing.Amount{}) }
 
-// part is what a hold takes of the lease: where it is of what is under way at once, a
-// request and nothing else.
+// part returns how much a hold takes from the lease: for a concurrency limit, only its
+// requests.
 func (l *lease) part(hold billing.Amount) billing.Amount {
 	if l.window.Concurrent() {
 		return billing.Amount{Requests: hold.Requests}
@@ -119,8 +119,8 @@ func (l *lease) part(hold billing.Amount) billing.Amount {
 	return hold
 }
 
-// counted is what a request has used of the window: of one of what is under way at once,
-// nothing; of a part, what its rows say that they count with it.
+// counted returns how much of the window a request has used: nothing for a concurrency limit;
+// for a part, the rows that count towards it.
 func (l *lease) counted(e *entry) (sum billing.Amount) {
 	switch {
 	case l.window.Concurrent():

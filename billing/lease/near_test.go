@@ -18,8 +18,8 @@ import (
 	"tallyroute/billing/sqlite"
 )
 
-// busyStore answers as a server does: one at a time where a counter is moved, after a time
-// that it needs for it, and it tells all who listen that somebody ran dry.
+// busyStore behaves like a server: it changes counters one at a time, takes some time for each
+// change, and notifies all listeners if a replica ran dry.
 type busyStore struct {
 	billing.Store
 	counter chan struct{} // held by whoever moves the counter
@@ -27,7 +27,7 @@ type busyStore struct {
 	dry     *listeners
 }
 
-// listeners are the ledgers that hear that somebody ran dry.
+// listeners holds the ledgers to notify if a replica ran dry.
 type listeners struct {
 	mu    sync.Mutex
 	wakes []func()

@@ -9,8 +9,8 @@ import (
 	"tallyroute/billing"
 )
 
-// refusedAt asks for more than there is, and wants to be told what was used and
-// what is free.
+// refusedAt asks for more than there is, and wants a refusal that says what was
+// used and what is free.
 func (w *walk) refusedAt(n *node, used, free int64) {
 	w.t.Helper()
 	_, err := n.Reserve(w.t.Context(), w.request(billing.Amount{Tokens: 5000}), time.Now())
@@ -36,8 +36,8 @@ func (w *walk) settle790(n *node) {
 	w.must(err)
 }
 
-// TestPostingOnItsWayIsCountedOnce: whoever asks while the database has a posting,
-// and its answer is yet to come or was lost, is told what was used, once.
+// TestPostingOnItsWayIsCountedOnce: while the database already has a posting but its
+// answer has not arrived or was lost, its usage is reported only once.
 func TestPostingOnItsWayIsCountedOnce(t *testing.T) {
 	for name, answer := range map[string]error{"Late": nil, "Lost": errLost} {
 		t.Run(name, func(t *testing.T) {

@@ -191,10 +191,10 @@ const (
 	topBudget = "bud_org"
 )
 
-// endless is a limit that is none.
+// endless is a limit that never binds.
 const endless = 1 << 50
 
-// limited is what of a limit there is: tokens, money, or both.
+// limited returns the limit with only its tokens, only its money, or both.
 func (w *walk) limited(a billing.Amount) billing.Amount {
 	switch w.by {
 	case 0:
@@ -256,7 +256,7 @@ func (w *walk) begin() {
 	w.limit(topBudget, billing.ScopeOrg, "org", billing.Amount{Tokens: 7000, Money: 5000, Requests: 90})
 }
 
-// limit sets a limit, and grants grace for what is spoken for beyond it.
+// limit sets a limit, and allows for what is already committed beyond it.
 func (w *walk) limit(id string, scope billing.Scope, of string, limit billing.Amount) {
 	limit = w.limited(limit)
 	b := billing.Budget{
@@ -627,8 +627,8 @@ func (w *walk) lawsOf(n *node, states []billing.ReplicaState) {
 	}
 }
 
-// end lets everything come to rest: what was used is in the ledger, nothing is
-// held or leased, and what is free can be had in one hold.
+// end waits until everything has settled: all usage is in the ledger, nothing is
+// held or leased, and a single hold can take all that is free.
 func (w *walk) end() {
 	ctx := w.t.Context()
 	w.links.loss = 0

@@ -7,8 +7,8 @@ import (
 	"tallyroute/billing"
 )
 
-// TestThresholdsAreEventsOnce: a window that has reached a share of a limit is told once,
-// however many postings and processes see it.
+// TestThresholdsAreEventsOnce: when a window reaches a threshold of a limit, there is one event,
+// however many postings and processes notice it.
 func TestThresholdsAreEventsOnce(t *testing.T) {
 	alone(t, func(w *walk, n *node, _ *hooked) {
 		told := func() (ids []string) {

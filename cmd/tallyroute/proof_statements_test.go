@@ -17,19 +17,19 @@ import (
 )
 
 const (
-	statementsRate = 1000 // requests a second, for which the target is
-	// statementsMost is how many statements the whole router may need a second:
-	// they do not depend on how many requests there are, as long as those are of
-	// few keys. Two hundredths of a request at the rate.
+	statementsRate = 1000 // requests per second to which the target applies
+	// statementsMost is how many statements per second the whole router may need. The number
+	// does not depend on that of the requests, as long as these use few keys. At the rate
+	// above, it is 0.02 per request.
 	statementsMost = 20
-	// first is for how long a router that starts asks more: what there is to sweep, how it
-	// reaches the database.
+	// first is how long a router that has just started needs more statements, such as for
+	// sweeping and for learning how it reaches the database.
 	first = time.Minute
 )
 
-// TestStatementsPerRequest counts what the router asks of the database under
-// steady load of one key, as the database counts it, for each kind of limit and $STATEMENTS
-// seconds: some jobs run once a minute.
+// TestStatementsPerRequest counts the router's statements under a steady load of one key, as
+// the database counts them, for each kind of limit. It takes $STATEMENTS seconds for each,
+// because some jobs run once a minute.
 func TestStatementsPerRequest(t *testing.T) {
 	if _, err := os.Stat("/proc"); err != nil {
 		t.Skip("the module that counts statements is looked for on Linux alone")
@@ -85,8 +85,8 @@ func (r *outageRig) counted(t *testing.T, db *pgtest.Session, key string, during
 	}
 }
 
-// paced asks at the rate, or as fast as the machine can, and returns how many
-// requests there were.
+// paced sends requests at the rate, or as fast as the machine can, and returns how
+// many there were.
 func (r *outageRig) paced(t *testing.T, key string, during time.Duration) (requests int) {
 	t.Helper()
 	const clients = 32
@@ -113,8 +113,8 @@ func (r *outageRig) paced(t *testing.T, key string, during time.Duration) (reque
 	return requests
 }
 
-// TestTenLimitsCostLittle compares what the router needs of a processor for requests of a key
-// with ten limits and of one without.
+// TestTenLimitsCostLittle compares the router's CPU time for requests of a key with ten limits
+// and of one without.
 func TestTenLimitsCostLittle(t *testing.T) {
 	if _, err := os.Stat("/proc"); err != nil || !prove.Timed() {
 		t.Skip("measures processor time on Linux: make proof-speed")
@@ -152,7 +152,7 @@ func TestTenLimitsCostLittle(t *testing.T) {
 	}
 }
 
-// burst asks so often, as fast as a few clients can.
+// burst sends the given number of requests, as fast as a few clients can.
 func (r *outageRig) burst(t *testing.T, key string, requests int) {
 	t.Helper()
 	const clients = 8
@@ -170,7 +170,7 @@ func (r *outageRig) burst(t *testing.T, key string, requests int) {
 	wg.Wait()
 }
 
-// processorTime is what the threads of a process have had of processors.
+// processorTime returns the CPU time that the threads of a process have used.
 func processorTime(t *testing.T, pid int) (sum time.Duration) {
 	t.Helper()
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
@@ -180,7 +180,7 @@ func processorTime(t *testing.T, pid int) (sum time.Duration) {
 	for _, name := range threads {
 		text, err := os.ReadFile(name)
 		if err != nil {
-			continue // it has ended
+			continue // the thread has ended
 		}
 		ns, err := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64)
 		if err != nil {
