@@ -161,7 +161,8 @@ func (c demoCommand) greet(w io.Writer, s *app.Service, key *billing.Key, secret
 	fmt.Fprintf(w, "again     the second request finds demo-a failing: x-tallyroute-provider says who answered, x-tallyroute-attempts "+
 		"after how many tries\n")
 	fmt.Fprintf(w, "spend     %s%s report models\n", c.where(), self())
-	fmt.Fprintf(w, "next      OPENAI_API_KEY=… %s serve: real models appear; keys: %s keys create --help\n", self(), self())
+	fmt.Fprintf(w, "next      stop this one, then OPENAI_API_KEY=… %s serve: real models appear; keys: %s keys create --help\n",
+		self(), self())
 	if path != "" { // another database is its owner's to clean up
 		fmt.Fprintf(w, "undo      rm -r %s* %s\n", path, filepath.Join(filepath.Dir(path), app.PepperFile))
 	}

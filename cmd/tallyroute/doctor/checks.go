@@ -277,7 +277,10 @@ func prices(_ context.Context, p *patient) []Finding {
 		}
 	}
 	if newest.IsZero() {
-		return []Finding{{Severity: Warning, Found: "no model has a price", Do: "Configure a provider: tallyroute providers."}}
+		return []Finding{{
+			Severity: Warning, Found: "no model has a price",
+			Do: "Put the credential of a provider into the router's environment: docs/providers.md.",
+		}}
 	}
 	if time.Since(newest) > stale {
 		return []Finding{{

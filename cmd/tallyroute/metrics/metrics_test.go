@@ -115,6 +115,9 @@ func TestExamplesAskForMetricsThatExist(t *testing.T) {
 	m.WatchHolds(nil, nil)
 	m.WatchHealth(nil)
 	m.WatchLedger(nil, nil)
+	m.WatchSecrets(nil)
+	m.WatchCertificates(nil)
+	m.WatchAccess(nil)
 	there := make(map[string]string) // names to labels
 	descs := make(chan *prometheus.Desc)
 	go func() { m.registry.Describe(descs); close(descs) }()
