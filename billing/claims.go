@@ -21,7 +21,7 @@ type ClaimState string
 // The states.
 const (
 	ClaimRunning  ClaimState = "running"   // it is being answered
-	ClaimDone     ClaimState = "done"      // its change was made, and no answer is stored yet
+	ClaimDone     ClaimState = "done"      // the change was made, but no answer is stored yet
 	ClaimAnswered ClaimState = "kept"      // the answer is stored
 	ClaimTooLarge ClaimState = "too_large" // it was answered, but the answer was not kept
 )

@@ -84,7 +84,7 @@ func (h *holds) take(ctx context.Context, hold billing.Hold, now time.Time) ([]b
 	return balances, nil
 }
 
-// giveBack corrects what was taken of the allotment of a hold's temporary key, if it has one,
+// giveBack corrects the amount taken from the allotment of a hold's temporary key, if it has one,
 // once the actual usage is known. If the database does not accept the correction, the temporary
 // key has that much less until it expires.
 func (h *holds) giveBack(ctx context.Context, hold billing.Hold, was billing.Amount) (used billing.Amount, told bool) {

@@ -220,9 +220,9 @@ func dated(kind string) bool {
 // their version.
 func (t Tool) Anthropics() bool { return dated(t.Type) }
 
-// Hosted reads a tool in any provider's format. It returns false if several formats don't have it,
-// or if it has settings that only its own provider can honour: a tool must never reach further
-// than its client allows.
+// Hosted reads a tool in any provider's format. It returns false for tools that only one format
+// has, and for settings that only the tool's own provider can honour: a tool must never reach
+// further than its client allows.
 func (t Tool) Hosted() (h Hosted, ok bool) {
 	kind := t.Type
 	switch {

@@ -38,7 +38,7 @@ type Answer struct {
 type DuplicateError struct {
 	RequestID string // of the request that uses the key
 	Reason    DuplicateReason
-	Object    string // of what was changed, with DuplicateDone
+	Object    string // the object that was changed, for DuplicateDone
 }
 
 // DuplicateReason is why a request that was sent again is not answered again.
