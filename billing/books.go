@@ -59,8 +59,8 @@ type PeriodChange struct {
 	Notes          []*Change // for the audit log
 }
 
-// Begun are the records that a month is being closed: from then on it takes no rows, and if
-// adding it up fails it stays so until somebody closes it again.
+// Begun returns the records that the closing of a month has begun: from then on the month
+// accepts no rows. If adding it up fails, it stays like that until somebody closes it again.
 func (c PeriodChange) Begun() []*Change {
 	notes := make([]*Change, len(c.Notes))
 	for i, n := range c.Notes {

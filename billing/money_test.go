@@ -89,7 +89,7 @@ func TestMoney_Short(t *testing.T) {
 	}
 }
 
-// saturated is n, or the nearest end of the range of Money.
+// saturated returns n, limited to the range of Money.
 func saturated(n *big.Int) Money {
 	switch {
 	case n.IsInt64():
@@ -137,8 +137,8 @@ func TestMoney_Add(t *testing.T) {
 	}
 }
 
-// exact is rate x quantity / 1e6 with halves to even, by arithmetic that has
-// no limits.
+// exact returns rate × quantity / 1e6, rounded half to even, computed with
+// arbitrary precision.
 func exact(rate Money, quantity int64) *big.Int {
 	if rate <= 0 || quantity <= 0 {
 		return new(big.Int)

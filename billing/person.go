@@ -61,9 +61,10 @@ func IsPseudonym(endUser string) bool {
 	return ok && len(endUser) == pseudonymLength && strings.Trim(digits, "0123456789abcdef") == ""
 }
 
-// EndUserName is what rows call an end user whom a client names. A name that reads as a
-// pseudonym, or as what reports call those without a name, gets a mark before it: it would
-// be counted as somebody else's. So does one with marks before such a name.
+// EndUserName returns the name under which rows store an end user whom a client names. A name
+// that looks like a pseudonym, or like the word that reports use for a missing name, gets a
+// mark in front, so that it is not counted as somebody else's. So does such a name that has
+// marks already.
 func EndUserName(said string) string {
 	name := CleanText(said)
 	if plain := strings.TrimLeft(name, endUserMark); IsPseudonym(plain) || plain == NoneGroup || plain == ArchivedGroup {

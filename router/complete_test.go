@@ -204,7 +204,7 @@ func TestTargetThatCannotBeAskedIsPassedOver(t *testing.T) {
 	}
 }
 
-// unable is a step of a target that cannot be asked for what the client wants.
+// unable is the step of a target that cannot do what the client wants.
 func unable(_ context.Context, x providers.Exchange) (*providers.Answer, error) {
 	return nil, &providers.Error{Provider: x.Target.Provider, Kind: providers.KindUnfit}
 }

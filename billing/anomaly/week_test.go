@@ -87,15 +87,15 @@ func newKey(i int, seed uint64) *keyLife {
 	}
 }
 
-// poisson is how many events there are where lambda are expected.
+// poisson returns a random number of events, of which lambda are expected.
 func (k *keyLife) poisson(lambda float64) int64 {
 	return int64(max(0, math.Round(lambda+math.Sqrt(lambda)*k.rand.NormFloat64())))
 }
 
-// german is an address of a network in Germany, as the tests' countries have it.
+// german returns an address of a network that the tests' country data places in Germany.
 func german(n int) string { return fmt.Sprintf("10.%d.%d.7", n/250, n%250) }
 
-// strange is an address of a network elsewhere.
+// strange returns an address of a network elsewhere.
 func strange(n int) string { return fmt.Sprintf("203.0.%d.7", n) }
 
 type flags struct{}
@@ -210,7 +210,7 @@ func attacks() []attack {
 // weeks a key is watched before the week of the attacks.
 const before = 4
 
-// grown is a key after four weeks.
+// grown returns a key after four weeks of ordinary use.
 func grown(habit int) *keyLife {
 	k := newKey(habit, 7)
 	for hour := range before * 168 {

@@ -15,7 +15,7 @@ import (
 	"tallyroute/billing"
 )
 
-// written is a log of n records.
+// written returns a log of n records.
 func written(n int) (log []billing.Change) {
 	var last billing.AuditMark
 	last.Hash = strings.Repeat("0", 64)

@@ -133,7 +133,7 @@ func keyMemory(w *world) {
 
 const week = 7 * 24 * time.Hour
 
-// watched are actions of one router, at an instant.
+// watched returns the actions of one router whose clock reads at.
 func (w *world) watched(at *time.Time) (manage.Actions, manage.KeyWatch) {
 	return manage.Actions{Store: w.Store, Clock: func() time.Time { return *at }},
 		manage.KeyWatch{Every: time.Minute, Disable: true, Countries: abroad{}, Usual: &manage.Usual{}}

@@ -15,8 +15,8 @@ import (
 // statements. Between the ledger and the store there must be a Link.
 func RunLeased(t *testing.T, open Open) { run(t, open, leasedGroups()) }
 
-// RunLeasedAsWritten is RunLeased without other limits than the cases are written
-// for: what a limit is in is the ledger's to know, whatever the store.
+// RunLeasedAsWritten is RunLeased with only the limits that the cases are written
+// for: the unit of a limit matters to the ledger, but not to the store.
 func RunLeasedAsWritten(t *testing.T, open Open) {
 	groups := leasedGroups()
 	for i := range groups {

@@ -38,7 +38,7 @@ func pack(t *testing.T, lines []Line) (parts []*Part) {
 	return parts
 }
 
-// someLines are lines of random texts, some of which no row has.
+// someLines returns lines with random texts, including some that no row has.
 func someLines(n int) (lines []Line) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range n {

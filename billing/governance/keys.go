@@ -108,7 +108,7 @@ func (j *judge) ownFixes() {
 	}
 }
 
-// mend is add with a different command as the fix.
+// mend is like add, with a different command as the fix.
 func (j *judge) mend(rule, field, fix, detail string, args ...any) {
 	f := Finding{Rule: rule, Name: j.key.Name, Field: field, Detail: fmt.Sprintf(detail, args...), Fix: fix}
 	if !j.key.Unnamed {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// BenchmarkAppend is what a request pays, alone and beside others.
+// BenchmarkAppend measures what a request pays, alone and next to others.
 func BenchmarkAppend(b *testing.B) {
 	rec := bytes.Repeat([]byte("x"), 300)
 	for _, sync := range []Sync{SyncOff, SyncInterval, SyncAlways} {

@@ -43,7 +43,7 @@ func mustClose(t *testing.T, l *Log) {
 	}
 }
 
-// replayed is what a new process would read.
+// replayed returns what a new process would read.
 func replayed(l *Log) ([]string, error) {
 	var recs []string
 	err := l.Recover(func(_ Segment, rec []byte) error {
@@ -103,7 +103,8 @@ func TestLocked(t *testing.T) {
 	mustOpen(t, dir, Options{})
 }
 
-// TestLockedByAnother is a second process, and the first one's death.
+// TestLockedByAnother: a log can't be opened while another process has it open, but can be once
+// that process has died.
 func TestLockedByAnother(t *testing.T) {
 	dir := t.TempDir()
 	cmd := childProcess(t, dir, SyncOff, 1)

@@ -22,7 +22,7 @@ const (
 	childSync = "JOURNAL_CHILD_SYNC"
 )
 
-// TestMain is also the process that is killed.
+// TestMain also serves as the process that is killed.
 func TestMain(m *testing.M) {
 	if name := os.Getenv(childName); name != "" {
 		if err := child(name, os.Stdout); err != nil {
@@ -64,7 +64,7 @@ func child(process string, out io.Writer) error {
 	return <-errs
 }
 
-// padded is a record of up to 20 KB that can be checked.
+// padded returns a record of up to 20 KB whose content can be verified.
 func padded(name string) []byte {
 	sum := len(name)
 	for _, c := range []byte(name) {
@@ -121,7 +121,7 @@ func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 	}
 }
 
-// childProcess is the process number i, not yet started.
+// childProcess returns process number i, not started yet.
 func childProcess(t *testing.T, dir string, sync Sync, i int) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()

@@ -31,7 +31,7 @@ func openLocked(name string) (*os.File, error) {
 	return nil, &os.PathError{Op: "lock", Path: name, Err: err}
 }
 
-// noSpace is whether an error goes away when files are removed.
+// noSpace reports whether an error goes away when files are removed.
 func noSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -30,7 +30,7 @@ func openLocked(name string) (*os.File, error) {
 	return os.NewFile(uintptr(h), name), nil
 }
 
-// noSpace is whether an error goes away when files are removed.
+// noSpace reports whether an error goes away when files are removed.
 func noSpace(err error) bool {
 	return errors.Is(err, errDiskFull) || errors.Is(err, errHandleDiskFull) || errors.Is(err, syscall.ENOSPC)
 }

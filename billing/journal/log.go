@@ -99,7 +99,7 @@ func (l *Log) load() error {
 	return nil
 }
 
-// ID is the random id of the directory: "rep_" and a ULID. It names this replica
+// ID returns the random id of the directory: "rep_" and a ULID. It names this replica
 // for as long as the directory lives.
 func (l *Log) ID() string { return l.id }
 

@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// image is a segment as it stands in its file.
+// image returns the bytes of a segment's file.
 func image(s Segment, before int64, recs ...string) []byte {
 	b := header(s, before)
 	for _, rec := range recs {
@@ -79,7 +79,7 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
-// TestHeaderCutOff is a process that died between making a file and its header.
+// TestHeaderCutOff covers a process that died between creating a file and writing its header.
 func TestHeaderCutOff(t *testing.T) {
 	for n := range headerSize {
 		dir := t.TempDir()
@@ -170,7 +170,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// TestMissing is what only the next segment can tell.
+// TestMissing covers losses that only the next segment reveals.
 func TestMissing(t *testing.T) {
 	first := image(1, 0, "a", "b")
 	second := image(2, int64(len(first)), "c")

@@ -285,7 +285,7 @@ func (r *faultRig) settled() {
 	}
 }
 
-// months are all that rows may be in.
+// months returns all months that rows may be in.
 func (r *faultRig) months() []billing.Month {
 	all := make([]billing.Month, 0, r.month+8)
 	for n := -2; n < r.month+5; n++ {

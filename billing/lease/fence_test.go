@@ -91,7 +91,7 @@ func (w *walk) use(n *node, tokens int64) {
 	w.must(err)
 }
 
-// leased is what all replicas have leased, and how many there are.
+// leased returns what all replicas together have leased, and the number of replicas.
 func (w *walk) leased() (sum billing.Amount, replicas int) {
 	states, err := w.store.ListReplicas(w.t.Context())
 	w.must(err)

@@ -92,7 +92,7 @@ func (l *Ledger) postNow() {
 	wake(l.wakeWriter)
 }
 
-// wake is heard once, however often it is called before.
+// wake wakes the receiver once, however often it is called before that.
 func wake(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

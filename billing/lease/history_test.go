@@ -10,7 +10,7 @@ import (
 	"tallyroute/billing/sqlite"
 )
 
-// copied is a store on a copy of the file, as it is now.
+// copied returns a store on a copy of the file as it is now.
 func (h *hooked) copied(w *walk) billing.Store {
 	w.t.Helper()
 	to := w.t.TempDir() + "/copy.db"

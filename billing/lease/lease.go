@@ -238,7 +238,7 @@ func (l *lease) stands(b billing.Balance, seen int64, way move) {
 	l.others = b.Held().Minus(own).AtLeast(billing.Amount{})
 }
 
-// balance is how the window stands as far as this process knows.
+// balance returns the balance of the window as far as this process knows.
 func (l *lease) balance(b billing.Budget) billing.Balance {
 	return billing.Balance{Budget: b, Window: l.window}.Stands(l.used.Plus(l.spent), l.others.Plus(l.held))
 }

@@ -62,8 +62,8 @@ func connect(t *testing.T, dsn string, o postgres.Options) billing.Store {
 	return s.Contracts()
 }
 
-// leased is a store behind a ledger with a journal of its own, which runs until
-// the test ends.
+// leased returns a store behind a ledger with a journal of its own, which runs
+// until the test ends.
 func leased(t *testing.T, s billing.Store, zone *time.Location) billing.Store {
 	t.Helper()
 	log, err := journal.Open(t.TempDir(), journal.Options{Sync: journal.SyncOff})

@@ -197,7 +197,7 @@ type nearness struct {
 	took []time.Duration // by those that asked near the limit
 }
 
-// ask is one request, of which half of what was held is used. It reports that it was admitted.
+// ask makes one request that uses half of its hold, and reports whether it was admitted.
 func (n *nearness) ask(l *Ledger, random *rand.Rand) bool {
 	n.mu.Lock()
 	hold := 20 + random.Int64N(20)

@@ -84,8 +84,8 @@ type codec struct {
 	broken  bool // what was read is not a record
 }
 
-// spend is everything of a row that is stored with it. What the price was
-// called beside its id, and when the row was recorded, the database knows.
+// spend covers every field of a row except what the database knows by itself: when
+// the row was recorded, and what its price is called apart from the id.
 func (c *codec) spend(s *billing.Spend) {
 	c.text(&s.EventID)
 	c.time(&s.OccurredAt)

@@ -11,7 +11,7 @@ import (
 	"tallyroute/billing/journal"
 )
 
-// full is a row of which every member says something.
+// full returns a row in which every member is set.
 func full() billing.Spend {
 	var s billing.Spend
 	n := int64(0)

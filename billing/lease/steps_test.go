@@ -60,7 +60,7 @@ func TestInterleavingsOnPostgresObeyTheLaws(t *testing.T) {
 // migratedSQLite is a file with the schema.
 var migratedSQLite prove.Template
 
-// NewSQLite is the path of a new file with the schema.
+// NewSQLite returns the path of a new database file with the schema.
 func NewSQLite(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ledger.db")
@@ -89,7 +89,7 @@ func MigratePostgres(dsn string) error {
 	return err
 }
 
-// interleavings is a number of random runs.
+// interleavings performs a number of random runs.
 func interleavings(t *testing.T, runs int, run func(t *testing.T, seed uint64)) {
 	seed := uint64(prove.Size(t, "LEASE_SEED", int(1+time.Now().UnixNano()%1e9)))
 	for range runs {
@@ -343,7 +343,7 @@ func (w *walk) amount() billing.Amount {
 	return billing.Amount{Tokens: w.random.Int64N(most), Money: billing.Money(w.random.Int64N(most))}
 }
 
-// request is a hold on the budgets of the key.
+// request returns a hold on the budgets of the key.
 func (w *walk) request(a billing.Amount) billing.Hold {
 	w.ids++
 	now := time.Now()
@@ -372,8 +372,8 @@ func (w *walk) row(id string, a billing.Amount, at time.Time) billing.Spend {
 	}
 }
 
-// hold is Reserve without its waiting: what would be waited for here is done
-// by other steps.
+// hold is Reserve without waiting, because here other steps do what it would wait
+// for.
 func (w *walk) hold(n *node, a billing.Amount) bool {
 	h := w.request(a)
 	err := w.reserve(n, h)
@@ -428,7 +428,7 @@ func (w *walk) reserve(n *node, h billing.Hold) error {
 	return errRefused
 }
 
-// flush is Flush, as far as it goes.
+// flush flushes as much as possible.
 func (n *node) flush(ctx context.Context) {
 	n.mu.Lock()
 	n.flushes++
@@ -437,7 +437,7 @@ func (n *node) flush(ctx context.Context) {
 	}
 }
 
-// some is a request under way, or none.
+// some returns the request in flight with the lowest id, if there is one.
 func (w *walk) some(n *node) (billing.Hold, bool) {
 	ids := make([]string, 0, len(n.holds))
 	for id := range n.holds {
@@ -509,7 +509,7 @@ func (w *walk) silence(n *node) {
 	}
 }
 
-// unposted is what a node has settled and not yet posted, as far as it knows.
+// unposted returns what a node has settled but not posted yet, as far as it knows.
 func (w *walk) unposted(n *node) (sum billing.Amount) {
 	entries := n.queue
 	if n.pending != nil {
@@ -552,7 +552,7 @@ func (w *walk) change() {
 	}
 }
 
-// laws are what must hold after every step.
+// laws checks what must hold after every step.
 func (w *walk) laws() {
 	w.t.Helper()
 	admitted := w.settled
@@ -581,8 +581,8 @@ func (w *walk) laws() {
 	}
 }
 
-// lawOfWindows is that the store never has more of a window spoken for than
-// there is. What earlier epochs had leased may be used and leased for a moment.
+// lawOfWindows checks that the store never commits more of a window than there is.
+// For a moment, what earlier epochs had leased may count as both used and leased.
 func (w *walk) lawOfWindows(states []billing.ReplicaState) {
 	w.t.Helper()
 	balances, err := w.store.Balances(w.t.Context(), &w.key, time.Now())
@@ -603,8 +603,8 @@ func (w *walk) lawOfWindows(states []billing.ReplicaState) {
 	}
 }
 
-// lawsOf are the laws of one process: it has no more than the store leased to
-// it, and what it admitted is covered by that.
+// lawsOf checks the laws of one process: it has no more than the store leased to
+// it, and that covers what it admitted.
 func (w *walk) lawsOf(n *node, states []billing.ReplicaState) {
 	w.t.Helper()
 	var has billing.Amount

@@ -10,7 +10,8 @@ import (
 
 var monday = time.Date(2026, 11, 2, 9, 30, 0, 0, time.UTC)
 
-// plain is a request that no policy of these tests minds, but for what each is about.
+// plain returns a request that the policies in these tests allow, apart from what each test is
+// about.
 func plain() *Request {
 	return &Request{
 		Entry: Entry{
@@ -21,7 +22,7 @@ func plain() *Request {
 	}
 }
 
-// judge is the first refusal of a request that openai would serve.
+// judge returns the first refusal of a request that openai would serve.
 func judge(r *Rights, q *Request, prompt int64, groups Groups) string {
 	for _, err := range []error{
 		r.Enter(&q.Entry), r.Ask(q), r.Prompt(prompt),

@@ -27,7 +27,8 @@ type format struct {
 
 const noAuth = "{kind: none}"
 
-// formats are the families that a chat completion or an embedding request can be translated to.
+// formats returns the families to which a chat completion or an embedding request can be
+// translated.
 func formats() []format {
 	return []format{
 		{family: "openai-chat", adapter: "openai", auth: noAuth},

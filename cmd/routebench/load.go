@@ -27,7 +27,7 @@ type load struct {
 	most  float64 // allowed CPU time, as a multiple of a bare proxy's; 0 means no target
 }
 
-// loads are prompts of 1 and 4 KB, answered whole and as streams.
+// loads returns the loads: prompts of 1 and 4 KB, answered whole and as streams.
 func loads() []load {
 	const stream = `"stream":true,"stream_options":{"include_usage":true},`
 	return []load{

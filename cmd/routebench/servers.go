@@ -105,7 +105,7 @@ func serve(conn net.Conn, of func(path string, size int) mock) {
 	}
 }
 
-// serveProxy is the bare proxy; arg is "address,upstream". It reads a request's body before
+// serveProxy runs the bare proxy; arg is "address,upstream". It reads a request's body before
 // forwarding it, as the router does: a proxy that copies the body as it arrives occasionally
 // cuts off an answer, which net/http cannot prevent.
 func serveProxy(ctx context.Context, arg string) error {

@@ -311,7 +311,7 @@ func TestBodiesThatViolateTheDocumentAreRefused(t *testing.T) {
 	}
 }
 
-// replica is a router whose leases have expired.
+// replica returns a router whose leases have expired.
 func (g *rig) replica() string {
 	g.t.Helper()
 	_, err := g.store.Renew(g.t.Context(), billing.Replica{ID: "rep_1", Name: "gone", Epoch: "e1", TTL: time.Nanosecond}, billing.Joining)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// from is the origin of a request: a key, or team/key.
+// from returns the origin of a request, given a key or team/key.
 func from(key string, body uint64) Origin {
 	team, _, ok := strings.Cut(key, "/")
 	if !ok {

@@ -334,7 +334,7 @@ func tried(list []router.Attempt) string {
 	return strings.Join(words, ", ")
 }
 
-// streamFailed is the failure of an answer that had begun.
+// streamFailed returns the problem of an answer that failed after it had begun.
 func streamFailed(e *streamError) web.Problem {
 	var pe *providers.Error
 	var long *router.OverlongError

@@ -413,7 +413,7 @@ func (x *exchange) replay(kept *idempotency.Answer) {
 	x.Write(http.StatusOK, kept.Header["Content-Type"], kept.Body)
 }
 
-// sentBefore is what a client reads about a request that it has already sent.
+// sentBefore returns the problem for a request that the client has already sent.
 func sentBefore(e *idempotency.DuplicateError) web.Problem {
 	switch e.Reason {
 	case idempotency.DuplicateRunning:

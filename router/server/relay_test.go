@@ -39,7 +39,7 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// running is a chunk from a provider that reports the usage so far with each chunk.
+// running returns a chunk from a provider that reports the usage so far with each chunk.
 func running(s string) event {
 	return event{chunk: chat.Chunk{
 		Data:  []byte(chunkJSON(`{"content":"`+s+`"}`, "null", `{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11}`)),
@@ -202,8 +202,8 @@ func TestClientThatNeverReadsIsCutAndCharged(t *testing.T) {
 	}
 }
 
-// endless is more than any buffer between us and a client holds, with little text: a stream
-// that says too much is cut off.
+// endless returns more than any buffer between us and a client can hold, with little text: a
+// stream that says too much is cut off.
 func endless(s string) []event {
 	list := make([]event, 500)
 	for i := range list {
