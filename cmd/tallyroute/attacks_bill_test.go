@@ -28,15 +28,15 @@ const (
 	attackTools = `,"tools":[{"type":"function","function":{"name":"weather","parameters":{"type":"object"}}}]`
 )
 
-// saying is an answer of one choice, with what its message says, its reason, and what is
-// behind.
+// saying returns an answer with one choice, given the members of its message, its finish reason,
+// and what follows the choices.
 func saying(message, reason, more string) string {
 	head, _, _ := strings.Cut(attackAnswer, `"choices"`)
 	return fmt.Sprintf(`%s"choices":[{"index":0,"message":{"role":"assistant",%s},"logprobs":null,"finish_reason":%q}]%s}`, head, message,
 		reason, more)
 }
 
-// several is an answer of n choices.
+// several returns an answer with n choices.
 func several(n int, more string) string {
 	head, _, _ := strings.Cut(attackAnswer, `"choices"`)
 	list := make([]string, n)
@@ -47,7 +47,8 @@ func several(n int, more string) string {
 	return head + `"choices":[` + strings.Join(list, ",") + `]` + more + `}`
 }
 
-// events is a stream of a delta of each choice, all ended for a reason; last is behind.
+// events returns a stream with one delta per choice, all of which finish for the same reason,
+// followed by last.
 func events(reason string, last []string, deltas ...string) string {
 	var out []string
 	for i, d := range deltas {
@@ -63,7 +64,7 @@ func usageOf(output int) string {
 	return fmt.Sprintf(`,"usage":{"prompt_tokens":8,"completion_tokens":%d,"total_tokens":%d}`, output, output+8)
 }
 
-// billedAnswers are kinds of traffic of which it is easy to book too little.
+// billedAnswers returns kinds of traffic for which it is easy to book too little.
 func billedAnswers() []billedAnswer {
 	const (
 		reported, counted, bounded = billing.Reported, billing.Counted, billing.Bounded
@@ -131,7 +132,7 @@ func billedAnswers() []billedAnswer {
 	}
 }
 
-// request is what a client sends.
+// request returns the request that a client sends.
 func (b billedAnswer) request() string {
 	switch b.path {
 	case "/v1/embeddings":
@@ -223,7 +224,8 @@ func (g *attackTarget) billsAs(b billedAnswer) billing.Money {
 	return line
 }
 
-// billedTokens is how many tokens are on the bill: what was booked, where that is enough.
+// billedTokens returns the number of tokens on the bill. A negative want is a lower bound: more
+// may have been booked.
 func billedTokens(want, booked int64) int64 {
 	if want < 0 {
 		return max(-want, booked)
@@ -288,7 +290,7 @@ func (g *attackTarget) orphan() billing.Money {
 	return row.Cost.Total
 }
 
-// summed is the sum of a metric over all its labels.
+// summed returns the sum of a metric over all its labels.
 func (g *attackTarget) summed(name string) (sum int64) {
 	g.t.Helper()
 	for line := range strings.Lines(g.metrics()) {

@@ -39,7 +39,7 @@ func (m reportedUsage) cost(prompt int64) billing.Money {
 // allowsTools lets keys with budgets ask for what no table knows the cost of.
 const allowsTools = "members: {allow: [up0/tools.mcp, up0/tools.web_search, up0/cached_content, up0/mcp_servers]}\n"
 
-// reportedUsages are what providers report, rightly and wrongly.
+// reportedUsages returns usage that providers report, correct and incorrect.
 func reportedUsages() map[string]reportedUsage {
 	const (
 		reported, counted, bounded = billing.Reported, billing.Counted, billing.Bounded
@@ -286,9 +286,9 @@ func (m reportedUsage) attack(t *testing.T, config string) {
 	g.metersAgree(rows)
 }
 
-// attackBudgets are those of the keys that ask: one binds tokens and dollars, others only
-// one of them, or nothing; of these one for each usage, or with $USAGES all. Of none an
-// overrun here is 5 percent, which stop a key.
+// attackBudgets returns the budgets of the keys that make requests: one limits tokens and dollars,
+// the others only one of them, or nothing. Of the others, each usage gets one, or all if $USAGES is
+// set. They are so large that no overrun here reaches the 5 percent that stop a key.
 func attackBudgets(t *testing.T, m reportedUsage) [][]billing.Budget {
 	tokens, dollars := int64(1_000_000_000), billing.Money(1000*billing.NanoPerUSD)
 	const day = billing.PeriodDay

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// attackRSS is the memory that this process has, in bytes.
+// attackRSS returns the resident memory of this process, in bytes.
 func attackRSS(t *testing.T) int64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/statm")

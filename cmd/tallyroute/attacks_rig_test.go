@@ -179,7 +179,7 @@ type attackReply struct {
 	err    error // that reading ended with
 }
 
-// code is that of the error object, which has all members that it must.
+// code returns the code of the error object, and checks that this has all required members.
 func (r attackReply) code(t *testing.T) string {
 	t.Helper()
 	var e struct {
@@ -266,7 +266,7 @@ func (g *attackTarget) clean(where, text string) {
 	}
 }
 
-// metrics is what Prometheus is told.
+// metrics returns the metrics as Prometheus reads them.
 func (g *attackTarget) metrics() string {
 	g.t.Helper()
 	req, err := http.NewRequestWithContext(g.t.Context(), http.MethodGet, "http://"+g.Address("admin")+"/metrics", nil)
@@ -348,7 +348,7 @@ func (g *attackTarget) settled(base int) {
 	prove.Eventually(g.t, "goroutines are back", func() bool { return runtime.NumGoroutine() <= base+8 })
 }
 
-// attackSchema is a published schema of the OpenAI API.
+// attackSchema returns a published schema of the OpenAI API.
 func attackSchema(t *testing.T, name string) *jsonschema.Schema {
 	t.Helper()
 	dir := os.Getenv("TALLYROUTE_SPEC")

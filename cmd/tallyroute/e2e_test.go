@@ -60,7 +60,7 @@ func (l *logLines) String() string {
 	return l.text.String()
 }
 
-// without is the log but for the lines that have one of the texts.
+// without returns the log without the lines that contain one of the texts.
 func (l *logLines) without(texts ...string) string {
 	var rest strings.Builder
 	for line := range strings.Lines(l.String()) {
@@ -145,7 +145,7 @@ func launch(t *testing.T, config string) *program {
 	return p
 }
 
-// serve is launch, and wait until requests can be answered.
+// serve launches a program and waits until it can answer requests.
 func serve(t *testing.T, config string) *program {
 	t.Helper()
 	p := launch(t, config)
@@ -218,14 +218,14 @@ func (p *program) key(flags ...string) string {
 	return strings.TrimSpace(command(p.t, args...))
 }
 
-// client is go-openai, with what it sent counted.
+// client returns a go-openai client for the program.
 func (p *program) client(key string) *openai.Client {
 	cfg := openai.DefaultConfig(key)
 	cfg.BaseURL = p.base() + "/v1"
 	return openai.NewClientWithConfig(cfg)
 }
 
-// bills are what the demonstration's providers are owed.
+// bills returns what the demonstration's providers are owed.
 func (p *program) bills() map[string]demo.Bill {
 	p.t.Helper()
 	bills := make(map[string]demo.Bill)
@@ -250,7 +250,7 @@ func (p *program) stored() {
 	})
 }
 
-// booked is what the ledger has of each provider.
+// booked returns what the ledger has for each provider.
 func (p *program) booked() map[string]manage.SpendLine {
 	p.t.Helper()
 	p.stored()
@@ -265,7 +265,7 @@ func (p *program) booked() map[string]manage.SpendLine {
 	return byName
 }
 
-// shown is the only key of the database as keys show prints it.
+// shown returns the database's only key as "keys show" prints it.
 func (p *program) shown() manage.KeyView {
 	p.t.Helper()
 	p.stored()

@@ -47,7 +47,7 @@ func (u *hangupUpstream) asked(user string) bool {
 	return ok
 }
 
-// billed is what a call came to, once it is over.
+// billed returns the words billed for a user's call so far, and whether it is over.
 func (u *hangupUpstream) billed(user string) (words int64, done bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

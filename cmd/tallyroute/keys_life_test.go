@@ -14,7 +14,7 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// asked is what a router says of a key's own state.
+// asked sends a request with a key and returns how the router answered it.
 func (p *program) asked(key string) (status int, code string, head http.Header) {
 	p.t.Helper()
 	body := `{"model":"demo-b/echo","messages":[{"role":"user","content":"hi"}]}`

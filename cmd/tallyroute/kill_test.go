@@ -94,7 +94,7 @@ func TestKillBooksPlainCallsWithWhatIsKnownOfThem(t *testing.T) {
 	}
 }
 
-// rows are the n that are in the ledger in the end.
+// rows waits until the ledger has n rows and returns them.
 func (p *program) rows(n int) (rows []billing.Spend) {
 	p.t.Helper()
 	cfg, _, err := app.Load(p.t.Context(), app.Source{File: p.config, Demo: demo.New(nil).Local()})

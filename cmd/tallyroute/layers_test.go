@@ -323,7 +323,7 @@ func sources(t *testing.T) []source {
 	return all
 }
 
-// layerOf is the row of the table for a package; everything below examples is one row.
+// layerOf returns the table row for a package; everything below examples shares one row.
 func layerOf(pkg string) string {
 	if pkg == "examples" || strings.HasPrefix(pkg, "examples/") {
 		return "examples"

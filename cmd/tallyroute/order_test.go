@@ -54,8 +54,8 @@ func TestFilesUseOnlyThoseBefore(t *testing.T) {
 	}
 }
 
-// usedElsewhere are the names that s uses and another file of its package declares.
-// A method is known by its name, so one that several files declare is left alone.
+// usedElsewhere returns the names that s uses and another file of its package declares.
+// Methods are matched by name only, so those that several files declare are skipped.
 func usedElsewhere(s source, files []source) map[string]source {
 	names, methods := make(map[string]source), make(map[string][]source)
 	for _, f := range files {

@@ -155,7 +155,7 @@ func TestSilentDatabaseHoldsUpNothing(t *testing.T) {
 	quit(t, c)
 }
 
-// billedAs is the same configuration with another way to the database.
+// billedAs returns the same configuration with another address for the database.
 func billedAs(t *testing.T, config, dsn string) string {
 	t.Helper()
 	text, err := os.ReadFile(config)

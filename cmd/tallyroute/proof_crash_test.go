@@ -123,7 +123,7 @@ func pester(c *crowd, keys []string, where *atomic.Pointer[string], over <-chan 
 	return &clients
 }
 
-// copied is a copy of a journal.
+// copied returns the directory of a copy of a journal.
 func copied(t *testing.T, dir string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "journal")
@@ -159,7 +159,7 @@ func replayAgain(t *testing.T, config, dir string) {
 	}
 }
 
-// digested is everything that spend changes, in one line.
+// digested returns everything that spend changes, in one line.
 func digested(db rowsOf) string {
 	text := ""
 	for _, query := range []string{

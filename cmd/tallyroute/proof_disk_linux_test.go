@@ -121,7 +121,7 @@ func TestOutageWithAFullJournalKeepsItsBound(t *testing.T) {
 	clean(t, db, r.commands)
 }
 
-// sizeOf is how many bytes the files of a folder have.
+// sizeOf returns the total size of the files in a directory.
 func sizeOf(t *testing.T, dir string) (sum int64) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

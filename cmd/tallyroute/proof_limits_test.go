@@ -178,7 +178,7 @@ func newLimitsRig(t *testing.T, more string) *limitsRig {
 	return g
 }
 
-// serve is the provider. It counts a call as over before the caller can know that it is.
+// serve acts as the provider. It counts a call as over before the caller can know that it is.
 func (g *limitsRig) serve(w http.ResponseWriter, r *http.Request) {
 	var ask struct {
 		Model    string `json:"model"`

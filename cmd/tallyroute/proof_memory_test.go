@@ -74,7 +74,7 @@ func TestMemoryStaysWithinItsBound(t *testing.T) {
 	}
 }
 
-// memoryParts is a body of so many parts, as large as may be.
+// memoryParts returns a body of the maximum size with n parts.
 func memoryParts(n int) []byte {
 	const head, tail, frame = `{"model":"m","messages":[{"role":"user","content":[`, `]}]}`, `{"type":"text","text":""},`
 	part := `{"type":"text","text":"` + strings.Repeat("a", (memoryBody-len(head)-len(tail))/n-len(frame)) + `"}`
@@ -154,7 +154,7 @@ func (r *memoryRig) send(t *testing.T, key string, body []byte, cut bool) {
 	_, _ = io.Copy(io.Discard, c)
 }
 
-// ask is a short request of another key.
+// ask sends a short request with another key and returns its status.
 func (r *memoryRig) ask(t *testing.T) int {
 	t.Helper()
 	q, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.p.base()+"/v1/chat/completions",
@@ -185,7 +185,7 @@ func (r *memoryRig) calm(t *testing.T) {
 	}
 }
 
-// peak is the most memory that the process had since calm.
+// peak returns the maximum memory of the process since calm.
 func (r *memoryRig) peak(t *testing.T) int64 {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.c.Process.Pid))

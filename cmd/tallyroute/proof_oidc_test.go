@@ -36,7 +36,7 @@ type realProvider struct {
 	seen   atomic.Pointer[string] // the last right one
 }
 
-// providersDir is where the providers are installed.
+// providersDir returns the directory where the providers are installed.
 func providersDir(t *testing.T) string {
 	dir := os.Getenv("OIDC_DIR")
 	if dir == "" {

@@ -35,8 +35,8 @@ type outageRig struct {
 // outagePatience is how long the router waits for its database.
 const outagePatience = "database_acquire: 1s, database_statement: 2s, database_lock: 1s"
 
-// patiently is a configuration for commands beside the router, which are not
-// what is tested and wait for as long as a crowded machine may take.
+// patiently returns a configuration for commands next to the router. They are not
+// under test, and wait as long as a busy machine may need.
 func patiently(t *testing.T, config string) string {
 	t.Helper()
 	text, err := os.ReadFile(config)
@@ -74,7 +74,7 @@ func newOutageRig(t *testing.T, more string, settings ...string) *outageRig {
 	return r
 }
 
-// asRouter is a connection string for a role that is not above all limits.
+// asRouter returns a connection string for a role that is subject to all limits.
 func asRouter(dsn string) string {
 	_, rest, _ := strings.Cut(dsn, "@")
 	return "postgres://router:router@" + rest

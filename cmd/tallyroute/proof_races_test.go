@@ -173,7 +173,7 @@ func (r *racing) last(db rowsOf) {
 	})
 }
 
-// booked is the sum of the ledger's rows.
+// booked returns the sum of the ledger's rows.
 func booked(db rowsOf) (tokens int64) {
 	for _, row := range bookedRows(db) {
 		tokens += row.tokens

@@ -92,7 +92,7 @@ func (b *balancer) probe(ctx context.Context, i int) {
 	}
 }
 
-// next is a router that is ready.
+// next returns a router that is ready.
 func (b *balancer) next() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

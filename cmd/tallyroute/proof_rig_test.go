@@ -158,14 +158,14 @@ func (b *biller) wait(r *http.Request) bool {
 	return app.Wait(r.Context(), b.pace)
 }
 
-// sum is what is owed by now.
+// sum returns what is owed so far.
 func (b *biller) sum() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.owed
 }
 
-// read is the bill, by mark, with the last event of each.
+// read returns the bill: the last event for each mark.
 func (b *biller) read(t *testing.T) map[string]billed {
 	t.Helper()
 	file, err := os.Open(b.bill.Name())
@@ -217,7 +217,7 @@ func billedConfig(t *testing.T, database, more string, billers ...*biller) strin
 	return file
 }
 
-// journalOf is where a configuration of billedConfig has its journal.
+// journalOf returns the journal directory of a configuration from billedConfig.
 func journalOf(config string) string { return filepath.Join(filepath.Dir(config), "journal") }
 
 // quit ends a router in order.
@@ -309,7 +309,7 @@ func (c *crowd) ask(ctx context.Context, q question) (reply, error) {
 	return r, nil
 }
 
-// wholeOf is how many whole answers a router gave.
+// wholeOf returns how many complete answers a router gave.
 func (c *crowd) wholeOf(base string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

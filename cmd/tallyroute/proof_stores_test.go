@@ -23,7 +23,7 @@ var limitKinds = map[string]func(tokens int64) []string{
 
 func millionths(n int64) string { return fmt.Sprintf("%d.%06d", n/1_000_000, n%1_000_000) }
 
-// flagged are limits as the flags of a command.
+// flagged returns limits as command flags.
 func flagged(prefix string, limits []string) []string {
 	var flags []string
 	for i := 0; i < len(limits); i += 2 {
@@ -69,7 +69,7 @@ type sqliteRows struct {
 	path string
 }
 
-// Rows are the rows of a query, each value as fmt prints it.
+// Rows returns the rows of a query, each value as fmt prints it.
 func (s *sqliteRows) Rows(query string) (all [][]string) {
 	s.t.Helper()
 	db, err := sql.Open("sqlite3", "file:"+s.path+"?_pragma=busy_timeout(60000)&_pragma=query_only(1)")
@@ -106,7 +106,7 @@ func (s *sqliteRows) Rows(query string) (all [][]string) {
 	return all
 }
 
-// pooled is PostgreSQL behind PgBouncer in transaction mode.
+// pooled starts PostgreSQL behind PgBouncer in transaction mode.
 func pooled(t *testing.T) (string, func() rowsOf) {
 	dsn := pgtest.DSN(t)
 	through := pgtest.Pooler(t, "statement_timeout,lock_timeout,default_transaction_isolation,jit,extra_float_digits")

@@ -48,7 +48,7 @@ func TestRemediesNameCommands(t *testing.T) {
 	}
 }
 
-// sum is a text and those that are added to it; names that stand among them are DATE.
+// sum returns the text of a string expression, with DATE in place of operands that aren't constant.
 func sum(e ast.Expr) (string, bool) {
 	switch e := e.(type) {
 	case *ast.BasicLit:

@@ -14,7 +14,7 @@ import (
 	"tallyroute/providers/secret/secrettest"
 )
 
-// withVault is a router whose provider's credential is in a Vault.
+// withVault starts a router whose provider credential is in a Vault.
 func withVault(t *testing.T, v *secrettest.Vault) *attackTarget {
 	t.Helper()
 	v.Policies["router"] = map[string]secrettest.Caps{"kv/data/router/*": {"read", "create", "update", "delete"}}
@@ -31,7 +31,7 @@ func withVault(t *testing.T, v *secrettest.Vault) *attackTarget {
 	return g
 }
 
-// sent is the credential that the provider was called with last.
+// sent returns the credential with which the provider was last called.
 func (g *attackTarget) sent() string {
 	g.t.Helper()
 	if r := g.complete(`{"model":"up0/m","messages":[{"role":"user","content":"hi"}]}`); r.status != http.StatusOK {
@@ -41,7 +41,7 @@ func (g *attackTarget) sent() string {
 	return strings.TrimPrefix(calls[len(calls)-1].Header.Get("Authorization"), "Bearer ")
 }
 
-// secretState is what a probe reads of secrets.
+// secretState returns what /readyz reports about secrets.
 func (g *attackTarget) secretState() string {
 	var state map[string]string
 	_ = json.Unmarshal([]byte(g.ask(http.MethodGet, "/readyz", nil).body), &state)

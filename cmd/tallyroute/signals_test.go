@@ -25,7 +25,7 @@ func spawn(t *testing.T, config string) (*program, *exec.Cmd) {
 	return spawnListening(t, config, 4)
 }
 
-// spawnListening is spawn for a configuration that opens so many sockets.
+// spawnListening is like spawn, for a configuration that opens the given number of sockets.
 func spawnListening(t *testing.T, config string, sockets int) (*program, *exec.Cmd) {
 	t.Helper()
 	p, c := spawnOpen(t, config, sockets)

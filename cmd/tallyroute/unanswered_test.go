@@ -105,7 +105,7 @@ func reset(w http.ResponseWriter) {
 	}
 }
 
-// misdeeds are those of the table.
+// misdeeds returns the table of misdeeds.
 func misdeeds() []misdeed {
 	status := func(code int, text string) func(http.ResponseWriter, *http.Request, bool) {
 		return func(w http.ResponseWriter, _ *http.Request, _ bool) {
@@ -277,7 +277,7 @@ func TestWhatAProviderBillsIsBookedWhateverFails(t *testing.T) {
 	}
 }
 
-// rowsOf are the rows of an end user.
+// rowsOf returns the rows of an end user.
 func (g *attackTarget) rowsOf(user string) (rows []billing.Spend) {
 	g.t.Helper()
 	var all []billing.Spend
@@ -415,8 +415,8 @@ func TestHangUpBeforeTheFirstWordIsBooked(t *testing.T) {
 	}
 }
 
-// onPostgres is a configuration with a new database, and a journal that is not in
-// the tree.
+// onPostgres returns a configuration with a new database, and with a journal outside
+// the source tree.
 func onPostgres(t *testing.T) string {
 	t.Helper()
 	return fmt.Sprintf("database: %q\njournal: %q\n", pgtest.DSN(t), filepath.Join(t.TempDir(), "journal"))

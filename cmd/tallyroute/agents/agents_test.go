@@ -75,7 +75,7 @@ type agent struct {
 	image func(t *testing.T, home, model, file string) *exec.Cmd
 }
 
-// command is one in the home folder, in a folder of its own.
+// command returns a client's command that runs in the work directory below home.
 func (g *rig) command(t *testing.T, home string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(t.Context(), filepath.Join(g.clients, "node_modules", ".bin", args[0]), args[1:]...)
 	c.Dir = filepath.Join(home, "work")
@@ -173,7 +173,7 @@ func (g *rig) cancel(t *testing.T, a agent, home, model string) {
 	_ = c.Wait()
 }
 
-// slow is how many slow requests the upstream has seen.
+// slow returns how many slow requests the upstream has seen.
 func (g *rig) slow() (n int) {
 	for _, turn := range g.upstream.Seen() {
 		if turn.Says("[[slow]]") {

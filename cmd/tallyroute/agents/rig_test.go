@@ -154,7 +154,7 @@ func (g *rig) run(dir string, env []string, name string, args ...string) string 
 	return out
 }
 
-// try is run that may fail.
+// try is like run, for commands that may fail.
 func (g *rig) try(t *testing.T, dir string, env []string, name string, args ...string) (string, error) {
 	t.Helper()
 	c := exec.CommandContext(t.Context(), name, args...)

@@ -11,7 +11,7 @@ import (
 // rounds is how often the model asks for tools before it is content; it asks for two at once.
 const rounds = 5
 
-// proof is what the model needs to see again of what it thought in a round.
+// proof returns the signature of a round's reasoning, which the model must get back.
 func proof(round int) string { return fmt.Sprintf("c2lnbmF0dXJlLW9mLXJvdW5kLQ==%dA", round) }
 
 // proves are the formats whose models need that.
@@ -49,7 +49,7 @@ func loop(t scripted.Turn) scripted.Reply {
 	return r
 }
 
-// call is one of the tool that the client has.
+// call returns a call of whichever tool the client has.
 func call(t scripted.Turn, word string) scripted.Call {
 	c := scripted.Call{ID: "call_" + word, Name: "lookup", Arguments: fmt.Sprintf(`{"word":%q}`, word)}
 	for _, own := range []struct{ name, arguments string }{

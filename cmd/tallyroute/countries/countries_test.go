@@ -27,7 +27,7 @@ func join(parts ...[]byte) (all []byte) {
 	return all
 }
 
-// file is a file that knows one network of 24 bits, which is in a country.
+// file returns a file that maps a single /24 network to a country.
 func file(network netip.Addr, country string) []byte {
 	const nodes = 24
 	var tree []byte
