@@ -149,8 +149,8 @@ func TestReplacedSecretsSayWhenTheyEnd(t *testing.T) {
 	}
 }
 
-// Whoever is told that a key has ended refuses it without asking, also while the database
-// hangs, and lets it in again once that is told.
+// A verifier that is notified that a key has ended refuses it without a query, even while the
+// database hangs, and accepts it again once it is notified of that.
 func TestWhatIsToldOfAKeyHoldsWithoutTheDatabase(t *testing.T) {
 	b := newBench(t)
 	b.want(t, noon, 1, nil)
@@ -173,7 +173,7 @@ func TestWhatIsToldOfAKeyHoldsWithoutTheDatabase(t *testing.T) {
 	b.want(t, noon.Add(6*time.Second), 0, ErrStopped)
 }
 
-// A revocation that is told while a key is read for the first time counts for what is read.
+// A revocation notice that arrives while a key is read for the first time applies to what is read.
 func TestNoticeDuringTheFirstLookUpIsNotLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)

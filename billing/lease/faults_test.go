@@ -60,9 +60,8 @@ func TestFaultsOfTheDatabaseLoseAndDoubleNothing(t *testing.T) {
 // partitions is what makes the partition of a month that has none. It is slow.
 const partitions = "SELECT spend_add_partition($1::text::date)"
 
-// TestPreparedStatementsThatAreGoneArePreparedAgain does what a pooler between
-// may do: the connection that the next statement goes to knows none of those
-// that were prepared.
+// TestPreparedStatementsThatAreGoneArePreparedAgain imitates a pooler: the
+// connection that gets the next statement knows none of the prepared ones.
 func TestPreparedStatementsThatAreGoneArePreparedAgain(t *testing.T) {
 	t.Parallel()
 	r := newFaultRig(t)

@@ -156,8 +156,8 @@ func TestPostingOfAnOldEpochDoesNotEndTheNewOne(t *testing.T) {
 	})
 }
 
-// TestDatabaseThatHasGoneBackInTimeStrandsNothing: a copy of the database that
-// is older than what was posted gives back what the replica had leased in it.
+// TestDatabaseThatHasGoneBackInTimeStrandsNothing: after an older copy of the database
+// was restored, what the replica had leased in it is given back.
 func TestDatabaseThatHasGoneBackInTimeStrandsNothing(t *testing.T) {
 	alone(t, func(w *walk, n *node, _ *hooked) {
 		w.use(n, 10)

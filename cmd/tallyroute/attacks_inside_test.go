@@ -347,8 +347,8 @@ func TestPublicListenerHasNothingOfTheInside(t *testing.T) {
 	g.rows(0)
 }
 
-// TestOutputIsBoundedAndUsageAskedFor: without max_tokens a bound of ours is sent and
-// told; usage is asked for always and shown to whoever wants it.
+// TestOutputIsBoundedAndUsageAskedFor: without max_tokens, our own limit is sent and reported.
+// Usage is always requested, but only shown to clients that asked for it.
 func TestOutputIsBoundedAndUsageAskedFor(t *testing.T) {
 	for name, tt := range map[string]struct {
 		options string

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Run as a process of its own: what it does to itself cannot be taken back.
+// This runs in a separate process, because the change can't be undone.
 func TestProcessLeavesNoCoreDump(t *testing.T) {
 	if os.Getenv("TALLYROUTE_TEST_DUMP") == "" {
 		c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProcessLeavesNoCoreDump$", "-test.v")

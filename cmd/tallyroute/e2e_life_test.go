@@ -158,8 +158,8 @@ func TestShutdownEndsStreamsWhole(t *testing.T) {
 	}
 }
 
-// TestShutdownThatTakesTooLongCutsAndBooks: what does not end in time is cut off, which
-// its client is told, and still booked, as what we have ended.
+// TestShutdownThatTakesTooLongCutsAndBooks: a request that does not end in time is cut
+// off with an error to its client, and booked as ended by us.
 func TestShutdownThatTakesTooLongCutsAndBooks(t *testing.T) {
 	t.Parallel()
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "timeouts: {shutdown_wait: 0s, shutdown: 200ms}\n"))

@@ -321,8 +321,8 @@ func recordedFees() []recordedFee {
 	}
 }
 
-// What providers report with what they charge besides tokens costs what it does by hand,
-// by the prices of the catalogue.
+// The cost of reported usage that includes fees equals a calculation by hand with the prices of the
+// catalogue.
 func TestCostsOfUsageWithFees(t *testing.T) {
 	there := func(context.Context, string) (secret.Value, error) { return secret.New("x"), nil }
 	all, err := catalogue.Build(t.Context(), catalogue.Input{}, catalogue.Options{Secrets: there})

@@ -103,7 +103,7 @@ func (s source) lines(n ast.Node) int {
 	return s.fset.Position(n.End()).Line - s.fset.Position(n.Pos()).Line + 1
 }
 
-// checkSignature wants few parameters besides the context, none of them a
+// checkSignature checks that a function has few parameters besides the context, none of them a
 // boolean, and few results.
 func checkSignature(t *testing.T, at string, f *ast.FuncType) {
 	t.Helper()

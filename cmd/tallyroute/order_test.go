@@ -13,8 +13,8 @@ var (
 	fileNames     = regexp.MustCompile(`[a-z_]+\.go`)
 )
 
-// TestFilesUseOnlyThoseBefore holds packages to the order of their files that their
-// comment states: what a file uses of its package stands in itself or before it.
+// TestFilesUseOnlyThoseBefore checks the order of files that package comments state: a file uses
+// only what the package declares in that file or in earlier ones.
 func TestFilesUseOnlyThoseBefore(t *testing.T) {
 	packages := make(map[string][]source)
 	for _, s := range sources(t) {

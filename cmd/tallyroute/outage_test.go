@@ -16,8 +16,8 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// swallower stands before a database. Once it is closed to it, it takes what it is
-// sent and never answers.
+// swallower is a proxy in front of a database. Once it is closed, it accepts data but never
+// answers.
 type swallower struct {
 	dsn string
 

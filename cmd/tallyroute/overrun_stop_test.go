@@ -94,8 +94,8 @@ func TestEnablingAKeyEndsTheStopOfWhatRanAway(t *testing.T) {
 	}
 }
 
-// TestRowsSayWhereTheyWentAndWhatCameOfIt: what the router knows is on the rows;
-// what it does not is not.
+// TestRowsSayWhereTheyWentAndWhatCameOfIt: rows have everything that the router knows, and nothing
+// that it doesn't.
 func TestRowsSayWhereTheyWentAndWhatCameOfIt(t *testing.T) {
 	g := attacked(t, "", pt.JSON(503, `{"error":{"message":"no"}}`), pt.JSON(200, attackAnswer))
 	if r := g.complete(attackPlain, "X-Tallyroute-Session", "run-42"); r.status != http.StatusOK {

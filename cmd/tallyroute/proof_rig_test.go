@@ -81,7 +81,7 @@ func newBiller(t *testing.T, name string) *biller {
 	return b
 }
 
-// note writes a line, and counts what it changes of what is owed.
+// note writes a line to the bill and adds its change to what is owed.
 func (b *biller) note(l billed, change int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -48,8 +48,8 @@ func (g *attackTarget) secretState() string {
 	return state["secrets"]
 }
 
-// TestRotatedCredentialIsUsedWithoutARestart: a version that is written into Vault is used
-// soon after, an outage keeps the last one and says so, and every version is told of.
+// TestRotatedCredentialIsUsedWithoutARestart: a new version in Vault is used soon after it was
+// written, an outage keeps the last version and is reported, and so is every version.
 func TestRotatedCredentialIsUsedWithoutARestart(t *testing.T) {
 	v := secrettest.NewVault(t)
 	v.Put("kv/router/openai", map[string]any{"key": "CANARY-one"})

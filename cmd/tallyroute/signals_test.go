@@ -125,8 +125,8 @@ func TestTerminateEndsStreamsWhole(t *testing.T) {
 	}
 }
 
-// TestSecondSignalEndsAtOnceAndBooks: who does not want to wait need not, and what was under
-// way is on the books after the next start.
+// TestSecondSignalEndsAtOnceAndBooks: a second signal stops the program at once, and
+// requests in flight are booked after the next start.
 func TestSecondSignalEndsAtOnceAndBooks(t *testing.T) {
 	t.Parallel()
 	killed(t, syscall.SIGTERM, syscall.SIGTERM)

@@ -196,8 +196,8 @@ func serveFlawed(t *testing.T, more string, faults []misdeed) (*flawed, *attackT
 	return b, g
 }
 
-// within reports whether what is booked for a request and a provider is at least
-// its bill, and at most what was held for each attempt.
+// within checks that the amount booked for a request at a provider is at least its bill, and at
+// most the hold of each attempt.
 func (b *flawed) within(rows []billing.Spend, user string, choices int64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -226,9 +226,8 @@ func (b *flawed) within(rows []billing.Spend, user string, choices int64) error 
 	return nil
 }
 
-// TestWhatAProviderBillsIsBookedWhateverFails: whichever way a provider fails, what
-// is booked is never below its bill and never above what was held; what is free is
-// booked at nothing.
+// TestWhatAProviderBillsIsBookedWhateverFails: however a provider fails, the booked amount is never
+// below its bill and never above the hold. Free calls are booked at zero.
 func TestWhatAProviderBillsIsBookedWhateverFails(t *testing.T) {
 	t.Parallel()
 	faults := misdeeds()

@@ -25,8 +25,8 @@ var turn = []string{
 	`{"type":"tool_use","id":"toolu_2","name":"now","input":{}}`,
 }
 
-// TestRoundTrip: what a client received goes back as the same blocks, streamed or not, over
-// several turns.
+// TestRoundTrip: what a client received is sent back as the same blocks, whether streamed or not,
+// over several turns.
 func TestRoundTrip(t *testing.T) {
 	for name, get := range map[string]func(t *testing.T, x providers.Exchange) string{"plain": plainTurn, "streamed": streamedTurn} {
 		t.Run(name, func(t *testing.T) {

@@ -64,7 +64,7 @@ func TestRead_TellsWhatIsLost(t *testing.T) {
 	}
 }
 
-// A format is not shown what it does not declare to support, and the client is told.
+// A format does not get what it does not declare to support, and the client is informed.
 func TestRead_TellsWhatTheFormatDoesNotDeclare(t *testing.T) {
 	const history = `"messages":[{"role":"assistant","reasoning_content":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm"}],"extra_content":{"a":1},
 		"tool_calls":[{"id":"c","type":"function","function":{"name":"f"},"extra_content":{"a":1},"cache_control":{"type":"ephemeral"}}]},

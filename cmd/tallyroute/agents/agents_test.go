@@ -50,8 +50,7 @@ func TestAgents(t *testing.T) {
 	}
 }
 
-// TestSDKsForGo does so with those of OpenAI and Anthropic, which stand in a module of
-// their own.
+// TestSDKsForGo does the same with the SDKs of OpenAI and Anthropic, which are in a separate module.
 func TestSDKsForGo(t *testing.T) {
 	if os.Getenv("AGENTS") == "" {
 		t.Skip("fetches SDKs: make proof-agents")
@@ -145,7 +144,7 @@ func (g *rig) agent(t *testing.T, a agent, model string) {
 	g.cancel(t, a, home, model)
 }
 
-// says wants a text in what a client prints.
+// says checks that the output of a client's command contains a text.
 func says(t *testing.T, c *exec.Cmd, want string) {
 	t.Helper()
 	out, err := c.CombinedOutput()

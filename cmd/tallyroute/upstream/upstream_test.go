@@ -231,7 +231,8 @@ func TestProviderMakesAndEndsItsSecrets(t *testing.T) {
 	}
 }
 
-// TestSecretsStayWhileTheirKeyIsAway: what was opened goes on, and what ends by itself ends.
+// TestSecretsStayWhileTheirKeyIsAway: secrets that were decrypted stay in use, and those that
+// expire still do.
 func TestSecretsStayWhileTheirKeyIsAway(t *testing.T) {
 	r := newRig(t)
 	must[billing.Credential](t)(r.AddCredential(t.Context(), manage.CredentialRequest{
