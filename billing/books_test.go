@@ -24,8 +24,7 @@ func TestMonth(t *testing.T) {
 	}
 }
 
-// TestMonthDigest_IsWhatItWas: closed months stay provable, whatever columns
-// rows get later.
+// TestMonthDigest_IsWhatItWas: closed months remain provable when rows get new columns later.
 func TestMonthDigest_IsWhatItWas(t *testing.T) {
 	at := time.Date(2026, 3, 14, 12, 0, 0, 141592000, time.UTC)
 	row := Spend{

@@ -152,8 +152,8 @@ func appendFails(t *testing.T, l *Log, rec string, kind error) {
 	}
 }
 
-// TestFullDiskRefusesAndHeals: on a disk that has no space for a while nothing is written
-// in part, and the first append after that succeeds.
+// TestFullDiskRefusesAndHeals: while the disk is full, nothing is written partly, and the
+// first append once there is space succeeds.
 func TestFullDiskRefusesAndHeals(t *testing.T) {
 	for _, part := range []int{0, 1, 4, 11, 12, 13, 30, 40} {
 		withFaults(t, Options{}, func(t *testing.T, l *Log, d *faultyDisk) {
@@ -209,8 +209,8 @@ func TestFullDiskHealsAlone(t *testing.T) {
 	})
 }
 
-// TestFailedWriteIsNotAcknowledged: it gives the segment up and goes on in a new one, once that
-// has been synced.
+// TestFailedWriteIsNotAcknowledged: after a failed write the log abandons the segment and
+// continues in a new one, once that has been synced.
 func TestFailedWriteIsNotAcknowledged(t *testing.T) {
 	for _, failure := range []error{syscall.EIO, io.ErrShortWrite} {
 		for _, truncate := range []error{nil, syscall.EIO} {
@@ -240,8 +240,8 @@ func TestFailedWriteIsNotAcknowledged(t *testing.T) {
 	}
 }
 
-// TestSyncIsNeverRepeated: a kernel forgets what it could not write and calls the
-// next sync of the same file a success.
+// TestSyncIsNeverRepeated: a kernel forgets what it could not write and reports success for
+// the next sync of the same file.
 func TestSyncIsNeverRepeated(t *testing.T) {
 	for _, sync := range []Sync{SyncAlways, SyncInterval} {
 		withFaults(t, Options{Sync: sync}, func(t *testing.T, l *Log, d *faultyDisk) {
@@ -279,8 +279,7 @@ func TestSyncIsNeverRepeated(t *testing.T) {
 	}
 }
 
-// TestNamesAreSynced: a file whose name is not on the disk is not there after a
-// power cut.
+// TestNamesAreSynced: a file whose directory entry is not on disk is lost in a power cut.
 func TestNamesAreSynced(t *testing.T) {
 	withFaults(t, Options{Sync: SyncAlways, SegmentBytes: 100}, func(t *testing.T, l *Log, d *faultyDisk) {
 		mustAppend(t, l, "a")
@@ -383,8 +382,8 @@ func TestOpenOnABrokenDisk(t *testing.T) {
 	mustOpen(t, string(d.realDisk), Options{})
 }
 
-// TestJournalKeepsItsBound: it refuses at the cap, also when one segment is all there is,
-// and goes on after a drop.
+// TestJournalKeepsItsBound: a full log refuses records, even if it has only one segment, and
+// accepts them again after a drop.
 func TestJournalKeepsItsBound(t *testing.T) {
 	withFaults(t, Options{MaxBytes: 4000}, func(t *testing.T, l *Log, d *faultyDisk) {
 		var want []string

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestLogThatHasFilledItsDiskAloneIsEmptied: all of it in the segment that is being
-// written, which no Drop takes.
+// TestLogThatHasFilledItsDiskAloneIsEmptied: all of the log is in the segment being written,
+// which Drop never removes.
 func TestLogThatHasFilledItsDiskAloneIsEmptied(t *testing.T) {
 	withFaults(t, Options{}, func(t *testing.T, l *Log, d *faultyDisk) {
 		mustAppend(t, l, "one", "two")
@@ -45,8 +45,8 @@ func TestLogThatHasFilledItsDiskAloneIsEmptied(t *testing.T) {
 	})
 }
 
-// TestProcessThatStartsOnTheDiskThatItsLogFilledMakesRoom: no segment can be begun
-// until the old ones are gone.
+// TestProcessThatStartsOnTheDiskThatItsLogFilledMakesRoom: no segment can be started until
+// the old ones are gone.
 func TestProcessThatStartsOnTheDiskThatItsLogFilledMakesRoom(t *testing.T) {
 	withFaults(t, Options{}, func(t *testing.T, l *Log, d *faultyDisk) {
 		mustAppend(t, l, "one")

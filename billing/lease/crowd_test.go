@@ -9,8 +9,9 @@ import (
 	"tallyroute/billing"
 )
 
-// TestACrowdAsksOnce: of many requests that lack the same, near the limit of a
-// budget, one asks for all; what it is refused, the others are refused with it. One by one they ask 41 and 64 times.
+// TestACrowdAsksOnce: if many requests near the limit of a budget lack the same amounts, one of
+// them asks for all, and if it is refused, so are the others. Individually, they would ask 41 and
+// 64 times.
 func TestACrowdAsksOnce(t *testing.T) {
 	alone(t, func(w *walk, n *node, h *hooked) {
 		time.Sleep(2 * time.Second)
@@ -51,8 +52,8 @@ func TestACrowdAsksOnce(t *testing.T) {
 	})
 }
 
-// TestWhatAMinuteHasUsedUpIsNotAskedForAgain: a client that goes on asking costs the
-// database nothing until the minute is over.
+// TestWhatAMinuteHasUsedUpIsNotAskedForAgain: further requests cost the database nothing until the
+// minute is over.
 func TestWhatAMinuteHasUsedUpIsNotAskedForAgain(t *testing.T) {
 	alone(t, func(w *walk, n *node, h *hooked) {
 		ctx, two := w.t.Context(), int64(2)

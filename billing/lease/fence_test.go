@@ -101,8 +101,8 @@ func (w *walk) leased() (sum billing.Amount, replicas int) {
 	return sum, len(states)
 }
 
-// TestGrantWhoseAnswerIsLostIsGivenBack: a quiet replica does not keep what it
-// does not know that it was granted.
+// TestGrantWhoseAnswerIsLostIsGivenBack: an idle replica does not keep a grant that it does not
+// know of.
 func TestGrantWhoseAnswerIsLostIsGivenBack(t *testing.T) {
 	alone(t, func(w *walk, n *node, h *hooked) {
 		time.Sleep(2 * time.Second)
@@ -124,8 +124,8 @@ func TestGrantWhoseAnswerIsLostIsGivenBack(t *testing.T) {
 	})
 }
 
-// TestPostingOfAnOldEpochDoesNotEndTheNewOne: a replica that was forgotten while
-// it was cut off, with a posting under way, starts over once.
+// TestPostingOfAnOldEpochDoesNotEndTheNewOne: a replica that was forgotten while it was cut off,
+// with a posting in flight, starts over only once.
 func TestPostingOfAnOldEpochDoesNotEndTheNewOne(t *testing.T) {
 	alone(t, func(w *walk, n *node, h *hooked) {
 		w.use(n, 10)
@@ -202,8 +202,8 @@ func TestQuietReplicaNoticesADatabaseThatHasGoneBackInTime(t *testing.T) {
 	})
 }
 
-// TestGrantOfALeaseThatWasLetGoOfIsGivenBack: the answer is lost, and so is the
-// lease that it was for.
+// TestGrantOfALeaseThatWasLetGoOfIsGivenBack: both the answer and the lease that it was for are
+// lost.
 func TestGrantOfALeaseThatWasLetGoOfIsGivenBack(t *testing.T) {
 	alone(t, func(w *walk, n *node, h *hooked) {
 		time.Sleep(2 * time.Second)
@@ -294,7 +294,8 @@ func TestWhatADeadProcessLeasedIsLeftUntilItsRowsArePosted(t *testing.T) {
 	}
 }
 
-// TestNothingIsGrantedBeforeARestoredDatabaseHasWhatItLost: it would be granted once more.
+// TestNothingIsGrantedBeforeARestoredDatabaseHasWhatItLost: otherwise the lost usage would be
+// granted again.
 func TestNothingIsGrantedBeforeARestoredDatabaseHasWhatItLost(t *testing.T) {
 	alone(t, func(w *walk, n *node, h *hooked) {
 		older := h.copied(w)
@@ -324,8 +325,8 @@ func TestNothingIsGrantedBeforeARestoredDatabaseHasWhatItLost(t *testing.T) {
 	})
 }
 
-// TestWhatAFencedEpochLeasedIsLeftUntilItsRequestsArePosted: one may be under
-// way, its end being written, settled, or on its way to the database.
+// TestWhatAFencedEpochLeasedIsLeftUntilItsRequestsArePosted: a request may be in flight, about to be
+// written, settled, or on its way to the database.
 func TestWhatAFencedEpochLeasedIsLeftUntilItsRequestsArePosted(t *testing.T) {
 	alone(t, func(w *walk, other *node, h *hooked) {
 		n := w.start("fenced", w.t.TempDir())

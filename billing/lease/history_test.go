@@ -71,7 +71,7 @@ func TestDatabaseThatWasRestoredGetsBackWhatItLost(t *testing.T) {
 	}
 }
 
-// TestReplicaThatIsForgottenPostsNothingAgain: the database has all that it confirmed.
+// TestReplicaThatIsForgottenPostsNothingAgain: the database has everything that it confirmed.
 func TestReplicaThatIsForgottenPostsNothingAgain(t *testing.T) {
 	alone(t, func(w *walk, n *node, h *hooked) {
 		w.use(n, 10)

@@ -11,8 +11,8 @@ import (
 	"tallyroute/billing"
 )
 
-// TestLimitsHoldOverReplicas: three replicas with 64 clients each never have more under
-// way at once than a limit says, nor admit more in a minute than others say.
+// TestLimitsHoldOverReplicas: three replicas with 64 clients each never exceed a concurrency limit
+// or a per-minute limit.
 func TestLimitsHoldOverReplicas(t *testing.T) {
 	const (
 		replicas, clients, tries = 3, 64, 6

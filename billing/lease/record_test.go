@@ -76,8 +76,8 @@ const version1 = "0103057265715f31012430313938306133632d376431652d376333612d3866
 	"0470726f64000101610162016d0170016d087374616e64617264086368656170657374086469737075746564000007636f756e746564" +
 	"0e00001200000000067072696365640770726963655f3106000008002a0000480072c6010204000000000178"
 
-// TestRecordOfAnEarlierVersionIsRead: what a process left in its journal is
-// booked by the next, which may be newer.
+// TestRecordOfAnEarlierVersionIsRead: what a process left in its journal is booked by the next
+// process, which may be a newer version.
 func TestRecordOfAnEarlierVersionIsRead(t *testing.T) {
 	raw, err := hex.DecodeString(version1)
 	if err != nil {
@@ -130,7 +130,7 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// TestRecordOfALaterVersionPinsNothing: it is kept aside, and the journal shrinks.
+// TestRecordOfALaterVersionPinsNothing: the record is set aside, and the journal can shrink.
 func TestRecordOfALaterVersionPinsNothing(t *testing.T) {
 	alone(t, func(w *walk, _ *node, h *hooked) {
 		dir := w.t.TempDir()
@@ -163,8 +163,8 @@ func TestRecordOfALaterVersionPinsNothing(t *testing.T) {
 	})
 }
 
-// TestLeasesOfASuspendedMachineAreNotUsed: its clock of uptime stood still, that
-// on the wall went on.
+// TestLeasesOfASuspendedMachineAreNotUsed: the monotonic clock stood still while the wall clock
+// went on.
 func TestLeasesOfASuspendedMachineAreNotUsed(t *testing.T) {
 	alone(t, func(w *walk, n *node, _ *hooked) {
 		w.use(n, 1)

@@ -65,8 +65,7 @@ func TestPostingOnItsWayIsCountedOnce(t *testing.T) {
 	}
 }
 
-// TestLateAnswerOfAGrantForgetsNothing: what was posted since it was asked for
-// stays used.
+// TestLateAnswerOfAGrantForgetsNothing: usage posted after the grant was requested stays counted.
 func TestLateAnswerOfAGrantForgetsNothing(t *testing.T) {
 	alone(t, func(w *walk, n *node, h *hooked) {
 		time.Sleep(2 * time.Second)

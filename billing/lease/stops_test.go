@@ -86,8 +86,8 @@ func thousand(scope billing.Scope) billing.Budget {
 	return billing.Budget{ID: "bud_1", Scope: scope, ScopeID: "key_1", Period: billing.PeriodMonth, Money: &limit}
 }
 
-// TestOverrunStopsItsKeyBeforeTheDatabaseKnows: no request begins once an
-// overrun that stops the key was seen; those under way are settled.
+// TestOverrunStopsItsKeyBeforeTheDatabaseKnows: no request begins after an overrun that stops the
+// key was seen, and those in flight are settled.
 func TestOverrunStopsItsKeyBeforeTheDatabaseKnows(t *testing.T) {
 	r := newStopRig(t, thousand(billing.ScopeKey))
 	first, err := r.begin()
@@ -106,8 +106,8 @@ func TestOverrunStopsItsKeyBeforeTheDatabaseKnows(t *testing.T) {
 	r.want(nil) // what the database says now is for the verifier
 }
 
-// TestOverrunCountsWithWhatTheKeyHadBefore: of other processes, and of this one
-// before it was started.
+// TestOverrunCountsWithWhatTheKeyHadBefore: overruns from other processes, and from before this
+// one started, count as well.
 func TestOverrunCountsWithWhatTheKeyHadBefore(t *testing.T) {
 	r := newStopRig(t, thousand(billing.ScopeKey))
 	r.key.Overrun = dollars(1)
@@ -141,7 +141,7 @@ func TestKeyWithoutABudgetIsNotStopped(t *testing.T) {
 	r.want(nil)
 }
 
-// TestDenialIsPostedOnce: with or without rows.
+// TestDenialIsPostedOnce: a denial is posted once, with or without rows.
 func TestDenialIsPostedOnce(t *testing.T) {
 	r := newStopRig(t)
 	refused := &billing.QuotaError{Balance: billing.Balance{Budget: thousand(billing.ScopeKey)}}

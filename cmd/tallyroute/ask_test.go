@@ -193,8 +193,8 @@ func TestBudgetsAreChangedByAnyOfTheirFlags(t *testing.T) {
 	}
 }
 
-// TestVerbsAtARouterAreRefusedByItsRoles: what one may not do ends as a denial, what he
-// cannot see as missing, and what needs the host says so.
+// TestVerbsAtARouterAreRefusedByItsRoles: forbidden commands end with a denial, objects that the
+// caller can't see are reported as missing, and commands that need the host say so.
 func TestVerbsAtARouterAreRefusedByItsRoles(t *testing.T) {
 	g := newAdminRig(t)
 	g.does(cli.ExitOK, "teams", "create", "web")
@@ -219,7 +219,7 @@ func TestVerbsAtARouterAreRefusedByItsRoles(t *testing.T) {
 	g.does(cli.ExitUsage, "--router", "router.example.com", "keys", "list")
 }
 
-// TestPersonLogsInByTheCommandLine: by the browser of this machine, and on another device.
+// TestPersonLogsInByTheCommandLine: with a browser on this machine, and on another device.
 func TestPersonLogsInByTheCommandLine(t *testing.T) {
 	idp := identitytest.New(t)
 	idp.Person["groups"] = []string{"owners"}

@@ -14,8 +14,8 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// TestBadInput: what a client can send wrong never reaches a provider, costs
-// nothing, and is answered with what to do about it.
+// TestBadInput: invalid requests never reach a provider, cost nothing, and are answered with how to
+// fix them.
 func TestBadInput(t *testing.T) {
 	g := attacked(t, "limits: {max_body_bytes: 100000}\n", pt.JSON(200, attackAnswer))
 	tokens := int64(1000)
@@ -114,7 +114,7 @@ func TestBadInput(t *testing.T) {
 	g.alive()
 }
 
-// TestHoldCountsEveryAnswer: n answers of max_tokens are held, no fewer.
+// TestHoldCountsEveryAnswer: the hold covers n answers of max_tokens each.
 func TestHoldCountsEveryAnswer(t *testing.T) {
 	release := make(chan struct{})
 	held := pt.Reply{Steps: []pt.Step{pt.Until(release), pt.Write(attackAnswer)}}.With("Content-Type", "application/json")

@@ -25,8 +25,7 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// TestLongRunsAreQuick: no text of 256 KB holds up the whole way of a
-// request, nor what else goes on meanwhile.
+// TestLongRunsAreQuick: no text of 256 KB delays its own request or others unduly.
 func TestLongRunsAreQuick(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
 	g.complete(attackPlain) // loads the ranks
@@ -141,8 +140,8 @@ func TestSpoofedAddressIsRefused(t *testing.T) {
 	}
 }
 
-// TestNoBodyHasTwoReadings: no provider gets a body that it could read
-// otherwise than we do; what passes is passed byte for byte.
+// TestNoBodyHasTwoReadings: no provider gets a body that it could read differently than we do; what
+// passes is passed byte for byte.
 func TestNoBodyHasTwoReadings(t *testing.T) {
 	g := attacked(t, "", pt.JSON(200, attackAnswer))
 	const odd = `{ "messages" : [ {"role":"user","content":"h\u00e9 \ud83d\ude00 <>&"} ],"temperature":0,"top_p":1.0,"max_tokens":50 , ` +
@@ -238,7 +237,7 @@ func TestOddPathsAndOriginsAreRefused(t *testing.T) {
 	g.alive()
 }
 
-// TestManyIdleConnectionsDoNotKeepOthersOut: the oldest go, and others are served.
+// TestManyIdleConnectionsDoNotKeepOthersOut: the oldest idle ones are closed, and others are served.
 func TestManyIdleConnectionsDoNotKeepOthersOut(t *testing.T) {
 	g := attacked(t, "limits: {max_connections: 50}\n", pt.JSON(200, attackAnswer))
 	base := runtime.NumGoroutine()
@@ -402,7 +401,7 @@ func TestOutputIsBoundedAndUsageAskedFor(t *testing.T) {
 	}
 }
 
-// TestPublishedSchemas: what the program answers is what OpenAI says it is.
+// TestPublishedSchemas: answers match the schemas that OpenAI publishes.
 func TestPublishedSchemas(t *testing.T) {
 	answer, chunk, failure, models := attackSchema(t, "CreateChatCompletionResponse"),
 		attackSchema(t, "CreateChatCompletionStreamResponse"),
@@ -456,7 +455,7 @@ func TestPublishedSchemas(t *testing.T) {
 	}
 }
 
-// TestOthersAreServedBesideAttackers: attackers beside ordinary clients, who notice nothing.
+// TestOthersAreServedBesideAttackers: ordinary clients don't notice attackers.
 func TestOthersAreServedBesideAttackers(t *testing.T) {
 	g := attacked(t, "timeouts: {read_header: 4s, read_body: 4s, shutdown_wait: 0s}\n", pt.JSON(200, attackAnswer))
 	base, other := runtime.NumGoroutine(), g.another()

@@ -17,9 +17,8 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// TestBadUpstream: whatever a provider answers that is not an answer, the next one
-// is asked, what may be billed for it is charged by a bound, and the client sees a
-// whole answer.
+// TestBadUpstream: whatever invalid response a provider sends, the next one is called, what may be
+// billed for it is charged at its upper bound, and the client gets a complete answer.
 func TestBadUpstream(t *testing.T) {
 	const html = "<html><body>upstream.internal.example: <h1>502</h1></body></html>"
 	target := pt.NewUpstream(t, pt.JSON(200, attackAnswer))
@@ -98,8 +97,8 @@ func TestBadUpstream(t *testing.T) {
 	}
 }
 
-// TestCredentialThatAProviderEchoesIsToldToNobody: a provider that repeats our key tells nobody, and
-// its headers do not pass.
+// TestCredentialThatAProviderEchoesIsToldToNobody: if a provider repeats our key, nobody sees it, and
+// the provider's headers are not passed on.
 func TestCredentialThatAProviderEchoesIsToldToNobody(t *testing.T) {
 	echo := `{"error":{"message":"Incorrect API key provided: ` + attackCredential + `","type":"` + attackCredential + `","param":"` +
 		attackCredential[:20] + `","code":"` + attackCredential[10:] + `"}}`
@@ -220,7 +219,7 @@ func TestStreamsThatDoNotEndAreCutAndCharged(t *testing.T) {
 	}
 }
 
-// TestSilentUpstreamIsGivenUp: a provider that never answers is given up.
+// TestSilentUpstreamIsGivenUp: the call to a provider that never answers is abandoned.
 func TestSilentUpstreamIsGivenUp(t *testing.T) {
 	g := attacked(t, "timeouts: {upstream_header: 200ms, upstream_stream_header: 200ms, request: 1500ms, shutdown_wait: 0s}\n",
 		pt.Reply{Steps: []pt.Step{pt.Hang()}}, pt.Reply{Steps: []pt.Step{pt.Hang()}})
@@ -335,7 +334,7 @@ func (g *attackTarget) balances() {
 	}
 }
 
-// TestAbsurdRetryAfterIsBounded: it is not passed on as it came.
+// TestAbsurdRetryAfterIsBounded: an absurd Retry-After is not passed on unchanged.
 func TestAbsurdRetryAfterIsBounded(t *testing.T) {
 	for _, value := range []string{
 		"1000000000", "-1", "0", "Wed, 99 Foo 9999 00:00:00 GMT", "Wed, 01 Jan 9999 00:00:00 GMT", "1e9",

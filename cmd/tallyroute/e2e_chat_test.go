@@ -163,7 +163,7 @@ func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// TestQuotaIsNotRetried: an SDK that retries 429 leaves insufficient_quota alone.
+// TestQuotaIsNotRetried: an SDK that retries 429 does not retry insufficient_quota.
 func TestQuotaIsNotRetried(t *testing.T) {
 	t.Parallel()
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", ""))
@@ -188,8 +188,8 @@ func TestQuotaIsNotRetried(t *testing.T) {
 	}
 }
 
-// TestAbortedStream: who hangs up pays for what had come from the provider. What
-// crosses the cancellation on the wire is on the bill alone.
+// TestAbortedStream: a client that hangs up pays for what the provider had sent by then. What was
+// still on the wire at the cancellation appears only on the provider's bill.
 func TestAbortedStream(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, database string) {

@@ -22,8 +22,8 @@ import (
 	"tallyroute/cmd/tallyroute/demo"
 )
 
-// TestDatabaseAwayAtStart: the process stays up, says why it is not ready,
-// refuses with 503 and never with 401, and heals by itself within two seconds.
+// TestDatabaseAwayAtStart: the process stays up, says why it is not ready, refuses with
+// 503 and never with 401, and recovers by itself within two seconds.
 func TestDatabaseAwayAtStart(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.Private(t)
@@ -55,9 +55,9 @@ func TestDatabaseAwayAtStart(t *testing.T) {
 	}
 }
 
-// TestDatabaseLostInFlight: an answer that is under way reaches its client, keys
-// in use go on, others are told to come again, and every row is there when the
-// database is.
+// TestDatabaseLostInFlight: an answer in flight reaches its client, keys in use keep
+// working, requests with other keys are told to retry, and every row is there when the
+// database is back.
 func TestDatabaseLostInFlight(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.Private(t)
@@ -111,7 +111,7 @@ func drain(s *openai.ChatCompletionStream) (words int, err error) {
 	}
 }
 
-// TestShutdownEndsStreamsWhole: streams under way end whole, readyz says no at once,
+// TestShutdownEndsStreamsWhole: streams in flight are completed, readyz says no at once,
 // nothing new is accepted, and the exit code is 0.
 func TestShutdownEndsStreamsWhole(t *testing.T) {
 	t.Parallel()
@@ -213,8 +213,8 @@ func TestShutdownThatTakesTooLongCutsAndBooks(t *testing.T) {
 	}
 }
 
-// TestWrongPepperEndsServe: it would make every key unknown, so it is said and
-// nothing is served.
+// TestWrongPepperEndsServe: a wrong pepper would make every key unknown, so the program
+// reports it and does not serve.
 func TestWrongPepperEndsServe(t *testing.T) {
 	t.Parallel()
 	config := writeConfig(t, "sqlite:"+filepath.Join(t.TempDir(), "t.db"), "")

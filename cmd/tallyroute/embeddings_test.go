@@ -104,8 +104,8 @@ func TestEmbeddings_Official(t *testing.T) {
 	}
 }
 
-// TestEmbeddings_Failover: the cheapest that is healthy is asked; where it fails,
-// the next is, and the failure costs what it says that it used.
+// TestEmbeddings_Failover: the cheapest healthy target is called, and if it fails, the next one; the
+// failure is charged for the usage that it reports.
 func TestEmbeddings_Failover(t *testing.T) {
 	t.Parallel()
 	g := embeds(t, pt.JSON(200, `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1]}],"model":"vectors",`+
@@ -126,7 +126,7 @@ func TestEmbeddings_Failover(t *testing.T) {
 	}
 }
 
-// TestEmbeddings_Counted: where no usage is reported, ours is charged and told.
+// TestEmbeddings_Counted: if no usage is reported, our own count is charged and reported.
 func TestEmbeddings_Counted(t *testing.T) {
 	t.Parallel()
 	g := embeds(t, pt.JSON(200, `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1]}],"model":"vectors"}`))

@@ -95,7 +95,7 @@ func TestDuplicatesOverTwoRoutersAreOneCharge(t *testing.T) {
 	})
 }
 
-// TestIdempotencySwitchedOff: then nothing is kept, and the header means nothing.
+// TestIdempotencySwitchedOff: nothing is stored, and the header has no effect.
 func TestIdempotencySwitchedOff(t *testing.T) {
 	t.Parallel()
 	p := serve(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "idempotency: {ttl: off}\n"))

@@ -133,7 +133,7 @@ func TestDrillRehearsesTheLifeOfAKey(t *testing.T) {
 	t.Log(text)
 }
 
-// TestHandoverShowsASecretOnce: nobody has it before, and nobody can have it again.
+// TestHandoverShowsASecretOnce: nobody can get the secret before the handover, or a second time.
 func TestHandoverShowsASecretOnce(t *testing.T) {
 	t.Parallel()
 	config := writeConfig(t, pgtest.DSN(t), "")

@@ -151,7 +151,7 @@ func TestBadConfigurationKeepsTheOneBefore(t *testing.T) {
 	answers()
 }
 
-// TestSwappedLinkIsReloaded: the way in which Kubernetes changes what it has mounted.
+// TestSwappedLinkIsReloaded: Kubernetes updates mounted files by swapping a link.
 func TestSwappedLinkIsReloaded(t *testing.T) {
 	t.Parallel()
 	written := writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "")
@@ -221,8 +221,8 @@ func TestPriceTakesEffectWithTheNextRequest(t *testing.T) {
 	}
 }
 
-// TestStreamOutlivesTheReloadThatRemovesItsProvider: it ends whole and is booked, and
-// the next request for the model finds nobody.
+// TestStreamOutlivesTheReloadThatRemovesItsProvider: the stream is completed and booked, and the
+// next request for the model finds no provider.
 func TestStreamOutlivesTheReloadThatRemovesItsProvider(t *testing.T) {
 	t.Parallel()
 	removed := make(chan struct{})

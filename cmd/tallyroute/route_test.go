@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// TestRouteExplainKnowsHealth: a target that has failed is shown so by a
-// command beside the running router.
+// TestRouteExplainKnowsHealth: a command run next to the router shows that a target has failed.
 func TestRouteExplainKnowsHealth(t *testing.T) {
 	t.Setenv("TALLYROUTE_ADMIN_TOKEN", strings.TrimSpace(command(t, "admin", "token")))
 	config := writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "")

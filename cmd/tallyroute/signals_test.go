@@ -104,8 +104,8 @@ func (p *program) streaming(n int, key, prompt string, words int) <-chan error {
 
 const signalStreams = 50
 
-// TestTerminateEndsStreamsWhole: fifty streams end whole, readyz says no at once, and
-// the exit code is 0.
+// TestTerminateEndsStreamsWhole: fifty streams are completed, readyz says no at once, and the
+// exit code is 0.
 func TestTerminateEndsStreamsWhole(t *testing.T) {
 	t.Parallel()
 	p, c := spawn(t, writeConfig(t, "sqlite:"+t.TempDir()+"/t.db", "timeouts: {shutdown_wait: 3s, shutdown: 120s}\n"))
@@ -132,7 +132,7 @@ func TestSecondSignalEndsAtOnceAndBooks(t *testing.T) {
 	killed(t, syscall.SIGTERM, syscall.SIGTERM)
 }
 
-// TestKillBooksWhatWasUnderWay: nothing of what was under way is free.
+// TestKillBooksWhatWasUnderWay: requests in flight are charged after a kill.
 func TestKillBooksWhatWasUnderWay(t *testing.T) {
 	t.Parallel()
 	killed(t, syscall.SIGKILL)

@@ -355,8 +355,8 @@ func TestFlakyProviderCannotPassABudget(t *testing.T) {
 	}
 }
 
-// TestHangUpBeforeTheFirstWordIsBooked: whichever request it is, its client's going
-// before anything came is booked with no less than the bill.
+// TestHangUpBeforeTheFirstWordIsBooked: if the client of any request leaves before the first word
+// arrived, at least the bill is booked.
 func TestHangUpBeforeTheFirstWordIsBooked(t *testing.T) {
 	t.Parallel()
 	slow := misdeed{"slow", func(w http.ResponseWriter, r *http.Request, stream bool) {

@@ -169,8 +169,8 @@ func TestEveryMemberOfABudgetIsChangedByItsID(t *testing.T) {
 	}
 }
 
-// TestActionsThatABudgetDoesNotHave: they are refused wherever a budget is set, and not in the
-// document.
+// TestActionsThatABudgetDoesNotHave: unsupported actions are refused wherever a budget is set, and
+// are not in the document.
 func TestActionsThatABudgetDoesNotHave(t *testing.T) {
 	g := newRig(t)
 	budget := g.ask("POST", "/admin/v1/budgets", `{"scope":"org","usd":"5"}`)

@@ -69,8 +69,7 @@ func TestHalfClosedClientGetsItsAnswer(t *testing.T) {
 	}
 }
 
-// TestHalfClosedClientIsWaitedFor: despite everything that is written to see whether it is
-// there.
+// TestHalfClosedClientIsWaitedFor: despite all that is written to check whether it is still there.
 func TestHalfClosedClientIsWaitedFor(t *testing.T) {
 	g := newRig(t)
 	release := make(chan struct{})

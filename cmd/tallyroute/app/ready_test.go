@@ -139,8 +139,8 @@ func TestReadyWhileWhatIsLeasedCanBeServed(t *testing.T) {
 	})
 }
 
-// TestReadyDoesNotWaitForASilentDatabase: a probe of a router that can go on without
-// its database is answered before any balancer gives up.
+// TestReadyDoesNotWaitForASilentDatabase: if a router can do without its database, a probe is
+// answered before any load balancer gives up.
 func TestReadyDoesNotWaitForASilentDatabase(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		until := time.Now().Add(time.Hour)

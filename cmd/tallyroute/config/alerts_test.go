@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestChannelsChooseWhatThereIs: no list that is empty, and no kind that nothing emits.
+// TestChannelsChooseWhatThereIs: channels can't have empty lists, or kinds that nothing emits.
 func TestChannelsChooseWhatThereIs(t *testing.T) {
 	for choice, want := range map[string]string{
 		"kinds: [limit, secret, leak, incident]": "", "kinds: []": "kinds: is empty", "teams: []": "teams: is empty",

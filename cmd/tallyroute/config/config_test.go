@@ -216,8 +216,8 @@ func TestFormerNameOfASettingIsRead(t *testing.T) {
 	}
 }
 
-// TestHostileConfigIsRefused: nothing of a file is executed or expanded, and size
-// and aliases cannot be turned into work.
+// TestHostileConfigIsRefused: nothing in a file is executed or expanded, and neither its size nor
+// aliases can cause excessive work.
 func TestHostileConfigIsRefused(t *testing.T) {
 	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\nlisten: *a\n"
 	for name, text := range map[string]string{

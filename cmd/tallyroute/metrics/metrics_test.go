@@ -18,7 +18,7 @@ import (
 	"tallyroute/router"
 )
 
-// TestLabelsAreBounded: names that clients make up make no series.
+// TestLabelsAreBounded: names that clients make up don't create series.
 func TestLabelsAreBounded(t *testing.T) {
 	m := New("test")
 	for range 1000 {

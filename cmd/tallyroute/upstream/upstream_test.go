@@ -132,8 +132,8 @@ func must[T any](t *testing.T) func(T, error) T {
 
 var ann = manage.By{Actor: "ann"}
 
-// TestStoredCredentialIsUsedAndNowhereToBeRead: it opens calls, and no file of the database,
-// no list, no trial and no record of the audit log has it.
+// TestStoredCredentialIsUsedAndNowhereToBeRead: the credential is used for calls, but does not appear
+// in any database file, list, trial or audit log record.
 func TestStoredCredentialIsUsedAndNowhereToBeRead(t *testing.T) {
 	r := newRig(t)
 	asked := manage.CredentialRequest{Provider: "acme", Name: "main", Weight: 1, Secret: canary}
@@ -211,7 +211,7 @@ func (b breaks) Rekey(ctx context.Context, sealed []byte, about string) ([]byte,
 	return b.Upstreams.Rekey(ctx, sealed, about)
 }
 
-// TestProviderMakesAndEndsItsSecrets: one that is replaced ends with the overlap.
+// TestProviderMakesAndEndsItsSecrets: a replaced secret ends with the overlap.
 func TestProviderMakesAndEndsItsSecrets(t *testing.T) {
 	r := newRig(t)
 	c := must[billing.Credential](t)(r.AddCredential(t.Context(), manage.CredentialRequest{Provider: "acme", Name: "main", Weight: 1}, ann))
