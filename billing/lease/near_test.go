@@ -71,9 +71,9 @@ func (b busyStore) Wanted(ctx context.Context, wake func()) error {
 	return ctx.Err()
 }
 
-// TestNearALimitNobodyWaitsLong: 64 clients at each of some replicas use up a budget. Of
-// those that ask while its last tenth is left, and of those that are refused, hardly
-// anybody waits longer than half a second, in a time that is not the machine's.
+// TestNearALimitNobodyWaitsLong: 64 clients at each of several replicas use up a budget. Of the
+// requests within its last tenth, and of those that are refused, hardly any waits longer than half a
+// second of simulated time.
 func TestNearALimitNobodyWaitsLong(t *testing.T) {
 	for _, replicas := range []int{1, 3} {
 		t.Run(fmt.Sprint(replicas), func(t *testing.T) {

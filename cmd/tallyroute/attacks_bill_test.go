@@ -143,10 +143,10 @@ func (b billedAnswer) request() string {
 	return strings.TrimSuffix(attackPlain, "}") + b.ask + "}"
 }
 
-// TestLedgerIsTheProvidersBill: a provider answers in all these ways, and sends a bill. Each
-// row is its line to the nano-dollar, told alike in the header and the receipt; the metrics
-// and the budget are the sum. What is asked for again under an idempotency key, also by a
-// client that had left, is billed once and told the same.
+// TestLedgerIsTheProvidersBill: a provider answers in all these ways and sends a bill. Each row equals
+// its line on the bill to the nano-dollar, as do the header and the receipt; the metrics and the budget
+// equal the sum. Retries with an idempotency key, even after the client had left, are billed once and
+// report the same.
 func TestLedgerIsTheProvidersBill(t *testing.T) {
 	t.Parallel()
 	for store, more := range map[string]string{"SQLite": "", "PostgreSQL": onPostgres(t)} {

@@ -261,8 +261,8 @@ func TestManyIdleConnectionsDoNotKeepOthersOut(t *testing.T) {
 	g.settled(base)
 }
 
-// TestLogCannotBeForged: each event is one line of JSON, nobody else's words
-// break out of it or fill it, and no line holds a prompt.
+// TestLogCannotBeForged: each event is one line of JSON, foreign text can neither break out of it nor
+// flood it, and no line contains a prompt.
 func TestLogCannotBeForged(t *testing.T) {
 	const prompt = "secret-prompt-5b1c"
 	evil := "x\n{\"level\":\"fatal\",\"msg\":\"forged-line\"}\r\x1b[31m\u2028\u202e" + strings.Repeat("z", 100)

@@ -237,9 +237,9 @@ func TestSilentUpstreamIsGivenUp(t *testing.T) {
 	g.alive()
 }
 
-// TestUpstreamIsCancelledAtOnce: the provider loses its connection within a
-// tenth of a second of the client's going, before and after the first byte, where
-// there is no room to finish a plain call without its client.
+// TestUpstreamIsCancelledAtOnce: the provider's connection is closed within a tenth of a second after
+// the client has left, before or after the first byte, if there is no room to finish a plain call
+// without its client.
 func TestUpstreamIsCancelledAtOnce(t *testing.T) {
 	for name, tt := range map[string]struct {
 		reply  pt.Reply

@@ -90,9 +90,8 @@ const financeProvider = `  %s:
       - {id: vectors, context: 8191, can: [embeddings], prices: [{since: 2026-01-01, prompt: "%d", completion: "0"}]}
 `
 
-// TestFinanceQuestionsAgainstTheBill: after plain and streamed answers, failovers,
-// embeddings and refusals of two teams, what reports, views and budgets say is what the
-// providers billed, to the nano-dollar.
+// TestFinanceQuestionsAgainstTheBill: after plain and streamed answers, failovers, embeddings and
+// refusals of two teams, reports, views and budgets equal the providers' bills to the nano-dollar.
 func TestFinanceQuestionsAgainstTheBill(t *testing.T) {
 	t.Parallel()
 	b := &billers{bill: make(map[string]billLine)}

@@ -145,9 +145,9 @@ func (h hangup) leave(g *attackTarget, u *hangupUpstream, body string) {
 	}
 }
 
-// TestHangUpAnywhereIsOneRowOfWhatCame: a client that goes away, at any point and
-// in any way, is one row within two seconds: of what had come from the provider of
-// a stream, and of what a plain call is billed, or of a bound of it.
+// TestHangUpAnywhereIsOneRowOfWhatCame: if a client disconnects, at any point and in any way, there is
+// one row within two seconds: for a stream, of what had come from the provider; for a plain call, of
+// what is billed or an upper bound of it.
 func TestHangUpAnywhereIsOneRowOfWhatCame(t *testing.T) {
 	t.Parallel()
 	u := &hangupUpstream{words: make(map[string]int64), done: make(map[string]bool)}

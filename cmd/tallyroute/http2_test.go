@@ -70,9 +70,8 @@ func cutsHTTP2() map[string]cutHTTP2 {
 	}
 }
 
-// TestHTTP2CallThatIsCutIsBooked: what a provider may bill of a call over HTTP/2 that it
-// resets, closes or leaves is in the ledger, the receipt and the budget, and what it has
-// not taken up is free.
+// TestHTTP2CallThatIsCutIsBooked: what a provider may bill for an HTTP/2 call that it resets, closes or
+// abandons is in the ledger, the receipt and the budget. Calls that it did not process are free.
 func TestHTTP2CallThatIsCutIsBooked(t *testing.T) {
 	config, trusted := "providers:\n", ""
 	for name, c := range cutsHTTP2() {

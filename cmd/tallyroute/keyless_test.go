@@ -10,9 +10,9 @@ import (
 	pt "tallyroute/providers/providertest"
 )
 
-// TestProvidersAreCalledWithoutASecret: the whole program, on a host that AWS, Azure and
-// Google know, calls each kind of provider by who it is, and keeps what it is given to
-// itself.
+// TestProvidersAreCalledWithoutASecret: on a host with an identity at AWS, Azure and Google, the whole
+// program calls each kind of provider with that identity, and does not disclose the credentials that it
+// gets.
 func TestProvidersAreCalledWithoutASecret(t *testing.T) {
 	c := identitytest.New(t)
 	c.AWS("pod")

@@ -96,9 +96,9 @@ func (s *swallower) shut(closed bool) {
 	s.closed = closed
 }
 
-// TestSilentDatabaseHoldsUpNothing: while the database takes everything and never
-// answers, keys in use are served and readyz says how, what a client wants to read is
-// refused within a second, and the process ends in its time with nothing lost.
+// TestSilentDatabaseHoldsUpNothing: while the database accepts everything but never answers, keys in use are
+// served and readyz says how, reads by clients are refused within a second, and the process ends in time
+// without losing anything.
 func TestSilentDatabaseHoldsUpNothing(t *testing.T) {
 	t.Parallel()
 	cluster := pgtest.Private(t)
@@ -192,9 +192,9 @@ func read(t *testing.T, url, key string) (int, http.Header, string) {
 	return resp.StatusCode, resp.Header, string(body)
 }
 
-// TestDeletedJournalIsNoticedAndNothingIsLost: with the database away and the folder
-// of the journal deleted under a living router, what was answered before and after is
-// in the ledger in the end, although the process was killed.
+// TestDeletedJournalIsNoticedAndNothingIsLost: if the journal's directory is deleted under a running router
+// while the database is unavailable, what was answered before and after is in the ledger in the end, even
+// though the process was killed.
 func TestDeletedJournalIsNoticedAndNothingIsLost(t *testing.T) {
 	t.Parallel()
 	r := newOutageRig(t, "")

@@ -74,7 +74,8 @@ func TestKeyWhoseProviderGeneratesTenfoldIsStopped(t *testing.T) {
 	}
 }
 
-// TestEnablingAKeyEndsTheStopOfWhatRanAway: of an active key, too, and as often as it is done.
+// TestEnablingAKeyEndsTheStopOfWhatRanAway: enabling a key ends the stop, even if the key is active, and
+// every time.
 func TestEnablingAKeyEndsTheStopOfWhatRanAway(t *testing.T) {
 	g := attacked(t, "runaway: {session_requests: 2, pause: 24h}\n", pt.JSON(200, attackAnswer))
 	for range 3 {

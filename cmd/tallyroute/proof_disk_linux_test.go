@@ -14,9 +14,9 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// TestOutageWithAFullDiskAsksNothingThatIsNotWrittenDown: while the database is away and the disk of the journal
-// is full, nothing is asked of a provider that could not be written down; with
-// space all goes on by itself, and what was served is in the ledger.
+// TestOutageWithAFullDiskAsksNothingThatIsNotWrittenDown: while the database is unavailable and the
+// journal's disk is full, no provider is called, because the call could not be recorded. Once there is
+// space, everything recovers by itself, and what was served is in the ledger.
 func TestOutageWithAFullDiskAsksNothingThatIsNotWrittenDown(t *testing.T) {
 	t.Parallel()
 	disk := t.TempDir()
@@ -95,8 +95,8 @@ func (r *outageRig) untilRefused(t *testing.T) int {
 	return served
 }
 
-// TestOutageWithAFullJournalKeepsItsBound: while the database is away the journal grows to its
-// bound and no further, and shrinks by itself when the database is back.
+// TestOutageWithAFullJournalKeepsItsBound: while the database is unavailable, the journal grows up to its
+// limit, and it shrinks by itself when the database is back.
 func TestOutageWithAFullJournalKeepsItsBound(t *testing.T) {
 	t.Parallel()
 	const bound = 2 << 20 // more than a crowded machine has under way

@@ -280,7 +280,7 @@ func nodeProvider(t *testing.T, env ...string) *realProvider {
 
 type told = map[string]any
 
-// TestProvidersOfNode: the faults of logins at npm oidc-provider, whose access tokens are opaque.
+// TestProvidersOfNode: login failures with npm oidc-provider, whose access tokens are opaque.
 func TestProvidersOfNode(t *testing.T) {
 	p := nodeProvider(t)
 	g := logsIn{serve(t, writeConfig(t, "sqlite:"+filepath.Join(t.TempDir(), "t.db"),
@@ -404,7 +404,7 @@ func (g logsIn) device(p *realProvider) {
 	}
 }
 
-// TestProvidersWhoseClocksAreOff: a minute is no matter, an expired token is.
+// TestProvidersWhoseClocksAreOff: a minute of clock skew is tolerated, an expired token is not.
 func TestProvidersWhoseClocksAreOff(t *testing.T) {
 	for skew, refusal := range map[string]string{"60": "", "-60": "", "-120": "login_failed"} {
 		ttl := map[string]string{"": "3600", "login_failed": "30"}[refusal]
@@ -417,8 +417,8 @@ func TestProvidersWhoseClocksAreOff(t *testing.T) {
 	}
 }
 
-// TestProvidersOfZitadel: groups and addresses in what it says of users alone, a public
-// client, and other keys after each start.
+// TestProvidersOfZitadel: groups and addresses only in the user info, a public client, and new keys after
+// each start.
 func TestProvidersOfZitadel(t *testing.T) {
 	dir := filepath.Join(providersDir(t), "zitadel")
 	if _, err := os.Stat(filepath.Join(dir, "provider")); err != nil {

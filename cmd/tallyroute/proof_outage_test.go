@@ -139,9 +139,9 @@ func (r *outageRig) arrived(t *testing.T) {
 	prove.Within(t, "storing what was answered", time.Since(began), 10*time.Second)
 }
 
-// TestOutagesServeKeysInUseAndLoseNothing: whatever the database does not do, keys in use go on
-// with what is leased for them, others are told to come again, and in the end
-// everything is in the ledger once. $OUTAGE is how many seconds each lasts.
+// TestOutagesServeKeysInUseAndLoseNothing: however the database fails, keys in use continue with what is
+// leased for them, others are told to retry, and in the end everything is in the ledger once. $OUTAGE is
+// the length of each outage in seconds.
 func TestOutagesServeKeysInUseAndLoseNothing(t *testing.T) {
 	t.Parallel()
 	r := newOutageRig(t, "")
@@ -231,9 +231,8 @@ func TestOutagesServeKeysInUseAndLoseNothing(t *testing.T) {
 // crowded is what a busy machine may add to anything.
 const crowded = 250 * time.Millisecond
 
-// TestOutageAtTheStartLosesNothing: a router that is killed while the database is
-// away, and started again before it is back, loses nothing and tells nobody
-// that a key is bad.
+// TestOutageAtTheStartLosesNothing: a router that is killed while the database is unavailable, and started
+// again before it is back, loses nothing and never says that a valid key is invalid.
 func TestOutageAtTheStartLosesNothing(t *testing.T) {
 	t.Parallel()
 	r := newOutageRig(t, "")

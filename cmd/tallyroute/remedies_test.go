@@ -12,8 +12,8 @@ import (
 	"tallyroute/cmd/tallyroute/cli"
 )
 
-// TestRemediesNameCommands: what alerts advise can be typed as it stands. A command ends
-// with a mark of punctuation.
+// TestRemediesNameCommands: the commands that alerts suggest can be typed as they are. A command ends with a
+// punctuation mark.
 func TestRemediesNameCommands(t *testing.T) {
 	command := regexp.MustCompile(`tallyroute ((?:[^\s.,;]|[.,;]\S)+(?: (?:[^\s.,;]|[.,;]\S)+)*)`)
 	words := strings.NewReplacer("%s --%s", "bud_1 --usd", "%s", "key_1", "AMOUNT", "1",

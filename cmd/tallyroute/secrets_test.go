@@ -107,8 +107,8 @@ func (g *attackTarget) holdsNo(text string) {
 	}
 }
 
-// TestKeyIsDeliveredToVault: the secret of a key that rotates by itself is written below
-// what the sink names.
+// TestKeyIsDeliveredToVault: the secret of a key that rotates automatically is written below the path that
+// the sink names.
 func TestKeyIsDeliveredToVault(t *testing.T) {
 	v := secrettest.NewVault(t)
 	v.Put("kv/router/openai", map[string]any{"key": "CANARY-one"})

@@ -293,8 +293,8 @@ func (g *attackTarget) rowsOf(user string) (rows []billing.Spend) {
 	return rows
 }
 
-// TestFlakyProviderCannotPassABudget: where some answers are cut and failover
-// works, the providers' bills stay within the budget.
+// TestFlakyProviderCannotPassABudget: if some answers are cut off and failover works, the providers' bills
+// stay within the budget.
 func TestFlakyProviderCannotPassABudget(t *testing.T) {
 	t.Parallel()
 	for store, more := range map[string]string{

@@ -97,9 +97,8 @@ func TestBringUp(t *testing.T) {
 	}
 }
 
-// TestReadyWhileWhatIsLeasedCanBeServed: without the database a router stays ready
-// for as long as it can answer, says so, and asks the database once a second however
-// many ask it.
+// TestReadyWhileWhatIsLeasedCanBeServed: without the database a router stays ready as long as it can
+// answer requests, reports this, and probes the database once a second however often it is probed.
 func TestReadyWhileWhatIsLeasedCanBeServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &absentStore{back: time.Now().Add(time.Hour)}
