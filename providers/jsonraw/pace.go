@@ -18,6 +18,7 @@ type Pace struct {
 
 const (
 	stretch = 64 << 10               // bytes between two checks of the clock: tens of microseconds
+	handed  = 2 << 10                // bytes that can be read while somebody works on a value
 	piece   = 200 * time.Microsecond // of work, followed by a rest of the same length, or the shortest that the system can make
 )
 
@@ -34,6 +35,9 @@ func (p *Pace) Add(n int) {
 	p.then -= n
 	p.At(0)
 }
+
+// Handed records that a value was handed to somebody who works on it, however short it is.
+func (p *Pace) Handed() { p.then -= handed }
 
 // Rest yields to other goroutines. If the work has gone on for a piece, it sleeps.
 func (p *Pace) Rest() {

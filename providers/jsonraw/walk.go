@@ -199,7 +199,8 @@ func Each(object []byte) iter.Seq2[[]byte, []byte] {
 			return
 		}
 		c.Object(func(name []byte) {
-			if value := c.Skip(); !c.bad && !yield(name, value) {
+			value := c.Skip()
+			if c.pace.Handed(); !c.bad && !yield(name, value) {
 				c.Fail()
 			}
 		})
@@ -214,7 +215,8 @@ func Elements(array []byte) iter.Seq[[]byte] {
 			return
 		}
 		c.Array(func() {
-			if value := c.Skip(); !c.bad && !yield(value) {
+			value := c.Skip()
+			if c.pace.Handed(); !c.bad && !yield(value) {
 				c.Fail()
 			}
 		})

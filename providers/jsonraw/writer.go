@@ -139,7 +139,20 @@ func One(name string, value []byte) []byte {
 
 // Array returns a JSON array of the elements.
 func Array(elements [][]byte) []byte {
-	return append(append([]byte{'['}, bytes.Join(elements, []byte{','})...), ']')
+	n := 1 + len(elements)
+	for _, e := range elements {
+		n += len(e)
+	}
+	list := append(make([]byte, 0, max(n, 2)), '[')
+	var pace Pace
+	for i, e := range elements {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = Append(list, e)
+		pace.Add(len(e) + 1)
+	}
+	return append(list, ']')
 }
 
 // Compact returns the JSON on one line, with its numbers and strings unchanged. Anything that
