@@ -139,7 +139,7 @@ func (t *trip) hear(text []byte) {
 			return
 		}
 	}
-	if o.stream == nil {
+	if o.stream == nil || len(bytes.TrimSpace(text)) == 0 {
 		return
 	}
 	s := o.stream(t.x, io.NopCloser(bytes.NewReader(text)))
