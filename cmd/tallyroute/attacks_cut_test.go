@@ -156,11 +156,6 @@ func TestWhatWasToldOfABrokenAnswerIsBooked(t *testing.T) {
 			format: "openai", reply: pt.Script(pt.Write(`{"id":"x",`+used+`,"choices":[{"mess`), pt.Cut()),
 			status: 502, prompt: 5000, least: 70, most: 70, source: reported, word: failure,
 		},
-		"OpenAI, whole for a stream": {
-			format: "openai",
-			reply: pt.JSON(200, strings.Replace(attackAnswer, `{"prompt_tokens":8,"completion_tokens":2,"total_tokens":10}`,
-				used[len(`"usage":`):], 1)), stream: true, status: 502, prompt: 5000, least: 70, most: 70, source: reported, word: failure,
-		},
 		"Responses, failed": {
 			format: "responses", reply: cut(failed), stream: true, status: 502, prompt: 5000, least: 70,
 			most: 70, source: bounded, word: failure,
