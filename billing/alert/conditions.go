@@ -49,7 +49,8 @@ func OfExpiry(e billing.Expiry, now time.Time) (billing.Alert, bool) {
 	case "token":
 		a.Remedy = "If it is still needed, make a new one: tallyroute principals token PRINCIPAL."
 	case "credential":
-		a.Remedy = fmt.Sprintf("Make a new one at the provider, and put it in its place: tallyroute credentials rotate %s --from REFERENCE.", e.ID)
+		a.Remedy = fmt.Sprintf("Make a new one at the provider, and put it in its place: "+
+			"tallyroute credentials rotate %s --from REFERENCE.", e.ID)
 	case "secret":
 		a.Claim = "expiry:secret" + strings.TrimPrefix(a.Claim, "expiry")
 		a.Title = fmt.Sprintf("The key %q is to get a new secret soon", e.Name)
