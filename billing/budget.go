@@ -3,6 +3,7 @@ package billing
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -139,6 +140,19 @@ func (b Budget) Holder() string {
 		return "the organisation" + b.PartWords()
 	}
 	return string(b.Scope) + " " + b.ScopeID + b.PartWords()
+}
+
+// NameFor returns the name of the budget by that of what it applies to, such as "daily budget of
+// project web/shop". Without a period, it is no budget, and the name is that of the thing itself.
+func (b Budget) NameFor(name string) string {
+	if b.Period == "" {
+		return name
+	}
+	name = b.Period.Adjective() + " budget of " + name
+	if b.Part != "" {
+		name += strings.TrimRight(", "+string(b.Part)+" "+b.Named, " ")
+	}
+	return name
 }
 
 // Binds reports whether requests that do not fit are refused.

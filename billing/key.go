@@ -229,6 +229,13 @@ func (k *Key) AllowsAddress(from netip.Addr) bool {
 	})
 }
 
+// AllowsNetwork reports whether the key may be used from every address of a network.
+func (k *Key) AllowsNetwork(n netip.Prefix) bool {
+	return len(k.AllowedCIDRs) == 0 || slices.ContainsFunc(k.AllowedCIDRs, func(o netip.Prefix) bool {
+		return o.Bits() <= n.Bits() && o.Contains(n.Addr())
+	})
+}
+
 // AllowsModel reports whether the key may ask for a model by that name, which may
 // belong to one of the groups that the key lists.
 func (k *Key) AllowsModel(name string, groups policy.Groups) bool {

@@ -46,10 +46,7 @@ type ReviewFilter struct {
 
 // Most returns the maximum number of reviews to list.
 func (f ReviewFilter) Most() int {
-	if f.Limit <= 0 || f.Limit > 1000 {
-		return 1000
-	}
-	return f.Limit
+	return RaiseFilter{Limit: f.Limit}.Most()
 }
 
 // Leavers stores the reviews of keys whose owners have left.

@@ -158,7 +158,7 @@ func (a Actions) contain(ctx context.Context, r IncidentRequest, by By) (err err
 	case billing.IncidentNarrow:
 		var wider error
 		_, err = a.ChangeKey(ctx, r.KeyID, KeyChange{Edit: func(k *billing.Key) {
-			if wider = narrows(r.Networks, k.AllowedCIDRs); wider == nil {
+			if wider = narrows(k, r.Networks); wider == nil {
 				k.AllowedCIDRs, k.TokensFrom = r.Networks, a.now().Truncate(time.Microsecond)
 			}
 		}}, by)
@@ -168,9 +168,9 @@ func (a Actions) contain(ctx context.Context, r IncidentRequest, by By) (err err
 }
 
 // narrows refuses networks that are not all within the ones that the key already allows.
-func narrows(networks, now []netip.Prefix) error {
+func narrows(k *billing.Key, networks []netip.Prefix) error {
 	for _, n := range networks {
-		if len(now) > 0 && !slices.ContainsFunc(now, func(p netip.Prefix) bool { return p.Bits() <= n.Bits() && p.Contains(n.Addr()) }) {
+		if !k.AllowsNetwork(n) {
 			return invalid("networks", "must be among those that the key is for: %s is not", n)
 		}
 	}

@@ -261,9 +261,7 @@ func (a Actions) narrow(k *billing.Key, n Narrowing) error {
 		k.Models = n.Models
 	}
 	for _, p := range n.AllowedCIDRs {
-		if len(k.AllowedCIDRs) > 0 && !slices.ContainsFunc(k.AllowedCIDRs, func(o netip.Prefix) bool {
-			return o.Bits() <= p.Bits() && o.Contains(p.Addr())
-		}) {
+		if !k.AllowsNetwork(p) {
 			faults = append(faults, invalid("allowed_cidrs", "%s is not in what the key has", p))
 		}
 	}

@@ -462,9 +462,7 @@ func (a Actions) narrowKey(ctx context.Context, d Decision, by By) error {
 		}
 	}
 	for _, p := range d.Networks {
-		if len(k.AllowedCIDRs) > 0 && !slices.ContainsFunc(k.AllowedCIDRs, func(o netip.Prefix) bool {
-			return o.Bits() <= p.Bits() && o.Contains(p.Addr())
-		}) {
+		if !k.AllowsNetwork(p) {
 			return invalid("networks", "%s is nothing that the key may be used from now", p)
 		}
 	}

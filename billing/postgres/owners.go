@@ -169,17 +169,15 @@ func all[T any](ctx context.Context, s *Store, scan pgx.RowToFunc[T], sql string
 }
 
 const namesSQL = `
-SELECT id, name FROM api_keys WHERE id = ANY ($1)
-UNION ALL SELECT id, name FROM teams WHERE id = ANY ($1)
-UNION ALL SELECT id, name FROM principals WHERE id = ANY ($1)
+SELECT id, name, '', '', '' FROM api_keys WHERE id = ANY ($1)
+UNION ALL SELECT id, name, '', '', '' FROM teams WHERE id = ANY ($1)
+UNION ALL SELECT id, name, '', '', '' FROM principals WHERE id = ANY ($1)
 UNION ALL
-SELECT p.id, t.name || '/' || p.name FROM projects p JOIN teams t ON t.id = p.team_id
+SELECT p.id, t.name || '/' || p.name, '', '', '' FROM projects p JOIN teams t ON t.id = p.team_id
  WHERE p.id = ANY ($1)
 UNION ALL
-SELECT b.id, CASE b.period WHEN 'day' THEN 'daily' WHEN 'once' THEN 'one-time' WHEN 'minute' THEN 'per-minute'
-       WHEN 'concurrent' THEN b.period ELSE b.period || 'ly' END
-       || ' budget of ' || coalesce('key ' || k.name, 'team ' || t.name, 'project ' || pt.name || '/' || p.name,
-       'the organisation') || CASE WHEN b.part <> '' THEN rtrim(', ' || b.part || ' ' || b.named) ELSE '' END
+SELECT b.id, coalesce('key ' || k.name, 'team ' || t.name, 'project ' || pt.name || '/' || p.name, 'the organisation'),
+       b.period, b.part, b.named
   FROM budgets b
   LEFT JOIN api_keys k ON b.scope = 'key' AND k.id = b.scope_id
   LEFT JOIN teams t ON b.scope = 'team' AND t.id = b.scope_id
@@ -189,11 +187,16 @@ SELECT b.id, CASE b.period WHEN 'day' THEN 'daily' WHEN 'once' THEN 'one-time' W
 
 // Names implements billing.Owners.
 func (s *Store) Names(ctx context.Context, ids ...string) (map[string]string, error) {
-	type named struct{ ID, Name string }
+	type named struct {
+		ID, Name string
+		Period   billing.Period // of a budget; Name is then that of what it applies to
+		Part     billing.Part
+		Named    string
+	}
 	list, err := all(ctx, s, pgx.RowToStructByPos[named], namesSQL, ids)
 	names := make(map[string]string, len(list))
 	for _, n := range list {
-		names[n.ID] = n.Name
+		names[n.ID] = billing.Budget{Period: n.Period, Part: n.Part, Named: n.Named}.NameFor(n.Name)
 	}
 	return names, err
 }

@@ -283,17 +283,15 @@ func endKeys(ctx context.Context, tx *session, scope billing.Scope, id string, a
 	return err
 }
 
-const selectNames = `SELECT id, name FROM api_keys WHERE id IN (SELECT value FROM json_each(?1))
-UNION ALL SELECT id, name FROM teams WHERE id IN (SELECT value FROM json_each(?1))
-UNION ALL SELECT id, name FROM principals WHERE id IN (SELECT value FROM json_each(?1))
+const selectNames = `SELECT id, name, '', '', '' FROM api_keys WHERE id IN (SELECT value FROM json_each(?1))
+UNION ALL SELECT id, name, '', '', '' FROM teams WHERE id IN (SELECT value FROM json_each(?1))
+UNION ALL SELECT id, name, '', '', '' FROM principals WHERE id IN (SELECT value FROM json_each(?1))
 UNION ALL
-SELECT p.id, t.name || '/' || p.name FROM projects p JOIN teams t ON t.id = p.team_id
+SELECT p.id, t.name || '/' || p.name, '', '', '' FROM projects p JOIN teams t ON t.id = p.team_id
  WHERE p.id IN (SELECT value FROM json_each(?1))
 UNION ALL
-SELECT b.id, CASE b.period WHEN 'day' THEN 'daily' WHEN 'once' THEN 'one-time' WHEN 'minute' THEN 'per-minute'
-       WHEN 'concurrent' THEN b.period ELSE b.period || 'ly' END
-       || ' budget of ' || coalesce('key ' || k.name, 'team ' || t.name, 'project ' || pt.name || '/' || p.name,
-       'the organisation') || CASE WHEN b.part <> '' THEN rtrim(', ' || b.part || ' ' || b.named) ELSE '' END
+SELECT b.id, coalesce('key ' || k.name, 'team ' || t.name, 'project ' || pt.name || '/' || p.name, 'the organisation'),
+       b.period, b.part, b.named
   FROM budgets b
   LEFT JOIN api_keys k ON b.scope = 'key' AND k.id = b.scope_id
   LEFT JOIN teams t ON b.scope = 'team' AND t.id = b.scope_id
@@ -305,9 +303,10 @@ SELECT b.id, CASE b.period WHEN 'day' THEN 'daily' WHEN 'once' THEN 'one-time' W
 func (s *Store) Names(ctx context.Context, ids ...string) (map[string]string, error) {
 	names := make(map[string]string, len(ids))
 	err := s.read.rows(ctx, selectNames, []any{asJSON(ids)}, func(scan scanner) error {
-		var id, name string
-		err := scan(&id, &name)
-		names[id] = name
+		var id, name string // of a budget, the name of what it applies to
+		var b billing.Budget
+		err := scan(&id, &name, &b.Period, &b.Part, &b.Named)
+		names[id] = b.NameFor(name)
 		return err
 	})
 	return names, err

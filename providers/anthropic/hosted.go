@@ -18,10 +18,7 @@ var versions = map[string]struct{ kind, beta string }{
 // hosted converts a tool that the provider runs to Anthropic's format, if it is in another
 // provider's.
 func (e *encoder) hosted(t *translate.Tool) error {
-	if t.Function != nil || t.Anthropics() {
-		return nil
-	}
-	if t.Type == "mcp_toolset" {
+	if t.Function != nil || t.Anthropics() || t.Type == "mcp_toolset" {
 		return nil
 	}
 	h, ok := t.Hosted()
