@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,7 +33,9 @@ WITH f AS (
   SELECT f.id, to_channel, to_due FROM f, unnest($16::text[], $17::timestamptz[]) AS t (to_channel, to_due) WHERE f.id = $1
 )
 SELECT EXISTS (SELECT FROM f WHERE id = $1)`
-	judgeEventsSQL  = "UPDATE events SET judged = true WHERE dedup_id = ANY($1) AND NOT judged"
+	judgeEventsSQL = `
+UPDATE events SET judged = true
+ WHERE dedup_id IN (SELECT dedup_id FROM events WHERE dedup_id = ANY($1) AND NOT judged ORDER BY dedup_id FOR NO KEY UPDATE)`
 	judgeChangesSQL = "UPDATE alert_progress SET audit_seq = greatest(audit_seq, $1)"
 
 	alertColumns = `a.id, a.claim, a.rearm_s, a.kind, a.object, a.severity, a.title, a.text, a.remedy, a.team_id, a.team, a.owner, a.data,
@@ -66,11 +70,13 @@ ON CONFLICT (alert_id, channel) DO UPDATE SET due_at = excluded.due_at, tries = 
 DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE seen_at < $1 ORDER BY seen_at LIMIT 5000 FOR UPDATE SKIP LOCKED)`
 )
 
-// FireAlerts implements billing.Alerts.
+// FireAlerts implements billing.Alerts. It goes by claim, so that two routers with the same
+// alerts cannot deadlock.
 func (s *Store) FireAlerts(ctx context.Context, f billing.Firing, now time.Time) (fired []billing.Alert, err error) {
+	alerts := slices.SortedStableFunc(slices.Values(f.Alerts), func(a, b billing.Alert) int { return cmp.Compare(a.Claim, b.Claim) })
 	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		fired = fired[:0]
-		for _, a := range f.Alerts {
+		for _, a := range alerts {
 			a = a.Tidy()
 			fresh, err := fireAlert(ctx, tx, a, now)
 			if err != nil {

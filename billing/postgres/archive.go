@@ -101,10 +101,6 @@ func archiveMonth(ctx context.Context, tx pgx.Tx, a billing.ArchivedMonth) error
 	if _, err := tx.Exec(ctx, archivePeriodSQL, a.Month.First(), a.Now, billing.CleanText(a.Actor), rollup); err != nil {
 		return err
 	}
-	if err := recordChange(ctx, tx, "archive", billing.PeriodChange{Month: a.Month, Actor: a.Actor, Now: a.Now, Notes: a.Notes},
-		p); err != nil {
-		return err
-	}
 	part := partition(a.Month)
 	_, err = tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'")
 	for _, sql := range []string{"ALTER TABLE spend_events DETACH PARTITION " + part, "DROP TABLE " + part} {
@@ -112,7 +108,10 @@ func archiveMonth(ctx context.Context, tx pgx.Tx, a billing.ArchivedMonth) error
 			_, err = tx.Exec(ctx, sql)
 		}
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return recordChange(ctx, tx, "archive", billing.PeriodChange{Month: a.Month, Actor: a.Actor, Now: a.Now, Notes: a.Notes}, p)
 }
 
 // Pruning works in batches small enough that nobody has to wait, and skips rows that are

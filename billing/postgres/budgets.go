@@ -141,9 +141,15 @@ WITH ended AS (
 UPDATE budgets SET archived_at = now()
  WHERE archived_at IS NULL AND id IN (SELECT id FROM ended UNION ALL SELECT c.id FROM budgets c JOIN ended e ON c.parent_id = e.id)`
 
+const lockKeyBudgetsSQL = `
+SELECT FROM budgets WHERE scope = 'key' AND scope_id = $1 AND parent_id IS NULL ORDER BY id FOR NO KEY UPDATE`
+
 // keepBudgets stores the budgets of scope key that k carries and archives all others that
 // the key has.
 func keepBudgets(ctx context.Context, tx pgx.Tx, k billing.Key) error {
+	if _, err := tx.Exec(ctx, lockKeyBudgetsSQL, k.ID); err != nil {
+		return err
+	}
 	kept := []string{}
 	for _, b := range k.Budgets {
 		if b.Scope != billing.ScopeKey {
@@ -203,22 +209,33 @@ func scanBudget(row pgx.CollectableRow) (b billing.Budget, err error) {
 
 const (
 	findBudgetSQL    = budgetSQL + " AND id = $1"
+	lockBudgetSQL    = "SELECT FROM budgets WHERE id = $1 FOR NO KEY UPDATE"
 	archiveBudgetSQL = "UPDATE budgets SET archived_at = now() WHERE id = $1 OR parent_id = $1"
 	forgiveSQL       = `
-UPDATE budget_counters
-   SET forgiven_tokens = forgiven_tokens + used_tokens, forgiven_nano = forgiven_nano + used_nano,
-       used_tokens = 0, used_nano = 0, forgiven_requests = forgiven_requests + used_requests, used_requests = 0
- WHERE (budget_id = $1 OR budget_id IN (SELECT id FROM budgets WHERE parent_id = $1)) AND window_start = $2`
+WITH locked AS MATERIALIZED (
+  SELECT budget_id, window_start
+    FROM budget_counters
+   WHERE (budget_id = $1 OR budget_id IN (SELECT id FROM budgets WHERE parent_id = $1)) AND window_start = $2
+   ORDER BY budget_id, window_start
+     FOR UPDATE
+)
+UPDATE budget_counters c
+   SET forgiven_tokens = c.forgiven_tokens + c.used_tokens, forgiven_nano = c.forgiven_nano + c.used_nano,
+       forgiven_requests = c.forgiven_requests + c.used_requests, used_tokens = 0, used_nano = 0, used_requests = 0
+  FROM locked
+ WHERE c.budget_id = locked.budget_id AND c.window_start = locked.window_start`
 )
 
-// findBudget returns the budget with an id, so that it can be changed, and invalidates the
-// cached copies of every key that it applies to.
+// findBudget returns the budget with an id and locks it, so that it can be changed, and
+// invalidates the cached copies of every key that it applies to.
 func findBudget(ctx context.Context, tx pgx.Tx, id string) (billing.Budget, error) {
 	b, err := one(ctx, tx, scanBudget, findBudgetSQL, id)
 	if err != nil {
 		return b, missing(err, "budget", id)
 	}
-	_, err = tx.Exec(ctx, raiseSQL, b.Scope, b.ScopeID)
+	if _, err = tx.Exec(ctx, raiseSQL, b.Scope, b.ScopeID); err == nil {
+		_, err = tx.Exec(ctx, lockBudgetSQL, id)
+	}
 	return b, err
 }
 

@@ -29,12 +29,27 @@ import (
 // counter; if the counter comes first, the rows are not in the sum and the
 // settlement updates the counter. Either way, each row is counted once.
 //
-// Code that takes several locks always takes them in the same order, so that it
-// cannot deadlock: the admin lock; rows of api_keys by id; rows of budgets; scope
-// locks from the widest to the narrowest, of which the creator of a counter holds
-// only one; the row of the hold; rows of budget_counters by budget id and window;
-// rows of spend_daily by primary key. Reserve takes the row of the hold last,
-// but that row is new and nobody else can be waiting for it.
+// Code that takes several locks always takes them in this order, so that it cannot deadlock:
+//
+//  1. the admin lock, or the advisory lock of a job; then rows that only their holders change,
+//     in any order: teams, projects, principals, secrets, sinks, periods
+//  2. rows of api_keys by id
+//  3. rows of end_users by name
+//  4. rows of budgets that are not for a part, by id; the scope locks, widest scope first and
+//     by number; rows of budgets that are for a part, by id
+//  5. rows of replicas by epoch; the row of the hold
+//  6. rows of budget_counters by budget id and window
+//  7. rows of leases; rows of budgets below another
+//  8. rows of spend_daily by primary key; rows of events by dedup_id
+//  9. the row of audit_ends
+//
+// Leases, and budgets below another, need no order of their own: whoever locks several has
+// locked the counters, or the budget above, that they belong to. A statement that locks several
+// rows selects them FOR UPDATE in that order, even to update or delete them: by itself UPDATE
+// takes rows as its plan finds them, and ON CONFLICT DO UPDATE as they are inserted, with a
+// lock on each even if its WHERE changes nothing. Jobs that remove old rows skip those that are
+// locked, and so never wait. Reserve takes the row of the hold last, but that row is new and
+// nobody else can be waiting for it.
 
 // adminLock is held by everything that changes keys or budgets. It ensures that a key
 // and a budget created at the same moment cannot miss each other.

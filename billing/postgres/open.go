@@ -24,9 +24,11 @@ var makeBelowSQL = `
 WITH line AS (
   SELECT l.* FROM unnest($1::text[], $2::text[], $3::text[], $4::int[]) AS l (id, parent_id, named, most)
    WHERE NOT EXISTS (SELECT FROM budgets b WHERE b.id = l.id)
+), locked AS MATERIALIZED (
+  SELECT id FROM budgets WHERE id IN (SELECT parent_id FROM line) ORDER BY id FOR NO KEY UPDATE
 ), room AS (
   UPDATE budgets p SET names = p.names + l.n
-    FROM (SELECT parent_id, count(*)::int AS n, max(most) AS most FROM line GROUP BY parent_id) AS l
+    FROM (SELECT parent_id, count(*)::int AS n, max(most) AS most FROM line GROUP BY parent_id) AS l JOIN locked ON locked.id = l.parent_id
    WHERE p.id = l.parent_id AND p.archived_at IS NULL AND p.names + l.n <= l.most
   RETURNING p.*
 ), made AS (
@@ -42,12 +44,14 @@ SELECT l.id, l.parent_id FROM line l JOIN budgets p ON p.id = l.parent_id AND p.
 
 // openCountersSQL can find an existing counter if the budget had a different period
 // before and a window of it started at the same time. The amounts held by requests in
-// flight are kept until those requests give them back.
+// flight are kept until those requests give them back. A counter that exists is locked even
+// if nothing about it changes, hence the order.
 const openCountersSQL = `
 INSERT INTO budget_counters AS c (budget_id, window_start, window_end, used_tokens, used_nano, used_requests)
 SELECT b.id, l.window_start, l.window_end, l.tokens, l.nano, l.requests
   FROM ({lines}) AS l (budget_id, window_start, window_end, tokens, nano, requests)
   JOIN budgets b ON b.id = l.budget_id
+ ORDER BY b.id, l.window_start
 ON CONFLICT (budget_id, window_start) DO UPDATE
    SET window_end = excluded.window_end, used_tokens = excluded.used_tokens, used_nano = excluded.used_nano,
        used_requests = excluded.used_requests, forgiven_tokens = 0, forgiven_nano = 0, forgiven_requests = 0
@@ -187,10 +191,11 @@ func renumber(sql string, after int) string {
 }
 
 const (
-	// idleBelowSQL returns children of budget $1 with no current window and nothing held.
+	// idleBelowSQL returns children of budget $1 with no current window and nothing held, or
+	// only those of the children $2.
 	idleBelowSQL = `
 SELECT b.id FROM budgets b
- WHERE b.parent_id = $1
+ WHERE b.parent_id = $1 AND ($2::text[] IS NULL OR b.id = ANY ($2))
    AND NOT EXISTS (SELECT FROM leases l WHERE l.budget_id = b.id AND l.tokens + l.nano + l.requests > 0)
    AND NOT EXISTS (
      SELECT FROM budget_counters c
@@ -198,6 +203,7 @@ SELECT b.id FROM budgets b
         AND (c.window_end > now() AND c.window_start < '9999-01-01' OR c.held_tokens + c.held_nano + c.held_requests > 0
           OR c.leased_tokens + c.leased_nano + c.leased_requests > 0))
  LIMIT 1000`
+	lockCountersSQL = "SELECT FROM budget_counters WHERE budget_id = ANY ($1::text[]) ORDER BY budget_id, window_start FOR UPDATE"
 	dropLeasesSQL   = "DELETE FROM leases WHERE budget_id = ANY ($1::text[])"
 	dropCountersSQL = "DELETE FROM budget_counters WHERE budget_id = ANY ($1::text[])"
 	dropBelowSQL    = `
@@ -207,19 +213,25 @@ UPDATE budgets SET names = greatest(names - (SELECT count(*) FROM gone), 0) WHER
 )
 
 // pruneBelow removes child budgets whose names have not been used recently: the children
-// of b or, if b is a child itself, of its parent.
+// of b or, if b is a child itself, of its parent. Requests may hold or lease from a child
+// until its counters are locked, so it looks again after that.
 func (s *Store) pruneBelow(ctx context.Context, b billing.Budget) error {
 	parent := cmp.Or(b.Parent, b.ID)
 	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, openLocksSQL, []int64{scopeLock(b.Scope, b.ScopeID)}); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, idleBelowSQL, parent)
-		if err != nil {
+		if _, err := tx.Exec(ctx, lockBudgetSQL, parent); err != nil {
 			return err
 		}
-		idle, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		idle, err := idleBelow(ctx, tx, parent, nil)
 		if err != nil || len(idle) == 0 {
+			return err
+		}
+		if _, err := tx.Exec(ctx, lockCountersSQL, idle); err != nil {
+			return err
+		}
+		if idle, err = idleBelow(ctx, tx, parent, idle); err != nil || len(idle) == 0 {
 			return err
 		}
 		for _, sql := range []string{dropLeasesSQL, dropCountersSQL} {
@@ -230,6 +242,14 @@ func (s *Store) pruneBelow(ctx context.Context, b billing.Budget) error {
 		_, err = tx.Exec(ctx, dropBelowSQL, parent, idle)
 		return err
 	})
+}
+
+func idleBelow(ctx context.Context, tx pgx.Tx, parent string, among []string) ([]string, error) {
+	rows, err := tx.Query(ctx, idleBelowSQL, parent, among)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // pruneNames removes all child budgets whose names have not been used recently.

@@ -192,14 +192,13 @@ func (s *Store) ReopenPeriod(ctx context.Context, c billing.PeriodChange) (p bil
 		if err := c.Reopenable(was); err != nil {
 			return err
 		}
-		if err := recordChange(ctx, tx, "reopen", c, was); err != nil {
-			return err
-		}
 		if _, err := tx.Exec(ctx, reopenPeriodSQL, c.Month.First()); err != nil {
 			return err
 		}
-		p, err = period(ctx, tx, c.Month)
-		return err
+		if p, err = period(ctx, tx, c.Month); err != nil {
+			return err
+		}
+		return recordChange(ctx, tx, "reopen", c, was)
 	})
 	return p, err
 }

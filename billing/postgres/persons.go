@@ -120,7 +120,7 @@ const (
 	deletePersonSQL   = `DELETE FROM end_users WHERE (shown = $1 OR stored = $1) AND erased_at IS NULL RETURNING stored, shown`
 	newPseudonymSQL   = `SELECT ` + newPseudonym
 	overlayPersonSQL  = `INSERT INTO end_users (stored, shown, erased_at) VALUES ($1, $2, $3) ON CONFLICT (stored) DO NOTHING`
-	selectRejectedSQL = `SELECT id, spend FROM spend_rejects FOR UPDATE`
+	selectRejectedSQL = `SELECT id, spend FROM spend_rejects ORDER BY id FOR UPDATE`
 	updateRejectedSQL = `UPDATE spend_rejects SET spend = $2 WHERE id = $1`
 )
 

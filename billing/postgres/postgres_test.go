@@ -206,8 +206,14 @@ func wantConserved(t testing.TB, c *pgx.Conn) {
 // not be in a transaction, where the result would not change.
 func awaitLock(t testing.TB, c *pgx.Conn) {
 	t.Helper()
+	awaitLocks(t, c, 1)
+}
+
+// awaitLocks waits until n connections are waiting for locks, as awaitLock does for one.
+func awaitLocks(t testing.TB, c *pgx.Conn, n int) {
+	t.Helper()
 	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-	prove.Eventually(t, "somebody waits for a lock", func() bool { return get[int](t, c, waiting) > 0 })
+	prove.Eventually(t, fmt.Sprintf("%d wait for locks", n), func() bool { return get[int](t, c, waiting) >= n })
 }
 
 // together runs do n times concurrently.

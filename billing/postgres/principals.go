@@ -35,11 +35,15 @@ ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at`
 	putTokenSQL = `
 INSERT INTO admin_tokens (id, principal_id, name, display, hash, created_at, created_by, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
-	endTokenSQL   = "UPDATE admin_tokens SET ended_at = $2 WHERE id = $1"
-	findTokenSQL  = "SELECT principal_id, id FROM admin_tokens WHERE hash = $1"
+	endTokenSQL  = "UPDATE admin_tokens SET ended_at = $2 WHERE id = $1"
+	findTokenSQL = "SELECT principal_id, id FROM admin_tokens WHERE hash = $1"
+	// touchTokenSQL locks the principal first, as UpdatePrincipal does.
 	touchTokenSQL = `
-WITH t AS (UPDATE admin_tokens SET last_used_at = greatest(last_used_at, $2) WHERE id = $1 RETURNING principal_id)
-UPDATE principals SET last_seen_at = greatest(last_seen_at, $2) WHERE id IN (SELECT principal_id FROM t)`
+WITH seen AS (
+  UPDATE principals SET last_seen_at = greatest(last_seen_at, $2) WHERE id = (SELECT principal_id FROM admin_tokens WHERE id = $1)
+  RETURNING id
+)
+UPDATE admin_tokens SET last_used_at = greatest(last_used_at, $2) WHERE id = $1 AND EXISTS (SELECT FROM seen)`
 )
 
 // CreatePrincipal implements billing.Principals.

@@ -43,10 +43,18 @@ const deadConcurrentSQL = `
     FROM leases l JOIN replicas p ON p.id = l.replica_id AND p.epoch = l.epoch AND p.expires_at < now()
    WHERE l.window_start = '9999-01-01T00:00:00Z'`
 
-// returnConcurrentSQL gives back the leases that deadConcurrentSQL finds. It locks counters in
-// the usual order.
+// returnConcurrentSQL gives back the leases that deadConcurrentSQL finds. It first fences their
+// epochs: a posting that is under way has read which leases it may lower before it waits for us.
 const returnConcurrentSQL = `
-WITH dead AS (` + deadConcurrentSQL + `
+WITH expired AS MATERIALIZED (
+  SELECT id, epoch FROM replicas
+   WHERE expires_at < now() AND (id, epoch) IN (SELECT replica_id, epoch FROM (` + deadConcurrentSQL + `) AS d)
+   ORDER BY id, epoch
+     FOR NO KEY UPDATE
+), fenced AS (
+  UPDATE replicas p SET posted_seq = -1 FROM expired e WHERE p.id = e.id AND p.epoch = e.epoch RETURNING p.id, p.epoch
+), dead AS MATERIALIZED (
+  SELECT d.* FROM fenced f JOIN (` + deadConcurrentSQL + `) AS d ON d.replica_id = f.id AND d.epoch = f.epoch
 ), locked AS MATERIALIZED (
   SELECT c.budget_id, c.window_start
     FROM budget_counters c
@@ -104,24 +112,25 @@ func readHeartbeat(rows pgx.Rows) (h billing.Heartbeat, dead bool, err error) {
 	return h, dead, rows.Err()
 }
 
-// returnSQL gives back and deletes the leases of a replica's epochs in $2. It
-// locks counters in the usual order. A counter that shows less than was leased,
-// for whatever reason, does not stop a lease from being deleted.
+// lockLeasedSQL locks the counters that a replica's epochs in $2 have leased from.
+const lockLeasedSQL = `
+SELECT FROM budget_counters
+ WHERE (budget_id, window_start) IN (SELECT budget_id, window_start FROM leases WHERE replica_id = $1 AND epoch = ANY ($2::text[]))
+ ORDER BY budget_id, window_start
+   FOR UPDATE`
+
+// returnSQL gives back and deletes the leases of a replica's epochs in $2. A counter that
+// shows less than was leased, for whatever reason, does not stop a lease from being deleted.
 const returnSQL = `
 WITH back AS (
   SELECT budget_id, window_start, sum(tokens)::bigint AS tokens, sum(nano)::bigint AS nano,
          sum(requests)::bigint AS requests
     FROM leases WHERE replica_id = $1 AND epoch = ANY ($2::text[]) GROUP BY 1, 2
-), locked AS MATERIALIZED (
-  SELECT c.budget_id, c.window_start
-    FROM budget_counters c JOIN back USING (budget_id, window_start)
-   ORDER BY c.budget_id, c.window_start
-     FOR UPDATE OF c
 ), moved AS (
   UPDATE budget_counters c
      SET leased_tokens = greatest(c.leased_tokens - back.tokens, 0), leased_nano = greatest(c.leased_nano - back.nano, 0),
          leased_requests = greatest(c.leased_requests - back.requests, 0)
-    FROM back JOIN locked USING (budget_id, window_start)
+    FROM back
    WHERE c.budget_id = back.budget_id AND c.window_start = back.window_start
 )
 DELETE FROM leases WHERE replica_id = $1 AND epoch = ANY ($2::text[])`
@@ -147,8 +156,11 @@ type epoch struct {
 }
 
 // giveBack gives back the leases of all epochs except keep, unless first refuses, and
-// returns how many there were. It locks the epochs before it calls first.
-func (s *Store) giveBack(ctx context.Context, id, keep string, first func(context.Context, pgx.Tx, []epoch) error) (leases int, err error) {
+// returns how many there were. It locks the epochs and the counters of their leases before
+// it calls first.
+func (s *Store) giveBack(ctx context.Context, id, keep string, first func(context.Context, pgx.Tx, []epoch) error,
+	notes ...*billing.Change,
+) (leases int, err error) {
 	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, lockEpochsSQL, id, keep)
 		if err != nil {
@@ -160,20 +172,26 @@ func (s *Store) giveBack(ctx context.Context, id, keep string, first func(contex
 		if err != nil {
 			return err
 		}
-		if err := first(ctx, tx, epochs); err != nil || len(epochs) == 0 {
-			return err
-		}
 		gone := make([]string, len(epochs))
 		for i, e := range epochs {
 			gone[i] = e.name
 		}
-		leases, err = dropEpochs(ctx, tx, id, gone)
-		return err
+		if _, err := tx.Exec(ctx, lockLeasedSQL, id, gone); err != nil {
+			return err
+		}
+		if err := first(ctx, tx, epochs); err != nil || len(epochs) == 0 {
+			return err
+		}
+		if leases, err = dropEpochs(ctx, tx, id, gone); err != nil {
+			return err
+		}
+		return note(ctx, tx, notes)
 	})
 	return leases, err
 }
 
-// dropEpochs gives back the leases of locked epochs, and deletes the epochs.
+// dropEpochs gives back the leases of epochs, and deletes the epochs. These and the counters
+// that they have leased from are locked.
 func dropEpochs(ctx context.Context, tx pgx.Tx, id string, gone []string) (leases int, err error) {
 	tag, err := tx.Exec(ctx, returnSQL, id, gone)
 	if err == nil {
@@ -188,7 +206,10 @@ const lockEpochSQL = `SELECT FROM replicas WHERE id = $1 AND epoch = $2 FOR UPDA
 func (s *Store) end(ctx context.Context, r billing.Replica) error {
 	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, lockEpochSQL, r.ID, r.Epoch)
-		if err == nil && tag.RowsAffected() > 0 {
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		if _, err = tx.Exec(ctx, lockLeasedSQL, r.ID, []string{r.Epoch}); err == nil {
 			_, err = dropEpochs(ctx, tx, r.ID, []string{r.Epoch})
 		}
 		return err
@@ -242,8 +263,8 @@ func (s *Store) ForgetReplica(ctx context.Context, id string, notes ...*billing.
 				}
 			}
 		}
-		return note(ctx, tx, notes)
-	})
+		return nil
+	}, notes...)
 }
 
 const lostSQL = `

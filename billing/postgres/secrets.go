@@ -193,7 +193,9 @@ WITH ended AS (
    WHERE quiet_s IS NOT NULL AND valid_until IS NULL AND coalesce(last_used_at, created_at) + quiet_s * interval '1 second' <= $1
   RETURNING key_id
 )
-UPDATE api_keys SET version = version + 1 WHERE id IN (SELECT key_id FROM ended) RETURNING id`
+UPDATE api_keys SET version = version + 1
+ WHERE id IN (SELECT id FROM api_keys WHERE id IN (SELECT key_id FROM ended) ORDER BY id FOR NO KEY UPDATE)
+RETURNING id`
 
 // EndQuietSecrets implements billing.Secrets.
 func (s *Store) EndQuietSecrets(ctx context.Context, now time.Time) (ids []billing.KeyID, err error) {
@@ -212,13 +214,12 @@ const (
 	lockUseSQL = `
 SELECT s.key_id, s.version, s.usage FROM api_key_secrets s
   JOIN unnest($1::text[], $2::int[]) AS u (key_id, version) ON u.key_id = s.key_id AND u.version = s.version
- ORDER BY s.key_id, s.version FOR NO KEY UPDATE OF s`
+ FOR NO KEY UPDATE OF s`
 	noteUseSQL = `
 UPDATE api_key_secrets SET usage = $3, last_used_at = greatest(last_used_at, $4) WHERE key_id = $1 AND version = $2`
 )
 
-// NoteSecretUse implements billing.Secrets. It locks the rows in order, and reads them
-// only once they are locked.
+// NoteSecretUse implements billing.Secrets. It reads the rows only once they are locked.
 func (s *Store) NoteSecretUse(ctx context.Context, uses []billing.SecretUse) error {
 	if len(uses) == 0 {
 		return nil
@@ -227,7 +228,7 @@ func (s *Store) NoteSecretUse(ctx context.Context, uses []billing.SecretUse) err
 	for i, u := range uses {
 		keys[i], versions[i] = string(u.KeyID), int32(u.Number)
 	}
-	return s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, lockUseSQL, keys, versions)
 		if err != nil {
 			return err

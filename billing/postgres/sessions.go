@@ -22,8 +22,11 @@ SELECT id, principal_id, created_at, authenticated_at, expires_at, last_used_at,
 	listSessionsSQL = sessionColumnsSQL + `
  WHERE ($1 = '' OR principal_id = $1) AND ended_at IS NULL AND expires_at > $2 ORDER BY id DESC`
 	touchSessionSQL = `
-WITH t AS (UPDATE admin_sessions SET last_used_at = greatest(last_used_at, $2) WHERE id = $1 RETURNING principal_id)
-UPDATE principals SET last_seen_at = greatest(last_seen_at, $2) WHERE id IN (SELECT principal_id FROM t)`
+WITH seen AS (
+  UPDATE principals SET last_seen_at = greatest(last_seen_at, $2) WHERE id = (SELECT principal_id FROM admin_sessions WHERE id = $1)
+  RETURNING id
+)
+UPDATE admin_sessions SET last_used_at = greatest(last_used_at, $2) WHERE id = $1 AND EXISTS (SELECT FROM seen)`
 	endSessionSQL = "UPDATE admin_sessions SET ended_at = coalesce(ended_at, $2) WHERE id = $1"
 )
 

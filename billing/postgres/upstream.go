@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -150,10 +151,14 @@ func (s *Store) drop(ctx context.Context, sql, what, id string, notes []*billing
 	})
 }
 
-// UseCredentials implements billing.Credentials.
+// UseCredentials implements billing.Credentials. It goes by name, so that two routers cannot
+// deadlock.
 func (s *Store) UseCredentials(ctx context.Context, uses []billing.CredentialUse) error {
+	byName := slices.SortedFunc(slices.Values(uses), func(a, b billing.CredentialUse) int {
+		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Credential, b.Credential))
+	})
 	var batch pgx.Batch
-	for _, u := range uses {
+	for _, u := range byName {
 		batch.Queue(usedCredentialSQL, u.Provider, u.Credential, orNull(u.UsedAt), orNull(u.FailedAt), billing.CleanText(u.Failure))
 	}
 	return s.on(ctx, func(ctx context.Context, c *pgx.Conn) error { return c.SendBatch(ctx, &batch).Close() })
