@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest"
@@ -21,13 +22,14 @@ import (
 // counters and leases at once, for $WRITES acts each. The server detects no deadlock, and the
 // ledger adds up.
 func TestWritersTakeLocksInOneOrder(t *testing.T) {
-	first, dsn := open(t, patient)
-	c := newContention(t, first, connect(t, dsn, patient), connect(t, dsn, patient))
+	longest := postgres.Options{Acquire: time.Hour, Statement: time.Hour, Lock: time.Hour}
+	first, dsn := open(t, longest)
+	c := newContention(t, first, connect(t, dsn, longest), connect(t, dsn, longest))
 	acts := []func(w *writer) error{
 		(*writer).request, (*writer).request, (*writer).request, (*writer).lease, (*writer).lease, (*writer).forget,
 		(*writer).setBudgets, (*writer).setKey, (*writer).correct, (*writer).upkeep, (*writer).tell,
 	}
-	writes := prove.Size(t, "WRITES", 8)
+	writes := prove.Size(t, "WRITES", 3)
 	together(3*len(acts), func(i int) {
 		w := &writer{contention: c, s: c.stores[i%len(c.stores)], random: rand.New(rand.NewPCG(uint64(i), 1)), n: i}
 		for range writes {
@@ -41,16 +43,17 @@ func TestWritersTakeLocksInOneOrder(t *testing.T) {
 		t.Errorf("%d breaches, %s, %v", report.Breaches, report.First, err)
 	}
 	check := raw(t, dsn)
-	for _, s := range c.stores {
-		s.Close() // its backends report their statistics when they end
-	}
-	if n := get[int](t, check, deadlocks); n != 0 {
+	if n := deadlocks(t, check, c.stores...); n != 0 {
 		t.Errorf("%d deadlocks", n)
 	}
 }
 
-// expected reports whether a writer may be told err because of what others have just done.
+// expected reports whether a writer may be told err because of what others have just done, or,
+// on a crowded machine, because it waited for a lock as long as corrections and upkeep do.
 func expected(err error) bool {
+	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && pg.Code == "55P03" {
+		return true
+	}
 	for _, e := range []error{billing.ErrStaleKey, billing.ErrFenced, billing.ErrNoHold} {
 		if errors.Is(err, e) {
 			return true
@@ -302,7 +305,7 @@ func (w *writer) tell() error {
 // another order, so that the server aborts each kind of work once. It is done again, and counts
 // once.
 func TestWorkThatADeadlockAbortsIsDoneOnce(t *testing.T) {
-	_, dsn := open(t, patient)
+	first, dsn := open(t, patient)
 	check := raw(t, dsn)
 	exec(t, check, "ALTER DATABASE "+get[string](t, check, "SELECT current_database()")+" SET deadlock_timeout = '10ms'")
 	s := connect(t, dsn, patient)
@@ -355,8 +358,7 @@ func TestWorkThatADeadlockAbortsIsDoneOnce(t *testing.T) {
 		}
 	}
 	wantConserved(t, check)
-	s.Close()
-	if n := get[int](t, check, deadlocks); n < len(acts) { // the work may lock bud_a again before the other does
+	if n := deadlocks(t, check, first, s); n < len(acts) { // the work may lock bud_a again before the other does
 		t.Errorf("%d deadlocks of %d", n, len(acts))
 	}
 }

@@ -8,14 +8,25 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest"
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/postgres"
 )
 
-// deadlocks selects the number of deadlocks that the server has detected in this database.
-const deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+// deadlocks closes stores and returns the number of deadlocks that the server has detected in
+// this database. Backends report theirs at the latest when they end.
+func deadlocks(t *testing.T, c *pgx.Conn, stores ...*postgres.Store) int {
+	t.Helper()
+	for _, s := range stores {
+		s.Close()
+	}
+	const others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tallyroute'"
+	prove.Eventually(t, "the backends of the stores end", func() bool { return get[int](t, c, others) == 0 })
+	return get[int](t, c, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+}
 
 func TestRace_SeveralProcesses(t *testing.T) {
 	first, dsn := open(t, patient)
@@ -89,8 +100,7 @@ func TestRace_CountersMadeWhileSettling(t *testing.T) {
 	if settled.Load() == 0 {
 		t.Error("every request was refused")
 	}
-	first.Close() // its backends report their statistics when they end
-	if n := get[int](t, check, deadlocks); n != 0 {
+	if n := deadlocks(t, check, stores...); n != 0 {
 		t.Errorf("%d deadlocks", n)
 	}
 }
@@ -135,8 +145,7 @@ func TestWritersOfOneKeyDoNotDeadlock(t *testing.T) {
 	})
 	check := raw(t, dsn)
 	wantConserved(t, check)
-	s.Close()
-	if n := get[int](t, check, deadlocks); n != 0 {
+	if n := deadlocks(t, check, s); n != 0 {
 		t.Errorf("%d deadlocks", n)
 	}
 }
