@@ -205,20 +205,6 @@ type UnpricedModel struct {
 	Attempts             int64
 }
 
-// Forecast returns the usage expected at the end of the window at the pace so far. It
-// reports false where there is no pace to go by: the window does not end, or has only
-// just begun.
-func (b Balance) Forecast(now time.Time) (used Amount, ok bool) {
-	if b.Window.Start.IsZero() || b.Window.End.IsZero() {
-		return Amount{}, false
-	}
-	whole, gone := b.Window.End.Sub(b.Window.Start), now.Sub(b.Window.Start)
-	if gone < max(whole/10, time.Minute) || gone > whole {
-		return Amount{}, false
-	}
-	return b.pace(gone), true
-}
-
 // The ways to forecast what a budget will have used when it resets, in the words of
 // finance.budget_status.
 const (
@@ -227,9 +213,9 @@ const (
 	ForecastTooEarly = "none: it has just begun"
 )
 
-// Expected forecasts what will be used by the end of the window, as soon as there is enough
-// to base a forecast on, and returns the method. If there is no forecast, used is zero.
-func (b Balance) Expected(now time.Time) (used Amount, method string) {
+// Forecast returns what will be used by the end of the window at the pace so far, as soon as
+// there is a pace to go by, and the method. If there is no forecast, used is zero.
+func (b Balance) Forecast(now time.Time) (used Amount, method string) {
 	if b.Window.Concurrent() || b.Window.Start.IsZero() || b.Window.End.IsZero() {
 		return Amount{}, ForecastEndless
 	}

@@ -19,12 +19,12 @@ func TestForecastGoesOnAtTheSamePace(t *testing.T) {
 		{10 * 24 * time.Hour, Amount{Tokens: 90, Money: 21, Requests: 9}, ForecastLinear},
 		{40 * 24 * time.Hour, Amount{Tokens: 30, Money: 7, Requests: 3}, ForecastLinear},
 	} {
-		if got, method := b.Expected(start.Add(tt.after)); got != tt.want || method != tt.method {
+		if got, method := b.Forecast(start.Add(tt.after)); got != tt.want || method != tt.method {
 			t.Errorf("after %s: %+v by %q, want %+v by %q", tt.after, got, method, tt.want, tt.method)
 		}
 	}
 	b.Window.End = time.Time{}
-	if got, method := b.Expected(start.Add(time.Hour)); got != (Amount{}) || method != ForecastEndless {
+	if got, method := b.Forecast(start.Add(time.Hour)); got != (Amount{}) || method != ForecastEndless {
 		t.Errorf("without an end: %+v by %q", got, method)
 	}
 }

@@ -23,7 +23,8 @@ type meter struct {
 }
 
 func meters(b billing.BudgetStanding, now time.Time) (all []meter) {
-	f, paced := b.Forecast(now)
+	f, method := b.Forecast(now)
+	paced := method == billing.ForecastLinear && steady(b.Window, now)
 	if l := b.Budget.Money; l != nil && *l > 0 {
 		dollars := func(n int64) string { return "$" + billing.Money(n).Short() }
 		all = append(all, meter{"usd", int64(*l), int64(b.UsedMoney), int64(f.Money), paced, int64(b.Forgiven.Money), dollars})
@@ -37,6 +38,12 @@ func meters(b billing.BudgetStanding, now time.Time) (all []meter) {
 		all = append(all, meter{"requests", *l, b.UsedRequests, f.Requests, paced, b.Forgiven.Requests, count})
 	}
 	return all
+}
+
+// steady reports whether a window has gone on for long enough that its pace is worth an alert,
+// and has not ended.
+func steady(w billing.Window, now time.Time) bool {
+	return now.Sub(w.Start) >= max(w.End.Sub(w.Start)/10, time.Minute) && !now.After(w.End)
 }
 
 // percent returns n as a percentage of the limit.

@@ -237,7 +237,7 @@ func ViewBalance(b billing.Balance, now time.Time) BudgetView {
 		UsedRequests: b.UsedRequests, HeldRequests: b.HeldRequests,
 		ResetsAt: Instant(b.Window.End),
 	}
-	expected, method := b.Expected(now)
+	expected, method := b.Forecast(now)
 	if v.Standing.ForecastMethod = method; method == billing.ForecastLinear {
 		v.Standing.ForecastUSD = TextOrNull(expected.Money.Short())
 		v.Standing.ForecastTokens, v.Standing.ForecastRequests = &expected.Tokens, &expected.Requests
