@@ -36,9 +36,9 @@ func newBudgets() *budgets {
 		return prometheus.NewDesc("tallyroute_budget_"+name, help, []string{"budget", "scope", "of", "period", "unit"}, nil)
 	}
 	return &budgets{
-		limit: desc("limit", "What a budget allows in its period, in tokens or nano-dollars."),
-		used:  desc("used", "What is used of a budget in its current period, in tokens or nano-dollars."),
-		held:  desc("held", "What requests under way and routers' leases hold of a budget, in tokens or nano-dollars."),
+		limit: desc("limit", "What a budget allows in its period, in tokens, nano-dollars or requests."),
+		used:  desc("used", "What is used of a budget in its current period, in tokens, nano-dollars or requests."),
+		held:  desc("held", "What requests under way and routers' leases hold of a budget, in tokens, nano-dollars or requests."),
 		all: prometheus.NewDesc("tallyroute_budgets",
 			"How many budgets there are. Of the first 1000 the others tell, those of keys last.", nil, nil),
 	}
@@ -76,6 +76,9 @@ func (b *budgets) Collect(ch chan<- prometheus.Metric) {
 		}
 		if limit := s.Budget.Money; limit != nil {
 			tell("nano_usd", int64(*limit), int64(s.UsedMoney), int64(s.HeldMoney))
+		}
+		if limit := s.Budget.Requests; limit != nil {
+			tell("requests", *limit, s.UsedRequests, s.HeldRequests)
 		}
 	}
 }

@@ -76,18 +76,19 @@ func TestBudgetsAreToldByNameAndUnit(t *testing.T) {
 	if n := testutil.CollectAndCount(m.budgets); n != 0 {
 		t.Errorf("%d series before budgets were looked at", n)
 	}
-	tokens, money := int64(100), billing.Money(5)
+	tokens, money, requests := int64(100), billing.Money(5), int64(9)
 	m.Budgets(7, []Budget{{Of: "web", Balance: billing.Balance{
-		Budget:     billing.Budget{ID: "bud_1", Scope: billing.ScopeTeam, Period: billing.PeriodMonth, Tokens: &tokens, Money: &money},
-		UsedTokens: 80, HeldTokens: 3, UsedMoney: 4, HeldMoney: 1,
+		Budget:     billing.Budget{ID: "bud_1", Scope: billing.ScopeTeam, Period: billing.PeriodMonth, Tokens: &tokens, Money: &money, Requests: &requests},
+		UsedTokens: 80, HeldTokens: 3, UsedMoney: 4, HeldMoney: 1, UsedRequests: 6, HeldRequests: 2,
 	}}})
 	const labels = `budget="bud_1",of="web",period="month",scope="team"`
 	want := ""
 	for _, name := range []struct {
-		name          string
-		tokens, money int
-	}{{"held", 3, 1}, {"limit", 100, 5}, {"used", 80, 4}} {
+		name                    string
+		tokens, money, requests int
+	}{{"held", 3, 1, 2}, {"limit", 100, 5, 9}, {"used", 80, 4, 6}} {
 		want += fmt.Sprintf("tallyroute_budget_%s{%s,unit=%q} %d\n", name.name, labels, "nano_usd", name.money)
+		want += fmt.Sprintf("tallyroute_budget_%s{%s,unit=%q} %d\n", name.name, labels, "requests", name.requests)
 		want += fmt.Sprintf("tallyroute_budget_%s{%s,unit=%q} %d\n", name.name, labels, "tokens", name.tokens)
 	}
 	var got string
