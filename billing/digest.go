@@ -119,6 +119,7 @@ type monthLine struct {
 	AnsweredModel   string   `json:"answered_model,omitempty"`
 	UnpricedMembers []string `json:"unpriced_members,omitempty"`
 	Limits          []string `json:"limits,omitempty"`
+	CacheSavings    Money    `json:"cache_savings_nano,omitempty"`
 }
 
 func newMonthLine(s Spend) monthLine {
@@ -144,6 +145,6 @@ func newMonthLine(s Spend) monthLine {
 		Region: s.Region, Credential: s.Credential, Endpoint: s.Endpoint, Session: s.Session,
 		BytesIn: s.BytesIn, BytesOut: s.BytesOut, FirstToken: Millis(s.FirstToken), Took: Millis(s.Took),
 		Fingerprint: s.Fingerprint, Prefixes: s.Prefixes,
-		AnsweredModel: s.AnsweredModel, UnpricedMembers: s.UnpricedMembers, Limits: s.Limits,
+		AnsweredModel: s.AnsweredModel, UnpricedMembers: s.UnpricedMembers, Limits: s.Limits, CacheSavings: s.CacheSavings,
 	}
 }

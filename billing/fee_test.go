@@ -71,7 +71,7 @@ func TestRepricingKnowsFees(t *testing.T) {
 		t.Errorf("%+v, %+v", fix, sum)
 	}
 	c := NewCharged(row)
-	c.Add(fix.Cost, fix.Baseline)
+	c.Add(fix.Cost, fix.Baseline, fix.CacheSavings)
 	if _, changed := r.Reprice(c, &sum); changed {
 		t.Error("a second time it is changed again")
 	}

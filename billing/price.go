@@ -135,6 +135,19 @@ func (p Price) Cost(t Tokens) Cost {
 	return c
 }
 
+// cacheSavings returns what the tokens of caches would have cost as input, to the nearest
+// nano-dollar, less what they cost according to c. It is below zero where writing cost more
+// than reading saved. Stores do the same arithmetic.
+func (p Price) cacheSavings(t Tokens, c Cost) Money {
+	n := Money(t.CacheRead + t.CacheWrite)
+	if n <= 0 {
+		return 0
+	}
+	const million = 1_000_000
+	asInput := SatAdd(SatMul(n, p.Input/million), (SatMul(n, p.Input%million)+million/2)/million)
+	return min(asInput, MostMeter) - c.CacheRead - c.CacheWrite
+}
+
 // output prices the output meter, which contains two kinds with rates of their own.
 func (p Price) output(t Tokens) Money {
 	reasoning := min(max(t.Reasoning, 0), max(t.Output, 0))

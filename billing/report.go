@@ -233,8 +233,10 @@ type SpendRow struct {
 	Cost     Money
 	Meters   Cost  // what Cost consists of, for attempts with a price
 	Savings  Money // baseline - cost
-	Unpriced int64 // attempts without a price, which Cost does not include
-	Overrun  int64 // tokens beyond what was held
+	// CacheSavings is what the tokens of caches would have cost as input, less their cost.
+	CacheSavings Money
+	Unpriced     int64 // attempts without a price, which Cost does not include
+	Overrun      int64 // tokens beyond what was held
 	// OverrunMoney is what requests cost beyond what was held.
 	OverrunMoney Money
 	NotExact     int64 // attempts whose usage was counted or bounded rather than reported

@@ -56,18 +56,20 @@ type Charged struct {
 	Priced   bool // by itself or by an adjustment
 	Cost     Cost
 	Baseline Money
+	Saved    Money // by caching
 }
 
 // NewCharged returns a row without adjustments.
 func NewCharged(row Spend) Charged {
-	return Charged{Row: row, Priced: row.Pricing != Unpriced, Cost: row.Cost, Baseline: row.Baseline}
+	return Charged{Row: row, Priced: row.Pricing != Unpriced, Cost: row.Cost, Baseline: row.Baseline, Saved: row.CacheSaved()}
 }
 
 // Add adds an adjustment of the row.
-func (c *Charged) Add(cost Cost, baseline Money) {
+func (c *Charged) Add(cost Cost, baseline, saved Money) {
 	c.Priced = true
 	c.Cost = c.Cost.Plus(cost)
 	c.Baseline = c.Baseline.Add(baseline)
+	c.Saved = c.Saved.Add(saved)
 }
 
 // Plus returns the sum of both costs.
@@ -106,6 +108,7 @@ func (c Charged) Adjust(p Price, r Repricing) (Spend, bool) {
 	row.Pricing, row.Price = Priced, p
 	row.Cost = want.minus(c.Cost)
 	row.Baseline = c.baseline(want.Total) - c.Baseline
+	row.CacheSavings = p.cacheSavings(c.Row.Tokens, want) - c.Saved
 	return row, true
 }
 

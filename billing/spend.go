@@ -97,6 +97,9 @@ type Spend struct {
 	Price    Price   `json:"price"` // the snapshot that Cost was computed from; zero where unpriced
 	Cost     Cost    `json:"cost"`
 	Baseline Money   `json:"baseline"` // what the dearest candidate able to serve it would have cost
+	// CacheSavings is by how much an adjustment changes what caching saved. What it saved on
+	// a usage row follows from the row: see CacheSaved.
+	CacheSavings Money `json:"cache_savings,omitempty"`
 	// OverrunTokens and OverrunMoney are how far this attempt took its request beyond
 	// the hold.
 	OverrunTokens int64 `json:"overrun_tokens,omitempty"`
@@ -139,6 +142,18 @@ type Spend struct {
 	Reason            string    `json:"reason,omitempty"`
 	Actor             string    `json:"actor,omitempty"`
 	RecordedAt        time.Time `json:"recorded_at"`
+}
+
+// CacheSaved returns what the row adds to the savings of caching: what the tokens that were
+// read from and written to caches would have cost as input, less what they did cost.
+func (s Spend) CacheSaved() Money {
+	switch {
+	case s.Kind != KindUsage:
+		return s.CacheSavings
+	case s.Pricing != Priced:
+		return 0
+	}
+	return s.Price.cacheSavings(s.Tokens, s.Cost)
 }
 
 // Fee is the cost of a provider's meter that counts no tokens: searches, seconds of

@@ -18,6 +18,7 @@ func bookCases() map[string]func(w *world) {
 		"CloseWhileRowsArrive":     bookCloseRace,
 		"LateSweep":                bookLateSweep,
 		"Reprice":                  bookReprice,
+		"RepriceCached":            bookRepriceCached,
 		"RepriceUnpriced":          bookRepriceUnpriced,
 		"RepriceClosedMonth":       bookRepriceClosed,
 		"RepriceManyAtOnce":        bookRepriceMany,
@@ -253,114 +254,6 @@ func bookLateSweep(w *world) {
 	rows := w.events(k)
 	if n != 1 || len(rows) != 1 || rows[0].AdjustsPeriod != "2026-03-01" {
 		w.Errorf("swept %d into %+v", n, rows)
-	}
-	w.wantProved()
-}
-
-// repricing reprices everything in a time span to one price.
-func repricing(p billing.Price) billing.Repricing {
-	return billing.Repricing{
-		From: noon().Add(-time.Hour), To: noon().Add(time.Hour), Reason: "the list was wrong", Actor: "ann", Now: april(),
-		Price: func(billing.Spend) (billing.Price, bool) { return p, p.ID != "" },
-	}
-}
-
-func (w *world) reprice(r billing.Repricing) billing.Repriced {
-	w.Helper()
-	sum, err := w.Reprice(w.Context(), r)
-	w.must(err)
-	return sum
-}
-
-func bookReprice(w *world) {
-	k := w.key(amount{1_000_000, 1_000_000}.budget("bud_1"))
-	w.use(k, amount{100, 40}, w.now)
-	w.use(k, amount{100, 40}, w.now.Add(2*time.Hour)) // outside
-	p := billing.Price{ID: "price_2", Provider: "demo-a", Model: "small", Input: 200_000, Output: 400_000, Request: 3, Source: "contract"}
-	want := billing.Repriced{Rows: 1, Adjusted: 1, Difference: 10 + 20 + 3 - 40}
-	dry := repricing(p)
-	dry.DryRun = true
-	if got := w.reprice(dry); got != want {
-		w.Errorf("dry run %+v, want %+v", got, want)
-	}
-	if len(w.events(k)) != 2 {
-		w.Error("a dry run posts")
-	}
-	if got := w.reprice(repricing(p)); got != want {
-		w.Errorf("got %+v, want %+v", got, want)
-	}
-	w.wantStanding(k, "bud_1", w.now, standing{used: amount{200, 73}})
-	if got := w.reprice(repricing(p)); got != (billing.Repriced{Rows: 1}) {
-		w.Errorf("again %+v", got)
-	}
-	var adjustment, usage billing.Spend
-	for _, r := range w.events(k) {
-		switch {
-		case r.Kind == billing.KindAdjustment:
-			adjustment = r
-		case r.OccurredAt.Equal(w.now.Truncate(time.Microsecond)):
-			usage = r
-		}
-	}
-	if adjustment.AdjustsEvent != usage.EventID || adjustment.Reason != "the list was wrong" || adjustment.Actor != "ann" ||
-		adjustment.Price.ID != "price_2" ||
-		adjustment.Cost != (billing.Cost{Input: 10 - 40, Output: 20, Fee: 3, Total: -7}) || adjustment.Baseline != -7 ||
-		usage.Cost.Total != 40 || adjustment.Tokens.Total() != 0 {
-		w.Errorf("the adjustment is %+v\nof %+v", adjustment, usage)
-	}
-	p.ID, p.Output = "price_3", 800_000
-	if got := w.reprice(repricing(p)); got.Adjusted != 1 || got.Difference != 20 {
-		w.Errorf("a third price: %+v", got)
-	}
-	w.wantStanding(k, "bud_1", w.now, standing{used: amount{200, 93}})
-	for name, r := range map[string]billing.Repricing{
-		"another provider": {Provider: "demo-b"}, "another model": {Model: "large"},
-	} {
-		all := repricing(p)
-		all.Provider, all.Model = r.Provider, r.Model
-		if got := w.reprice(all); got.Rows != 0 {
-			w.Errorf("%s: %+v", name, got)
-		}
-	}
-	bad := repricing(p)
-	bad.Reason = ""
-	if _, err := w.Reprice(w.Context(), bad); err == nil {
-		w.Error("repriced without a reason")
-	}
-	w.wantProved()
-	CheckSums(w, w.Store, w.now)
-}
-
-func bookRepriceUnpriced(w *world) {
-	k := w.key(amount{1_000_000, 1_000_000}.budget("bud_1"))
-	h := w.hold(k, tokens(100))
-	w.reserve(h)
-	failed, row := w.row(k, h.ID, amount{0, 0}, w.now), w.row(k, h.ID, amount{100, 0}, w.now)
-	failed.Final, failed.Status, row.Attempt = false, billing.StatusError, 2
-	for _, r := range []*billing.Spend{&failed, &row} {
-		r.Pricing, r.Price, r.Cost, r.Baseline = billing.Unpriced, billing.Price{}, billing.Cost{}, 0
-	}
-	_, err := w.Settle(w.Context(), billing.Settlement{HoldID: h.ID, Attempts: []billing.Spend{failed, row}})
-	w.must(err)
-	if got := w.reprice(repricing(billing.Price{})); got != (billing.Repriced{Rows: 2, Unpriced: 2}) {
-		w.Errorf("without a price: %+v", got)
-	}
-	p := billing.Price{ID: "price_2", Input: 1_000_000, Output: 1_000_000, Request: 5}
-	if got := w.reprice(repricing(p)); got != (billing.Repriced{Rows: 2, Adjusted: 2, Priced: 2, Difference: 105}) {
-		w.Errorf("got %+v", got)
-	}
-	if got := w.reprice(repricing(p)); got != (billing.Repriced{Rows: 2}) {
-		w.Errorf("again %+v", got)
-	}
-	w.wantStanding(k, "bud_1", w.now, standing{used: amount{100, 105}})
-	if p := w.close("2026-03", april()); p.Unpriced != 0 || p.Rows != 4 || p.Money != 105 {
-		w.Errorf("closed as %+v", p)
-	}
-	found, err := w.Spend(w.Context(), billing.SpendQuery{GroupBy: []billing.Dimension{"team"}, Month: "2026-03"})
-	w.must(err)
-	report := found.Rows
-	if len(report) != 1 || report[0].Cost != 105 || report[0].Savings != 0 || report[0].Requests != 1 {
-		w.Errorf("report %+v", report)
 	}
 	w.wantProved()
 }

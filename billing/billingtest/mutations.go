@@ -213,6 +213,10 @@ func rollupMutations() (all []mutation) {
 			mutation{"UPDATE spend_daily SET " + c + " = " + c + " + 1 WHERE provider = 'demo-b' AND kind = 'usage'", "rollup", "demo-b"},
 			mutation{"UPDATE spend_daily SET " + c + " = " + c + " + 1 WHERE month = '2026-02'", "months", "rollup of 2026-02"})
 	}
+	all = append(all, mutation{
+		"UPDATE spend_daily SET cache_savings_nano = cache_savings_nano + 1 WHERE provider = 'demo-b' AND kind = 'usage'",
+		"rollup", "demo-b",
+	})
 	for _, c := range []string{
 		"team_id", "project_id", "key_id", "cost_center", "environment", "provider", "model", "kind", "pricing",
 		"usage_source", "price_id",
@@ -253,6 +257,7 @@ func breakdownMutations() (all []mutation) {
 		"WHERE report_day = '2026-04-02' AND name = '%s'"
 	for _, c := range []string{
 		"ledger_rows", "requests", "attempts", "input_tokens", "input_cost_nano", "output_cost_nano", "cost_nano", "baseline_cost_nano",
+		"cache_savings_nano",
 	} {
 		all = append(all, mutation{fmt.Sprintf(put, "overrun_nano", c), "breakdowns", "2026-04-02"})
 	}

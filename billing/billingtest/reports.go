@@ -419,7 +419,7 @@ func reportOneNumber(w *world) {
 		row.UsageSource = []billing.Provenance{billing.Reported, billing.Counted, billing.Bounded}[i%3]
 		row.Pricing = []billing.Pricing{billing.Priced, billing.Priced, billing.Priced, billing.Priced, billing.Unpriced}[i%5]
 		row.Baseline, row.OverrunTokens, row.OverrunMoney = row.Cost.Total*2, int64(i%2), billing.Money(i%3)
-		row.Tokens.CacheRead, row.Tokens.CacheWrite = int64(i%4), int64(i%5)
+		row.Tokens.CacheRead, row.Tokens.CacheWrite, row.Price.Input = int64(i%4), int64(i%5), 2_500_000
 		retry := row
 		retry.Attempt, row.Final = 2, false
 		attempts := []billing.Spend{row, retry}

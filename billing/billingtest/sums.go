@@ -138,6 +138,7 @@ func rowOf(s billing.Spend) billing.SpendRow {
 	if s.Pricing != billing.Unpriced {
 		r.Savings = s.Baseline - s.Cost.Total
 	}
+	r.CacheSavings = s.CacheSaved()
 	if s.Kind != billing.KindUsage {
 		return r
 	}
@@ -170,7 +171,7 @@ func addUp(a, b billing.SpendRow) billing.SpendRow {
 			CacheWrite: a.Meters.CacheWrite + b.Meters.CacheWrite, Output: a.Meters.Output + b.Meters.Output,
 			Fee: a.Meters.Fee + b.Meters.Fee, Total: a.Meters.Total + b.Meters.Total,
 		},
-		Savings:  a.Savings + b.Savings,
+		Savings: a.Savings + b.Savings, CacheSavings: a.CacheSavings + b.CacheSavings,
 		Unpriced: a.Unpriced + b.Unpriced, Overrun: a.Overrun + b.Overrun, OverrunMoney: a.OverrunMoney + b.OverrunMoney,
 		NotExact: a.NotExact + b.NotExact,
 	}

@@ -1,6 +1,7 @@
 package breakdown
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"maps"
@@ -65,6 +66,7 @@ var numbers = [...]number{
 	{"fee_nano", "coalesce(e.fee_nano, 0)"},
 	{"cost_nano", "coalesce(e.cost_nano, 0)"},
 	{"baseline_cost_nano", "CASE WHEN e.pricing = 'unpriced' THEN 0 ELSE coalesce(e.baseline_cost_nano, e.cost_nano, 0) END"},
+	{"cache_savings_nano", ""}, // see Dialect
 }
 
 // Line is a set of rows that are alike: their common texts, and their sums.
@@ -84,13 +86,13 @@ func numberColumn(name string) int {
 }
 
 // rowsSQL selects the lines of single rows; the caller appends the condition.
-func rowsSQL() string {
+func rowsSQL(d Dialect) string {
 	var selected []string
 	for _, t := range texts {
 		selected = append(selected, t.value)
 	}
 	for _, n := range numbers {
-		selected = append(selected, n.value)
+		selected = append(selected, cmp.Or(n.value, d.CacheSavings))
 	}
 	return "SELECT " + strings.Join(selected, ", ") + " FROM spend_events e WHERE "
 }

@@ -16,6 +16,7 @@ type Snapshot interface {
 type Dialect struct {
 	Day, OtherDay string // the first parameter as a day, and the second
 	RowsOfDay     string // the condition that row e belongs to the first parameter's day
+	CacheSavings  string // what row e adds to the savings of caching
 }
 
 // day is a day of the ledger, and where its lines are.
@@ -28,6 +29,11 @@ type day struct {
 // archivedMonths selects the months whose rows are gone.
 const archivedMonths = "(SELECT substr(CAST(period AS text), 1, 7) FROM billing_periods WHERE archived_at IS NOT NULL)"
 
+// Current is the condition that a breakdown b has all columns. Routers of an earlier version
+// make breakdowns without the column that was added last.
+const Current = "EXISTS (SELECT 1 FROM spend_breakdowns p " +
+	"WHERE p.report_day = b.report_day AND p.part = 1 AND p.name = 'cache_savings_nano')"
+
 // daysSQL has the days of the ledger, of which there are breakdowns with all their rows,
 // and the months of which were archived.
 const daysSQL = `
@@ -37,7 +43,7 @@ SELECT CAST(d.report_day AS text), CASE WHEN b.report_day IS NULL THEN 0 ELSE 1 
     SELECT report_day, sum(ledger_rows) AS ledger_rows FROM spend_daily
      WHERE report_day >= {day} AND report_day < {other day} GROUP BY report_day
   ) AS d
-  LEFT JOIN breakdown_days b ON b.report_day = d.report_day AND b.ledger_rows = d.ledger_rows
+  LEFT JOIN breakdown_days b ON b.report_day = d.report_day AND b.ledger_rows = d.ledger_rows AND ` + Current + `
  ORDER BY 1`
 
 // days returns the days of the ledger from from up to, but not including, to.
@@ -84,7 +90,7 @@ func eachRow(ctx context.Context, s Snapshot, d Dialect, name string, each func(
 	for i := range numbers {
 		columns = append(columns, &l.Numbers[i])
 	}
-	return s.Each(ctx, rowsSQL()+d.RowsOfDay, func(scan func(...any) error) error {
+	return s.Each(ctx, rowsSQL(d)+d.RowsOfDay, func(scan func(...any) error) error {
 		if err := scan(columns...); err != nil {
 			return err
 		}

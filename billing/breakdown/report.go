@@ -72,7 +72,7 @@ type grouping struct {
 }
 
 // Indexes of numeric columns that are needed by name.
-var sumColumns = struct{ rows, attempts, cost, baseline int }{0, 2, 15, 16}
+var sumColumns = struct{ rows, attempts, cost, baseline, cacheSavings int }{0, 2, 15, 16, 17}
 
 func newGrouping(q billing.SpendQuery, n names) *grouping {
 	g := &grouping{query: q}

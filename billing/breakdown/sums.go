@@ -268,6 +268,7 @@ func row(of *[allSums]int64) (r billing.SpendRow) {
 		Output: billing.Money(of[13]), Fee: billing.Money(of[14]), Total: r.Cost,
 	}
 	r.Savings = billing.Money(of[sumColumns.baseline]) - r.Cost
+	r.CacheSavings = billing.Money(of[sumColumns.cacheSavings])
 	r.Unpriced, r.NotExact = of[unpriced], of[notExact]
 	return r
 }
@@ -283,6 +284,7 @@ func addRow(total *billing.SpendRow, r billing.SpendRow) {
 	total.Cost += r.Cost
 	total.Meters = total.Meters.Plus(r.Meters)
 	total.Savings += r.Savings
+	total.CacheSavings += r.CacheSavings
 	total.Unpriced += r.Unpriced
 	total.NotExact += r.NotExact
 }

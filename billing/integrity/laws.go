@@ -38,7 +38,7 @@ func laws(d Dialect) []law {
 		{name: "rows", says: "the cost of a row is the sum of its meters, and nothing is negative that cannot be", sql: rowsSQL},
 		{name: "attempts", says: "the attempts of a request are 1 to n, each there once, and the last alone is final", sql: attemptsSQL},
 		{name: "rejects", says: "every attempt found its place in the ledger, and none waits to be booked", sql: rejectsSQL},
-		{name: "rollup", says: "the rollup is the sum of the rows", sql: rollupSQL()},
+		{name: "rollup", says: "the rollup is the sum of the rows", sql: rollupSQL(d)},
 		{name: "keys", says: "what a key has used is the same by the rows and by the rollup", sql: keysSQL},
 		{name: "archive", says: "archived months have the rows, the cost and the tokens that they were closed with", sql: archiveSQL},
 		{name: "closed", says: "closed months have the rows and the cost that they were closed with", sql: closedRowsSQL},
@@ -80,9 +80,9 @@ const rejectsSQL = `
 SELECT 'spend_rejects: attempt ' || attempt || ' of request ' || request_id, 'a row in spend_events', 'refused: ' || reason
   FROM spend_rejects WHERE booked_at IS NULL`
 
-// rollupSums returns the columns that the rollup adds up, plus the row count, which
-// digests leave out.
-func rollupSums() []string { return append([]string{"ledger_rows"}, sums...) }
+// rollupSums returns the columns that the rollup adds up, including those that digests leave
+// out because they were added later.
+func rollupSums() []string { return append([]string{"ledger_rows", "cache_savings_nano"}, sums...) }
 
 // differences returns SQL that compares two sets of sums, each with its own column prefix:
 // a condition that is true if any column differs, and for each set an expression that
@@ -101,11 +101,12 @@ func differences(one, other string) (differ, expected, found string) {
 }
 
 // rollupSQL compares the rollup with the ledger rows of every month that is not archived.
-func rollupSQL() string {
+func rollupSQL(d Dialect) string {
 	var selected []string
 	for _, c := range rollupSums() {
 		selected = append(selected, map[string]string{
 			"ledger_rows":        "count(*)",
+			"cache_savings_nano": "sum(" + d.Days.CacheSavings + ")",
 			"requests":           "sum(CASE WHEN kind = 'usage' AND final THEN 1 ELSE 0 END)",
 			"attempts":           "sum(CASE WHEN kind = 'usage' THEN 1 ELSE 0 END)",
 			"errors":             "sum(CASE WHEN kind = 'usage' AND status <> 'ok' THEN 1 ELSE 0 END)",
@@ -127,7 +128,7 @@ SELECT 'spend_daily: ' || CAST(report_day AS text) || ', key ' || key_id ||
          ELSE '' END
   FROM (
     SELECT ` + strings.Replace(by, "price_id", "coalesce(price_id, '') AS price_id", 1) + `, ` + strings.Join(selected, ", ") + `
-      FROM spend_events
+      FROM spend_events e
      GROUP BY ` + strings.Replace(by, "price_id", "coalesce(price_id, '')", 1) + `
   ) AS r
   FULL JOIN (SELECT * FROM spend_daily WHERE substr(CAST(report_day AS text), 1, 7) NOT IN ` + archived + `) AS d USING (` + by + `)

@@ -19,6 +19,7 @@ func full() billing.Spend {
 	s.OccurredAt = time.Date(2026, 11, 25, 12, 0, 0, 123456000, time.UTC)
 	// What the journal leaves to the database.
 	s.RecordedAt = time.Time{}
+	s.CacheSavings = 0 // of adjustments, which are not in the journal
 	s.Price = billing.Price{ID: s.Price.ID, Input: 1, CacheRead: 2, CacheWrite: 3, Output: 4, Request: 5}
 	return s
 }

@@ -30,6 +30,7 @@ type SpendLine struct {
 	CostUSD             string            `json:"cost_usd"`
 	MetersUSD           SpendMeters       `json:"meters_usd"`
 	RoutingSavingsUSD   string            `json:"routing_savings_usd"`
+	CacheSavingsUSD     string            `json:"cache_savings_usd"` // below zero where writing cost more than reading saved
 	UnpricedAttempts    int64             `json:"unpriced_attempts"` // not included in the cost
 	NotReportedAttempts int64             `json:"not_reported_attempts"`
 	OverrunTokens       int64             `json:"overrun_tokens"`
@@ -116,7 +117,7 @@ func viewSpendLine(words []string, r billing.SpendRow) SpendLine {
 	v := SpendLine{
 		Requests: r.Requests, Attempts: r.Attempts, Errors: r.Errors,
 		Tokens:  SpendTokens{t.Input, t.CacheRead, t.CacheWrite, t.Output},
-		CostUSD: r.Cost.Short(), RoutingSavingsUSD: r.Savings.Short(),
+		CostUSD: r.Cost.Short(), RoutingSavingsUSD: r.Savings.Short(), CacheSavingsUSD: r.CacheSavings.Short(),
 		MetersUSD:        SpendMeters{m.Input.Short(), m.CacheRead.Short(), m.CacheWrite.Short(), m.Output.Short(), m.Fee.Short()},
 		UnpricedAttempts: r.Unpriced, NotReportedAttempts: r.NotExact,
 		OverrunTokens: r.Overrun, OverrunUSD: r.OverrunMoney.Short(),

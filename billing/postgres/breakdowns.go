@@ -15,6 +15,12 @@ import (
 // days is the PostgreSQL dialect for selecting the days of breakdowns.
 var days = breakdown.Dialect{
 	Day: "$1::text::date", OtherDay: "$2::text::date", RowsOfDay: "e.report_day = $1::text::date",
+	CacheSavings: `CASE WHEN e.kind <> 'usage' THEN coalesce(e.cache_savings_nano, 0)
+  WHEN e.pricing = 'priced' AND e.cache_read_tokens + e.cache_write_tokens > 0 THEN
+    least(div((e.cache_read_tokens + e.cache_write_tokens)::numeric * coalesce(e.input_price_nano, 0) + 500000, 1000000),
+          1000000000000000)::bigint
+      - coalesce(e.cache_read_cost_nano, 0) - coalesce(e.cache_write_cost_nano, 0)
+  ELSE 0 END`,
 }
 
 const (
@@ -29,7 +35,7 @@ WITH days AS MATERIALIZED (
    GROUP BY report_day
 )
 SELECT d.report_day::text, count(*) OVER ()
-  FROM days d LEFT JOIN breakdown_days b ON b.report_day = d.report_day
+  FROM days d LEFT JOIN breakdown_days b ON b.report_day = d.report_day AND ` + breakdown.Current + `
  WHERE b.ledger_rows IS NULL OR b.ledger_rows <> d.ledger_rows AND (d.ledger_rows >= 2 * b.ledger_rows OR b.made_at < $1)
  ORDER BY d.report_day DESC
  LIMIT 1`

@@ -121,7 +121,8 @@ const (
 	adjustmentsSQL = `
 SELECT adjusts_event::text, sum(coalesce(input_cost_nano, 0))::bigint, sum(coalesce(cache_read_cost_nano, 0))::bigint,
        sum(coalesce(cache_write_cost_nano, 0))::bigint, sum(coalesce(output_cost_nano, 0))::bigint, sum(coalesce(fee_nano, 0))::bigint,
-       sum(cost_nano)::bigint, sum(coalesce(baseline_cost_nano, 0))::bigint
+       sum(cost_nano)::bigint, sum(coalesce(baseline_cost_nano, 0))::bigint,
+       sum(coalesce(cache_savings_nano, 0))::bigint
   FROM spend_events
  WHERE adjusts_event = ANY ($1::text[]::uuid[]) AND kind = 'adjustment' AND pricing = 'priced'
  GROUP BY adjusts_event`
@@ -211,9 +212,10 @@ func chargedWith(ctx context.Context, tx pgx.Tx, rows []billing.Spend) ([]billin
 	}
 	var id string
 	var c billing.Cost
-	var baseline billing.Money
-	_, err = pgx.ForEachRow(found, []any{&id, &c.Input, &c.CacheRead, &c.CacheWrite, &c.Output, &c.Fee, &c.Total, &baseline}, func() error {
-		charged[at[id]].Add(c, baseline)
+	var baseline, saved billing.Money
+	into := []any{&id, &c.Input, &c.CacheRead, &c.CacheWrite, &c.Output, &c.Fee, &c.Total, &baseline, &saved}
+	_, err = pgx.ForEachRow(found, into, func() error {
+		charged[at[id]].Add(c, baseline, saved)
 		return nil
 	})
 	return charged, err

@@ -77,6 +77,9 @@ var columns = []column{
 	{name: "fee_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Cost.Fee })},
 	{name: "cost_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Cost.Total })},
 	{name: "baseline_cost_nano", kind: "int8", array: amounts(func(e *billing.Spend) billing.Money { return e.Baseline })},
+	{name: "cache_savings_nano", kind: "int8", array: values(func(e *billing.Spend) pgtype.Int8 {
+		return pgtype.Int8{Int64: int64(e.CacheSavings), Valid: e.CacheSavings != 0}
+	})},
 	{name: "provider_cost_nano", kind: "int8", array: numbersOrNull(func(e *billing.Spend) *int64 { return (*int64)(e.ProviderCost) })},
 	{name: "disputed", kind: "bool", array: values(func(e *billing.Spend) bool { return e.Disputed })},
 	{

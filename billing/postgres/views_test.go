@@ -14,24 +14,24 @@ import (
 	"tallyroute/billing/billingtest/prove"
 )
 
-// loadSQL inserts part of $1 attempts over three months: 200 keys of 10 teams, 12 models
+// loadSQL inserts attempts $2 to $3 (exclusive) of $1 attempts over $4 days from 2026-08-01: 200 keys of 10 teams, 12 models
 // of 4 providers, and one attempt in fifty without a price.
 const loadSQL = `
 INSERT INTO spend_events (event_id, occurred_at, report_day, request_id, key_id, project_id, team_id, cost_center, environment,
   tags, end_user,
-  requested_model, provider, model, status, input_tokens, output_tokens, pricing, price_id,
+  requested_model, provider, model, status, input_tokens, cache_read_tokens, output_tokens, pricing, price_id,
   input_price_nano, cache_read_price_nano, cache_write_price_nano, output_price_nano,
   input_cost_nano, cache_read_cost_nano, cache_write_cost_nano, output_cost_nano, fee_nano, cost_nano, baseline_cost_nano)
 SELECT gen_random_uuid(), at, at::date, 'req_' || n, 'key_' || n % 200, 'proj_' || n % 40, 'team_' || n % 10, 'cc-' || n % 10,
        CASE WHEN n % 3 = 0 THEN 'dev' ELSE 'prod' END, jsonb_build_object('feature', 'f' || n % 7), 'user-' || n % 1000,
-       'chat', 'provider-' || model % 4, 'model-' || model, CASE WHEN n % 20 = 0 THEN 'error' ELSE 'ok' END, 1000 + n % 500, n % 300,
+       'chat', 'provider-' || model % 4, 'model-' || model, CASE WHEN n % 20 = 0 THEN 'error' ELSE 'ok' END, 1000 + n % 500, n % 50, n % 300,
        CASE WHEN free THEN 'unpriced' ELSE 'priced' END, CASE WHEN NOT free THEN 'price_' || model END,
-       CASE WHEN NOT free THEN 100 END, CASE WHEN NOT free THEN 0 END, CASE WHEN NOT free THEN 0 END, CASE WHEN NOT free THEN 300 END,
+       CASE WHEN NOT free THEN 2500000 END, CASE WHEN NOT free THEN 0 END, CASE WHEN NOT free THEN 0 END, CASE WHEN NOT free THEN 300 END,
        CASE WHEN NOT free THEN 1000 END, CASE WHEN NOT free THEN 0 END, CASE WHEN NOT free THEN 0 END, CASE WHEN NOT free THEN n % 300 END,
        CASE WHEN NOT free THEN 0 END, CASE WHEN NOT free THEN 1000 + n % 300 END, CASE WHEN NOT free THEN 2000 END
   FROM (
     SELECT n, (n / 200 + n) % 12 AS model, n % 50 = 0 AS free,
-      '2026-08-01T00:00:00Z'::timestamptz + n * interval '1 second' * (91 * 86400.0 / $1) AS at
+      '2026-08-01T00:00:00Z'::timestamptz + n * interval '1 second' * ($4::int * 86400.0 / $1::int) AS at
       FROM generate_series($2::int, $3::int - 1) AS n
   ) AS row`
 
@@ -69,7 +69,7 @@ func TestViews_AnswerWithinASecond(t *testing.T) {
 	}
 	const batch = 50_000 // rows per statement
 	for from := 0; from < n; from += batch {
-		if _, err := c.Exec(t.Context(), loadSQL, n, from, min(from+batch, n)); err != nil {
+		if _, err := c.Exec(t.Context(), loadSQL, n, from, min(from+batch, n), 91); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -12,6 +12,12 @@ import (
 // order in which the file stores them: in index order, each page would be read several times.
 var days = breakdown.Dialect{
 	Day: "?1", OtherDay: "?2", RowsOfDay: "e.rowid IN (SELECT rowid FROM spend_events WHERE report_day = ?1)",
+	CacheSavings: `CASE WHEN e.kind <> 'usage' THEN coalesce(e.cache_savings_nano, 0)
+  WHEN e.pricing = 'priced' AND e.cache_read_tokens + e.cache_write_tokens > 0 THEN
+    min((e.cache_read_tokens + e.cache_write_tokens) * (coalesce(e.input_price_nano, 0) / 1000000)
+      + ((e.cache_read_tokens + e.cache_write_tokens) * (coalesce(e.input_price_nano, 0) % 1000000) + 500000) / 1000000, 1000000000000000)
+      - coalesce(e.cache_read_cost_nano, 0) - coalesce(e.cache_write_cost_nano, 0)
+  ELSE 0 END`,
 }
 
 // missingBreakdown selects the latest day whose breakdown is missing or outdated, and counts all
@@ -22,7 +28,7 @@ const missingBreakdown = `WITH days AS MATERIALIZED (
   GROUP BY report_day
 )
 SELECT d.report_day, count(*) OVER ()
-FROM days d LEFT JOIN breakdown_days b ON b.report_day = d.report_day
+FROM days d LEFT JOIN breakdown_days b ON b.report_day = d.report_day AND ` + breakdown.Current + `
 WHERE b.ledger_rows IS NULL OR b.ledger_rows <> d.ledger_rows AND (d.ledger_rows >= 2 * b.ledger_rows OR b.made_at < ?1)
 ORDER BY d.report_day DESC LIMIT 1`
 

@@ -40,7 +40,7 @@ ORDER BY occurred_at, event_id LIMIT ?7`
 	selectAdjustments = `SELECT coalesce(sum(input_cost_nano), 0), coalesce(sum(cache_read_cost_nano), 0),
 	  coalesce(sum(cache_write_cost_nano), 0),
   coalesce(sum(output_cost_nano), 0), coalesce(sum(fee_nano), 0), coalesce(sum(cost_nano), 0), coalesce(sum(baseline_cost_nano), 0),
-    count(*)
+  coalesce(sum(cache_savings_nano), 0), count(*)
 FROM spend_events WHERE adjusts_event = ? AND kind = 'adjustment' AND pricing = 'priced'`
 )
 
@@ -107,12 +107,12 @@ func (s *Store) repriceSome(ctx context.Context, tx *session, r billing.Repricin
 func charged(ctx context.Context, tx *session, row billing.Spend) (billing.Charged, error) {
 	c := billing.NewCharged(row)
 	var add billing.Cost
-	var baseline billing.Money
+	var baseline, saved billing.Money
 	var n int
 	_, err := tx.row(ctx, selectAdjustments, []any{row.EventID}, &add.Input, &add.CacheRead, &add.CacheWrite, &add.Output, &add.Fee,
-		&add.Total, &baseline, &n)
+		&add.Total, &baseline, &saved, &n)
 	if n > 0 {
-		c.Add(add, baseline)
+		c.Add(add, baseline, saved)
 	}
 	return c, err
 }

@@ -175,7 +175,7 @@ const (
   cache_write_1h_tokens, audio_input_tokens, audio_output_tokens,
   pricing, price_id, input_price_nano, cache_read_price_nano, cache_write_price_nano, output_price_nano,
   input_cost_nano, cache_read_cost_nano, cache_write_cost_nano, output_cost_nano, fee_nano, cost_nano, baseline_cost_nano,
-  provider_cost_nano, disputed, reported, fees, region, upstream_credential, endpoint, session, bytes_in, bytes_out,
+  cache_savings_nano, provider_cost_nano, disputed, reported, fees, region, upstream_credential, endpoint, session, bytes_in, bytes_out,
   first_token_ms, took_ms, fingerprint, prefixes, answered_model, unpriced_members, limits,
   provider_request_id, adjusts_event, adjusts_period, reason, actor, recorded_at`
 )
@@ -183,7 +183,7 @@ const (
 const insertEvent = `INSERT INTO spend_events (` + eventColumns + `) VALUES (
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 // insertEvent adds a row that has been tidied and checked. If its month is closed, the row is
 // booked on the first day of the next open month.
@@ -247,7 +247,7 @@ func (s *Store) insertOn(ctx context.Context, tx *session, r billing.Spend) erro
 		t.CacheWrite1h, t.AudioInput, t.AudioOutput,
 		string(r.Pricing), text(p.ID), amount(p.Input), amount(p.CacheRead), amount(p.CacheWrite), amount(p.Output),
 		amount(c.Input), amount(c.CacheRead), amount(c.CacheWrite), amount(c.Output), amount(c.Fee), amount(c.Total), amount(r.Baseline),
-		orNull(r.ProviderCost), r.Disputed, jsonOrNull(r.Reported), jsonOrNull(r.Fees),
+		nonzero(r.CacheSavings), orNull(r.ProviderCost), r.Disputed, jsonOrNull(r.Reported), jsonOrNull(r.Fees),
 		text(r.Region), text(r.Credential), text(r.Endpoint), text(r.Session), orNull(r.BytesIn), orNull(r.BytesOut),
 		orNull(billing.Millis(r.FirstToken)), orNull(billing.Millis(r.Took)), blob(r.Fingerprint), blob(r.Prefixes),
 		text(r.AnsweredModel), jsonOrNull(r.UnpricedMembers), jsonOrNull(r.Limits),
@@ -303,7 +303,7 @@ func scanEvent(scan scanner, r *billing.Spend) error {
 		&r.Pricing, orEmpty{&p.ID}, orZero{&p.Input}, orZero{&p.CacheRead}, orZero{&p.CacheWrite}, orZero{&p.Output},
 		orZero{&c.Input}, orZero{&c.CacheRead}, orZero{&c.CacheWrite}, orZero{&c.Output}, orZero{&c.Fee}, orZero{&c.Total},
 		orZero{&r.Baseline},
-		&r.ProviderCost, &r.Disputed, orNil{&r.Reported}, orNil{&r.Fees},
+		orZero{&r.CacheSavings}, &r.ProviderCost, &r.Disputed, orNil{&r.Reported}, orNil{&r.Fees},
 		orEmpty{&r.Region}, orEmpty{&r.Credential}, orEmpty{&r.Endpoint}, orEmpty{&r.Session}, &r.BytesIn, &r.BytesOut,
 		&first, &took, &r.Fingerprint, &r.Prefixes, orEmpty{&r.AnsweredModel}, orNil{&r.UnpricedMembers}, orNil{&r.Limits},
 		orEmpty{&r.ProviderRequestID}, orEmpty{&r.AdjustsEvent}, orEmpty{&r.AdjustsPeriod}, orEmpty{&r.Reason}, orEmpty{&r.Actor},

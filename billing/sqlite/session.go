@@ -446,6 +446,14 @@ func orNull[T ~int64](n *T) any {
 	return int64(*n)
 }
 
+// nonzero returns an amount, or NULL for zero.
+func nonzero(m billing.Money) any {
+	if m == 0 {
+		return nil
+	}
+	return int64(m)
+}
+
 // jsonOrNull returns v as JSON, or NULL if there is nothing in it.
 func jsonOrNull(v any) any {
 	b, err := json.Marshal(v)

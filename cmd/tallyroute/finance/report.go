@@ -114,14 +114,15 @@ func (c reportSpend) table(words []string, v manage.SpendReport) *cli.Table {
 }
 
 var spendHeader = []string{
-	"REQUESTS", "ATTEMPTS", "ERRORS", "PROMPT TOKENS", "COMPLETION TOKENS", "COST USD", "SAVED USD", "UNPRICED", "OVERRUN USD",
+	"REQUESTS", "ATTEMPTS", "ERRORS", "PROMPT TOKENS", "COMPLETION TOKENS", "COST USD", "SAVED USD", "CACHE SAVED USD", "UNPRICED", "OVERRUN USD",
 }
 
 func spendCells(l manage.SpendLine) []cli.Cell {
 	n := l.Tokens
 	return []cli.Cell{
 		cli.Number(l.Requests), cli.Number(l.Attempts), cli.Number(l.Errors), cli.Number(n.Prompt()), cli.Number(n.Output),
-		amount(l.CostUSD), amount(l.RoutingSavingsUSD), cli.Number(l.UnpricedAttempts), amount(l.OverrunUSD),
+		amount(l.CostUSD), amount(l.RoutingSavingsUSD), amount(l.CacheSavingsUSD),
+		cli.Number(l.UnpricedAttempts), amount(l.OverrunUSD),
 	}
 }
 
