@@ -3,6 +3,7 @@ package tokens
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 )
 
 // The cost of audio, in tokens per second: 10 (OpenAI) to 32 (Google).
@@ -10,126 +11,198 @@ const (
 	perSecond   = 32
 	leastAudio  = 400    // for Voxtral, for half a minute of silence
 	mostSeconds = 34_200 // that a provider accepts: Google, nine and a half hours
+	leastRate   = 50     // bytes per second of silence in AAC or AMR, at their lowest rate
+	leastMPEG   = 1000   // likewise, in MP3: 8 kbit/s
 )
 
-// audioTokens bounds the cost of audio by its length: by the samples of a WAV, the frames of a
-// FLAC and the packets of an Ogg file, whatever the header says. For other formats it assumes
-// the lowest rate that the format allows.
+// audioTokens bounds the cost of audio by its length.
 func audioTokens(sound []byte, declared string) int64 {
-	seconds, known := int64(0), false
-	switch {
-	case bytes.HasPrefix(sound, []byte("RIFF")):
-		seconds, known = wavSeconds(sound)
-	case bytes.HasPrefix(sound, []byte("fLaC")):
-		seconds, known = flacSeconds(sound)
-	case bytes.HasPrefix(sound, []byte("OggS")):
-		seconds, known = oggSeconds(sound), true
-	case declared == "pcm16":
-		seconds, known = int64(len(sound))/16_000, true // 8,000 samples per second, the lowest usual rate
-	default:
-		seconds, known = int64(len(sound))/50, true // silence in AAC or AMR, at their lowest rate
-		if bytes.HasPrefix(sound, []byte("ID3")) || len(sound) > 1 && sound[0] == 0xff && sound[1]&0xe0 == 0xe0 {
-			seconds = int64(len(sound)) / 1000 // MP3 has at least 8 kbit/s
-		}
-	}
-	if !known {
-		seconds = mostSeconds
+	seconds := seconds(withoutTag(sound))
+	if declared == "pcm16" {
+		seconds = max(seconds, int64(len(sound))/16_000) // 8,000 samples per second, the lowest usual rate
 	}
 	return max(min(seconds+1, mostSeconds)*perSecond, leastAudio)
 }
 
-// wavSeconds computes the length from the bytes per sample and the samples per second. It
-// returns false for compressed data.
-func wavSeconds(b []byte) (int64, bool) {
-	i := bytes.Index(b[:min(len(b), 4096)], []byte("fmt "))
-	if i < 0 || len(b) < i+24 {
-		return 0, false
+// withoutTag returns a recording without the ID3 tags that may stand before any format.
+func withoutTag(sound []byte) []byte {
+	for len(sound) >= 10 && string(sound[:3]) == "ID3" {
+		size := int(sound[6]&0x7f)<<21 | int(sound[7]&0x7f)<<14 | int(sound[8]&0x7f)<<7 | int(sound[9]&0x7f)
+		sound = sound[min(10+size, len(sound)):]
 	}
-	f := b[i+8:]
-	format, channels := binary.LittleEndian.Uint16(f), int64(binary.LittleEndian.Uint16(f[2:]))
-	rate, bits := int64(binary.LittleEndian.Uint32(f[4:])), int64(binary.LittleEndian.Uint16(f[14:]))
-	if format != 1 && format != 3 && format != 0xfffe && format != 6 && format != 7 || rate == 0 {
-		return 0, false
-	}
-	block := max(channels*bits/8, 1)
-	if told := int64(binary.LittleEndian.Uint16(f[12:])); told > 0 {
-		block = min(block, told)
-	}
-	return int64(len(b)) / block / rate, true
+	return sound
 }
 
-// flacSeconds adds up the samples in the frames, each according to its own header, and uses the
-// file's total if that is higher. Audio data that happens to look like a frame is counted as
-// one.
-func flacSeconds(b []byte) (int64, bool) {
-	if len(b) < 42 {
-		return 0, false
+// seconds bounds the length of a recording by its samples, frames or packets, whatever the file
+// says of its length. If the format is not known, it assumes the lowest usual rate; if a length
+// cannot be known, as much as any provider accepts.
+func seconds(b []byte) int64 {
+	n, known := int64(0), true
+	switch {
+	case bytes.HasPrefix(b, []byte("RIFF")):
+		n, known = wavSeconds(b)
+	case bytes.HasPrefix(b, []byte("FORM")):
+		n, known = aiffSeconds(b)
+	case bytes.HasPrefix(b, []byte("fLaC")):
+		n, known = flacSeconds(b)
+	case bytes.HasPrefix(b, []byte("OggS")):
+		n = oggSeconds(b)
+	case len(b) > 8 && string(b[4:8]) == "ftyp":
+		n, known = mp4Audio(b)
+	case len(b) > 1 && b[0] == 0xff && b[1]&0xe0 == 0xe0:
+		n = frameSeconds(b)
+	default:
+		n = int64(len(b)) / leastRate
 	}
-	info := binary.BigEndian.Uint64(b[18:])
-	rate, told := int64(info>>44), int64(info&(1<<36-1))
-	if rate == 0 {
-		return 0, false
+	if !known {
+		return mostSeconds
 	}
-	var samples int64
-	for rest := b[42:]; ; {
-		i := bytes.IndexByte(rest, 0xff)
-		if i < 0 || i+2 >= len(rest) {
+	return n
+}
+
+// chunks yields the chunks of a RIFF or an AIFF file that come before its data.
+func chunks(b []byte, order binary.ByteOrder, data string, chunk func(name string, body []byte)) {
+	for i := 12; i+8 <= len(b); {
+		name, size := string(b[i:i+4]), int64(order.Uint32(b[i+4:]))
+		if name == data {
+			return
+		}
+		end := min(int64(i)+8+size, int64(len(b)))
+		chunk(name, b[i+8:end])
+		i = int(end + size&1)
+	}
+}
+
+// wavSeconds computes the length from the bytes per sample and the samples per second. It
+// returns false for compressed data. If there are several descriptions, the one that makes the
+// file longest counts.
+func wavSeconds(b []byte) (seconds int64, known bool) {
+	known = true
+	some := false
+	chunks(b, binary.LittleEndian, "data", func(name string, f []byte) {
+		if name != "fmt " {
+			return
+		}
+		some = true
+		if len(f) < 16 {
+			known = false
+			return
+		}
+		format, channels := binary.LittleEndian.Uint16(f), int64(binary.LittleEndian.Uint16(f[2:]))
+		rate, bits := int64(binary.LittleEndian.Uint32(f[4:])), int64(binary.LittleEndian.Uint16(f[14:]))
+		if format == 0xfffe && len(f) >= 26 { // the format itself is in an extension
+			format = binary.LittleEndian.Uint16(f[24:])
+		}
+		if format != 1 && format != 3 && format != 6 && format != 7 || rate == 0 {
+			known = false
+			return
+		}
+		block := max(channels*bits/8, 1)
+		if told := int64(binary.LittleEndian.Uint16(f[12:])); told > 0 {
+			block = min(block, told)
+		}
+		seconds = max(seconds, int64(len(b))/block/rate)
+	})
+	return seconds, known && some
+}
+
+// aiffSeconds does the same for AIFF, whose rate is an 80-bit float.
+func aiffSeconds(b []byte) (seconds int64, known bool) {
+	known = true
+	some := false
+	chunks(b, binary.BigEndian, "SSND", func(name string, f []byte) {
+		if name != "COMM" {
+			return
+		}
+		some = true
+		if len(f) < 18 {
+			known = false
+			return
+		}
+		channels, bits := int64(binary.BigEndian.Uint16(f)), int64(binary.BigEndian.Uint16(f[6:]))
+		exponent, mantissa := int(binary.BigEndian.Uint16(f[8:])), binary.BigEndian.Uint64(f[10:])
+		rate := math.Ldexp(float64(mantissa), exponent-16_383-63)
+		plain := len(f) < 22
+		if !plain {
+			switch string(f[18:22]) {
+			case "NONE", "sowt", "raw ", "twos", "fl32", "FL32", "fl64", "FL64", "ulaw", "ULAW", "alaw", "ALAW":
+				plain = true
+			}
+		}
+		if !plain || !(rate >= 1) {
+			known = false
+			return
+		}
+		seconds = max(seconds, int64(float64(int64(len(b))/max(channels*bits/8, 1))/rate))
+	})
+	return seconds, known && some
+}
+
+// frameSeconds adds up the frames of an MP3 or a raw AAC file, each according to its own header.
+// What comes after something that is not a frame is assumed to have the lowest rate.
+func frameSeconds(b []byte) int64 {
+	var seconds float64
+	lowest := int64(leastMPEG)
+	for len(b) > 7 && b[0] == 0xff && b[1]&0xe0 == 0xe0 {
+		read := mpegFrame
+		if b[1]&0xf6 == 0xf0 {
+			read, lowest = aacFrame, leastRate
+		}
+		size, lasts := read(b)
+		if size == 0 {
+			lowest = leastRate // a free format, or none
 			break
 		}
-		if rest[i+1]&0xfe == 0xf8 {
-			samples += flacBlock(rest[i+2] >> 4)
-		}
-		rest = rest[i+1:]
+		seconds += lasts
+		b = b[min(size, len(b)):]
 	}
-	return max(samples, told) / rate, true
+	return int64(min(seconds, mostSeconds)) + int64(len(b))/lowest
 }
 
-// flacBlock returns how many samples a frame has, by its code.
-func flacBlock(code byte) int64 {
-	switch {
-	case code == 1:
-		return 192
-	case code >= 8:
-		return 256 << (code - 8)
-	case code >= 2 && code <= 5:
-		return 576 << (code - 2)
+// aacFrame returns the size of a frame of AAC (ISO 13818-7) and how long it lasts; 0 if it is
+// none.
+func aacFrame(b []byte) (size int, seconds float64) {
+	rates := [16]float64{96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350}
+	size = int(b[3]&3)<<11 | int(b[4])<<3 | int(b[5])>>5
+	rate := rates[b[2]>>2&15]
+	if size < 7 || rate == 0 {
+		return 0, 0
 	}
-	return 65_536
+	return size, 1024 * float64(b[6]&3+1) / rate
 }
 
-// oggSeconds counts packets: a packet of Opus lasts at most 120 ms, one of Vorbis or FLAC has
-// at most 8192 samples. If the file states a greater length, that is used.
-func oggSeconds(b []byte) int64 {
-	opus := bytes.Contains(b[:min(len(b), 512)], []byte("OpusHead"))
-	rate := int64(48_000)
-	if !opus {
-		rate = 8000
+// mpegFrame does the same for a frame of MPEG audio (ISO 11172-3 and 13818-3).
+func mpegFrame(b []byte) (size int, seconds float64) {
+	version, layer := b[1]>>3&3, 4-b[1]>>1&3 // version 3 is MPEG 1
+	index, rates := b[2]>>4, [...]int{44_100, 48_000, 32_000, 0}
+	rate := rates[b[2]>>2&3]
+	if version == 1 || layer == 4 || index == 0 || index == 15 || rate == 0 {
+		return 0, 0
 	}
-	var packets, last int64
-	for i := 0; i+27 <= len(b); {
-		if string(b[i:i+4]) != "OggS" {
-			next := bytes.Index(b[i:], []byte("OggS"))
-			if next < 0 {
-				break
-			}
-			i += next
-			continue
-		}
-		if granule := binary.LittleEndian.Uint64(b[i+6:]); granule < 1<<40 {
-			last = max(last, int64(granule))
-		}
-		segments := int(b[i+26])
-		size := 27 + segments
-		for _, lace := range b[min(i+27, len(b)):min(i+27+segments, len(b))] {
-			size += int(lace)
-			if lace < 255 {
-				packets++
-			}
-		}
-		i += size
+	kbits := [...][15]int{
+		{0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448},
+		{0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384},
+		{0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320},
+		{0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256},
+		{0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160},
 	}
-	if opus {
-		return max(packets*120/1000, last/rate)
+	table, samples := int(layer)-1, 1152
+	if version != 3 {
+		table, rate = min(int(layer)+2, 4), rate/2
+		if version == 0 {
+			rate /= 2
+		}
+		if layer == 3 {
+			samples = 576
+		}
 	}
-	return max(packets*8192/rate, last/rate)
+	if layer == 1 {
+		samples = 384
+	}
+	slot := 1 // the unit of sizes, in bytes
+	if layer == 1 {
+		slot = 4
+	}
+	size = (samples/8/slot*kbits[table][index]*1000/rate + int(b[2]>>1&1)) * slot
+	return size, float64(samples) / float64(rate)
 }

@@ -2,7 +2,6 @@ package tokens
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/binary"
 	"image"
 	"image/gif"
@@ -19,34 +18,50 @@ const longestHeader = 256 << 10
 // size is the size of an image in pixels; the zero value means unknown.
 type size struct{ w, h int64 }
 
-// pictureOf reads the size of an image from the first bytes of its base64.
-func pictureOf(encoded io.Reader) size {
-	r := io.LimitReader(base64.NewDecoder(base64.StdEncoding, encoded), longestHeader)
-	magic := make([]byte, 30)
-	n, _ := io.ReadFull(r, magic)
-	magic = magic[:n]
-	return pictureSize(magic, io.MultiReader(bytes.NewReader(magic), r))
-}
-
-// pictureSize reads the size of an image from r, whose first bytes are magic.
-func pictureSize(magic []byte, r io.Reader) size {
+// pictureOf reads the size of an image from its first bytes.
+func pictureOf(head []byte) size {
 	var c image.Config
 	var err error
 	switch {
-	case bytes.HasPrefix(magic, []byte("\x89PNG")):
-		c, err = png.DecodeConfig(r)
-	case bytes.HasPrefix(magic, []byte("\xff\xd8")):
-		c, err = jpeg.DecodeConfig(r)
-	case bytes.HasPrefix(magic, []byte("GIF8")):
-		c, err = gif.DecodeConfig(r)
-	case len(magic) == 30 && string(magic[:4]) == "RIFF" && string(magic[8:12]) == "WEBP":
-		return webpSize(magic)
+	case bytes.HasPrefix(head, []byte("\x89PNG")):
+		c, err = png.DecodeConfig(bytes.NewReader(head))
+	case bytes.HasPrefix(head, []byte("\xff\xd8")):
+		c, err = jpeg.DecodeConfig(bytes.NewReader(head))
+	case bytes.HasPrefix(head, []byte("GIF8")):
+		c, err = gifConfig(head)
+	case len(head) >= 30 && string(head[:4]) == "RIFF" && string(head[8:12]) == "WEBP":
+		return webpSize(head)
 	}
 	const most = 1 << 20 // no provider accepts this much
 	if err != nil || c.Width <= 0 || c.Height <= 0 || c.Width > most || c.Height > most {
 		return size{}
 	}
 	return size{int64(c.Width), int64(c.Height)}
+}
+
+// gifConfig reads the size of a GIF: that of its screen, or of its first frame where that goes
+// beyond.
+func gifConfig(b []byte) (image.Config, error) {
+	c, err := gif.DecodeConfig(bytes.NewReader(b))
+	if err != nil {
+		return c, err
+	}
+	i := 13
+	if b[10]&0x80 != 0 {
+		i += 3 << (b[10]&7 + 1)
+	}
+	for i < len(b) && b[i] == 0x21 { // an extension, in blocks
+		for i += 2; i < len(b) && b[i] != 0; {
+			i += int(b[i]) + 1
+		}
+		i++
+	}
+	if i+9 > len(b) || b[i] != 0x2c {
+		return c, io.ErrUnexpectedEOF
+	}
+	u16 := func(at int) int { return int(binary.LittleEndian.Uint16(b[i+at:])) }
+	c.Width, c.Height = max(c.Width, u16(1)+u16(5)), max(c.Height, u16(3)+u16(7))
+	return c, nil
 }
 
 // webpSize reads the size from the first 30 bytes of a WebP file, in any of the three forms of

@@ -2,8 +2,12 @@ package tokens
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
+	"net/url"
+	"path"
 	"strings"
+	"unicode/utf8"
 
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
@@ -63,34 +67,78 @@ func imageTally(s size, detail string, t Tokenizer) tally {
 // guessed returns a tally whose true value may be much less than n.
 func guessed(n int64) tally { return tally{fixed: n, loose: n - n/4, inexact: true} }
 
-// mediaTokens inspects a piece.
+// mediaTokens inspects a piece. Data that may be taken for different things, by its own bytes, by
+// its declared type and by its name, costs as much as the most expensive of them.
 func mediaTokens(p chat.Piece, t Tokenizer) tally {
 	declared, encoded, inside := content(p)
 	if !inside {
 		return elsewhere(p, declared, t)
 	}
-	head := decoded(encoded, 2048)
-	kind := sniff(head, declared)
-	if p.Kind == chat.PieceAudio {
-		kind = audioMedia
+	told := kindOf(declared)
+	if p.Kind == chat.PieceAudio && told != videoMedia {
+		told = audioMedia
 	}
+	head, _ := decoded(encoded[:min(len(encoded), longestMagic)])
+	own := sniff(head, told)
+	v := tokensAs(own, p, declared, encoded, t)
+	if told == unknownMedia && own != unknownMedia && declared != "" { // who does not know the name either may read it as text
+		if file, _ := decoded(encoded); utf8.Valid(file) {
+			told = textMedia
+		}
+	}
+	if told != own && told != unknownMedia && (own != pictureMedia || p.Kind != chat.PieceImage) {
+		if other := tokensAs(told, p, declared, encoded, t); other.fixed > v.fixed {
+			return other
+		}
+	}
+	return v
+}
+
+// longestMagic is how much base64 is decoded to find out what it is.
+const longestMagic = 2048
+
+// tokensAs returns the cost of a piece that is taken for a kind of media. If its base64 is not
+// valid to its end, others may find anything in it.
+func tokensAs(kind mediaType, p chat.Piece, declared string, encoded []byte, t Tokenizer) tally {
 	switch kind {
 	case pictureMedia:
 		return imageTally(sizeOf(encoded), p.Detail, t)
 	case audioMedia:
-		return guessed(audioTokens(decoded(encoded, -1), declared))
+		if file, whole := decoded(encoded); whole {
+			return guessed(audioTokens(file, declared))
+		}
+		return guessed(mostSeconds * perSecond)
 	case pdfMedia:
-		return guessed(pdfTokens(decoded(encoded, -1)))
+		if file, whole := decoded(encoded); whole {
+			return guessed(pdfTokens(file))
+		}
+		return guessed(mostPages * (pagePicture + pageText))
 	case videoMedia:
+		if file, whole := decoded(encoded); whole {
+			return guessed(videoTokens(file))
+		}
 		return guessed(videoSeconds * perFrame)
 	case textMedia:
-		return guessed(int64(len(encoded)) * 3 / 4) // one token per byte
+		return guessed(int64(base64.StdEncoding.DecodedLen(len(encoded)))) // one token per byte
 	case unknownMedia:
 	}
 	if p.Kind == chat.PieceImage {
 		return imageTally(size{}, p.Detail, t)
 	}
 	return guessed(max(int64(len(encoded)), leastFile))
+}
+
+// videoTokens bounds the cost of a video by its length, where the format says it in every place
+// that a player may look at; and otherwise by the longest that a provider accepts.
+func videoTokens(file []byte) int64 {
+	seconds := int64(videoSeconds)
+	pieces := boxes(file, "moof", func([]byte) {}) || boxes(file, "elst", func([]byte) {}) || boxes(file, "ctts", func([]byte) {})
+	if len(file) > 8 && string(file[4:8]) == "ftyp" && !pieces {
+		if told := mp4Seconds(file); told > 0 {
+			seconds = min(told+1, videoSeconds)
+		}
+	}
+	return seconds * perFrame
 }
 
 // elsewhere returns the cost of a piece that is not in the request: as much as is documented
@@ -105,16 +153,26 @@ func elsewhere(p chat.Piece, declared string, t Tokenizer) tally {
 	return guessed(unknownFile)
 }
 
-// content splits a piece into its declared media type and its base64. It returns false if the
-// piece only refers to the data.
+// content splits a piece into its declared media type, or the ending of its name, and its
+// base64. It returns false if the piece only refers to the data.
 func content(p chat.Piece) (declared string, encoded []byte, inside bool) {
 	text := p.Text.Bytes()
 	if p.DataURL() {
 		head, data, _ := bytes.Cut(text, []byte(","))
-		kind, _, _ := strings.Cut(strings.ToLower(string(head[len("data:"):])), ";")
+		kind, coding, _ := strings.Cut(strings.ToLower(string(head[len("data:"):])), ";")
+		if kind = strings.TrimSpace(kind); !strings.HasSuffix(";"+coding, ";base64") { // it stands there as it is
+			kind = cmp.Or(kind, "text/plain")
+			if plain, err := url.PathUnescape(string(data)); err == nil {
+				data = []byte(plain)
+			}
+			data = base64.StdEncoding.AppendEncode(nil, data)
+		}
 		return kind, data, true
 	}
 	declared = strings.ToLower(p.Detail)
+	if p.Kind == chat.PieceFile {
+		declared = strings.ToLower(strings.TrimPrefix(path.Ext(p.Name.String()), "."))
+	}
 	if p.Kind == chat.PieceImage || len(text) <= longestID && p.Kind != chat.PieceAudio ||
 		bytes.Contains(text[:min(len(text), 16)], []byte("://")) {
 		return declared, nil, false
@@ -122,51 +180,86 @@ func content(p chat.Piece) (declared string, encoded []byte, inside bool) {
 	return declared, text, true
 }
 
-// decoded returns the first n bytes that the base64 stands for, or all of them; invalid base64
-// ends it.
-func decoded(encoded []byte, n int) []byte {
-	if n >= 0 {
-		encoded = encoded[:min(len(encoded), (n+2)/3*4)]
+// decoded returns what base64 stands for, in either alphabet, and whether it is valid to its
+// end.
+func decoded(encoded []byte) (file []byte, whole bool) {
+	if bytes.IndexByte(encoded, '%') >= 0 {
+		if text, err := url.PathUnescape(string(encoded)); err == nil {
+			encoded = []byte(text)
+		}
 	}
-	out := make([]byte, base64.StdEncoding.DecodedLen(len(encoded)))
-	enc := base64.StdEncoding
-	if bytes.ContainsAny(encoded[:min(len(encoded), 4096)], "-_") {
-		enc = base64.URLEncoding
+	if bytes.ContainsAny(encoded, "-_ \t") {
+		encoded = bytes.Map(func(r rune) rune {
+			switch r {
+			case '-':
+				return '+'
+			case '_':
+				return '/'
+			case ' ', '\t':
+				return -1
+			}
+			return r
+		}, encoded)
 	}
-	read, _ := enc.Decode(out, encoded)
-	return out[:read]
+	encoded = bytes.TrimRight(encoded, "=\r\n")
+	file = make([]byte, base64.RawStdEncoding.DecodedLen(len(encoded)))
+	n, err := base64.RawStdEncoding.Decode(file, encoded)
+	return file[:n], err == nil
 }
 
 // sizeOf returns the size of an image.
 func sizeOf(encoded []byte) size {
-	return pictureOf(bytes.NewReader(encoded))
+	head, _ := decoded(encoded[:min(len(encoded), base64.StdEncoding.EncodedLen(longestHeader))])
+	return pictureOf(head)
 }
 
-// sniff identifies data by its first bytes, or else by its declared type.
-func sniff(head []byte, declared string) mediaType {
+// sniff identifies data by its first bytes. What holds sound or moving pictures is taken for
+// what it is told to be; otherwise data is unknown.
+func sniff(head []byte, told mediaType) mediaType {
 	at := func(i int, magic string) bool {
 		return len(head) >= i+len(magic) && string(head[i:i+len(magic)]) == magic
 	}
 	switch {
 	case at(0, "\x89PNG"), at(0, "\xff\xd8"), at(0, "GIF8"), at(0, "RIFF") && at(8, "WEBP"), at(0, "BM"), at(0, "II*\x00"),
-		at(0, "MM\x00*"),
-		at(4, "ftypheic"), at(4, "ftypheif"), at(4, "ftypavif"), at(4, "ftypmif1"):
+		at(0, "MM\x00*"), at(4, "ftyphei"), at(4, "ftyphev"), at(4, "ftypavi"), at(4, "ftypmif1"), at(4, "ftypmsf1"):
 		return pictureMedia
 	case bytes.Contains(head[:min(len(head), 1024)], []byte("%PDF")):
 		return pdfMedia
-	case at(0, "RIFF") && at(8, "WAVE"), at(0, "fLaC"), at(0, "OggS"), at(0, "ID3"), at(4, "ftypM4A"), at(0, "FORM"):
+	case at(0, "RIFF") && at(8, "WAVE"), at(0, "fLaC"), at(0, "ID3"), at(4, "ftypM4A"), at(0, "FORM"):
 		return audioMedia
-	}
-	switch kind, _, _ := strings.Cut(declared, "/"); {
-	case kind == "audio", kind == "wav", kind == "mp3", kind == "flac", kind == "pcm16", kind == "opus", kind == "aac", kind == "m4a",
-		kind == "ogg":
+	case at(0, "OggS") && told != videoMedia:
 		return audioMedia
-	case kind == "video", kind == "mp4", kind == "mov", kind == "webm", kind == "mkv", at(4, "ftyp"), at(0, "\x1aE\xdf\xa3"):
+	case (at(4, "ftyp") || at(0, "\x1aE\xdf\xa3")) && told != audioMedia:
 		return videoMedia
-	case kind == "image":
+	case told == pictureMedia, told == pdfMedia:
 		return unknownMedia
-	case kind == "text", declared == "application/json":
+	}
+	return told
+}
+
+// kindOf returns the kind of media by a media type, the name of a format, or the ending of a
+// file's name.
+func kindOf(declared string) mediaType {
+	kind, format, _ := strings.Cut(declared, "/")
+	switch kind {
+	case "audio", "wav", "mp3", "flac", "pcm16", "opus", "aac", "m4a", "ogg", "aiff":
+		return audioMedia
+	case "video", "mp4", "mov", "webm", "mkv", "mpeg", "mpg", "flv", "wmv", "3gp", "three_gp":
+		return videoMedia
+	case "image", "png", "jpg", "jpeg", "gif", "webp", "heic", "heif", "avif", "bmp":
+		return pictureMedia
+	case "text", "txt", "md", "csv", "html", "htm", "json", "xml":
 		return textMedia
+	case "pdf":
+		return pdfMedia
+	}
+	switch format {
+	case "pdf":
+		return pdfMedia
+	case "json", "xml":
+		return textMedia
+	case "ogg":
+		return audioMedia
 	}
 	return unknownMedia
 }
