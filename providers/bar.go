@@ -35,7 +35,7 @@ func (b *Bar) String() string {
 		return b.Member + " names what is stored at the provider"
 	case Selects:
 		return b.Member + " names a model other than the one that is asked for"
-	case Unknown, Free, Unsent, Priced, Extends, Content, Refused:
+	case Unknown, Free, Unsent, Priced, Extends, Content, Refused, Charged:
 	}
 	return "what " + b.Member + " costs is not known"
 }
@@ -76,6 +76,12 @@ func (v Verdict) Named() (paths []string) {
 		}
 	}
 	return paths
+}
+
+// Costly reports whether members are sent that are charged besides tokens, at a price that nobody
+// knows.
+func (v Verdict) Costly(r Rights, t *Target) bool {
+	return slices.ContainsFunc(v.Charged, func(m Member) bool { return !r.allows(t, m.Name) })
 }
 
 func (r Rights) allows(t *Target, name string) bool {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"tallyroute/providers/chat"
 	"tallyroute/providers/jsonraw"
@@ -20,7 +21,8 @@ const (
 	Unsent  Class = "unsent"   // cannot be expressed in the provider's format, so it is left out
 	Priced  Class = "priced"   // charged by a meter
 	Extends Class = "extends"  // adds its text to the output limit
-	Refused Class = "unpriced" // cost cannot be known in advance: a second output limit, a surcharge, unbounded work
+	Refused Class = "unpriced" // cost cannot be known in advance: a second output limit, unbounded work
+	Charged Class = "charged"  // the same, and tokens do not show it afterwards: a tool or a surcharge without a known price
 	Selects Class = "selects"  // names a model, or who serves it, in addition to the member model
 	Content Class = "content"  // part of the prompt; a file_id in it names something stored at the provider
 	Stored  Class = "stored"   // names something stored at the provider, or stores it
@@ -33,8 +35,10 @@ type Rule struct {
 	Most  []string // members that limit its units: paths below the member itself, or at the top level
 	Each  int64    // units if nothing limits them; 0 means unknown
 	// Values lists the values that the class applies to, for a string or for the elements of
-	// a list; nil means all. Any other value may cost any amount.
+	// a list; nil means all. Any other value may cost any amount; Others says whether it is
+	// charged.
 	Values []string
+	Others Class
 }
 
 // Members is a table of what the members of requests mean, apart from those that mean the
@@ -46,7 +50,7 @@ type Rule struct {
 type Members map[string]Rule
 
 // Line is a rule and the names that it applies to, separated by white space. NAME=VALUE
-// stands for one value of a member.
+// stands for one value of a member, and NAME=* for all but those that have been named.
 type Line struct {
 	Rule  Rule
 	Names string
@@ -76,9 +80,18 @@ func (m Members) With(lines ...Line) Members {
 
 func (m Members) add(name string, r Rule) {
 	if at, value, ok := strings.Cut(name, "="); ok {
-		name, r.Values = at, append(m[at].Values, value)
+		named := m[at]
+		if name = at; value == "*" {
+			named.Others = r.Class
+			r = named
+		} else {
+			r.Values, r.Others = append(named.Values, value), named.Others
+		}
 	}
 	m[name] = r
+	if r.Values == nil && (r.Class == Selects || r.Class == Stored) {
+		m[spelled+folded(name)] = Rule{Class: r.Class}
+	}
 	for i := strings.LastIndexByte(name, '.'); i > 0; i = strings.LastIndexByte(name[:i], '.') {
 		if inner := name[:i] + inside; name[:i] != "tools" {
 			m[inner] = Rule{}
@@ -86,8 +99,19 @@ func (m Members) add(name string, r Rule) {
 	}
 }
 
-// inside marks a member whose own members have lines.
-const inside = "/"
+// inside marks a member whose own members have lines, and spelled what a name means in any
+// spelling.
+const inside, spelled = "/", "~"
+
+// folded returns a name without what differs between spellings: file_ids is fileIds is FileIDs.
+func folded(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' {
+			return -1
+		}
+		return unicode.ToLower(unicode.ToUpper(r)) // some letters have two lower cases
+	}, name)
+}
 
 // hasInside reports whether the members below a name are judged one by one.
 func (m Members) hasInside(name string) bool {
@@ -158,6 +182,7 @@ func (u Use) Bound() int64 {
 type Verdict struct {
 	Uses     []Use
 	Unpriced []Member // cost cannot be known in advance
+	Charged  []Member // those of them that are charged besides tokens
 	Selects  []Member // name a model, or who serves it
 	Stored   []Member // name something stored at the provider
 	Extra    int64    // bytes of text that add to the output limit
@@ -227,6 +252,9 @@ func (j judgement) member(n chat.Noted) {
 	if !ok {
 		rule, ok = j.rule(n.Name)
 	}
+	if !ok { // some providers do not care for the spelling
+		rule, ok = j.table[spelled+folded(n.Name)]
+	}
 	if !ok && n.Name == chat.NotedReference {
 		rule, ok = Rule{Class: Stored}, true
 	}
@@ -234,7 +262,7 @@ func (j judgement) member(n chat.Noted) {
 	case ok && rule.Class == Unsent:
 		return
 	case !ok || !rule.takes(n.Value):
-		j.v.Unpriced = append(j.v.Unpriced, Member{n.Path, n.Name})
+		j.unpriced(n, rule.Others)
 		return
 	case inner && rule.Class == Stored && jsonraw.IsObject(n.Value): // an id is a string; an object says more
 	default:
@@ -249,10 +277,19 @@ func (j judgement) member(n chat.Noted) {
 // list of objects.
 func (j judgement) within(n chat.Noted) {
 	if !hasMembers(n.Value) {
-		j.v.Unpriced = append(j.v.Unpriced, Member{n.Path, n.Name})
+		j.unpriced(n, Unknown)
 		return
 	}
 	j.below(n)
+}
+
+// unpriced records a member whose cost cannot be known, by what is known of it.
+func (j judgement) unpriced(n chat.Noted, class Class) {
+	m := Member{n.Path, n.Name}
+	j.v.Unpriced = append(j.v.Unpriced, m)
+	if class == Charged {
+		j.v.Charged = append(j.v.Charged, m)
+	}
 }
 
 // hasMembers reports whether a value is an object, or a list of nothing but objects.
@@ -303,33 +340,40 @@ func (j judgement) apply(rule Rule, n chat.Noted) {
 		j.v.Uses = append(j.v.Uses, Use{Meter: rule.Meter, Most: j.most(rule, n.Value)})
 	case Extends:
 		j.v.Extra += int64(len(n.Value))
-	case Refused:
-		j.v.Unpriced = append(j.v.Unpriced, Member{n.Path, n.Name})
+	case Refused, Charged:
+		j.unpriced(n, rule.Class)
 	case Selects:
 		j.v.Selects = append(j.v.Selects, Member{n.Path, n.Name})
 	case Stored:
 		j.v.Stored = append(j.v.Stored, Member{n.Path, n.Name})
 	case Content:
-		if names(n.Value, "file_id") {
+		if names(n.Value, func(name string) bool { return name == "file_id" }) {
 			j.v.Stored = append(j.v.Stored, Member{n.Path, n.Name})
 		}
 	case Unknown, Free, Unsent:
 	}
 }
 
-// names reports whether a value contains a member of that name at any depth.
-func names(value []byte, member string) bool {
+// names reports whether a value contains a member with such a name at any depth.
+func names(value []byte, such func(name string) bool) bool {
 	for element := range jsonraw.Elements(value) {
-		if names(element, member) {
+		if names(element, such) {
 			return true
 		}
 	}
 	for name, inner := range jsonraw.Each(value) {
-		if string(name) == member || names(inner, member) {
+		if such(string(name)) || names(inner, such) {
 			return true
 		}
 	}
 	return false
+}
+
+// identifies reports whether a member is named like the id of something.
+func identifies(name string) bool {
+	return slices.ContainsFunc([]string{"_id", "_ids", "Id", "Ids", "ID", "IDs", "StoreNames", "_store_names"}, func(end string) bool {
+		return strings.HasSuffix(name, end) && len(name) > len(end)
+	})
 }
 
 // most returns how many units a priced member may use: the lowest of the limits that the
@@ -394,8 +438,14 @@ func (j judgement) tool(n chat.Noted) {
 	switch {
 	case ok && rule.Class == Unsent:
 		return
-	case !ok && !own:
-		j.v.Unpriced = append(j.v.Unpriced, Member{n.Path, n.Name})
+	case !ok && !own: // somebody else's tool, which may be charged by the call
+		j.unpriced(n, Charged)
+		if names(n.Value, identifies) {
+			j.v.Stored = append(j.v.Stored, Member{n.Path, n.Name})
+		}
+		if names(n.Value, func(name string) bool { return folded(name) == "model" || folded(name) == "models" }) {
+			j.v.Selects = append(j.v.Selects, Member{n.Path, n.Name})
+		}
 		return
 	case !own:
 		j.apply(rule, n)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"tallyroute/providers"
 	"tallyroute/providers/catalogue"
 	"tallyroute/providers/chat"
+	pt "tallyroute/providers/providertest"
 	"tallyroute/providers/secret"
 	"tallyroute/router/meter"
 	"tallyroute/router/plan"
@@ -112,13 +114,13 @@ func recordedFees() []recordedFee {
 		{"no container", haiku, anthropicSays(a(1000, 100, ""), `,"container":null`), 1000*1000 + 100*5000, ""},
 		{"a search and a fetch", haiku, anthropicSays(a(1000, 100, `,"server_tool_use":{"web_search_requests":2,"web_fetch_requests":1}`),
 			""), 1000*1000 + 100*5000 + 2*cent, "web_search 2 web_fetch 1"},
-		{"fast", opus, anthropicSays(a(1000, 100, `,"speed":"fast"`), ""), 1000*30_000 + 100*150_000, ""},
+		{"fast", opus, anthropicSays(a(1000, 100, `,"pace":"fast"`), ""), 1000*30_000 + 100*150_000, ""},
 		{
-			"fast, with a search", opus, anthropicSays(a(1000, 100, `,"speed":"fast"`+tool("web_search_requests", 1)), ""),
+			"fast, with a search", opus, anthropicSays(a(1000, 100, `,"pace":"fast"`+tool("web_search_requests", 1)), ""),
 			1000*30_000 + 100*150_000 + cent, "web_search 1",
 		},
 		{"in the US", opus, anthropicSays(a(1000, 100, `,"inference_geo":"us"`), ""), 1000*5500 + 100*27_500, ""},
-		{"fast in the US", opus, anthropicSays(a(1000, 100, `,"speed":"fast","inference_geo":"us"`), ""), 1000*33_000 + 100*165_000, ""},
+		{"fast in the US", opus, anthropicSays(a(1000, 100, `,"pace":"fast","inference_geo":"us"`), ""), 1000*33_000 + 100*165_000, ""},
 		{"anywhere", opus, anthropicSays(a(1000, 100, `,"inference_geo":"global"`), ""), 1000*5000 + 100*25_000, ""},
 		{"not fast", opus, anthropicSays(a(1000, 100, `,"speed":"standard"`), ""), 1000*5000 + 100*25_000, ""},
 		{
@@ -382,3 +384,54 @@ func (c asReported) Prompt() (tokens.Estimate, error) {
 	return tokens.Estimate{Tokens: c.usage.Input + c.usage.CacheRead + c.usage.CacheWrite}, nil
 }
 func (c asReported) Text(string) (tokens.Estimate, error) { return tokens.Estimate{}, nil }
+
+// A key without a budget may switch on what is charged at a price that nobody knows. The cost of such
+// an answer is unknown, and not that of its tokens alone, unless the provider states it.
+func TestToolsWithoutAPriceLeaveTheirRowsWithoutOne(t *testing.T) {
+	t.Parallel()
+	stated := strings.Replace(attackAnswer, `"total_tokens":10}`, `"total_tokens":10,"cost":0.5}`, 1)
+	g := &attackTarget{t: t, out: &attackOutput{}}
+	text := "providers:\n"
+	for n, answer := range []string{attackAnswer, stated} {
+		text += attackProvider(n, pt.NewUpstream(t, pt.JSON(200, answer)).URL(),
+			"    private: true\n    quirks: {members: {charged: [oracle, pace=*], free: [pace=slow], unpriced: [turbo]}}\n")
+	}
+	g.start(text + "members: {allow: [up0/plugins]}\n")
+	budgeted := g.secret
+	_, g.secret = g.issue()
+	for _, tt := range []struct {
+		model, more, status string
+		cost                billing.Money
+	}{
+		{"up0/m", `"seed":1`, "exact", 12_000},
+		{"up0/m", `"turbo":true`, "exact", 12_000}, // more tokens at the most, which are reported
+		{"up0/m", `"zz_unheard_of":1`, "exact", 12_000},
+		{"up0/m", `"pace":"slow"`, "exact", 12_000},
+		{"up0/m", `"oracle":false`, "exact", 12_000},
+		{"up0/m", `"plugins":[{"id":"web"}]`, "exact", 12_000}, // free, says the operator
+		{"up0/m", `"oracle":true`, "unpriced", 0},
+		{"up0/m", `"pace":"fast"`, "unpriced", 0},
+		{"up0/m", `"tools":[{"type":"zz_oracle"}]`, "unpriced", 0},
+		{"up1/m", `"oracle":true`, "overrun", billing.NanoPerUSD / 2},
+	} {
+		body := strings.Replace(attackPlain, `"model":"m"`, `"model":"`+tt.model+`",`+tt.more, 1)
+		r := g.complete(body)
+		row := g.rows(1)[0]
+		unpriced := row.Pricing == billing.Unpriced
+		if r.status != http.StatusOK || row.Cost.Total != tt.cost || unpriced != (tt.status == "unpriced") {
+			t.Errorf("%s %s: %d, %s, %d: %s", tt.model, tt.more, r.status, row.Pricing, row.Cost.Total, r.body)
+		}
+		if got := r.header.Get("X-Tallyroute-Cost-Status"); got != tt.status {
+			t.Errorf("%s %s: the cost is %s, want %s", tt.model, tt.more, got, tt.status)
+		}
+		if named := r.header.Get("X-Tallyroute-Unpriced-Members"); unpriced && named == "" {
+			t.Errorf("%s: the member is not named", tt.more)
+		}
+		if !unpriced || strings.Contains(tt.more, "slow") {
+			continue
+		}
+		if code := g.complete(body, "Authorization", "Bearer "+budgeted).code(t); code != "unpriced_member" {
+			t.Errorf("%s with a budget: %s", tt.more, code)
+		}
+	}
+}

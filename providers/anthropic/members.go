@@ -16,6 +16,7 @@ func Members() providers.Members {
 			"thinking", "thinking.type", "thinking.budget_tokens", "thinking.display", "thinking.clear_thinking", "thinking.keep",
 			"speed=standard", "speed=fast", "inference_geo=global", "inference_geo=us", "inference_geo=not_available",
 		),
+		providers.Charged.Of("speed=*", "inference_geo=*"),
 		providers.Unknown.Of("thinking.*", "output_config.*"),
 		Betas("anthropic_beta"),
 		// Removing something from the context costs nothing. Summarising it is unbounded output.
@@ -52,7 +53,8 @@ func Members() providers.Members {
 			"tools.web_search.user_location", "tools.web_fetch.max_uses", "tools.web_fetch.allowed_domains",
 			"tools.web_fetch.blocked_domains", "tools.web_fetch.citations", "tools.web_fetch.max_content_tokens",
 			"tools.web_fetch.use_cache"),
-		providers.Refused.Of("tools.mcp_toolset", "tools.advisor"),
+		providers.Refused.Of("tools.mcp_toolset"),
+		providers.Charged.Of("tools.advisor"), // another model
 
 		// Members of messages that pass through unchanged.
 		providers.Free.Of("messages.is_error", "messages.extra_content", "messages.tool_calls.extra_content"),

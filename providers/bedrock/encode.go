@@ -66,6 +66,8 @@ func (e *encoder) read() (err error) {
 			return translate.RefuseTool()
 		}
 	}
+	// Amazon's reference says that the model's maximum is the default. In truth Claude is cut off at
+	// 4,096 tokens (https://github.com/BerriAI/litellm/issues/41529), so the maximum is sent.
 	e.bound = cmp.Or(e.Bound(), e.Target.MaxOutput)
 	if e.family == claude { // whose thinking counts against it
 		e.bound = cmp.Or(e.bound, translate.FallbackOutput)

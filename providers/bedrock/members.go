@@ -34,10 +34,11 @@ func members() providers.Members {
 		providers.Unknown.Of(extra+"inferenceConfig.*"),
 		anthropic.Betas("anthropic_beta"), anthropic.Betas(extra+"anthropic_beta"),
 		providers.Stored.Of("promptVariables"),
-		providers.Refused.Of("guardrailConfig"),
+		providers.Charged.Of("guardrailConfig", "performanceConfig.latency=*", extra+"tools", extra+"connectors"),
 		providers.Free.Of("tools.toolSpec", "tools.cachePoint"),
 		// Of Nova's tools, the code interpreter has no known price.
 		providers.PricedBy(providers.MeterGrounding, 0, "tools.systemTool.name=nova_grounding"),
+		providers.Charged.Of("tools.systemTool.name=*"),
 		providers.Unknown.Of("tools.systemTool.*"),
 	)
 }

@@ -74,6 +74,8 @@ func holding(t *testing.T, path, value string) providers.Exchange {
 // class summarises a verdict in one word.
 func class(v providers.Verdict) string {
 	switch {
+	case len(v.Charged) > 0:
+		return "charged"
 	case len(v.Unpriced) > 0:
 		return "unpriced"
 	case len(v.Stored) > 0:
@@ -201,6 +203,58 @@ func TestOrdinaryRequestsAreJudgedWithoutMemory(t *testing.T) {
 		}
 		if n := testing.AllocsPerRun(100, func() { target.Judge(r) }); n > 0 {
 			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// What names models, accounts or stored things needs the right to, in any spelling, and in tools that
+// no table has.
+func TestNamesNeedRightsInAnySpelling(t *testing.T) {
+	builtIn := all(t)
+	at := func(model string) providers.Target {
+		list, _, ok := builtIn.Resolve(model)
+		if !ok {
+			t.Fatalf("there is no model %s", model)
+		}
+		return list[0]
+	}
+	targets := map[string]providers.Target{
+		"openai": judged("openai"), "mistral": judged("mistral"), "azure": judged("azure"),
+		"openrouter": at("openrouter/gpt-oss-20b"), "vercel": at("vercel/claude-opus-4"), "xai": at("xai/grok-4.5"),
+	}
+	for _, tt := range []struct {
+		provider, path, value string
+		want                  providers.Class
+	}{
+		{"openai", "file_ids", `["f"]`, providers.Stored},
+		{"openai", "fileIds", `["f"]`, providers.Stored},
+		{"openai", "File_IDs", `["f"]`, providers.Stored},
+		{"openai", "previousResponseId", `"r"`, providers.Stored},
+		{"openai", "vectorStoreIds", `["v"]`, providers.Stored},
+		{"openai", "cachedContent", `"c"`, providers.Stored},
+		{"openai", "messages.content.file.fileId", `"f"`, providers.Stored},
+		{"openai", "messages.content.FileID", `"f"`, providers.Stored},
+		{"openai", "Fallbacks", `["x"]`, providers.Selects},
+		{"openai", "modelList", `["x"]`, providers.Selects},
+		{"openai", "Draft-Model", `"x"`, providers.Selects},
+		{"openai", "adapterId", `"x"`, providers.Selects},
+		{"azure", "dataSources", `[{"type":"azure_search"}]`, providers.Stored},
+		{"vercel", "ProviderOptions", `{"gateway":{"models":["x"]}}`, providers.Selects},
+		{"mistral", "tools.document_library.library_ids", `["x"]`, providers.Stored},
+		{"xai", "tools.collections_search.collection_ids", `["x"]`, providers.Stored},
+		{"openai", "tools.surprise.where", `{"storeID":"x"}`, providers.Stored},
+		{"openrouter", "tools.openrouter:Advisor.parameters", `{"model":"x"}`, providers.Selects},
+		{"openai", "tools.surprise.parameters", `{"with":[{"Models":["x"]}]}`, providers.Selects},
+		{"openai", "tools.surprise.parameters", `{"valid":1,"grid":2}`, ""},
+		{"openai", "user_id", `"x"`, ""},
+		{"openai", "session_id", `"x"`, ""},
+		{"openai", "requestId", `"x"`, ""},
+	} {
+		target := targets[tt.provider]
+		v := target.Judge(holding(t, tt.path, tt.value).Request)
+		without, with := v.Bar(providers.Rights{Models: true}, &target), v.Bar(providers.Rights{Stored: true}, &target)
+		if with != nil || (without == nil) != (tt.want == "") || without != nil && without.Class != tt.want {
+			t.Errorf("%s: %s=%s is %+v without rights and %+v with them, want %q", tt.provider, tt.path, tt.value, without, with, tt.want)
 		}
 	}
 }

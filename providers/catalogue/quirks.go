@@ -107,11 +107,11 @@ func (d document) checkQuirks(path string) {
 }
 
 // classes are those that a provider may assign to members.
-var classes = []providers.Class{providers.Free, providers.Refused, providers.Selects, providers.Stored}
+var classes = []providers.Class{providers.Free, providers.Refused, providers.Charged, providers.Selects, providers.Stored}
 
 // members reads the meaning of the members that a provider accepts: lists of their names, by
 // their class or by the meter that charges for them. NAME=VALUE stands for one value of a
-// member; NAME<=BOUND for a priced member whose units are limited by its member BOUND.
+// member, NAME=* for all others; NAME<=BOUND for a priced member whose units are limited by its member BOUND.
 func (d document) members(into *providers.Members) read {
 	return func(path string, n node) {
 		var lines []providers.Line
@@ -127,7 +127,7 @@ func (d document) members(into *providers.Members) read {
 					lines = append(lines, providers.PricedBy(key, 0, name, strings.Fields(bound)...))
 				}
 			default:
-				d.fault(path, "want %s, or a meter: %s", "free, unpriced, selects or stored", strings.Join(providers.Meters(), ", "))
+				d.fault(path, "want free, unpriced, charged, selects or stored, or a meter: %s", strings.Join(providers.Meters(), ", "))
 			}
 		})
 		*into = providers.NewMembers(lines...)

@@ -81,7 +81,8 @@ func members() providers.Members {
 			"maxOutputTokens", "maxTokens", "max_output", "n_predict", "num_predict", "max_reasoning_tokens", "num_return_sequences",
 			"use_beam_search", "num_beams", "beam_width", "length_penalty", "early_stopping", "max_tool_calls", "candidate_count",
 			// Work that continues at the provider.
-			"plugins", "mcp_servers", "connectors", "background",
+			"mcp_servers", "background",
 		),
+		providers.Charged.Of("plugins", "connectors"),
 	)
 }

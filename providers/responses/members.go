@@ -32,6 +32,7 @@ func members() providers.Members {
 		providers.PricedBy(providers.MeterContainer, 1, "tools.code_interpreter"),
 		providers.Stored.Of("tools.code_interpreter.container", "tools.code_interpreter.container.file_ids"),
 		providers.Free.Of("tools.code_interpreter.container.type=auto", "tools.code_interpreter.container.memory_limit=1g"),
+		providers.Charged.Of("tools.code_interpreter.container.memory_limit=*", "tools.shell.environment.memory_limit=*"),
 		providers.PricedBy(providers.MeterImage, 0, "tools.image_generation", "max_tool_calls"),
 		providers.Selects.Of("tools.image_generation.model"),
 		providers.Free.Of("tools.image_generation.quality", "tools.image_generation.size", "tools.image_generation.output_format",

@@ -120,7 +120,8 @@ func (m *Meter) row(c plan.Candidate, attempt int) billing.Spend {
 // price records what an attempt costs that used fees in addition to its tokens, at which price,
 // and what it would have cost at the most expensive of the candidates that could have served
 // it. If the provider stated a higher cost, that is charged. If the price of something that was
-// used is not known, and the provider did not state the total, the row has no price.
+// used, or may have been, is not known, and the provider did not state the total, the row has no
+// price.
 func (m *Meter) price(row *billing.Spend, c plan.Candidate, used []billing.Fee) {
 	price, priced := priceOf(c, row.ServiceTier, row.Tokens)
 	if !priced && m.Money { // this tier has no price: with a budget in money, charge that of the dearest
@@ -133,7 +134,7 @@ func (m *Meter) price(row *billing.Spend, c plan.Candidate, used []billing.Fee) 
 	cost, fees, known := price.Charge(row.Tokens, used, row.ProviderCost)
 	stated := row.ProviderCost != nil && *row.ProviderCost > 0
 	row.Price, row.Fees = price, fees
-	if !known || !priced && !stated {
+	if !known || (!priced || c.Costly) && !stated {
 		row.Pricing, row.Cost, row.Baseline = billing.Unpriced, billing.Cost{}, 0
 		return
 	}

@@ -24,6 +24,7 @@ type Candidate struct {
 	Uses      []providers.Use   // what it may use besides tokens
 	Native    bool              // the request is sent as its client wrote it
 	Members   providers.Verdict // what the members of the request mean there
+	Costly    bool              // some of them are charged at a price that is not known
 	Loses     string            // a member that it would leave out although that changes the answer
 	Cost      billing.Money     // for this request; candidates are ordered by it
 	Health    string            // "healthy", "trial", or why not

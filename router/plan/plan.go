@@ -89,6 +89,7 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 	c = Candidate{Target: o.Target, Prices: o.Prices, Prompt: o.Prompt.Tokens, Exact: o.Prompt.Exact, Likely: o.Prompt.Likely, Hold: o.Hold}
 	c.Tier = tierFor(in.Request, c.Target)
 	in.members(&c)
+	c.Costly = c.Members.Costly(in.Rights, c.Target)
 	c.Price, c.Priced = c.Prices.Charged(c.Tier, c.Prompt)
 	for _, u := range c.Uses { // if a meter is unpriced, so is the candidate
 		fee, known := c.Price.Fee(u.Meter, u.Bound())
