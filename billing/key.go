@@ -215,25 +215,14 @@ func (k *Key) InForce(at time.Time) error {
 }
 
 // AllowsAddress reports whether the key may be used from an address. An IPv4 address
-// matches in both its IPv4 and its IPv6-mapped form.
+// is the same in either notation.
 func (k *Key) AllowsAddress(from netip.Addr) bool {
-	if len(k.AllowedCIDRs) == 0 {
-		return true
-	}
-	from = from.Unmap().WithZone("")
-	return slices.ContainsFunc(k.AllowedCIDRs, func(p netip.Prefix) bool {
-		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-		}
-		return p.Contains(from)
-	})
+	return k.AllowsNetwork(netip.PrefixFrom(from, from.BitLen()))
 }
 
 // AllowsNetwork reports whether the key may be used from every address of a network.
 func (k *Key) AllowsNetwork(n netip.Prefix) bool {
-	return len(k.AllowedCIDRs) == 0 || slices.ContainsFunc(k.AllowedCIDRs, func(o netip.Prefix) bool {
-		return o.Bits() <= n.Bits() && o.Contains(n.Addr())
-	})
+	return len(k.AllowedCIDRs) == 0 || policy.CoversRange(k.AllowedCIDRs, n)
 }
 
 // AllowsModel reports whether the key may ask for a model by that name, which may

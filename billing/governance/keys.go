@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -230,30 +229,19 @@ const (
 
 // narrow reports whether some level restricts the addresses.
 func (j *judge) narrow() bool {
-	known := func(p netip.Prefix) bool {
-		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			return p.Bits()-96 >= widestIPv4
-		}
-		return p.Addr().Is4() && p.Bits() >= widestIPv4 || p.Addr().Is6() && p.Bits() >= widestIPv6
+	own := make([]string, len(j.key.AllowedCIDRs))
+	for i, p := range j.key.AllowedCIDRs {
+		own[i] = p.String()
 	}
-	all := func(list []netip.Prefix) bool {
-		return len(list) > 0 && !slices.ContainsFunc(list, func(p netip.Prefix) bool { return !known(p) })
-	}
-	if all(j.key.AllowedCIDRs) {
-		return true
-	}
-	return slices.ContainsFunc(j.layers(), func(p *policy.Policy) bool {
-		var list []netip.Prefix
-		for _, text := range p.AllowedCIDRs {
-			one, err := netip.ParsePrefix(text)
-			if addr, failed := netip.ParseAddr(text); failed == nil {
-				one, err = netip.PrefixFrom(addr, addr.BitLen()), nil
-			}
-			if err == nil {
-				list = append(list, one)
-			}
-		}
-		return len(list) == len(p.AllowedCIDRs) && all(list)
+	return known(own) || slices.ContainsFunc(j.layers(), func(p *policy.Policy) bool { return known(p.AllowedCIDRs) })
+}
+
+// known reports whether there are ranges, and none of them is too wide to count as known
+// addresses.
+func known(ranges []string) bool {
+	return len(ranges) > 0 && !slices.ContainsFunc(ranges, func(text string) bool {
+		p, ok := policy.ParseRange(text)
+		return !ok || p.Bits() < widestIPv6 && !(p.Addr().Is4() && p.Bits() >= widestIPv4)
 	})
 }
 

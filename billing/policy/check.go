@@ -162,7 +162,7 @@ func provider(e string) string {
 }
 
 func isRange(e string) string {
-	if _, ok := parseRange(e); !ok {
+	if _, ok := ParseRange(e); !ok {
 		return "must be a range of addresses, such as 10.0.0.0/8"
 	}
 	return ""

@@ -104,7 +104,7 @@ func compileMust(must string, facts any) (*vm.Program, error) {
 // inRange implements in_range(address, "10.0.0.0/8").
 func inRange(args ...any) (any, error) {
 	from, err := netip.ParseAddr(args[0].(string))
-	p, ok := parseRange(args[1].(string))
+	p, ok := ParseRange(args[1].(string))
 	return err == nil && ok && p.Contains(from.Unmap()), nil
 }
 

@@ -74,21 +74,40 @@ func (g Groups) Covers(above, models []string) (outside string, ok bool) {
 	return "", true
 }
 
-// parseRange parses an address range or a single address. An IPv4 address is the same in
+// ParseRange parses an address range or a single address. An IPv4 address is the same in
 // either notation.
-func parseRange(text string) (netip.Prefix, bool) {
+func ParseRange(text string) (netip.Prefix, bool) {
 	if one, err := netip.ParseAddr(text); err == nil && one.Zone() == "" {
-		one = one.Unmap()
-		return netip.PrefixFrom(one, one.BitLen()), true
+		return unmapped(netip.PrefixFrom(one, one.BitLen())), true
 	}
 	p, err := netip.ParsePrefix(text)
-	if err != nil {
-		return p, false
+	return unmapped(p).Masked(), err == nil
+}
+
+// parseRanges parses ranges; one that is invalid contains no address.
+func parseRanges(texts []string) (ranges []netip.Prefix) {
+	for _, text := range texts {
+		p, _ := ParseRange(text)
+		ranges = append(ranges, p)
 	}
+	return ranges
+}
+
+// unmapped returns a range of IPv4 addresses in IPv4 notation.
+func unmapped(p netip.Prefix) netip.Prefix {
 	if p.Addr().Is4In6() && p.Bits() >= 96 {
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
-	return p.Masked(), true
+	return p
+}
+
+// CoversRange reports whether one of the ranges contains every address of another.
+func CoversRange(ranges []netip.Prefix, other netip.Prefix) bool {
+	other = unmapped(other)
+	return slices.ContainsFunc(ranges, func(p netip.Prefix) bool {
+		p = unmapped(p)
+		return p.Bits() <= other.Bits() && p.Contains(other.Addr())
+	})
 }
 
 // within reports whether an address is in one of the ranges.

@@ -304,3 +304,23 @@ func FuzzConditions(f *testing.F) {
 		_ = r.Ask(q)
 	})
 }
+
+func TestIPv4RangesAreTheSameInEitherNotation(t *testing.T) {
+	for _, c := range []struct {
+		ranges, other string
+		covered       bool
+	}{
+		{"10.0.0.0/8", "10.1.0.0/16", true}, {"10.1.0.0/16", "10.0.0.0/8", false}, {"10.0.0.0/8", "11.0.0.1", false},
+		{"10.0.0.0/8", "::ffff:10.0.0.1", true}, {"::ffff:10.0.0.0/104", "10.0.0.1", true}, {"::ffff:10.0.0.0/104", "::ffff:10.1.0.0/112", true},
+		{"::/0", "10.0.0.1", false}, {"2001:db8::/32", "2001:db8::1", true},
+	} {
+		other, ok := ParseRange(c.other)
+		if !ok {
+			t.Fatal(c.other)
+		}
+		written := netip.MustParsePrefix(c.ranges)
+		if CoversRange([]netip.Prefix{written}, other) != c.covered || CoversRange(parseRanges([]string{c.ranges}), other) != c.covered {
+			t.Errorf("%s in %s: want %v", c.other, c.ranges, c.covered)
+		}
+	}
+}

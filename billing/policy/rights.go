@@ -86,14 +86,7 @@ func compile(l layer) level {
 	if l.policy.Features != nil {
 		c.features = ^mask[Feature](features, l.policy.Features)
 	}
-	for _, text := range l.policy.AllowedCIDRs {
-		p, _ := parseRange(text)
-		c.allow = append(c.allow, p)
-	}
-	for _, text := range l.policy.DeniedCIDRs {
-		p, _ := parseRange(text)
-		c.refuse = append(c.refuse, p)
-	}
+	c.allow, c.refuse = parseRanges(l.policy.AllowedCIDRs), parseRanges(l.policy.DeniedCIDRs)
 	if c.broken {
 		return c
 	}

@@ -32,8 +32,9 @@ func (p *Policy) Wider(above *Policy, groups Groups) []Fault {
 			}
 		}
 	}
+	allowed := parseRanges(above.AllowedCIDRs)
 	for _, e := range p.AllowedCIDRs {
-		if above.AllowedCIDRs != nil && !coversRange(above.AllowedCIDRs, e) {
+		if own, ok := ParseRange(e); above.AllowedCIDRs != nil && !(ok && CoversRange(allowed, own)) {
 			all.add("allowed_cidrs", "has %s, which the level above does not allow", e)
 		}
 	}
@@ -47,14 +48,6 @@ func (p *Policy) Wider(above *Policy, groups Groups) []Fault {
 		all.add("hours", "has some that the level above does not allow")
 	}
 	return all
-}
-
-func coversRange(ranges []string, text string) bool {
-	p, ok := parseRange(text)
-	return ok && slices.ContainsFunc(ranges, func(r string) bool {
-		o, ok := parseRange(r)
-		return ok && o.Bits() <= p.Bits() && o.Contains(p.Addr())
-	})
 }
 
 // hoursWider compares hours minute by minute, if all are in one time zone.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/policy"
 	"tallyroute/providers"
 	"tallyroute/providers/secret"
 )
@@ -126,15 +127,11 @@ type Prefix netip.Prefix
 
 // UnmarshalText parses 10.0.0.0/8 or 10.1.2.3.
 func (p *Prefix) UnmarshalText(text []byte) error {
-	if addr, err := netip.ParseAddr(string(text)); err == nil && addr.Zone() == "" {
-		*p = Prefix(netip.PrefixFrom(addr, addr.BitLen()))
-		return nil
-	}
-	v, err := netip.ParsePrefix(string(text))
-	if err != nil {
+	v, ok := policy.ParseRange(string(text))
+	if !ok {
 		return errors.New("want an address range such as 10.0.0.0/8")
 	}
-	*p = Prefix(v.Masked())
+	*p = Prefix(v)
 	return nil
 }
 
