@@ -37,6 +37,7 @@ require (
 	filippo.io/age v1.3.2
 	github.com/aws/aws-sdk-go-v2/service/sts v1.52.0
 	github.com/oschwald/maxminddb-golang/v2 v2.1.1
+	github.com/tailscale/hujson v0.0.0-20260727124030-b80ff77dac4f
 	github.com/wneessen/go-mail v0.7.2
 )
 

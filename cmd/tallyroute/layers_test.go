@@ -246,6 +246,7 @@ var fences = map[string][]string{
 	"github.com/sashabaranov/go-openai":     {"cmd/tallyroute", "cmd/tallyroute/client", "test", "examples"},
 	"github.com/wneessen/go-mail":           {"providers/notify"},
 	"github.com/pelletier/go-toml":          {"cmd/tallyroute/connect", "test"},
+	"github.com/tailscale/hujson":           {"cmd/tallyroute/connect"},
 	"github.com/goccy/go-yaml":              {"cmd/tallyroute/config", "providers/catalogue", "test"},
 	"github.com/prometheus/client_golang":   {"cmd/tallyroute/metrics", "test"},
 	"github.com/prometheus/client_model":    {"cmd/tallyroute/metrics"},

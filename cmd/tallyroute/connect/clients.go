@@ -1,7 +1,7 @@
 package connect
 
-// clients returns all supported clients. In their texts, {url}, {key} and {model} are
-// placeholders for the settings.
+// clients returns all supported clients. In their texts, {url}, {key}, {secret} and {model} are
+// placeholders for the settings: {key} where a shell reads it, {secret} elsewhere.
 func clients() []client { return append(writable(), others()...) }
 
 // writable returns the clients whose files we can merge settings into.
@@ -10,7 +10,7 @@ func writable() []client {
 		{
 			name: "codex", folder: folder{"CODEX_HOME", nil, []string{".codex"}}, files: []string{"config.toml"},
 			syntax: asTOML(), settings: codex,
-			text: `# ~/.codex/config.toml; the key is taken from the environment: export TALLYROUTE_KEY={key}
+			text: `# ~/.codex/config.toml; the key is taken from the environment: export TALLYROUTE_KEY={secret}
 model = "{model}"
 model_provider = "tallyroute"
 
@@ -35,7 +35,7 @@ claude
 		{
 			name: "opencode", folder: folder{"XDG_CONFIG_HOME", []string{"opencode"}, []string{".config", "opencode"}},
 			files: []string{"opencode.json", "opencode.jsonc"}, syntax: withComments(), settings: openCode,
-			text: `// ~/.config/opencode/opencode.json; the key is taken from the environment: export TALLYROUTE_KEY={key}
+			text: `// ~/.config/opencode/opencode.json; the key is taken from the environment: export TALLYROUTE_KEY={secret}
 {
   "$schema": "https://opencode.ai/config.json",
   "provider": {
@@ -61,10 +61,11 @@ func others() []client {
 		{
 			name: "cursor",
 			text: `Cursor's own servers make the calls, so the router needs an address that they can reach.
-In Cursor: Settings > Models > API Keys
-  OpenAI API Key             {key}
+In Cursor: Cursor Settings > Models > API Keys
+  OpenAI API Key             {secret}
   Override OpenAI Base URL   {url}/v1
-Then add the model {model} under Settings > Models, and switch the others off.
+Then "Add Custom Model" {model} under Models, switch it on, and choose it in the chat. The base URL
+holds for all models of OpenAI; completion by Tab always uses Cursor's own.
 `,
 		},
 		{
@@ -76,26 +77,33 @@ aider --model openai/{model}
 		},
 		{
 			name: "continue",
-			text: `# ~/.continue/config.yaml, under models:
+			text: `# ~/.continue/config.yaml, with TALLYROUTE_KEY={secret} in ~/.continue/.env.
+# Where the file has models already, add the entry to them.
+name: Tallyroute
+version: 1.0.0
+schema: v1
 models:
   - name: {model}
     provider: openai
     model: {model}
     apiBase: {url}/v1
-    apiKey: {key}
+    apiKey: ${{ secrets.TALLYROUTE_KEY }}
     roles: [chat, edit, apply]
 `,
 		},
 		{
 			name: "open-webui",
-			text: `# The environment of Open WebUI, or Admin Panel > Settings > Connections > OpenAI API
+			text: `# The environment in which Open WebUI is started for the first time. Later it keeps what was
+# set under Admin Panel > Settings > Connections > OpenAI API: change it there.
 OPENAI_API_BASE_URL={url}/v1
-OPENAI_API_KEY={key}
+OPENAI_API_KEY={secret}
 `,
 		},
 		{
 			name: "librechat",
-			text: `# librechat.yaml, with TALLYROUTE_KEY={key} in .env
+			text: `# librechat.yaml, with TALLYROUTE_KEY={secret} in .env.
+# Where the file has endpoints already, add the entry to those under custom.
+version: 1.3.0
 endpoints:
   custom:
     - name: Tallyroute
@@ -109,7 +117,7 @@ endpoints:
 		{
 			name: "n8n",
 			text: `In n8n: Credentials > Add credential > OpenAI
-  API Key    {key}
+  API Key    {secret}
   Base URL   {url}/v1
 Then choose that credential and the model {model} in an OpenAI Chat Model node.
 `,

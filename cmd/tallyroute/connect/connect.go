@@ -100,11 +100,11 @@ func Text(name string, s Settings) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key := s.Key
+	key, secret := s.Key, s.Key
 	if key == "" {
-		key = "$" + keyVariable
+		key, secret = "$"+keyVariable, "sk-tr-…"
 	}
-	return strings.NewReplacer("{url}", s.URL, "{key}", key, "{model}", s.Model).Replace(c.text), nil
+	return strings.NewReplacer("{url}", s.URL, "{key}", key, "{secret}", secret, "{model}", s.Model).Replace(c.text), nil
 }
 
 // Written is what Write did.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/pelletier/go-toml/v2"
 
 	"tallyroute/cmd/tallyroute/connect"
@@ -20,15 +21,46 @@ func settings() connect.Settings {
 func TestEveryClientIsToldAddressAndModel(t *testing.T) {
 	for _, name := range connect.Names() {
 		text, err := connect.Text(name, settings())
-		if err != nil || !strings.Contains(text, "http://127.0.0.1:8080") || !strings.Contains(text, "TALLYROUTE_KEY") {
+		if err != nil || !strings.Contains(text, "http://127.0.0.1:8080") ||
+			!strings.Contains(text, "=$TALLYROUTE_KEY") && !strings.Contains(text, "sk-tr-…") {
 			t.Errorf("%s: %v: %s", name, err, text)
 		}
-		if strings.Contains(text, "{url}") || strings.Contains(text, "{key}") || strings.Contains(text, "{model}") {
-			t.Errorf("%s has places that were not filled: %s", name, text)
+		with := settings()
+		with.Key = "sk-tr-known"
+		filled, err := connect.Text(name, with)
+		if err != nil || !strings.Contains(filled, "sk-tr-known") || strings.Contains(filled, "$TALLYROUTE_KEY") ||
+			strings.Contains(filled, "sk-tr-…") {
+			t.Errorf("%s with a key: %v: %s", name, err, filled)
+		}
+		for _, place := range []string{"{url}", "{key}", "{secret}", "{model}"} {
+			if strings.Contains(text, place) {
+				t.Errorf("%s: %s was not filled in: %s", name, place, text)
+			}
 		}
 	}
 	if _, err := connect.Text("nobody", settings()); err == nil || !strings.Contains(err.Error(), "codex") {
 		t.Errorf("an unknown client: %v", err)
+	}
+}
+
+// What clients read as YAML or JSON is YAML or JSON, with what their makers' documents require.
+func TestTextsAreFilesThatTheirClientsRead(t *testing.T) {
+	for name, required := range map[string][]string{
+		"continue": {"name", "version", "schema", "models"}, "librechat": {"version", "endpoints"}, "opencode": {"provider", "model"},
+	} {
+		text, err := connect.Text(name, settings())
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := map[string]any{}
+		if err := yaml.Unmarshal([]byte(strings.Replace(text, "// ", "# ", 1)), &file); err != nil { // JSON is YAML
+			t.Errorf("%s: %v: %s", name, err, text)
+		}
+		for _, member := range required {
+			if file[member] == nil {
+				t.Errorf("%s has no %s: %s", name, member, text)
+			}
+		}
 	}
 }
 
@@ -135,6 +167,32 @@ func TestTextAroundTheSettingsStaysAsItIs(t *testing.T) {
 		}
 		if _, err := connect.Write(name, settings(), connect.Home{Dir: home}, time.Unix(0, 0)); err != nil || read(t, at) != after {
 			t.Errorf("%s: a second time it becomes\n%s", name, read(t, at))
+		}
+	}
+}
+
+// A secret that is no longer wanted is removed, and the file remains strict JSON.
+func TestSecretIsRemovedFromAFile(t *testing.T) {
+	for _, env := range []string{
+		`{"A": "b" , "ANTHROPIC_AUTH_TOKEN": "sk-old"}`, `{"ANTHROPIC_AUTH_TOKEN": "sk-old"}`,
+		`{"ANTHROPIC_AUTH_TOKEN": "sk-old", "A": "b"}`, "{\n    \"A\": \"b\",\n    \"ANTHROPIC_AUTH_TOKEN\": \"sk-old\"\n  }",
+	} {
+		home := t.TempDir()
+		at := filepath.Join(home, ".claude", "settings.json")
+		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		before := "{\n  \"theme\":   \"dark\",\n  \"env\": " + env + "\n}\n"
+		if err := os.WriteFile(at, []byte(before), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := connect.Write("claude-code", settings(), connect.Home{Dir: home}, time.Unix(0, 0)); err != nil {
+			t.Fatal(err)
+		}
+		after := read(t, at)
+		if strings.Contains(after, "sk-old") || !strings.Contains(after, "\"theme\":   \"dark\"") || !json.Valid([]byte(after)) ||
+			strings.Contains(after, `"A"`) != strings.Contains(before, `"A"`) {
+			t.Errorf("%s became %s", before, after)
 		}
 	}
 }
