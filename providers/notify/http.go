@@ -120,10 +120,11 @@ type Teams struct {
 	Client *http.Client
 }
 
-// Notify posts an alert.
+// Notify posts an alert. Names in it cannot become links, which a text block of a card makes
+// of Markdown.
 func (t Teams) Notify(ctx context.Context, n Message) error {
 	block := func(text string, more map[string]any) map[string]any {
-		b := map[string]any{"type": "TextBlock", "text": text, "wrap": true}
+		b := map[string]any{"type": "TextBlock", "text": strings.ReplaceAll(text, "](", "]\u200b("), "wrap": true}
 		for name, value := range more {
 			b[name] = value
 		}
@@ -162,8 +163,9 @@ func (p PagerDuty) Notify(ctx context.Context, n Message) error {
 	return post(ctx, p.Client, p.URL, map[string]any{
 		"routing_key": p.RoutingKey, "event_action": "trigger", "dedup_key": n.ID, "client": "Tallyroute",
 		"payload": map[string]any{
-			"summary": shortened(n.Title+": "+n.Text, 1024), "source": n.Object, "severity": n.Severity, "class": n.Kind, "group": n.Team,
-			"timestamp": n.OccurredAt.UTC().Format(time.RFC3339), "custom_details": details,
+			"summary": shortened(n.Title+": "+n.Text, 1024), "source": cmp.Or(n.Object, "Tallyroute"), // both are required
+			"severity": n.Severity, "class": n.Kind, "group": n.Team, "timestamp": n.OccurredAt.UTC().Format(time.RFC3339),
+			"custom_details": details,
 		},
 	}, nil)
 }

@@ -64,26 +64,23 @@ func TestAWebhookIsSignedAndHasTheIDOfTheAlert(t *testing.T) {
 	}
 }
 
+// notifier is a channel.
+type notifier interface {
+	Notify(ctx context.Context, n Message) error
+}
+
 func TestEachChannelGetsItsOwnForm(t *testing.T) {
 	for name, one := range map[string]struct {
-		channel func(url string) interface {
-			Notify(context.Context, Message) error
-		}
-		want []string
+		channel func(url string) notifier
+		want    []string
 	}{
-		"slack": {func(url string) interface {
-			Notify(context.Context, Message) error
-		} {
+		"slack": {func(url string) notifier {
 			return Slack{url, PrivateClient()}
 		}, []string{`"text":"*WARNING: 80 % of \u0026lt;a\u0026gt; limit*`, "Raise it."}},
-		"teams": {func(url string) interface {
-			Notify(context.Context, Message) error
-		} {
+		"teams": {func(url string) notifier {
 			return Teams{url, PrivateClient()}
 		}, []string{`application/vnd.microsoft.card.adaptive`, `"type":"AdaptiveCard"`, "Owner: ann@example.com"}},
-		"pagerduty": {func(url string) interface {
-			Notify(context.Context, Message) error
-		} {
+		"pagerduty": {func(url string) notifier {
 			return PagerDuty{url, "rk", PrivateClient()}
 		}, []string{`"routing_key":"rk"`, `"event_action":"trigger"`, `"dedup_key":"alert_1"`, `"severity":"warning"`, `"source":"bud_1"`}},
 	} {
@@ -96,6 +93,28 @@ func TestEachChannelGetsItsOwnForm(t *testing.T) {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: %s lacks %s", name, text, want)
 			}
+		}
+	}
+}
+
+func TestNamesBecomeNoLinks(t *testing.T) {
+	named := notice
+	named.Title, named.Text = "Key [open](https://evil.example)", "The key <https://evil.example|open> & [open](https://evil.example)"
+	for name, channel := range map[string]func(url string) notifier{
+		"slack": func(url string) notifier {
+			return Slack{url, PrivateClient()}
+		},
+		"teams": func(url string) notifier {
+			return Teams{url, PrivateClient()}
+		},
+	} {
+		url, got := server(t, http.StatusOK)
+		if err := channel(url).Notify(t.Context(), named); err != nil {
+			t.Fatal(err)
+		}
+		text := string(got().raw)
+		if name == "teams" && strings.Contains(text, "](") || name == "slack" && strings.Contains(text, `\u003chttps`) {
+			t.Errorf("%s: %s", name, text)
 		}
 	}
 }
