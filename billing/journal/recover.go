@@ -276,6 +276,10 @@ func (l *Log) Restore() error {
 		return nil
 	}
 	if err := l.begin(); err != nil {
+		if l.active != nil { // what is written to a file without a name is gone after a crash
+			l.retire(l.active)
+			l.active = nil
+		}
 		return errors.Join(lost, l.fail(fault{err: failure(ErrFailed, "recreate the directory", err)}))
 	}
 	l.fault.Store(nil)
