@@ -176,21 +176,31 @@ func TestCallWithAHeaderThatIsNoneIsRefused(t *testing.T) {
 func TestScrub(t *testing.T) {
 	const key = "sk-abcdefghijklmnop"
 	for in, want := range map[string]string{
-		"":                                   "",
-		"nothing here":                       "nothing here",
-		"key " + key + ".":                   "key [redacted].",
-		key:                                  "[redacted]",
-		key + key:                            "[redacted]",
-		"sk-abcde***jklmnop":                 "[redacted]***[redacted]",
-		"sk-abcde***klmno":                   "[redacted]***klmno",
-		"sk-abcde***ijklmnop":                "[redacted]***[redacted]",
-		"ab defgh":                           "ab defgh",
-		"SK-ABCDEFGHIJKLMNOP":                "[redacted]",
-		"a piece: ghijkl":                    "a piece: [redacted]",
-		"c2stYWJjZGVmZ2hpamtsbW5vcA==":       "[redacted]A==",       // the key in base64
-		"Basic dTpzay1hYmNkZWZnaGlqa2xtbm9w": "Basic dTp[redacted]", // "u:" and the key
-		"über " + key + " über":              "über [redacted] über",
-		"short secret: wxyz, and wxyz once":  "short secret: [redacted], and [redacted] once",
+		"":                                    "",
+		"nothing here":                        "nothing here",
+		"key " + key + ".":                    "key [redacted].",
+		key:                                   "[redacted]",
+		key + key:                             "[redacted]",
+		"sk-abcde***jklmnop":                  "[redacted]***[redacted]",
+		"sk-abcde***klmno":                    "[redacted]***klmno",
+		"sk-abcde***ijklmnop":                 "[redacted]***[redacted]",
+		"ab defgh":                            "ab defgh",
+		"SK-ABCDEFGHIJKLMNOP":                 "[redacted]",
+		"a piece: ghijkl":                     "a piece: [redacted]",
+		"c2stYWJjZGVmZ2hpamtsbW5vcA==":        "[redacted]A==",       // the key in base64
+		"Basic dTpzay1hYmNkZWZnaGlqa2xtbm9w":  "Basic dTp[redacted]", // "u:" and the key
+		"über " + key + " über":               "über [redacted] über",
+		"%73%6b%2D%61%62%63%64%65%66%67":      "[redacted]",    // escaped in a URL
+		"%2573%256b%252Dabcdef":               "[redacted]",    // twice
+		"%E4bcdefgh":                          "%E4[redacted]", // a half
+		`\u0073\u006b-\x61bcdefgh`:            "[redacted]",    // as programs write it
+		"&#115;&#x6B;-&#97;bcdefgh":           "[redacted]",    // as HTML
+		"s k - a b c d e f g h!":              "[redacted]!",   // spaced out
+		"736b2d6162636465666768":              "[redacted]",    // in hexadecimal digits
+		"x 736B2D616263 x, 6b2d61 is short":   "x [redacted] x, 6b2d61 is short",
+		"100% of &#x; and %zz and \\u12 stay": "100% of &#x; and %zz and \\u12 stay",
+		"limit 200000, requested 363738":      "limit 200000, requested 363738",
+		"short secret: wxyz, and wxyz once":   "short secret: [redacted], and [redacted] once",
 	} {
 		if got := scrub(in, []string{key, "wxyz", "xy", ""}, nil); got != want {
 			t.Errorf("%q becomes %q, want %q", in, got, want)
