@@ -80,6 +80,9 @@ func (t *trip) whole(resp *http.Response, b *body) (*Answer, error) {
 		return nil, t.broken(resp, b, err)
 	}
 	answer, err := t.decode(resp, text)
+	if err != nil && t.x.Native == nil {
+		answer, err = t.gathered(text, err)
+	}
 	switch {
 	case err != nil && len(bytes.TrimSpace(text)) == 0:
 		return nil, t.broken(resp, b, errEmpty)
@@ -112,6 +115,20 @@ func (t *trip) decode(resp *http.Response, text []byte) (*chat.Response, error) 
 	}
 	defer free()
 	r, err := t.x.codec().Decode(t.x, resp.Header, text)
+	if err == nil && len(t.call.aliases.back) > 0 {
+		r.Body = t.call.aliases.restore(r.Body)
+	}
+	return r, err
+}
+
+// gathered reads a complete response from a stream that was not requested. If text is no stream,
+// it returns the error that decoding has ended with.
+func (t *trip) gathered(text []byte, err error) (*chat.Response, error) {
+	o, start := operations[t.x.Operation], bytes.TrimSpace(text[:min(len(text), modest)])
+	if o.stream == nil || !bytes.HasPrefix(start, []byte("data:")) && !bytes.HasPrefix(start, []byte("event:")) && !bytes.HasPrefix(start, []byte(":")) {
+		return nil, err
+	}
+	r, err := chat.Whole(o.stream(t.x, io.NopCloser(bytes.NewReader(text))))
 	if err == nil && len(t.call.aliases.back) > 0 {
 		r.Body = t.call.aliases.restore(r.Body)
 	}
@@ -207,16 +224,6 @@ func (t *trip) free(k Kind) bool {
 		return !t.x.Target.Billing.Errors
 	}
 	return true
-}
-
-func encoded(resp *http.Response) bool {
-	e := resp.Header.Get("Content-Encoding")
-	return e != "" && !strings.EqualFold(e, "identity")
-}
-
-func mediaType(resp *http.Response) string {
-	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
-	return strings.ToLower(strings.TrimSpace(kind))
 }
 
 // Answered reports whether the model that a provider says has answered is the one that t asks

@@ -343,3 +343,13 @@ func (b *body) copied(n int) error {
 	}
 	return b.Grow(int64(n))
 }
+
+func encoded(resp *http.Response) bool {
+	e := resp.Header.Get("Content-Encoding")
+	return e != "" && !strings.EqualFold(e, "identity")
+}
+
+func mediaType(resp *http.Response) string {
+	kind, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
+	return strings.ToLower(strings.TrimSpace(kind))
+}

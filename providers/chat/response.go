@@ -2,6 +2,7 @@ package chat
 
 import (
 	"cmp"
+	"errors"
 	"io"
 	"slices"
 	"strconv"
@@ -220,6 +221,121 @@ func (r *Response) Streamed() (Stream, error) {
 		s.chunks = append(s.chunks, last)
 	}
 	return s, nil
+}
+
+// Whole returns a stream as a complete response, for providers that stream although they were
+// not asked to. Its error is the stream's if that does not end well.
+func Whole(s Stream) (*Response, error) {
+	var all grown
+	for {
+		c, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		all.add("", c.Data)
+	}
+	all.complete()
+	r, err := ParseResponse(all.bytes(nil))
+	if err != nil {
+		return nil, err
+	}
+	r.Usage = s.Told().Usage
+	return r, nil
+}
+
+// grown is a value that grows by what later chunks add to it.
+type grown struct {
+	raw     []byte   // a text without its closing quote, or another value as it is
+	kind    byte     // '{' or '[' if it has members or elements
+	names   []string // of the members; of elements, their indexes
+	members map[string]*grown
+}
+
+// growing lists the members whose texts arrive in pieces. Other texts are repeated at most.
+var growing = []string{
+	"content", "refusal", "reasoning", "reasoning_content", "thinking", "arguments", "input", "text", "summary", "data", "transcript",
+}
+
+// add adds a later value of the member called name.
+func (g *grown) add(name string, raw []byte) {
+	switch {
+	case jsonraw.IsObject(raw):
+		g.kind = '{'
+		for inner, value := range jsonraw.Each(raw) {
+			if name == "tool_calls" && string(inner) == "index" {
+				continue
+			}
+			if inner := string(inner); inner == "delta" {
+				g.member("message").add(inner, value)
+			} else {
+				g.member(inner).add(inner, value)
+			}
+		}
+	case jsonraw.IsArray(raw):
+		g.kind = '['
+		for e := range jsonraw.Elements(raw) {
+			index := string(jsonraw.Lookup(e, "index"))
+			if index == "" {
+				index = "#" + strconv.Itoa(len(g.names))
+			}
+			g.member(index).add(name, e)
+		}
+	case jsonraw.IsString(raw) && jsonraw.IsString(g.raw) && slices.Contains(growing, name):
+		g.raw = append(g.raw, jsonraw.Inside(raw)...)
+	case jsonraw.IsString(raw) && (len(raw) > len(`""`) || !jsonraw.IsString(g.raw)):
+		g.raw = append(g.raw[:0], raw[:len(raw)-1]...)
+	case !jsonraw.IsString(raw) && (g.raw == nil || !jsonraw.IsNull(raw)):
+		g.raw = append(g.raw[:0], raw...)
+	}
+}
+
+// complete adds what every complete response has.
+func (g *grown) complete() {
+	g.member("object").raw = []byte(`"chat.completion`)
+	for _, choice := range g.member("choices").members {
+		message := choice.member("message")
+		message.kind = '{'
+		for _, m := range []*grown{choice.member("logprobs"), message.member("content"), message.member("refusal")} {
+			m.add("", []byte("null"))
+		}
+		message.member("role").raw = []byte(`"assistant`)
+	}
+}
+
+func (g *grown) member(name string) *grown {
+	m := g.members[name]
+	if m == nil {
+		if m = new(grown); g.members == nil {
+			g.members = make(map[string]*grown)
+		}
+		g.members[name] = m
+		g.names = append(g.names, name)
+	}
+	return m
+}
+
+// bytes appends the value to b.
+func (g *grown) bytes(b []byte) []byte {
+	if g.kind == 0 {
+		if b = append(b, g.raw...); jsonraw.IsString(g.raw) {
+			b = append(b, '"')
+		}
+		return b
+	}
+	b = append(b, g.kind)
+	for i, name := range g.names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if g.kind == '{' {
+			b = append(jsonraw.AppendQuote(b, name), ':')
+		}
+		b = g.members[name].bytes(b)
+	}
+	return append(b, g.kind+2) // the closing bracket
 }
 
 // numbered returns a message as the delta of a chunk, by adding an index to its tool calls.
