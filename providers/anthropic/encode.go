@@ -208,10 +208,14 @@ func (e *encoder) writeTools() {
 	if len(e.tools) == 0 {
 		return
 	}
+	tools, loosened := Loosen(e.tools, e.set.Answer.Schema)
+	if loosened {
+		e.Lose("tools.strict")
+	}
 	o := &e.o
 	o.Key("tools")
 	o.Open('[')
-	for _, t := range e.tools {
+	for _, t := range tools {
 		if t.Function == nil {
 			o.Value(t.Raw) // already in Anthropic's format
 			continue

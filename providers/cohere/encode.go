@@ -1,6 +1,7 @@
 package cohere
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -129,18 +130,46 @@ func (e *encoder) tools() error {
 	if c.Mode == "required" || c.Mode == "none" {
 		e.o.Text("tool_choice", strings.ToUpper(c.Mode))
 	}
-	strict := false
+	strict := e.strict(tools)
 	e.o.Key("tools")
 	e.o.Open('[')
 	for _, t := range tools {
+		if t.Parameters == nil {
+			t.Parameters = []byte(translate.AnyInput)
+		}
+		if strict {
+			t.Parameters = e.Schema("tools", subset(), t.Parameters)
+		}
 		e.function(t)
-		strict = strict || t.Strict
 	}
 	e.o.Close(']')
 	if strict && e.Member("strict_tools") == nil {
 		e.o.Word("strict_tools", "true")
 	}
 	return nil
+}
+
+// mostFields is how many properties strict tools may have together.
+const mostFields = 200
+
+// strict reports whether tools are sent as strict ones, which is all of them or none.
+func (e *encoder) strict(tools []translate.Tool) bool {
+	if string(e.Member("strict_tools")) == "true" {
+		return true
+	}
+	if !slices.ContainsFunc(tools, func(t translate.Tool) bool { return t.Strict }) {
+		return false
+	}
+	fields := 0
+	for _, t := range tools {
+		reduced, _ := subset().Reduce(t.ObjectSchema())
+		fields += schema.SizeOf(reduced).Properties
+	}
+	if fields > mostFields || !e.Target.Sends("strict_tools") {
+		e.Lose("tools.strict")
+		return false
+	}
+	return true
 }
 
 // subset returns the subset of JSON Schema that Cohere accepts. Source: "Unsupported schema
@@ -151,17 +180,11 @@ func subset() *schema.Subset {
 			"type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "title", "description", "default",
 			"format", "pattern",
 		},
-		Formats: []string{"date-time", "uuid", "date", "time"}, Inline: true,
+		Formats: []string{"date-time", "uuid", "date", "time"}, Inline: true, Anchored: true, Filled: true,
 	}
 }
 
 func (e *encoder) function(t translate.Tool) {
-	if t.Parameters == nil {
-		t.Parameters = []byte(translate.AnyInput)
-	}
-	if t.Strict || string(e.Member("strict_tools")) == "true" {
-		t.Parameters = e.Schema("tools", subset(), t.Parameters)
-	}
 	e.o.Open('{')
 	e.o.Text("type", "function")
 	e.o.Key("function")

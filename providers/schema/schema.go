@@ -23,6 +23,8 @@ type Subset struct {
 	Scalars  bool     // an enum contains only strings and numbers
 	FewItems bool     // minItems is 0 or 1
 	Bare     bool     // schemas must not describe themselves: no $schema, $id or $comment
+	Anchored bool     // patterns match whole texts and have no anchors
+	Filled   bool     // objects require at least one of their properties
 }
 
 // Reduce returns raw reduced to s, and the keywords that are lost. It returns raw itself,
@@ -87,6 +89,9 @@ func (s *Subset) fits(raw []byte, depth int) bool {
 		return s.Keywords == nil && depth <= deepest
 	}
 	closed := !s.Closed || !object(raw)
+	if required := jsonraw.Lookup(raw, "required"); s.Filled && (required == nil || jsonraw.IsEmptyArray(required)) && firstProperty(raw) != "" {
+		return false
+	}
 	for name, value := range jsonraw.Each(raw) {
 		switch {
 		case string(name) == "$ref" && s.Inline, !s.takes(name) || !s.allows(name, value):
@@ -118,6 +123,14 @@ func (s *Subset) fits(raw []byte, depth int) bool {
 	return closed
 }
 
+// firstProperty returns the name of the first property; "" if there is none.
+func firstProperty(raw []byte) string {
+	for name := range jsonraw.Each(jsonraw.Lookup(raw, "properties")) {
+		return string(name)
+	}
+	return ""
+}
+
 // object reports whether a schema describes objects.
 func object(raw []byte) bool {
 	return jsonraw.Text(jsonraw.Lookup(raw, "type")) == "object" || jsonraw.Lookup(raw, "properties") != nil
@@ -145,7 +158,7 @@ func (s *Subset) allows(name, value []byte) bool {
 	case "minItems":
 		return !s.FewItems || string(value) == "0" || string(value) == "1"
 	case "pattern":
-		return s.Keywords == nil || simple(jsonraw.Text(value))
+		return (s.Keywords == nil || simple(jsonraw.Text(value))) && (!s.Anchored || !strings.ContainsAny(jsonraw.Text(value), "^$"))
 	case "enum":
 		for v := range jsonraw.Elements(value) {
 			if (s.Scalars || s.Keywords != nil && (v[0] == '{' || v[0] == '[')) && v[0] != '"' && (v[0] < '0' || v[0] > '9') &&
@@ -176,6 +189,60 @@ func alternatives(raw []byte) bool {
 		}
 	}
 	return false
+}
+
+// Size is how much a schema takes of the room that some grammars have.
+type Size struct {
+	Properties int
+	Optional   int // properties that are not required
+	Unions     int // properties that may have several types
+}
+
+// Plus returns the size of two schemas together.
+func (s Size) Plus(other Size) Size {
+	return Size{s.Properties + other.Properties, s.Optional + other.Optional, s.Unions + other.Unions}
+}
+
+// SizeOf returns the size of a schema without references.
+func SizeOf(raw []byte) Size { return sizeOf(raw, 0) }
+
+func sizeOf(raw []byte, depth int) (s Size) {
+	if !jsonraw.IsObject(raw) || depth > deepest {
+		return s
+	}
+	required := jsonraw.Lookup(raw, "required")
+	for name, value := range jsonraw.Each(raw) {
+		switch {
+		case has(inMaps, name):
+			for key, inner := range jsonraw.Each(value) {
+				if string(name) == "properties" {
+					s = s.Plus(property(string(key), inner, required))
+				}
+				s = s.Plus(sizeOf(inner, depth+1))
+			}
+		case has(inLists, name):
+			for inner := range jsonraw.Elements(value) {
+				s = s.Plus(sizeOf(inner, depth+1))
+			}
+		case has(single, name):
+			s = s.Plus(sizeOf(value, depth+1))
+		}
+	}
+	return s
+}
+
+// property returns what one property adds, apart from its schema.
+func property(name string, raw, required []byte) Size {
+	s := Size{Properties: 1, Optional: 1}
+	for r := range jsonraw.Elements(required) {
+		if jsonraw.Text(r) == name {
+			s.Optional = 0
+		}
+	}
+	if jsonraw.IsArray(jsonraw.Lookup(raw, "type")) || jsonraw.Lookup(raw, "anyOf") != nil {
+		s.Unions = 1
+	}
+	return s
 }
 
 // trimmed returns raw without surrounding white space.

@@ -23,6 +23,9 @@ var subsets = map[string]*schema.Subset{
 		},
 		Inline: true, Scalars: true,
 	},
+	"whole": {
+		Keywords: []string{"type", "properties", "required", "pattern", "description"}, Inline: true, Anchored: true, Filled: true,
+	},
 	"flat": {Flat: true},
 	"bare": {Flat: true, Bare: true},
 }
@@ -54,6 +57,18 @@ func TestReduce(t *testing.T) {
 			"google", `{"type":"object","properties":{"a":{"type":"string"}},"anyOf":[{"required":["a"]},{"required":[]}]}`,
 			`{"type":"object","properties":{"a":{"type":"string"}},"anyOf":[{},{"required":[]}]}`, "required",
 		},
+		{"whole", `{"type":"object","properties":{"a":{"type":"string","pattern":"[A-Z]{3}"}},"required":["a"]}`, "", ""},
+		{
+			"whole", `{"type":"object","properties":{"a":{"pattern":"^[A-Z]{3}$"},"b":{"pattern":"^a"},"c":{"pattern":"b$"}}}`,
+			`{"type":"object","properties":{"a":{"pattern":"[A-Z]{3}"},"b":{"pattern":"a.*"},"c":{"pattern":".*b"}},"required":["a"]}`,
+			"required",
+		},
+		{
+			"whole", `{"properties":{"a":{"pattern":"^a|b$"},"b":{"pattern":"^[^a]$"},"c":{"pattern":"^c\\$"}},"required":["b"]}`,
+			`{"properties":{"a":{"description":"(pattern: \"^a|b$\")"},"b":{"description":"(pattern: \"^[^a]$\")"},` +
+				`"c":{"description":"(pattern: \"^c\\\\$\")"}},"required":["b"]}`, "pattern",
+		},
+		{"whole", `{"type":"object","properties":{}}`, "", ""},
 		{"flat", `{"type":"object","required":["b"]}`, "", ""},
 		{"flat", `{"$schema":"x","type":"object","required":["b"]}`, "", ""},
 		{
@@ -135,6 +150,15 @@ func TestReferencesAreBounded(t *testing.T) {
 	got, lost := subsets["google"].Reduce(raw)
 	if len(got) > 4<<20 || !json.Valid(got) || strings.Join(lost, " ") != "$ref" {
 		t.Errorf("%d bytes of %d, lost %q", len(got), len(raw), lost)
+	}
+}
+
+func TestSizeOf(t *testing.T) {
+	got := schema.SizeOf([]byte(`{"type":"object","properties":{"a":{"type":["string","null"]},"b":{"type":"object","properties":{` +
+		`"c":{"anyOf":[{"type":"string"},{"type":"object","properties":{"d":{"type":"string"}}}]}},"required":["c"]},` +
+		`"e":{"type":"array","items":{"type":"object","properties":{"f":{"type":"string"}}}}},"required":["a"]}`))
+	if want := (schema.Size{Properties: 6, Optional: 4, Unions: 2}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 

@@ -39,7 +39,7 @@ func (w *writer) keyword(name string, value, raw []byte) {
 		if unlisted {
 			w.lose(name)
 		}
-		if len(names) > 0 || !unlisted {
+		if len(names) > 0 || !unlisted && !w.s.Filled {
 			w.put(name, jsonraw.Array(names))
 		}
 	case name == "additionalProperties" && w.closed:
@@ -51,6 +51,10 @@ func (w *writer) keyword(name string, value, raw []byte) {
 	case !w.s.allows([]byte(name), value):
 		if name == "enum" {
 			w.scalars(name, value)
+			return
+		}
+		if whole := anchored(jsonraw.Text(value)); name == "pattern" && w.s.Anchored && w.s.allows([]byte(name), whole) {
+			w.put(name, whole)
 			return
 		}
 		w.note(name, value)
@@ -70,6 +74,23 @@ func (w *writer) keyword(name string, value, raw []byte) {
 	default:
 		w.put(name, value)
 	}
+}
+
+// anchored returns the pattern that whole texts match if a part of them matches the given one, or
+// the given one if that is not certain.
+func anchored(pattern string) []byte {
+	rest, begin := strings.CutPrefix(pattern, "^")
+	rest, end := strings.CutSuffix(rest, "$")
+	if strings.Contains(rest, "|") || strings.HasSuffix(rest, `\`) {
+		return jsonraw.Quote(pattern)
+	}
+	if !begin {
+		rest = ".*" + rest
+	}
+	if !end {
+		rest += ".*"
+	}
+	return jsonraw.Quote(rest)
 }
 
 func (w *writer) list(value []byte) []byte {
@@ -164,6 +185,10 @@ func (w *writer) done(raw []byte) []byte {
 		if properties := jsonraw.Lookup(raw, "properties"); properties == nil || string(properties) == "{}" {
 			w.emptied(raw)
 		}
+	}
+	if first := firstProperty(raw); w.s.Filled && first != "" && !slices.Contains(w.written, "required") {
+		w.lose("required")
+		w.put("required", jsonraw.Array([][]byte{jsonraw.Quote(first)}))
 	}
 	text := jsonraw.Text(w.description)
 	if len(w.notes) > 0 {

@@ -113,7 +113,7 @@ func (t Tool) ObjectSchema() []byte {
 	switch kind := jsonraw.Lookup(t.Parameters, "type"); {
 	case t.Parameters == nil:
 		return []byte(AnyInput)
-	case !jsonraw.IsNull(kind):
+	case !jsonraw.IsNull(kind) && !jsonraw.IsArray(kind):
 		return t.Parameters
 	}
 	var o jsonraw.Object
