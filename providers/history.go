@@ -23,7 +23,7 @@ func (x Exchange) paired(a aliases) (Exchange, []string, error) {
 	if x.Operation != Chat || !called(x.Request) {
 		return x, nil, nil
 	}
-	h := history{r: x.Request, aliases: a}
+	h := history{r: x.Request, aliases: a, nine: x.Target.Quirks.CallIDs == CallIDsNine}
 	h.read()
 	h.match()
 	h.fill()
@@ -61,6 +61,7 @@ type history struct {
 	calls    []madeCall
 	byID     map[string][]int // calls by their ids in the client's request
 	aliases  aliases
+	nine     bool // ids have nine letters and digits
 	lost     []string
 	changed  bool
 }
@@ -95,7 +96,7 @@ func (h *history) read() {
 			for raw := range jsonraw.Elements(jsonraw.Lookup(m.Raw, "tool_calls")) {
 				c := madeCall{message: len(h.messages), raw: raw, id: jsonraw.Text(jsonraw.Lookup(raw, "id")), result: -1}
 				c.name = jsonraw.Text(jsonraw.Lookup(raw, "function", "name"))
-				c.as = unique(c.id, taken, len(h.calls))
+				c.as = h.unique(c.id, taken)
 				h.byID[c.id] = append(h.byID[c.id], len(h.calls))
 				s.calls = append(s.calls, len(h.calls))
 				h.calls = append(h.calls, c)
@@ -108,22 +109,43 @@ func (h *history) read() {
 // mostID is the length of the longest call id that every provider accepts.
 const mostID = 40
 
-// unique returns an id that is short enough and not used by an earlier call: id itself if
+// unique returns an id that the provider accepts and that no earlier call has: id itself if
 // that qualifies.
-func unique(id string, taken map[string]bool, n int) string {
+func (h *history) unique(id string, taken map[string]bool) string {
 	as := id
 	if len(as) > mostID {
 		sum := sha256.Sum256([]byte(as))
 		as = "call_" + hex.EncodeToString(sum[:12])
 	}
 	if as == "" || taken[as] {
-		as = "call_" + strconv.Itoa(n)
+		as = "call_" + strconv.Itoa(len(h.calls))
+	}
+	if h.nine && !isNine(as) {
+		as = nineOf(as)
 	}
 	for taken[as] {
-		as += "_"
+		if as += "_"; h.nine {
+			as = nineOf(as)
+		}
 	}
 	taken[as] = true
 	return as
+}
+
+// isNine reports whether an id has nine letters and digits.
+func isNine(id string) bool {
+	return len(id) == 9 && !strings.ContainsFunc(id, func(r rune) bool { return !letter(r) || r == '_' || r == '-' })
+}
+
+// nineOf returns nine letters and digits that stand for an id.
+func nineOf(id string) string {
+	const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	sum := sha256.Sum256([]byte(id))
+	to := make([]byte, 9)
+	for i := range to {
+		to[i] = letters[int(sum[i])%len(letters)]
+	}
+	return string(to)
 }
 
 // match finds the call that each result belongs to. If a call has several results, the last

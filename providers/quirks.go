@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"tallyroute/providers/chat"
@@ -54,6 +53,14 @@ type Quirks struct {
 	// Members says what the members that the provider accepts mean for what a request costs
 	// or can reach.
 	Members Members
+	// AllowedTools is AllowedTaken if tool_choice may list allowed tools. Otherwise only those
+	// are sent.
+	AllowedTools string
+	// CallIDs is CallIDsNine if ids of tool calls must be nine letters and digits.
+	CallIDs string
+	// Results is ResultsAnswered if the assistant must answer the results of tools before
+	// anybody else may speak.
+	Results string
 	// Unreported lists meters whose use the provider does not report: a request that may use one
 	// is charged for one unit.
 	Unreported []string
@@ -120,6 +127,9 @@ func (q Quirks) Over(base Quirks) Quirks {
 		{&q.Search, base.Search},
 		{&q.ForcedTools, base.ForcedTools},
 		{&q.Prefill, base.Prefill},
+		{&q.AllowedTools, base.AllowedTools},
+		{&q.CallIDs, base.CallIDs},
+		{&q.Results, base.Results},
 		{&q.SignCalls, base.SignCalls},
 		{&q.Vectors, base.Vectors},
 		{&q.Path, base.Path},
@@ -163,7 +173,7 @@ func (q Quirks) Of(o Operation) Quirks {
 // change reports whether any rule could change a request.
 func (q *Quirks) change() bool {
 	return len(q.Rename)+len(q.Drop)+len(q.Known)+len(q.Refuse)+len(q.Bounds)+len(q.Efforts)+len(q.Sampling) > 0 ||
-		len(q.NoReasoning)+len(q.ForcedTools)+len(q.Search)+len(q.Reasons)+len(q.Prefill)+len(q.SignCalls) > 0 ||
+		len(q.NoReasoning)+len(q.ForcedTools)+len(q.Search)+len(q.Reasons)+len(q.Prefill)+len(q.SignCalls)+len(q.Results) > 0 ||
 		len(q.Roles)+len(q.MessageRename)+len(q.MessageDrop)+len(q.CallMembers) > 0 || q.Alternate
 }
 
@@ -246,6 +256,7 @@ type pass struct {
 
 	reasons bool // the model can reason
 	quiet   bool // the model is told not to reason
+	open    bool // the results of tools are the last thing that was said
 
 	sets  []jsonraw.Member
 	drops []string
@@ -341,21 +352,6 @@ func (p *pass) lose(name, value []byte) {
 	}
 }
 
-// clamp returns the bound that a number violates, or "" if it is within bounds.
-func (b Bound) clamp(raw []byte) (to string) {
-	value, err := strconv.ParseFloat(string(raw), 64)
-	if err != nil {
-		return "" // null
-	}
-	if least, err := strconv.ParseFloat(b.Min, 64); err == nil && value < least {
-		to = b.Min
-	}
-	if most, err := strconv.ParseFloat(b.Max, 64); err == nil && value > most {
-		to = b.Max
-	}
-	return to
-}
-
 func refused(name string) *Error {
 	return &Error{
 		Kind: KindUnfit, Status: http.StatusBadRequest, Err: fmt.Errorf("providers: quirks: %s is refused", name),
@@ -369,13 +365,19 @@ func refused(name string) *Error {
 // an earlier answer, loses nothing; anything else is reported as "messages.NAME".
 func (p *pass) messages() {
 	members := len(p.q.MessageRename)+len(p.q.MessageDrop)+len(p.q.CallMembers)+len(p.q.SignCalls) > 0
-	if !members && len(p.q.Roles) == 0 && !p.q.Alternate && p.q.Prefill != PrefillNever {
+	if !members && len(p.q.Roles) == 0 && !p.q.Alternate && p.q.Prefill != PrefillNever && p.q.Results == "" {
 		return
 	}
 	var list [][]byte // nil until a message changes
 	i := 0
 	for m := range p.r.Messages() {
 		raw := m.Raw
+		if before := p.answered(m); before != nil {
+			if list == nil {
+				list = p.first(i)
+			}
+			list = append(list, before)
+		}
 		if members || p.q.Roles[string(m.Role.Bytes())] != "" {
 			raw = p.message(m)
 		}

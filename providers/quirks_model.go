@@ -22,14 +22,18 @@ const (
 	ReasonsAlways    = "always"
 	ReasonsAsked     = "asked" // only when asked to
 	ForcedUnreasoned = "unreasoned"
+	AllowedTaken     = "taken"
 	ForcedAny        = "any" // unlike other models of its provider, which refuse it
 )
 
 // What is special about the message history that a model accepts.
 const (
-	PrefillNever = "never"
-	PrefillAny   = "any"               // unlike others in its family, which do not continue a begun answer
-	SignDetails  = "reasoning_details" // signatures are in this member, as at OpenRouter
+	PrefillNever    = "never"
+	PrefillAny      = "any" // unlike others in its family, which do not continue a begun answer
+	CallIDsNine     = "nine"
+	ResultsAnswered = "answered"
+
+	SignDetails = "reasoning_details" // signatures are in this member, as at OpenRouter
 
 	// GoOn asks, on behalf of the user, for the rest of an answer.
 	GoOn = "Continue this answer exactly where it stops, without repeating any of it."
@@ -81,6 +85,21 @@ func (q *Quirks) effort(asked string) string {
 	return strconv.Quote(q.Efforts[len(q.Efforts)-1])
 }
 
+// clamp returns the bound that a number violates, or "" if it is within bounds.
+func (b Bound) clamp(raw []byte) (to string) {
+	value, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil {
+		return "" // null
+	}
+	if least, err := strconv.ParseFloat(b.Min, 64); err == nil && value < least {
+		to = b.Min
+	}
+	if most, err := strconv.ParseFloat(b.Max, 64); err == nil && value > most {
+		to = b.Max
+	}
+	return to
+}
+
 // fixed reports whether a member controls sampling in a way that the model does not allow.
 func (p *pass) fixed(name []byte) bool {
 	if p.q.Sampling == "" || p.q.Sampling == SamplingAny || !has(sampling, name) {
@@ -102,6 +121,28 @@ func (p *pass) loseSampling(name, value []byte) {
 		}
 	}
 	p.lose(name, value)
+}
+
+// answered returns the message that must precede m: the assistant's answer to results of tools
+// that it has not answered; nil if there are none.
+func (p *pass) answered(m chat.Message) []byte {
+	role := string(m.Role.Bytes())
+	open := p.q.Results == ResultsAnswered && p.open && role != "tool" && (role != "assistant" || silent(m.Raw))
+	p.open = role == "tool"
+	if !open {
+		return nil
+	}
+	return []byte(`{"role":"assistant","content":"OK."}`)
+}
+
+// silent reports whether a message says nothing, as an answer that was cut short.
+func silent(raw []byte) bool {
+	for name, value := range jsonraw.Each(raw) {
+		if n := string(name); n != "role" && n != "name" && !jsonraw.IsNull(value) && string(value) != `""` && string(value) != "[]" {
+			return false
+		}
+	}
+	return true
 }
 
 // callMembers adds the members that a message with tool calls must have.

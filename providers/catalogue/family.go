@@ -32,6 +32,7 @@ var (
 func families() []family {
 	bound := providers.Quirks{MaxTokens: "max_completion_tokens"}
 	chats := []string{"chat", "instant"}
+	mistral := providers.Quirks{CallIDs: providers.CallIDsNine, Results: providers.ResultsAnswered}
 	return []family{
 		{name: "gpt", from: 1, to: 499, without: []string{"oss", "search"}, quirks: dropping("reasoning_effort", "verbosity")},
 		{name: "chatgpt", from: 1, to: 499, quirks: dropping("reasoning_effort", "verbosity")},
@@ -95,12 +96,14 @@ func families() []family {
 		{name: "deepseek", with: []string{"reasoner", "r", "speciale"}, quirks: providers.Quirks{Reasons: providers.ReasonsAlways}},
 		{name: "qwen", with: []string{"thinking"}, quirks: providers.Quirks{Reasons: providers.ReasonsAlways}},
 		{name: "llama", without: []string{"distill", "nemotron"}, openAI: true, quirks: dropping("reasoning_effort")},
+		{name: "mistral", openAI: true, quirks: mistral},
 		{name: "mistral", with: []string{"large", "nemo"}, openAI: true, quirks: dropping("reasoning_effort")},
-		{name: "mixtral", openAI: true, quirks: dropping("reasoning_effort")},
-		{name: "codestral", openAI: true, quirks: dropping("reasoning_effort")},
-		{name: "devstral", openAI: true, quirks: dropping("reasoning_effort")},
-		{name: "ministral", openAI: true, quirks: dropping("reasoning_effort")},
-		{name: "pixtral", openAI: true, quirks: dropping("reasoning_effort")},
+		{name: "magistral", openAI: true, quirks: mistral},
+		{name: "mixtral", openAI: true, quirks: mistral.Over(dropping("reasoning_effort"))},
+		{name: "codestral", openAI: true, quirks: mistral.Over(dropping("reasoning_effort"))},
+		{name: "devstral", openAI: true, quirks: mistral.Over(dropping("reasoning_effort"))},
+		{name: "ministral", openAI: true, quirks: mistral.Over(dropping("reasoning_effort"))},
+		{name: "pixtral", openAI: true, quirks: mistral.Over(dropping("reasoning_effort"))},
 		{name: "qwq", quirks: providers.Quirks{Reasons: providers.ReasonsAlways}},
 	}
 }

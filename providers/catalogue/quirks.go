@@ -35,10 +35,13 @@ func (d document) quirks(to *providers.Quirks) read {
 			"no_reasoning":    table(d.reader, &q.NoReasoning, jsonText),
 			"reasons":         scalar(d.reader, &q.Reasons, oneOf(providers.ReasonsAlways, providers.ReasonsAsked)),
 			"forced_tools":    scalar(d.reader, &q.ForcedTools, oneOf(providers.ForcedUnreasoned, providers.ForcedAny)),
+			"allowed_tools":   scalar(d.reader, &q.AllowedTools, oneOf(providers.AllowedTaken)),
+			"call_ids":        scalar(d.reader, &q.CallIDs, oneOf(providers.CallIDsNine)),
+			"results":         scalar(d.reader, &q.Results, oneOf(providers.ResultsAnswered)),
 			"prefill":         scalar(d.reader, &q.Prefill, oneOf(providers.PrefillNever, providers.PrefillAny)),
 			"sign_calls":      scalar(d.reader, &q.SignCalls, oneOf(providers.SignDetails)),
 			"search":          scalar(d.reader, &q.Search, oneOf(providers.SearchAny, providers.SearchNever)),
-			"call_members":    words(d.reader, &q.CallMembers, messageMember),
+			"call_members":    words(d.reader, &q.CallMembers, callMember),
 			"members":         d.members(&q.Members),
 			"unreported":      words(d.reader, &q.Unreported, oneOf(providers.Meters()...)),
 			"max_tokens":      scalar(d.reader, &q.MaxTokens, memberName),
@@ -179,6 +182,14 @@ func droppedMember(s string) (string, error) {
 	return s, err
 }
 
+// callMember accepts a member that a message with calls must have.
+func callMember(s string) (string, error) {
+	if s == "content" {
+		return s, nil
+	}
+	return messageMember(s)
+}
+
 func messageMember(s string) (string, error) {
 	if s == "role" || s == "content" {
 		return "", errors.New("role and content cannot be renamed or dropped")
@@ -235,7 +246,7 @@ type format struct {
 
 // openAI returns the settings of the OpenAI format.
 func openAI(more ...string) []string {
-	return append([]string{"path", "max_tokens", "no_stream_usage", "vectors"}, more...)
+	return append([]string{"path", "max_tokens", "no_stream_usage", "vectors", "allowed_tools"}, more...)
 }
 
 // formats returns all wire formats. A new one is a line here.
@@ -267,6 +278,7 @@ func settings(q providers.Quirks) (list []string) {
 		{"path", q.Path != ""},
 		{"max_tokens", q.MaxTokens != ""},
 		{"no_stream_usage", q.NoStreamUsage},
+		{"allowed_tools", q.AllowedTools != ""},
 		{"vectors", q.Vectors != ""},
 		{"api_version", q.APIVersion != ""},
 	} {

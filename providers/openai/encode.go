@@ -25,6 +25,9 @@ func (c completions) Encode(x providers.Exchange) (providers.Call, error) {
 	if x.Foreign != nil { // unknown members are passed on, but not parts that only another format has
 		return providers.Call{}, x.Foreign
 	}
+	if err := restrict(&x); err != nil {
+		return providers.Call{}, err
+	}
 	var lost []string
 	if c.rewrite != nil {
 		var err error
@@ -72,6 +75,43 @@ func (e *edit) model() {
 	if e.r.Model() != e.x.Target.Upstream {
 		e.set("model", jsonraw.Quote(e.x.Target.Upstream))
 	}
+}
+
+// restrict sends only those tools that tool_choice allows, where the provider does not accept
+// such a list.
+func restrict(x *providers.Exchange) error {
+	allowed := jsonraw.Lookup(x.Request.Get("tool_choice"), "allowed_tools")
+	if !jsonraw.IsObject(allowed) || x.Target.Quirks.AllowedTools == providers.AllowedTaken {
+		return nil
+	}
+	var tools [][]byte
+	for tool := range jsonraw.Elements(x.Request.Get("tools")) {
+		for other := range jsonraw.Elements(jsonraw.Lookup(allowed, "tools")) {
+			if called(tool) == called(other) {
+				tools = append(tools, tool)
+				break
+			}
+		}
+	}
+	mode := jsonraw.Lookup(allowed, "mode")
+	if len(tools) == 0 || jsonraw.Text(mode) != "auto" && jsonraw.Text(mode) != "required" {
+		return &chat.FieldError{
+			Param: "tool_choice", Code: "invalid_value",
+			Message: `allowed_tools needs the mode "auto" or "required" and at least one of the tools in tools`,
+		}
+	}
+	r, err := x.Request.Edit([]jsonraw.Member{{Name: "tools", Value: jsonraw.Array(tools)}, {Name: "tool_choice", Value: mode}})
+	if err != nil {
+		return fmt.Errorf("openai: allowed tools: %w", err)
+	}
+	x.Request = r
+	return nil
+}
+
+// called returns what tells a tool from others: its type, and its name if it has one.
+func called(tool []byte) string {
+	kind := jsonraw.Text(jsonraw.Lookup(tool, "type"))
+	return kind + " " + jsonraw.Text(jsonraw.Lookup(tool, kind, "name"))
 }
 
 // tools removes an empty list of tools, and members that say how to call tools when there are

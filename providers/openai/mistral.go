@@ -2,7 +2,6 @@ package openai
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,6 +22,8 @@ func Mistral() providers.Adapter {
 		Embed: embeddings{dimensions: "output_dimension", members: []string{"metadata", "output_dimension", "output_dtype"}},
 		Quirks: providers.Quirks{
 			Search:        providers.SearchNever,
+			CallIDs:       providers.CallIDsNine,
+			Results:       providers.ResultsAnswered,
 			Rename:        map[string]string{"seed": "random_seed"},
 			Known:         mistralMembers,
 			Bounds:        map[string]providers.Bound{"temperature": {Max: "1.5"}},
@@ -53,19 +54,18 @@ func mistralRequest(r *chat.Request) (*chat.Request, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	t := translation{ids: make(map[string]string), index: -1, lost: lost}
+	t := translation{index: -1, lost: lost}
 	out, err := t.request(r)
 	return out, t.lost, err
 }
 
 // translation is the translation of one request.
 type translation struct {
-	ids   map[string]string // the client's id of a tool call → one that Mistral accepts
-	index int               // of the current message
-	left  int               // messages still to come
-	last  string            // the role of the previous message
-	lost  []string          // members that said something and are dropped
-	err   error             // for what cannot be expressed at all
+	index int      // of the current message
+	left  int      // messages still to come
+	last  string   // the role of the previous message
+	lost  []string // members that said something and are dropped
+	err   error    // for what cannot be expressed at all
 }
 
 // request returns the request with its messages, tools and prediction in Mistral's form.
@@ -180,17 +180,10 @@ func (t *translation) message(raw []byte) []byte {
 	if calls, ok := given["tool_calls"]; ok && jsonraw.IsArray(calls) {
 		put("tool_calls", elements(calls, t.call))
 	}
-	if id, ok := given["tool_call_id"]; ok {
-		put("tool_call_id", jsonraw.Quote(t.id(jsonraw.Text(id))))
-	}
 	if calls := given["tool_calls"]; role == "assistant" && t.left == 0 && (!jsonraw.IsArray(calls) || jsonraw.IsEmptyArray(calls)) {
 		put("prefix", []byte("true")) // the model is to continue it
 	}
-	out := jsonraw.Edit(raw, set, drop...)
-	if role == "user" && before == "tool" { // Mistral expects tool results to be answered first
-		return append([]byte(`{"role":"assistant","content":"OK."},`), out...)
-	}
-	return out
+	return jsonraw.Edit(raw, set, drop...)
 }
 
 // lose notes that a member of a message is dropped, unless it says nothing.
@@ -306,31 +299,8 @@ func (t *translation) call(raw []byte) []byte {
 	if arguments == "" || arguments == `""` || arguments == "null" {
 		arguments = `"{}"`
 	}
-	return objectOf("id", string(jsonraw.Quote(t.id(jsonraw.Text(jsonraw.Lookup(raw, "id"))))), "type", `"function"`,
+	return objectOf("id", string(jsonraw.Lookup(raw, "id")), "type", `"function"`,
 		"function", string(objectOf("name", string(jsonraw.Lookup(f, "name")), "arguments", arguments)))
-}
-
-// idLength is the length of the only ids for tool calls that Mistral accepts, made of letters
-// and digits.
-const idLength = 9
-
-// id returns the id for a tool call. One that Mistral would refuse is replaced by another,
-// the same wherever it occurs.
-func (t *translation) id(id string) string {
-	const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	if len(id) == idLength && strings.Trim(id, letters) == "" {
-		return id
-	}
-	if to := t.ids[id]; to != "" {
-		return to
-	}
-	sum := sha256.Sum256([]byte(id))
-	to := make([]byte, idLength)
-	for i := range to {
-		to[i] = letters[int(sum[i])%len(letters)]
-	}
-	t.ids[id] = string(to)
-	return string(to)
 }
 
 // tool returns a function that may be called.

@@ -32,6 +32,20 @@ const (
 var quiet = map[string]string{"thinking": `{"type":"disabled"}`}
 
 var quirks = map[string]quirk{
+	"results that are answered first": {
+		providers.Quirks{Results: providers.ResultsAnswered},
+		`"messages":[{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]}` +
+			answered[:len(answered)-1] + `,{"role":"user","content":"so?"}]` + tool,
+		`"messages":[{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]}` +
+			answered[:len(answered)-1] + `,{"role":"assistant","content":"OK."},{"role":"user","content":"so?"}]` + tool, "",
+	},
+	"ids of nine letters": {
+		providers.Quirks{CallIDs: providers.CallIDsNine},
+		`"messages":[{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]}` +
+			answered + tool,
+		`"messages":[{"role":"assistant","tool_calls":[{"id":"GR5IGR3G2","type":"function","function":{"name":"f","arguments":"{}"}}]}` +
+			strings.Replace(answered, `"a"`, `"GR5IGR3G2"`, 1) + tool, "",
+	},
 	"drop":         {providers.Quirks{Drop: []string{"temperature"}}, hello + `,"temperature":0.5`, hello, "temperature"},
 	"drop of null": {providers.Quirks{Drop: []string{"temperature"}}, hello + `,"temperature":null`, hello, ""},
 	"known": {
