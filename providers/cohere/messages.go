@@ -147,7 +147,14 @@ func (e *encoder) assistant(t *translate.Turn) error {
 		if p.Kind != translate.Text {
 			return t.Refuse(p, "is not text, and this model can only have answered with text")
 		}
-		if len(p.Text.Bytes()) > 0 {
+		switch {
+		case len(p.Text.Bytes()) == 0:
+		case len(t.Calls) > 0: // Cohere accepts no text beside calls
+			if plan != "" {
+				plan += "\n"
+			}
+			plan += p.Text.String()
+		default:
 			list = append(list, text(p.Text))
 		}
 	}

@@ -43,6 +43,8 @@ type encoder struct {
 	top, config   jsonraw.Object // of the request, and its generationConfig
 	calling       jsonraw.Object // functionCallingConfig
 	thought       []byte         // thinkingConfig, as the client wrote it in Google's own terms
+	answer        translate.AnswerFormat
+	functions     bool // some are declared
 }
 
 func (e *encoder) body() ([]byte, error) {
@@ -55,6 +57,7 @@ func (e *encoder) body() ([]byte, error) {
 	if err := e.declare(); err != nil {
 		return nil, err
 	}
+	e.answerFormat()
 	if n := e.Bound(); n > 0 {
 		e.config.Int("maxOutputTokens", n)
 	}
@@ -136,16 +139,30 @@ func (e *encoder) thinkingConfig(value []byte) error {
 	return nil
 }
 
-func (e *encoder) responseFormat(value []byte) error {
-	f, err := translate.ReadAnswerFormat(value)
-	if err == nil && f.JSON {
-		if f.Schema != nil {
-			f.Schema = e.Schema("response_format", subset(), f.Schema)
-		}
-		e.config.Raw("responseJsonSchema", f.Schema)
-		e.config.Text("responseMimeType", "application/json")
-	}
+func (e *encoder) responseFormat(value []byte) (err error) {
+	e.answer, err = translate.ReadAnswerFormat(value)
 	return err
+}
+
+// answerFormat writes the format of the answer. Models before 3 refuse it beside functions, and
+// are told it in words.
+func (e *encoder) answerFormat() {
+	if !e.answer.JSON {
+		return
+	}
+	if e.functions && versionOf(e.Model()) < 300 {
+		e.Lose("response_format")
+		words := translate.OnlyJSON
+		if e.answer.Schema != nil {
+			words += " It must match this JSON Schema: " + string(e.answer.Schema)
+		}
+		e.system = append(e.system, jsonraw.One("text", jsonraw.Quote(words)))
+		return
+	}
+	if e.answer.Schema != nil {
+		e.config.Raw("responseJsonSchema", e.Schema("response_format", subset(), e.answer.Schema))
+	}
+	e.config.Text("responseMimeType", "application/json")
 }
 
 func (e *encoder) modalities(value []byte) error {

@@ -108,7 +108,8 @@ func tier(usage []byte) string {
 }
 
 // count converts Google's token counts into the OpenAI format's. Google counts thoughts
-// separately from the candidates, and the input of tools separately from the prompt.
+// separately from the candidates, unless its total says otherwise, and the input of tools
+// separately from the prompt.
 func count(metadata []byte) *translate.Usage {
 	if metadata == nil {
 		return nil
@@ -118,8 +119,11 @@ func count(metadata []byte) *translate.Usage {
 	u.Prompt = prompt + u.At(metadata, "toolUsePromptTokenCount")
 	u.CacheRead = u.At(metadata, "cachedContentTokenCount")
 	u.Reasoning = u.At(metadata, "thoughtsTokenCount")
-	u.Completion = u.At(metadata, "candidatesTokenCount") + u.Reasoning
+	u.Completion = u.At(metadata, "candidatesTokenCount")
 	u.Total = u.At(metadata, "totalTokenCount")
+	if u.Reasoning > u.Completion || u.Total != u.Prompt+u.Completion {
+		u.Completion += u.Reasoning
+	}
 	if !u.Found {
 		return nil
 	}

@@ -27,7 +27,7 @@ func (e *encoder) declare() error {
 		}
 		e.tools = append(e.tools, own)
 	}
-	if len(functions) > 0 {
+	if e.functions = len(functions) > 0; e.functions {
 		declared := jsonraw.One("functionDeclarations", jsonraw.Array(functions))
 		e.tools = append([][]byte{declared}, e.tools...)
 	}

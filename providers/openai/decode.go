@@ -15,7 +15,7 @@ func (completions) Decode(x providers.Exchange, _ http.Header, body []byte) (*ch
 	if err != nil {
 		return nil, fault(err)
 	}
-	if failed(r.Finish) {
+	if failed(r.Finish) || r.Text == "" && failed(nativeFinish(body)) {
 		return nil, inBody(choiceError(body))
 	}
 	if r.Odd {
@@ -37,6 +37,15 @@ func fault(err error) *providers.Error {
 		return inBody(*e)
 	}
 	return &providers.Error{Kind: providers.KindBroken, Err: err}
+}
+
+// nativeFinish returns the reason of the first choice as the provider behind an aggregator gives
+// it; "" if it is not told.
+func nativeFinish(body []byte) string {
+	for choice := range jsonraw.Elements(jsonraw.Lookup(body, "choices")) {
+		return jsonraw.Text(jsonraw.Lookup(choice, "native_finish_reason"))
+	}
+	return ""
 }
 
 // choiceError returns the error that a provider reports inside the first choice.

@@ -120,7 +120,7 @@ func (s *stream) next() (chat.Chunk, error) {
 		s.hear(data)
 		return chat.Chunk{}, fault(err)
 	}
-	if failed(c.Finish) {
+	if failed(c.Finish) || c.Finish != "" && !s.said && !c.Content && failed(nativeFinish(data)) {
 		s.hear(data)
 		return chat.Chunk{}, inBody(choiceError(data))
 	}
