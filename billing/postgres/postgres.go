@@ -152,7 +152,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errDSN
 	}
-	if err := secured(&config.ConnConfig.Config, dsn); err != nil {
+	if err := secured(&config.ConnConfig.Config); err != nil {
 		return nil, err
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
@@ -164,7 +164,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		if direct, err = pgx.ParseConfig(o.Direct); err != nil {
 			return nil, errDSN
 		}
-		if err := secured(&direct.Config, o.Direct); err != nil {
+		if err := secured(&direct.Config); err != nil {
 			return nil, err
 		}
 		direct.ConnectTimeout = cmp.Or(direct.ConnectTimeout, connecting)

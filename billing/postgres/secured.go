@@ -3,29 +3,25 @@ package postgres
 import (
 	"errors"
 	"net/netip"
-	"os"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrPlaintext is the error for a connection string that does not say whether the
-// connection over the network is encrypted.
+// ErrPlaintext is the error for a connection string that leaves it to the network whether the
+// connection is encrypted.
 var ErrPlaintext = errors.New("billing/postgres: the connection string does not say how the database is reached over the network: add " +
 	"sslmode=verify-full (with sslrootcert=FILE where a private authority signs), or sslmode=disable where the network is trusted")
 
-// secured rejects the drivers' default for connections over a network: to try TLS without
-// verifying anything, and to fall back to plaintext.
-func secured(c *pgconn.Config, dsn string) error {
-	if strings.Contains(dsn, "sslmode") || os.Getenv("PGSSLMODE") != "" {
-		return nil
-	}
-	hosts := []string{c.Host}
-	for _, f := range c.Fallbacks {
-		hosts = append(hosts, f.Host)
-	}
-	for _, host := range hosts {
-		if !local(host) {
+// secured rejects the drivers' default for connections over a network (sslmode=prefer, and
+// allow): to try with TLS and without, so that whoever is in between can choose.
+func secured(c *pgconn.Config) error {
+	type ways struct{ encrypted, plain bool }
+	hosts := make(map[string]ways)
+	for _, f := range append([]*pgconn.FallbackConfig{{Host: c.Host, TLSConfig: c.TLSConfig}}, c.Fallbacks...) {
+		w := hosts[f.Host]
+		w.encrypted, w.plain = w.encrypted || f.TLSConfig != nil, w.plain || f.TLSConfig == nil
+		if hosts[f.Host] = w; w.encrypted && w.plain && !local(f.Host) {
 			return ErrPlaintext
 		}
 	}
