@@ -442,7 +442,7 @@ func TestSlotsAreGivenBackOnce(t *testing.T) {
 	want := []billing.Want{{HoldLine: h.Lines[0], Need: billing.Amount{Requests: 1}}}
 	expired := billing.Replica{ID: "rep_1", Epoch: "epoch"}
 	living := billing.Replica{ID: "rep_2", Epoch: "epoch", TTL: time.Hour}
-	for _, r := range []billing.Replica{living, expired} {
+	join := func(r billing.Replica) {
 		_, err := s.Renew(t.Context(), r, billing.Joining)
 		if err == nil {
 			_, _, err = s.Grant(t.Context(), r, want)
@@ -451,6 +451,8 @@ func TestSlotsAreGivenBackOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	join(living)
+	join(expired)
 	lock, check := raw(t, dsn), raw(t, dsn)
 	exec(t, lock, "BEGIN")
 	exec(t, lock, "SELECT FROM budget_counters FOR UPDATE")
@@ -472,5 +474,12 @@ func TestSlotsAreGivenBackOnce(t *testing.T) {
 	}
 	if n := get[int](t, check, "SELECT leased_requests FROM budget_counters"); n != 1 {
 		t.Errorf("%d requests are leased, want the one of the living router", n)
+	}
+	silent := billing.Replica{ID: "rep_3", Epoch: "epoch"}
+	join(silent)
+	for _, r := range []billing.Replica{living, silent} {
+		if h, err := s.Renew(t.Context(), r, billing.Staying); err != nil || h.Fenced != (r == silent) {
+			t.Errorf("%s, whose slots were given back if it is rep_3: %+v, %v", r.ID, h, err)
+		}
 	}
 }

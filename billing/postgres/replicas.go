@@ -104,7 +104,7 @@ func readHeartbeat(rows pgx.Rows) (h billing.Heartbeat, dead bool, err error) {
 		if err := rows.Scan(&h.Now, &seq, &st.id, &st.start, &st.end, &dead); err != nil {
 			return h, dead, err
 		}
-		h.Fenced, h.Seq = !seq.Valid, seq.Int64
+		h.Fenced, h.Seq = !seq.Valid || seq.Int64 < 0, seq.Int64 // see returnConcurrentSQL
 		if st.id.Valid {
 			h.Exact = append(h.Exact, billing.LeaseID{BudgetID: st.id.String, WindowStart: window(st.start, st.end).Start})
 		}
