@@ -319,7 +319,8 @@ func (r *actRig) seed(what string) {
 		_, err = r.store.Renew(r.t.Context(), billing.Replica{ID: "rep_gone", Name: "gone", Epoch: "e1", TTL: time.Nanosecond}, billing.Joining)
 	case "reject", "row":
 		row := billing.Spend{
-			OccurredAt: time.Now(), Kind: billing.KindUsage, RequestID: "req_1", Attempt: 1, Final: true, Owner: billing.Owner{KeyID: billing.KeyID(r.known["key"])}, Provider: "acme", Model: "large", Status: billing.StatusOK,
+			OccurredAt: time.Now(), Kind: billing.KindUsage, RequestID: "req_1", Attempt: 1, Final: true,
+			Owner: billing.Owner{KeyID: billing.KeyID(r.known["key"])}, Provider: "acme", Model: "large", Status: billing.StatusOK,
 			UsageSource: billing.Reported, Tokens: billing.Tokens{Input: 7}, Pricing: billing.Priced,
 			Cost: billing.Cost{Input: 1500, Total: 1500},
 		}
@@ -362,7 +363,8 @@ func (r *actRig) everyWriteIsAnAct() {
 		path = strings.TrimPrefix(path, "/admin/v1")
 		for method := range methods {
 			name := strings.ToUpper(method) + " " + path
-			if method != "get" && !slices.Contains(changesNothing, name) && !slices.ContainsFunc(acts, func(act string) bool { return isOf(act, method, path) }) {
+			isAct := slices.ContainsFunc(acts, func(act string) bool { return isOf(act, method, path) })
+			if method != "get" && !slices.Contains(changesNothing, name) && !isAct {
 				r.t.Errorf("%s is not among the acts", name)
 			}
 		}

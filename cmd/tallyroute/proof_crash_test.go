@@ -18,11 +18,10 @@ import (
 	"tallyroute/cmd/tallyroute/app"
 )
 
-// TestCrashesLoseNothingAndBookNothingTwice kills the router at random instants under load, $CRASHES
-// times, and starts it again with the same journal. In the end everything that
-// was asked of a provider is in the ledger once, at what the provider bills
-// where the answer came to its end and never for less; and what a journal
-// brought once it never brings again.
+// TestCrashesLoseNothingAndBookNothingTwice kills the router at random moments under load,
+// $CRASHES times, and restarts it with the same journal. In the end every request that a provider
+// received is in the ledger exactly once: at the provider's price if its answer was complete, and
+// never below it. Replaying a journal again changes nothing.
 func TestCrashesLoseNothingAndBookNothingTwice(t *testing.T) {
 	t.Parallel()
 	for store, open := range proofStores {
@@ -33,7 +32,7 @@ func TestCrashesLoseNothingAndBookNothingTwice(t *testing.T) {
 	}
 }
 
-// crash has keys with each kind of limit.
+// crash kills a router whose keys have every kind of limit.
 func crash(t *testing.T, database string, look func() rowsOf, crashes int) {
 	cheap, dear := newBiller(t, "up0"), newBiller(t, "up1")
 	cheap.fails, cheap.pace, dear.pace = 15, 2*time.Millisecond, time.Millisecond
@@ -53,7 +52,7 @@ func crash(t *testing.T, database string, look func() rowsOf, crashes int) {
 		where.Store(&base)
 		enough := cheap.asked.Load() + rand.Int64N(40)
 		prove.Eventually(t, "the router has asked", func() bool { return cheap.asked.Load() >= enough })
-		<-time.After(time.Duration(rand.Int64N(int64(50 * time.Millisecond)))) // any instant will do
+		<-time.After(time.Duration(rand.Int64N(int64(50 * time.Millisecond)))) // any moment will do
 		where.Store(nil)
 		send(t, c, syscall.SIGKILL)
 		_ = c.Wait() // it was killed
@@ -93,7 +92,7 @@ func crash(t *testing.T, database string, look func() rowsOf, crashes int) {
 	clean(t, db, config)
 }
 
-// pester asks without a pause, whatever becomes of it, until over is closed.
+// pester has clients send requests without pause, ignoring failures, until over is closed.
 func pester(c *crowd, keys []string, where *atomic.Pointer[string], over <-chan struct{}) *sync.WaitGroup {
 	var clients sync.WaitGroup
 	for n := range 12 {
@@ -133,7 +132,7 @@ func copied(t *testing.T, dir string) string {
 	return to
 }
 
-// replayAgain takes up a journal as a start of the router does.
+// replayAgain replays a journal as the router does when it starts.
 func replayAgain(t *testing.T, config, dir string) {
 	t.Helper()
 	cfg, _, err := app.Load(t.Context(), app.Source{File: config})
@@ -159,7 +158,7 @@ func replayAgain(t *testing.T, config, dir string) {
 	}
 }
 
-// digested returns everything that spend changes, in one line.
+// digested returns all tables that spend changes, as one line.
 func digested(db rowsOf) string {
 	text := ""
 	for _, query := range []string{

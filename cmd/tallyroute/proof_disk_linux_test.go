@@ -16,7 +16,7 @@ import (
 
 // TestOutageWithAFullDiskAsksNothingThatIsNotWrittenDown: while the database is unavailable and the
 // journal's disk is full, no provider is called, because the call could not be recorded. Once there is
-// space, everything recovers by itself, and what was served is in the ledger.
+// space again, the router recovers by itself, and every answer is in the ledger.
 func TestOutageWithAFullDiskAsksNothingThatIsNotWrittenDown(t *testing.T) {
 	t.Parallel()
 	disk := t.TempDir()
@@ -34,7 +34,7 @@ func TestOutageWithAFullDiskAsksNothingThatIsNotWrittenDown(t *testing.T) {
 	if status, body := r.p.get("public", "/readyz"); status != http.StatusServiceUnavailable {
 		t.Errorf("readyz with a full disk: %d %s", status, body)
 	}
-	t.Logf("%d served in what space there was", served)
+	t.Logf("%d served until the disk was full", served)
 
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestOutageWithAFullDiskAsksNothingThatIsNotWrittenDown(t *testing.T) {
 	clean(t, db, r.commands)
 }
 
-// fillUp leaves a few pages of a disk.
+// fillUp fills a disk up to its last few pages.
 func fillUp(t *testing.T, file, disk string) {
 	t.Helper()
 	var fs syscall.Statfs_t
@@ -66,14 +66,14 @@ func fillUp(t *testing.T, file, disk string) {
 	}
 }
 
-// untilRefused asks until there is no room to write anything down, and sees
-// that what is refused has cost nothing. It returns how many were served.
+// untilRefused sends requests until the journal has no room left, and checks that refused requests
+// reach no provider. It returns how many were served.
 func (r *outageRig) untilRefused(t *testing.T) int {
 	t.Helper()
 	served, refused := 0, 0
 	for began := time.Now(); refused < 20; {
 		if time.Since(began) > prove.Patience {
-			t.Fatalf("%d served, %d refused: it does not get full", served, refused)
+			t.Fatalf("%d served, %d refused: the journal does not fill up", served, refused)
 		}
 		asked := r.biller.asked.Load()
 		a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: r.keys[0], most: 3})
@@ -86,7 +86,7 @@ func (r *outageRig) untilRefused(t *testing.T) int {
 			a.header.Get("Retry-After") != "":
 			refused++
 			if r.biller.asked.Load() != asked {
-				t.Error("a request that was refused has been asked of the provider")
+				t.Error("a refused request reached the provider")
 			}
 		default:
 			t.Fatalf("%d %s", a.status, a.body)
@@ -99,12 +99,12 @@ func (r *outageRig) untilRefused(t *testing.T) int {
 // limit, and it shrinks by itself when the database is back.
 func TestOutageWithAFullJournalKeepsItsBound(t *testing.T) {
 	t.Parallel()
-	const bound = 2 << 20 // more than a crowded machine has under way
+	const bound = 2 << 20 // more than the requests in progress on a busy machine need
 	r := newOutageRig(t, fmt.Sprintf("journal_max_bytes: %d\n", bound))
 	r.load(t, 2*time.Second)
 	r.cluster.Stop(t)
 	served := r.untilRefused(t)
-	if size := sizeOf(t, journalOf(r.config)); size < bound/2 || size > bound+bound/4 { // a quarter more for what is posted already
+	if size := sizeOf(t, journalOf(r.config)); size < bound/2 || size > bound+bound/4 { // a quarter more for what has been posted already
 		t.Errorf("refused with %d bytes in a journal of %d", size, bound)
 	}
 	r.cluster.Start(t)

@@ -16,8 +16,8 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// TestRotationsLoseNoRequest rotates a key $ROTATIONS times under 200 requests a second at
-// three routers, whose clients take up the new secret within a second.
+// TestRotationsLoseNoRequest rotates a key $ROTATIONS times while three routers get 200 requests a
+// second. The clients switch to the new secret within a second.
 func TestRotationsLoseNoRequest(t *testing.T) {
 	rotations := prove.Size(t, "ROTATIONS", 0)
 	if rotations == 0 {
@@ -28,7 +28,7 @@ func TestRotationsLoseNoRequest(t *testing.T) {
 	routers := []*program{serve(t, config), serve(t, writeConfig(t, dsn, "")), serve(t, writeConfig(t, dsn, ""))}
 	first := routers[0].key("--budget-tokens", "100000000")
 	id := routers[0].shown().ID
-	var secrets [2]atomic.Pointer[string] // the newest, and the one before
+	var secrets [2]atomic.Pointer[string] // the newest and the previous one
 	secrets[0].Store(&first)
 	secrets[1].Store(&first)
 	ctx, stop := context.WithCancel(t.Context())
@@ -59,9 +59,8 @@ func TestRotationsLoseNoRequest(t *testing.T) {
 	t.Logf("%d rotations, %d requests, %d failed", rotations, asked.Load(), failed.Load())
 }
 
-// TestRevocationsReachEveryRouter revokes $REVOCATIONS keys and looks how long after the
-// answer the last of three routers accepts one: while the database tells of it, and while
-// nothing is told.
+// TestRevocationsReachEveryRouter revokes $REVOCATIONS keys and measures how long one of three
+// routers still accepts them: with the database's notifications, and without.
 func TestRevocationsReachEveryRouter(t *testing.T) {
 	revocations := prove.Size(t, "REVOCATIONS", 0)
 	if revocations == 0 {

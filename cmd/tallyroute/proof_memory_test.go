@@ -20,16 +20,16 @@ import (
 	"tallyroute/cmd/tallyroute/app"
 )
 
-// memorySlack is what is not the collector's: the pages of the program itself, and what
-// comes in before it has noticed.
+// memorySlack allows for memory that the collector does not manage, such as the program's own pages,
+// and for what is allocated before it notices.
 const memorySlack = 128 << 20
 
-// memoryBody is as large as a body may be.
+// memoryBody is the maximum size of a body.
 const memoryBody = 10 << 20
 
-// TestMemoryStaysWithinItsBound attacks the real program with bodies that once took
-// gigabytes: many parts, bodies that do not end, and the most of what is allowed. What
-// is measured is the memory of the process. Other keys are answered meanwhile.
+// TestMemoryStaysWithinItsBound attacks the real program with bodies that once took gigabytes:
+// with many parts, without an end, and as large as allowed. It measures the memory of the process.
+// Other keys are served in the meantime.
 func TestMemoryStaysWithinItsBound(t *testing.T) {
 	const perKey, all = 64 << 20, 256 << 20
 	r := newMemoryRig(t)
@@ -39,7 +39,7 @@ func TestMemoryStaysWithinItsBound(t *testing.T) {
 		name  string
 		times int
 		body  []byte
-		cut   bool // its last byte does not come
+		cut   bool // its last byte is never sent
 		key   func(int) int
 		bound int64
 	}{
@@ -81,12 +81,12 @@ func memoryParts(n int) []byte {
 	return []byte(head + strings.Repeat(part+",", n-1) + part + tail)
 }
 
-// memoryRig is a router in a process of its own, with a provider that takes a while.
+// memoryRig is a router in its own process, with a slow provider.
 type memoryRig struct {
 	p     *program
 	c     *exec.Cmd
 	keys  []string
-	other string // a key that attacks nobody
+	other string // a key that takes no part in the attacks
 	http  http.Client
 }
 
@@ -97,7 +97,7 @@ func newMemoryRig(t *testing.T) *memoryRig {
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
 		if n > 1<<20 {
-			time.Sleep(2 * time.Second) // so that those that are answered are so at the same time
+			time.Sleep(2 * time.Second) // so that all answers are in progress at the same time
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, answer)
@@ -134,7 +134,7 @@ providers:
 	return r
 }
 
-// send sends a body, or all but its last byte, and waits for what comes of it.
+// send sends a body, or all but its last byte, and waits for the answer.
 func (r *memoryRig) send(t *testing.T, key string, body []byte, cut bool) {
 	t.Helper()
 	var d net.Dialer
@@ -150,7 +150,7 @@ func (r *memoryRig) send(t *testing.T, key string, body []byte, cut bool) {
 	if cut {
 		body = body[:len(body)-1]
 	}
-	_, _ = io.Copy(c, bytes.NewReader(body)) // it may be refused before all of it was sent
+	_, _ = io.Copy(c, bytes.NewReader(body)) // it may be refused before all of it has been sent
 	_, _ = io.Copy(io.Discard, c)
 }
 
@@ -173,15 +173,15 @@ func (r *memoryRig) ask(t *testing.T) int {
 	return resp.StatusCode
 }
 
-// calm waits until nothing is held, and has the process forget its peak.
+// calm waits until no memory is held, and resets the peak of the process.
 func (r *memoryRig) calm(t *testing.T) {
 	t.Helper()
-	prove.Eventually(t, "nothing is held any more", func() bool {
+	prove.Eventually(t, "no memory is held", func() bool {
 		_, text := r.p.get("admin", "/metrics")
 		return strings.Contains(text, `tallyroute_held{unit="bytes"} 0`)
 	})
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", r.c.Process.Pid), []byte("5"), 0o600); err != nil {
-		t.Skipf("this system does not say how much memory a process had: %v", err)
+		t.Skipf("this system does not report the peak memory of a process: %v", err)
 	}
 }
 

@@ -26,14 +26,14 @@ import (
 	"tallyroute/billing/billingtest/prove"
 )
 
-// realProvider is an OpenID provider as its makers publish it, behind a proxy that can
-// give another id token than the provider did.
+// realProvider is an unmodified OpenID provider behind a proxy that can replace the ID token in its
+// answers.
 type realProvider struct {
 	t      *testing.T
 	issuer string
 	direct string
-	swap   atomic.Pointer[string] // the id token that is given in the place of the right one
-	seen   atomic.Pointer[string] // the last right one
+	swap   atomic.Pointer[string] // the ID token that replaces the real one
+	seen   atomic.Pointer[string] // the last real one
 }
 
 // providersDir returns the directory where the providers are installed.
@@ -71,7 +71,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// begin starts a provider behind its proxy.
+// beginProvider starts a provider behind its proxy.
 func beginProvider(t *testing.T, slash string, env []string, name string, args ...string) *realProvider {
 	t.Helper()
 	at := freeAddress(t)
@@ -110,7 +110,7 @@ func beginProvider(t *testing.T, slash string, env []string, name string, args .
 	return p
 }
 
-// token notes the id token of an answer, and gives another one where that is asked.
+// token records the ID token of an answer, and replaces it if a replacement is set.
 func (p *realProvider) token(r *http.Response) error {
 	if !strings.Contains(r.Request.URL.Path, "token") || r.StatusCode != http.StatusOK {
 		return nil
@@ -133,7 +133,7 @@ func (p *realProvider) token(r *http.Response) error {
 	return nil
 }
 
-// says has the provider say this of people from now on.
+// says sets the claims that the provider makes about people from now on.
 func (p *realProvider) says(idToken, userinfo map[string]any, far ...string) {
 	p.post("/control", map[string]any{"id_token": idToken, "userinfo": userinfo, "far": far})
 }
@@ -155,8 +155,8 @@ var (
 	errBack    = errors.New("back at the program")
 )
 
-// browse goes through the pages of a provider as a person does who is called so, until the
-// browser is sent back to the loopback, or a page has no form any more.
+// browse goes through the pages of a provider as a person with this name would, until the browser
+// is redirected to the loopback address or a page has no form.
 func browse(t *testing.T, page, person string) (back *url.URL, text string) {
 	t.Helper()
 	jar, _ := cookiejar.New(nil)
@@ -203,7 +203,7 @@ func browse(t *testing.T, page, person string) (back *url.URL, text string) {
 	return back, text
 }
 
-// logsIn is a router at which people of a provider log in.
+// logsIn is a router with a provider at which people log in.
 type logsIn struct {
 	*program
 	p *realProvider
@@ -340,7 +340,7 @@ func TestProvidersOfNode(t *testing.T) {
 	p.post("/rotate", nil)
 	g.want("the provider has other keys", "ann", "")
 
-	// The answer of somebody else's login, in any of its parts.
+	// Parts of the answer to somebody else's login.
 	_, begun := g.api("POST", "/login", "", `{"redirect_uri":"http://127.0.0.1:1/cb"}`)
 	back, _ := browse(t, begun["url"].(string), "ann")
 	code, state := back.Query().Get("code"), back.Query().Get("state")

@@ -17,26 +17,25 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// outageRig is a router on a PostgreSQL of its own, and clients whose keys it
-// has leased something for.
+// outageRig is a router with its own PostgreSQL, and clients with keys for which it holds leases.
 type outageRig struct {
 	cluster  *pgtest.Cluster
 	dsn      string
 	config   string
-	commands string // the same configuration for commands, which wait for a crowded machine
+	commands string // the same configuration for commands, which wait longer on a busy machine
 	biller   *biller
 	crowd    *crowd
 	p        *program
 	c        *exec.Cmd
-	keys     []string // in use all the time
+	keys     []string // always in use
 	short    time.Duration
 }
 
 // outagePatience is how long the router waits for its database.
 const outagePatience = "database_acquire: 1s, database_statement: 2s, database_lock: 1s"
 
-// patiently returns a configuration for commands next to the router. They are not
-// under test, and wait as long as a busy machine may need.
+// patiently returns a configuration for commands that run beside the router. They are not under
+// test, so they wait as long as a busy machine may need.
 func patiently(t *testing.T, config string) string {
 	t.Helper()
 	text, err := os.ReadFile(config)
@@ -50,7 +49,7 @@ func patiently(t *testing.T, config string) string {
 	return file
 }
 
-// prompt is how soon a router must be ready again once its database is.
+// prompt is how soon a router must be ready once its database is back.
 const prompt = 2 * time.Second
 
 func newOutageRig(t *testing.T, more string, settings ...string) *outageRig {
@@ -74,14 +73,14 @@ func newOutageRig(t *testing.T, more string, settings ...string) *outageRig {
 	return r
 }
 
-// asRouter returns a connection string for a role that is subject to all limits.
+// asRouter returns a connection string for a role to which all limits apply.
 func asRouter(dsn string) string {
 	_, rest, _ := strings.Cut(dsn, "@")
 	return "postgres://router:router@" + rest
 }
 
-// load keeps the keys in use for a time, and wants every answer to be whole.
-// It returns how long the answers took, the fastest first.
+// load keeps the keys in use for a while and checks that every answer is complete. It returns how
+// long the answers took, the fastest first.
 func (r *outageRig) load(t *testing.T, during time.Duration) []time.Duration {
 	t.Helper()
 	var mu sync.Mutex
@@ -113,8 +112,8 @@ func percentile(sorted []time.Duration, p int) time.Duration {
 	return sorted[(len(sorted)-1)*p/100].Round(100 * time.Microsecond)
 }
 
-// refuse wants a request to be turned away for the sake of the ledger: nobody
-// is told that a good key is bad, and everybody when to come again.
+// refuse checks that a request is refused because of the ledger, with a time to retry, and not
+// because of its key.
 func (r *outageRig) refuse(t *testing.T, key string) {
 	t.Helper()
 	a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: key, most: 3})
@@ -124,7 +123,7 @@ func (r *outageRig) refuse(t *testing.T, key string) {
 	}
 }
 
-// arrived waits until everything that clients were told is in the database.
+// arrived waits until every answer that a client got is in the database.
 func (r *outageRig) arrived(t *testing.T) {
 	t.Helper()
 	db := pgtest.Connect(t, r.dsn)
@@ -145,7 +144,7 @@ func (r *outageRig) arrived(t *testing.T) {
 func TestOutagesServeKeysInUseAndLoseNothing(t *testing.T) {
 	t.Parallel()
 	r := newOutageRig(t, "")
-	r.load(t, 2*time.Second) // by now there is a rate, and as much is leased as it asks for
+	r.load(t, 2*time.Second) // by then the leases match the rate of use
 	var locks *pgtest.Session
 	admin := func(statements ...string) func(*testing.T) {
 		return func(t *testing.T) {
@@ -158,8 +157,8 @@ func TestOutagesServeKeysInUseAndLoseNothing(t *testing.T) {
 	for _, o := range []struct {
 		name       string
 		begin, end func(t *testing.T)
-		again      func(t *testing.T) // done over and over
-		away       bool               // readyz notices
+		again      func(t *testing.T) // repeated throughout the outage
+		away       bool               // /readyz reports it
 	}{
 		{name: "frozen", begin: func(t *testing.T) { r.cluster.Pause(t) }, end: func(*testing.T) { r.cluster.Resume() }, away: true},
 		{name: "stopped", begin: func(t *testing.T) { r.cluster.Stop(t) }, end: func(t *testing.T) { r.cluster.Start(t) }, away: true},
@@ -211,10 +210,10 @@ func TestOutagesServeKeysInUseAndLoseNothing(t *testing.T) {
 			o.end(t)
 			healed := r.p.await(http.StatusOK)
 			r.arrived(t)
-			t.Logf("answers took %s, %s at the 99th percentile and %s at most; before, %s, %s and %s; healed in %s",
+			t.Logf("answers took %s, %s at the 99th percentile and %s at most; before, %s, %s and %s; recovered in %s",
 				percentile(during, 50), percentile(during, 99), percentile(during, 100), percentile(before, 50), percentile(before, 99),
 				percentile(before, 100), healed)
-			prove.Within(t, "readyz's healing", healed, prompt)
+			prove.Within(t, "recovery of readyz", healed, prompt)
 			prove.Within(t, "an answer while the database does not answer", percentile(during, 99), 3*percentile(before, 99)+crowded)
 			if a, err := r.crowd.ask(t.Context(), question{base: r.p.base(), key: fresh, most: 3}); err != nil ||
 				a.status != http.StatusOK {
@@ -228,7 +227,7 @@ func TestOutagesServeKeysInUseAndLoseNothing(t *testing.T) {
 	clean(t, db, r.commands)
 }
 
-// crowded is what a busy machine may add to anything.
+// crowded is how much longer anything may take on a busy machine.
 const crowded = 250 * time.Millisecond
 
 // TestOutageAtTheStartLosesNothing: a router that is killed while the database is unavailable, and started
@@ -250,7 +249,7 @@ func TestOutageAtTheStartLosesNothing(t *testing.T) {
 	}
 	r.refuse(t, r.keys[0])
 	r.cluster.Start(t)
-	prove.Within(t, "readyz's healing", r.p.await(http.StatusOK), prompt)
+	prove.Within(t, "recovery of readyz", r.p.await(http.StatusOK), prompt)
 	r.load(t, 100*time.Millisecond)
 	r.arrived(t)
 	quit(t, r.c)

@@ -18,37 +18,36 @@ const (
 	raceRouters = 3
 	raceClients = 64
 	raceMost    = 40 // the largest max_tokens
-	raceAverage = 28 // tokens of a request, about
-	// raceHold is more than the smallest hold of the race: the prompt with all
-	// that its tokenizer may add, and one token.
+	raceAverage = 28 // approximate tokens of a request
+	// raceHold exceeds the smallest hold of the race: the prompt with everything that its tokenizer
+	// may add, and one token of output.
 	raceHold = 64
 )
 
-// TestRaceAdmitsNoMoreThanTheLimit lets many clients use up one key at three routers.
+// TestRaceAdmitsNoMoreThanTheLimit has many clients use up the budget of one key at three routers.
 func TestRaceAdmitsNoMoreThanTheLimit(t *testing.T) {
 	t.Parallel()
 	race(t, func(p *program, limits []string) []string { return []string{p.key(flagged("--budget-", limits)...)} }, 10)
 }
 
-// TestRaceWithARouterKilledAdmitsNoMoreThanTheLimit lets them use up what a team shares, whose keys
-// have limits of their own, while one of the routers is killed and comes back.
+// TestRaceWithARouterKilledAdmitsNoMoreThanTheLimit has them use up the shared budget of a team whose
+// keys have limits of their own. One of the routers is killed and restarted in the meantime.
 func TestRaceWithARouterKilledAdmitsNoMoreThanTheLimit(t *testing.T) {
 	t.Parallel()
 	race(t, func(p *program, limits []string) []string {
-		wide := []string{"--period", "year", "--budget-tokens", "1000000000"} // a wider one per month is refused
+		wide := []string{"--period", "year", "--budget-tokens", "1000000000"} // a larger one per month would be refused
 		keys := []string{p.key(wide...), p.key(append(wide, "--budget-usd", "1000000")...)}
 		command(t, append([]string{"--config", p.config, "budgets", "set", "team", "web"}, flagged("--", limits)...)...)
 		command(t, "--config", p.config, "budgets", "set", "org", "--usd", "1000000")
-		<-time.After(time.Second) // by then every router has heard of them
+		<-time.After(time.Second) // by then every router knows them
 		return keys
 	}, 3)
 }
 
-// race uses up a limit for $RACES requests, on each database and with each kind
-// of limit. What is admitted never passes it,
-// as the provider sees it and as the database does, and nothing of it stays
-// unused: in the end not one small request fits any more. killAfter is after
-// how many tenths of the limit a router is killed; 10 is never.
+// race uses up a limit with room for $RACES requests, on each database and with each kind of limit.
+// Neither the provider nor the database ever sees more than the limit admitted, and none of it
+// remains unused: in the end not even a small request fits. A router is killed once killAfter
+// tenths of the limit are used; 10 means never.
 func race(t *testing.T, keys func(p *program, limits []string) []string, killAfter int64) {
 	onEachStore(t, func(t *testing.T, database string, look func() rowsOf, limited func(tokens int64) []string) {
 		limit := int64(prove.Size(t, "RACES", 100)) * raceAverage
@@ -89,7 +88,7 @@ func (r *racing) run(look func() rowsOf, killAfter int64) {
 		clients.Go(func() { r.client(rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(n)))) })
 	}
 	if killAfter < 10 {
-		prove.Eventually(t, "enough is used", func() bool { return b.sum()*10 > limit*killAfter || t.Failed() })
+		prove.Eventually(t, "a share of the limit is used", func() bool { return b.sum()*10 > limit*killAfter || t.Failed() })
 		r.kill(1)
 	}
 	clients.Wait()
@@ -109,11 +108,11 @@ func (r *racing) run(look func() rowsOf, killAfter int64) {
 	}
 	t.Logf("limit %d, used %d in %d rows, %d refused, at once at most %d", limit, used, len(rows), r.refused.Load(), b.most)
 	if used > limit || overrun != 0 || b.most > limit {
-		t.Errorf("more was admitted than the limit: %d used, %d overrun, %d at once of %d", used, overrun, b.most, limit)
+		t.Errorf("more than the limit was admitted: %d used, %d overrun, %d at once of %d", used, overrun, b.most, limit)
 	}
 }
 
-// racing is a race under way.
+// racing is a race in progress.
 type racing struct {
 	t         *testing.T
 	crowd     *crowd
@@ -126,8 +125,8 @@ type racing struct {
 	refused   atomic.Int64
 }
 
-// client asks for this and that, hangs up now and then, and goes on until it
-// is refused three times in a row.
+// client sends random requests, hangs up now and then, and stops once it has been refused three
+// times in a row.
 func (r *racing) client(random *rand.Rand) {
 	for refusals := 0; refusals < 3 && !r.t.Failed(); {
 		q := question{
@@ -145,7 +144,7 @@ func (r *racing) client(random *rand.Rand) {
 	}
 }
 
-// refuses asks and reports that the budget is used up.
+// refuses sends a request and reports whether it was refused because the budget is used up.
 func (r *racing) refuses(q question) bool {
 	answer, err := r.crowd.ask(r.t.Context(), q)
 	switch {
@@ -160,9 +159,9 @@ func (r *racing) refuses(q question) bool {
 	return false
 }
 
-// last asks for as little as possible until no router has anything left and as
-// much is booked as can be. What is still held for clients that left, or leased
-// by the router that was killed, comes back by itself and is used as well.
+// last sends the smallest possible requests until no router has anything left and the limit is
+// fully booked. Holds for clients that have left, and leases of the killed router, are returned in
+// time and used, too.
 func (r *racing) last(db rowsOf) {
 	prove.Eventually(r.t, "all of the limit is used", func() bool {
 		for n := range r.routers {
@@ -191,10 +190,9 @@ func (r *racing) kill(n int) {
 	r.where[n].Store(&base)
 }
 
-// watch looks at the counters until over is closed. A router that starts again
-// posts what its journal has before it gives back what the process before had
-// leased, lest others be granted it meanwhile: for that moment both count, so
-// leases of a replaced epoch are left out.
+// watch checks the counters until over is closed. A restarted router posts what is in its journal
+// before it returns the leases of its predecessor, so that nobody else gets them too early. Until
+// then both count, so the leases of a replaced epoch are left out.
 func (r *racing) watch(db rowsOf, over <-chan struct{}) {
 	for {
 		select {
@@ -213,7 +211,7 @@ func (r *racing) watch(db rowsOf, over <-chan struct{}) {
 			  ) old ON old.budget_id = c.budget_id AND old.window_start = c.window_start
 			 WHERE used_tokens + held_tokens + leased_tokens - coalesce(old.tokens, 0) > token_limit
 			    OR used_nano + held_nano + leased_nano - coalesce(old.nano, 0) > amount_nano`) {
-			r.t.Errorf("the database has more than the limit spoken for: %v", row)
+			r.t.Errorf("the database has committed more than the limit: %v", row)
 			return
 		}
 	}

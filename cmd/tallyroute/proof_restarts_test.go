@@ -17,16 +17,16 @@ import (
 	"tallyroute/cmd/tallyroute/app"
 )
 
-// balancer passes connections on to routers that say that they are ready, as one of
-// the fourth layer does: it does not look into them.
+// balancer forwards connections to routers that report ready. Like any layer 4 balancer, it does not
+// look inside.
 type balancer struct {
 	net.Listener
 
 	mu      sync.Mutex
-	routers []string // addresses; "" of one that is being restarted
+	routers []string // addresses; "" while one is being restarted
 	ready   []bool
 	turn    int
-	refused atomic.Pointer[error] // why a client was turned away last
+	refused atomic.Pointer[error] // why the last client was refused
 }
 
 func newBalancer(t *testing.T, n int) *balancer {
@@ -57,7 +57,7 @@ func newBalancer(t *testing.T, n int) *balancer {
 	return b
 }
 
-// set says where a router is.
+// set sets the address of a router.
 func (b *balancer) set(i int, address string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -70,7 +70,7 @@ func (b *balancer) address(i int) string {
 	return b.routers[i]
 }
 
-// probe asks a router over and over whether it is ready.
+// probe repeatedly asks a router whether it is ready.
 func (b *balancer) probe(ctx context.Context, i int) {
 	for app.Wait(ctx, 100*time.Millisecond) {
 		at := b.address(i)
@@ -122,9 +122,8 @@ func (b *balancer) pass(client net.Conn) {
 	_ = client.(*net.TCPConn).CloseWrite()
 }
 
-// TestRollingRestartsFailNoRequest: routers behind a balancer are restarted one after
-// the other, under clients that keep their connections, and no request fails.
-// $RESTARTS is how many.
+// TestRollingRestartsFailNoRequest restarts the routers behind a balancer in turn, $RESTARTS times,
+// while clients keep their connections. No request fails.
 func TestRollingRestartsFailNoRequest(t *testing.T) {
 	t.Parallel()
 	const routers = 3
@@ -194,8 +193,8 @@ func TestRollingRestartsFailNoRequest(t *testing.T) {
 	clean(t, db, configs[0])
 }
 
-// TestNearALimitNobodyWaitsLong: 64 clients of one key, until its budget is used up.
-// The last answers and the refusals come as soon as others.
+// TestNearALimitNobodyWaitsLong has 64 clients use up the budget of one key. The last answers and
+// the refusals take no longer than others.
 func TestNearALimitNobodyWaitsLong(t *testing.T) {
 	t.Parallel()
 	const limit = 60_000

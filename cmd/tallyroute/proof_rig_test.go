@@ -26,27 +26,26 @@ import (
 	"tallyroute/cmd/tallyroute/cli"
 )
 
-// biller is a provider that keeps its own bill on disk, as a real one would:
-// what the router has booked is held against it.
+// biller is a provider that keeps a bill of its own on disk, as a real one would. The ledger is
+// compared with it.
 type biller struct {
 	*httptest.Server
 	name  string
-	fails int           // of a hundred requests, those that are refused and not billed
-	pace  time.Duration // between two words of a stream, and before a plain answer
+	fails int           // how many of a hundred requests fail and are not billed
+	pace  time.Duration // the delay between two words of a stream, and before a plain answer
 	asked atomic.Int64
 
 	mu   sync.Mutex
 	bill *os.File
-	// What has been asked of us and not yet been ended counts with all that it
-	// may come to, but for what a client will leave: the router knows before us
-	// when that has ended. most is the largest sum that there ever was.
+	// owed counts a request in progress with the most that it may use, except for one that its
+	// client will leave, because the router learns of its end before we do. most is the highest
+	// value that owed has had.
 	owed, most int64
 }
 
-// billed is one line of a bill. Each request has one when it comes and another
-// when it ends.
+// billed is one line of a bill. Each request adds one when it arrives and another when it ends.
 type billed struct {
-	Mark   string `json:"mark"` // which the client sent
+	Mark   string `json:"mark"` // sent by the client
 	Event  string `json:"event"`
 	Tokens int64  `json:"tokens"`
 }
@@ -55,11 +54,11 @@ type billed struct {
 const (
 	billAsked  = "asked"
 	billFailed = "failed"
-	billWhole  = "whole" // answered to the end
-	billCut    = "cut"   // the caller went
+	billWhole  = "whole" // answered completely
+	billCut    = "cut"   // the caller left
 )
 
-// proofPrompt has as many tokens for the biller as it has words.
+// proofPrompt has one token per word for the biller.
 const (
 	proofPrompt  = "one two three four five six seven eight"
 	promptTokens = 8
@@ -100,7 +99,7 @@ func (b *biller) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // it never came whole
+		return // the body was incomplete
 	}
 	if err := json.Unmarshal(body, &ask); err != nil || ask.User == "" || ask.Most < 1 {
 		http.Error(w, "not what the clients send", http.StatusNotImplemented)
@@ -120,15 +119,15 @@ func (b *biller) serve(w http.ResponseWriter, r *http.Request) {
 	words := 1 + rand.Int64N(ask.Most)
 	said, event := b.answer(w, r, words, ask.Stream)
 	tokens := promptTokens + said
-	if event == billCut { // how much the caller has read of it, nobody can say
+	if event == billCut { // nobody knows how much of it the caller has read
 		b.note(billed{ask.User, event, tokens}, -most)
 		return
 	}
 	b.note(billed{ask.User, event, tokens}, tokens-most)
 }
 
-// answer says words and returns how many were said. The end of an answer goes out
-// when the bill is written, so the router does not know of it first.
+// answer sends words and returns how many it sent. The end of an answer is sent only after the bill
+// is written, so the router cannot know of it first.
 func (b *biller) answer(w http.ResponseWriter, r *http.Request, words int64, stream bool) (said int64, event string) {
 	usage := fmt.Sprintf(`"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}`, promptTokens, words, promptTokens+words)
 	if !stream {
@@ -153,12 +152,12 @@ func (b *biller) answer(w http.ResponseWriter, r *http.Request, words int64, str
 	return words, billWhole
 }
 
-// wait goes at the pace, and reports that the caller is still there.
+// wait waits for the pace and reports whether the caller is still there.
 func (b *biller) wait(r *http.Request) bool {
 	return app.Wait(r.Context(), b.pace)
 }
 
-// sum returns what is owed so far.
+// sum returns the total owed so far.
 func (b *biller) sum() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -180,15 +179,15 @@ func (b *biller) read(t *testing.T) map[string]billed {
 			t.Fatal(err)
 		}
 		if old, twice := bill[l.Mark]; twice && (l.Event == billAsked || old.Event != billAsked) {
-			t.Errorf("%s was asked twice for %s", b.name, l.Mark)
+			t.Errorf("%s got %s twice", b.name, l.Mark)
 		}
 		bill[l.Mark] = l
 	}
 	return bill
 }
 
-// billedConfig makes a configuration with the billers as providers, the first
-// one the cheapest. Further ones of the same test may share the pepper.
+// billedConfig writes a configuration with the billers as providers, the cheapest first. All
+// configurations have the same pepper.
 func billedConfig(t *testing.T, database, more string, billers ...*biller) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -220,7 +219,7 @@ func billedConfig(t *testing.T, database, more string, billers ...*biller) strin
 // journalOf returns the journal directory of a configuration from billedConfig.
 func journalOf(config string) string { return filepath.Join(filepath.Dir(config), "journal") }
 
-// quit ends a router in order.
+// quit stops a router gracefully.
 func quit(t *testing.T, c *exec.Cmd) {
 	t.Helper()
 	send(t, c, syscall.SIGTERM)
@@ -229,14 +228,14 @@ func quit(t *testing.T, c *exec.Cmd) {
 	}
 }
 
-// crowd are clients that share what they have been told.
+// crowd is a group of clients that record which answers they got.
 type crowd struct {
 	http  *http.Client
 	marks atomic.Int64
 
 	mu    sync.Mutex
-	acked map[string]string // request ids by mark, of answers that were read to their end
-	whole map[string]int    // of those, how many each router gave
+	acked map[string]string // request ids by mark, of complete answers
+	whole map[string]int    // the number of complete answers by router
 }
 
 func newCrowd(t *testing.T) *crowd {
@@ -251,10 +250,10 @@ type question struct {
 	base, key string
 	most      int64 // max_tokens
 	stream    bool
-	leave     time.Duration // after which the client hangs up; 0 stays
+	leave     time.Duration // after which the client hangs up; 0 means never
 }
 
-// reply is what a client makes of an answer. Without a status there was none.
+// reply is an answer as a client got it. A status of 0 means that there was none.
 type reply struct {
 	mark   string
 	status int
@@ -263,12 +262,12 @@ type reply struct {
 	took   time.Duration
 }
 
-// leaving begins the marks of requests whose clients hang up.
+// leaving is the prefix of marks of requests whose clients hang up.
 const leaving = "leaving-"
 
-var errCutShort = errors.New("the answer is not whole")
+var errCutShort = errors.New("the answer is incomplete")
 
-// ask asks, and notes the answer if it came whole.
+// ask sends a request and records the answer if it is complete.
 func (c *crowd) ask(ctx context.Context, q question) (reply, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -316,7 +315,7 @@ func (c *crowd) wholeOf(base string) int {
 	return c.whole[base]
 }
 
-// bookedRow is a row of the ledger as the proofs look at it.
+// bookedRow is a row of the ledger as the proofs see it.
 type bookedRow struct {
 	mark, provider, request, status string
 	attempt                         string
@@ -331,16 +330,15 @@ func bookedRows(db rowsOf) []bookedRow {
 		FROM spend_events e LEFT JOIN end_users u ON u.stored = e.end_user WHERE kind = 'usage'`) {
 		row := bookedRow{mark: r[0], provider: r[1], request: r[2], status: r[3], attempt: r[4], final: r[8] == "true" || r[8] == "1"}
 		for i, n := range []*int64{&row.tokens, &row.nano, &row.overrun} {
-			*n, _ = strconv.ParseInt(r[5+i], 10, 64) // of a bigint
+			*n, _ = strconv.ParseInt(r[5+i], 10, 64) // from a bigint
 		}
 		rows = append(rows, row)
 	}
 	return rows
 }
 
-// compared holds the ledger against the bills and against what the clients
-// were told: everything is there once, to the token where it came to its end,
-// and never for less than the bill.
+// compared compares the ledger with the bills and with the clients' answers: each call is booked
+// once, exactly if it was completed, and never below the bill.
 func compared(t *testing.T, db rowsOf, c *crowd, billers ...*biller) (rows []bookedRow) {
 	t.Helper()
 	rows = bookedRows(db)
@@ -361,15 +359,15 @@ func compared(t *testing.T, db rowsOf, c *crowd, billers ...*biller) (rows []boo
 		for mark, l := range bill {
 			r, ok := byAttempt[attempt{mark, b.name}]
 			if !ok {
-				t.Errorf("%s was asked of %s and is not in the ledger (%s, %d tokens)", mark, b.name, l.Event, l.Tokens)
+				t.Errorf("%s was sent to %s and is not in the ledger (%s, %d tokens)", mark, b.name, l.Event, l.Tokens)
 				continue
 			}
 			agree(t, r, l)
 		}
 		for a, r := range byAttempt {
 			if _, asked := bill[a.mark]; !asked && a.provider == b.name && r.status != "interrupted" &&
-				r.status != "client_aborted" { // which may have been asked
-				t.Errorf("%s is booked as %s and was never asked of %s", a.mark, r.status, b.name)
+				r.status != "client_aborted" { // which may have been sent
+				t.Errorf("%s is booked as %s and was never sent to %s", a.mark, r.status, b.name)
 			}
 		}
 	}
@@ -377,13 +375,13 @@ func compared(t *testing.T, db rowsOf, c *crowd, billers ...*biller) (rows []boo
 	defer c.mu.Unlock()
 	for mark, id := range c.acked {
 		if r, ok := answered[mark]; !ok || r.request != id || !r.final {
-			t.Errorf("the client has the whole answer to %s (%s), the ledger has %+v", mark, id, r)
+			t.Errorf("the client got a complete answer to %s (%s), the ledger has %+v", mark, id, r)
 		}
 	}
 	return rows
 }
 
-// agree holds a row against the line of the bill.
+// agree compares a row with its line of the bill.
 func agree(t *testing.T, r bookedRow, l billed) {
 	t.Helper()
 	right := false
@@ -394,7 +392,7 @@ func agree(t *testing.T, r bookedRow, l billed) {
 		right = l.Event == billFailed && r.tokens == 0
 	case "client_aborted":
 		right = r.tokens > 0 && r.nano > 0
-	case "interrupted", "upstream_aborted": // the machine may be so crowded that a provider is given up
+	case "interrupted", "upstream_aborted": // on a busy machine a call may time out
 		right = r.tokens >= l.Tokens && r.tokens > 0 && r.nano > 0
 	}
 	if !right {
@@ -402,7 +400,7 @@ func agree(t *testing.T, r bookedRow, l billed) {
 	}
 }
 
-// clean sees that nothing is held or leased any more and that the ledger's laws hold.
+// clean checks that nothing is held or leased and that the ledger passes the integrity check.
 func clean(t *testing.T, db rowsOf, config string) {
 	t.Helper()
 	for what, query := range map[string]string{

@@ -13,8 +13,8 @@ import (
 	"tallyroute/billing/postgres/pgtest"
 )
 
-// limitKinds are the ways in which a proof limits a budget of so many tokens,
-// as flags. A token costs the millionth part of a dollar.
+// limitKinds are the ways in which a proof expresses a limit of this many tokens, as flags. A token
+// costs a millionth of a dollar.
 var limitKinds = map[string]func(tokens int64) []string{
 	"Tokens":  func(n int64) []string { return []string{"tokens", fmt.Sprint(n)} },
 	"Dollars": func(n int64) []string { return []string{"usd", millionths(n)} },
@@ -32,7 +32,7 @@ func flagged(prefix string, limits []string) []string {
 	return flags
 }
 
-// evenPrices lets every token cost the millionth part of a dollar.
+// evenPrices makes every token cost a millionth of a dollar.
 func evenPrices(t *testing.T, config string) {
 	t.Helper()
 	text, err := os.ReadFile(config)
@@ -45,13 +45,12 @@ func evenPrices(t *testing.T, config string) {
 	}
 }
 
-// rowsOf is a database as the proofs look at it.
+// rowsOf is a database as the proofs see it.
 type rowsOf interface {
 	Rows(query string) [][]string
 }
 
-// proofStores are the databases that a proof runs on: what the configuration
-// says of one, and how to look at it.
+// proofStores are the databases that a proof runs on: the setting for each, and how to read from it.
 var proofStores = map[string]func(t *testing.T) (database string, look func() rowsOf){
 	"Postgres": func(t *testing.T) (string, func() rowsOf) {
 		dsn := pgtest.DSN(t)
@@ -63,7 +62,7 @@ var proofStores = map[string]func(t *testing.T) (database string, look func() ro
 	},
 }
 
-// sqliteRows looks at a SQLite file beside those who have it open.
+// sqliteRows reads a SQLite file that others have open, too.
 type sqliteRows struct {
 	t    *testing.T
 	path string
@@ -113,8 +112,8 @@ func pooled(t *testing.T) (string, func() rowsOf) {
 	return through(dsn), func() rowsOf { return pgtest.Connect(t, dsn) }
 }
 
-// onEachStore runs a proof on each database and with each kind of limit if $LIMITS is
-// set, else with both, and, if $POOLER is set, on one behind a pooler.
+// onEachStore runs a proof on each database, and behind a pooler if $POOLER is set. The limit is in
+// tokens and dollars; if $LIMITS is set, each kind of limit is tried.
 func onEachStore(t *testing.T, proof func(t *testing.T, database string, look func() rowsOf, limited func(tokens int64) []string)) {
 	stores := maps.Clone(proofStores)
 	if prove.Size(t, "POOLER", 0) > 0 {
