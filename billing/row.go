@@ -191,7 +191,7 @@ func (s Spend) Check() error {
 		refuse("a correction without a reason or an actor")
 	}
 	if !isUUID(s.EventID) || !isUUID(s.AdjustsEvent) {
-		refuse("an event id that is no UUID")
+		refuse("an event id that is not a UUID")
 	}
 	if !isDay(s.AdjustsPeriod) {
 		refuse("a period %q to adjust", s.AdjustsPeriod)

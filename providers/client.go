@@ -289,7 +289,7 @@ type CountingCodec interface {
 }
 
 // ErrUncounted is returned for a prompt that its provider does not count.
-var ErrUncounted = errors.New("providers: the provider counted no prompt")
+var ErrUncounted = errors.New("providers: the provider did not count the prompt")
 
 // mostCount is larger than any response to a count.
 const mostCount = 64 << 10

@@ -242,7 +242,7 @@ func checkHost(u *url.URL) error {
 	host := u.Hostname()
 	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return urlError("has a port that is none")
+			return urlError("has an invalid port")
 		}
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
@@ -254,7 +254,7 @@ func checkHost(u *url.URL) error {
 	labels := strings.Split(host, ".")
 	for _, label := range labels {
 		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
-			return urlError("has a host that is none")
+			return urlError("has an invalid host")
 		}
 	}
 	// Some resolvers read a name whose last label is a number as an IPv4 address in octal, in

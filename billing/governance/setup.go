@@ -96,7 +96,7 @@ func (r *Rules) OfSetup(s Setup) (found []Finding) {
 		want := r.Keys.Sinks[env]
 		if len(want) > 0 && !slices.ContainsFunc(want, func(name string) bool { return slices.Contains(s.Sinks, name) }) {
 			add("keys.sinks", "sinks", "add "+want[0]+"=… to sinks",
-				"secrets of keys in %s are delivered to %s, which is no sink of the configuration",
+				"secrets of keys in %s are delivered to %s, which is not a sink of the configuration",
 				env, strings.Join(want, " or "))
 		}
 	}

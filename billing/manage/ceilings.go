@@ -268,7 +268,7 @@ func (a Actions) decideRaise(ctx context.Context, id string, outcome billing.Rai
 	note := a.note(by, action, id)
 	return a.Store.DecideRaise(ctx, id, func(r *billing.RaiseRequest) error {
 		if by.PrincipalID != "" && r.PrincipalID == by.PrincipalID {
-			return &NotAllowedError{Detail: "nobody decides what he has asked for himself"}
+			return &NotAllowedError{Detail: "nobody may decide on their own request"}
 		}
 		r.Outcome, r.DecidedAt, r.DecidedBy, r.Answer = outcome, note.At, note.Actor, note.Reason
 		note.Detail = raiseDetail(*r)

@@ -270,7 +270,7 @@ func (a Actions) RotateCredential(ctx context.Context, ref string, r CredentialR
 	}
 	return a.updateCredential(ctx, c.ID, "credential.rotate", by, func(c *billing.Credential, note *billing.Change) error {
 		if len(c.Versions) == 0 || c.Versions[0].Number != last {
-			return &billing.ConflictError{Detail: "the credential was rotated by somebody else meanwhile"}
+			return &billing.ConflictError{Detail: "the credential was rotated by somebody else in the meantime"}
 		}
 		for i := range c.Versions {
 			if ends := c.Versions[i].EndsAt; i > 0 && (ends.IsZero() || ends.After(now)) {

@@ -18,7 +18,7 @@ import (
 
 // RulesView is a version of the organisation's rules in JSON.
 type RulesView struct {
-	Version int64            `json:"version" doc:"0 is that there are no rules yet."`
+	Version int64            `json:"version" doc:"0 means that there are no rules yet."`
 	SHA256  string           `json:"sha256" doc:"Of the rules as they are stored."`
 	Author  string           `json:"author"`
 	Reason  string           `json:"reason"`

@@ -220,7 +220,7 @@ func (a Actions) findings(ctx context.Context, rules *governance.Rules) (found [
 type GovernanceReport struct {
 	Ledger       string               `json:"ledger" doc:"The id of the database."`
 	At           string               `json:"at"`
-	Version      int64                `json:"version" doc:"Of the rules; 0 is that there are none."`
+	Version      int64                `json:"version" doc:"Of the rules; 0 means that there are none."`
 	SHA256       string               `json:"sha256" doc:"Of the rules."`
 	Keys         int                  `json:"keys" doc:"How many were judged: those that are not revoked."`
 	Setup        bool                 `json:"configuration" doc:"The configuration was judged as well."`

@@ -58,7 +58,7 @@ type Evidence struct {
 	Decisions []EvidenceOfUse  `json:"decisions"`
 	Models    []EvidenceOfCost `json:"models" doc:"Of whole days, the first included."`
 	Providers []string         `json:"providers" doc:"Those that were called."`
-	DataClass string           `json:"data_class" doc:"Of the data that its project has; empty: nobody has said."`
+	DataClass string           `json:"data_class" doc:"Of the data in its project; empty means unknown."`
 	Owner     string           `json:"owner" doc:"Who is told: who answers for the key."`
 	Totals    EvidenceOfAll    `json:"totals"`
 	Temporary EvidenceOfTokens `json:"temporary_keys"`

@@ -259,7 +259,7 @@ type LeaverView struct {
 	Principal Named   `json:"principal"`
 	Cause     string  `json:"cause"`
 	OpenedAt  *string `json:"opened_at"`
-	DueAt     *string `json:"due_at" doc:"When the key is disabled, unless somebody decides before."`
+	DueAt     *string `json:"due_at" doc:"When the key is disabled, unless somebody decides sooner."`
 	Outcome   string  `json:"outcome" enum:"open,transferred,kept,disabled,returned,ended"`
 	ClosedAt  *string `json:"closed_at"`
 	ClosedBy  string  `json:"closed_by"`

@@ -165,7 +165,7 @@ func (a Actions) bound(ctx context.Context, p Person, wanted []billing.Grant, by
 	}
 	return a.Store.UpdatePrincipal(ctx, all[i].ID, func(u *billing.Principal, all []billing.Principal) error {
 		if u.Subject != "" && (u.Issuer != p.Issuer || u.Subject != p.Subject) {
-			return &billing.ConflictError{Detail: "somebody else was bound to this user meanwhile"}
+			return &billing.ConflictError{Detail: "somebody else was bound to this user in the meantime"}
 		}
 		u.Issuer, u.Subject = p.Issuer, p.Subject
 		if p.EmailVerified {

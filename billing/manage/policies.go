@@ -18,8 +18,8 @@ type PolicyView struct {
 	Level    string         `json:"level" enum:"team,project,key"`
 	ID       string         `json:"id"`
 	Name     string         `json:"name"`
-	Revision string         `json:"revision" doc:"Of this wording; none, if there is no policy."`
-	Policy   *policy.Policy `json:"policy" doc:"Null is none."`
+	Revision string         `json:"revision" doc:"Of this version of the policy; none if there is no policy."`
+	Policy   *policy.Policy `json:"policy" doc:"Null means none."`
 	Above    []PolicyAbove  `json:"above" doc:"Those that bind it as well, the outermost first."`
 }
 

@@ -103,7 +103,7 @@ func (a Actions) Grant(ctx context.Context, id string, r GrantRequest, by By) (b
 		return billing.Principal{}, err
 	}
 	if by.Access.Exceeds(permissions, place, policy.Guard(g.Must)) {
-		return billing.Principal{}, &NotAllowedError{Detail: "nobody can grant what he may not do himself"}
+		return billing.Principal{}, &NotAllowedError{Detail: "nobody can grant permissions that they do not have"}
 	}
 	note := a.note(by, "principal.grant", id)
 	note.Detail = map[string]string{"role": g.Role, "scope": string(g.Scope) + " " + g.ScopeID}
@@ -139,7 +139,7 @@ func (a Actions) Revoke(ctx context.Context, id, grant string, by By) (billing.P
 		}
 		place, err := a.placeOf(ctx, p.Grants[i].Scope, p.Grants[i].ScopeID)
 		if err == nil && by.Access.Exceeds(a.AllRoles()[p.Grants[i].Role], place, policy.Guard(p.Grants[i].Must)) {
-			return &NotAllowedError{Detail: "nobody can take away what he may not do himself"}
+			return &NotAllowedError{Detail: "nobody can take away permissions that they do not have"}
 		}
 		note.Detail["role"] = p.Grants[i].Role
 		return a.keepingOwner(all, func() { p.Grants[i].EndedAt = a.now() })
@@ -372,7 +372,7 @@ type PlacedRole struct {
 	Role    string        `json:"role"`
 	Scope   billing.Scope `json:"scope" enum:"org,team,project"`
 	ScopeID string        `json:"scope_id"`
-	Must    string        `json:"must" doc:"The condition under which it counts; empty is none."`
+	Must    string        `json:"must" doc:"The condition under which it counts; empty means always."`
 	Holds   bool          `json:"holds" doc:"Whether that is true now."`
 }
 
@@ -396,7 +396,7 @@ type GrantView struct {
 	ApprovedBy string        `json:"approved_by"`
 	Reason     string        `json:"reason"`
 	ExpiresAt  *string       `json:"expires_at"`
-	Must       string        `json:"must" doc:"A condition without which it counts for nothing; empty is none."`
+	Must       string        `json:"must" doc:"The condition under which it counts; empty means always."`
 }
 
 // TokenView is a token in JSON, without its secret.

@@ -37,7 +37,7 @@ type ReviewView struct {
 	StartedBy string  `json:"started_by"`
 	DueAt     *string `json:"due_at"`
 	Items     int     `json:"items"`
-	Open      int     `json:"open" doc:"Items that nobody has decided about."`
+	Open      int     `json:"open" doc:"Items without a decision."`
 }
 
 // ReviewItemView is an item of a review in JSON.

@@ -94,7 +94,7 @@ func compileMust(must string, facts any) (*vm.Program, error) {
 		expr.Function("in_zone", bound.zones.in, new(func(TimeFacts, string) TimeFacts)))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("is no condition: %s", strings.Join(strings.Fields(err.Error()), " "))
+		return nil, fmt.Errorf("is not a condition: %s", strings.Join(strings.Fields(err.Error()), " "))
 	case bound.fault != "":
 		return nil, fmt.Errorf("must not have %s", bound.fault)
 	}
@@ -123,7 +123,7 @@ func (c *cost) readZone(node ast.Node) {
 	}
 	zone, err := zoneOf(text.Value)
 	if err != nil {
-		c.fault = fmt.Sprintf("the time zone %q, which there is none of", text.Value)
+		c.fault = fmt.Sprintf("the time zone %q, which does not exist", text.Value)
 		return
 	}
 	c.zones[text.Value] = zone

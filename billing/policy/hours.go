@@ -29,7 +29,7 @@ type hours struct {
 func (h Hours) fault() string {
 	for _, d := range h.Days {
 		if !slices.Contains(weekdays, d) {
-			return "has a day that is none of mon, tue, wed, thu, fri, sat and sun"
+			return "has a day other than mon, tue, wed, thu, fri, sat and sun"
 		}
 	}
 	from, ok := minutes(h.From)

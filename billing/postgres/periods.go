@@ -159,7 +159,7 @@ func finishClose(ctx context.Context, tx pgx.Tx, c billing.PeriodChange, d *bill
 		return p, err
 	}
 	if done.RowsAffected() == 0 {
-		return p, &billing.ConflictError{Detail: fmt.Sprintf("month %s was closed or reopened by somebody else meanwhile", c.Month)}
+		return p, &billing.ConflictError{Detail: fmt.Sprintf("month %s was closed or reopened by somebody else in the meantime", c.Month)}
 	}
 	if p, err = period(ctx, tx, c.Month); err != nil {
 		return p, err

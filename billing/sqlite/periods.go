@@ -93,7 +93,7 @@ func (s *Store) ClosePeriod(ctx context.Context, c billing.PeriodChange) (p bill
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
 		n, err := tx.exec(ctx, sumPeriod, int64(d.Money), d.Rows, d.SHA256(), c.Month.First())
 		if err == nil && n == 0 {
-			err = &billing.ConflictError{Detail: fmt.Sprintf("month %s was closed or reopened by somebody else meanwhile", c.Month)}
+			err = &billing.ConflictError{Detail: fmt.Sprintf("month %s was closed or reopened by somebody else in the meantime", c.Month)}
 		}
 		if err != nil {
 			return err

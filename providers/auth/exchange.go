@@ -26,7 +26,7 @@ const (
 	maxAssertion = 16 << 10
 )
 
-var errAssertion = errors.New("auth: the token of who we are is empty, or has more than 16 KiB")
+var errAssertion = errors.New("auth: the identity token is empty, or larger than 16 KiB")
 
 // OpenAIWorkload says which OpenAI service account this process acts as.
 type OpenAIWorkload struct {

@@ -68,7 +68,7 @@ func (f File) Delete(_ context.Context, place string) (err error) {
 // open refuses a place outside the directory, whether by its name or through a link.
 func (f File) open(place string) (*os.Root, string, error) {
 	if place == "" || !filepath.IsLocal(place) {
-		return nil, "", fmt.Errorf("sink: %q is no file below %s", place, f.Dir)
+		return nil, "", fmt.Errorf("sink: %q is not a file below %s", place, f.Dir)
 	}
 	root, err := os.OpenRoot(f.Dir)
 	return root, filepath.Clean(place), err

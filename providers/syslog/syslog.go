@@ -80,7 +80,7 @@ func (s Server) dial(ctx context.Context) (net.Conn, error) {
 func finish(conn net.Conn) error {
 	half, ok := conn.(interface{ CloseWrite() error })
 	if !ok {
-		return errors.New("syslog: the connection cannot be ended")
+		return errors.New("syslog: the connection cannot be closed")
 	}
 	if err := half.CloseWrite(); err != nil {
 		return fmt.Errorf("syslog: %w", err)

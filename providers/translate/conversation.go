@@ -112,7 +112,7 @@ func (t *Turn) RefuseCall(i int, message string) error {
 func (t *Turn) Unanswerable() error {
 	return &chat.FieldError{
 		Code: "invalid_value", Param: fmt.Sprintf("messages[%d].tool_call_id", t.Index),
-		Message: "answers no call of the messages before it",
+		Message: "does not answer any call in the messages before it",
 	}
 }
 

@@ -37,7 +37,7 @@ func (f *Frames) Unchecked() *Frames {
 }
 
 // NoJSON returns the error for an event that is not JSON.
-func NoJSON() error { return fmt.Errorf("%w: an event that is no JSON", chat.ErrMalformed) }
+func NoJSON() error { return fmt.Errorf("%w: an event is not JSON", chat.ErrMalformed) }
 
 // Next returns the next value, which is valid until the next call. If it is not JSON, the
 // error wraps chat.ErrMalformed; the event [DONE] ends the stream with io.EOF.

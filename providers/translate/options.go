@@ -13,7 +13,7 @@ import (
 )
 
 // ErrLost is returned by an option for a value that cannot be expressed and may be left out.
-var ErrLost = errors.New("translate: the provider has no word for this")
+var ErrLost = errors.New("translate: the provider's format cannot express this")
 
 // Option writes one top-level member of a request in the provider's format. It returns
 // ErrLost, or a reason to refuse the request.

@@ -55,7 +55,7 @@ func getRules(x *exchange, _ none) (manage.RulesView, error) { return x.Actions.
 
 // rulesChange is the body of setRules.
 type rulesChange struct {
-	Rules    governance.Rules `json:"rules" required:"true" doc:"Take the place of those in force. What is left out is no rule."`
+	Rules    governance.Rules `json:"rules" required:"true" doc:"They replace those in force. Anything left out is not a rule."`
 	Replaces int64            `json:"replaces" doc:"The version that these were made from; another one is a conflict."`
 	DryRun   bool             `json:"dry_run" doc:"Only say what would break the rules."`
 	Reason   string           `json:"reason" required:"true"`
@@ -229,7 +229,7 @@ func (x *exchange) mayDecide(d manage.Decision) error {
 // alertOperations are about the alerts that are sent.
 func alertOperations() []operation {
 	return []operation{
-		does("listAlerts", get, "/alerts", "List what somebody was told and whether it arrived, newest first.", listAlerts),
+		does("listAlerts", get, "/alerts", "List alerts and whether they arrived, newest first.", listAlerts),
 		does("replayAlert", post, "/alerts/:id/replay", "Send an alert again, to one channel or to all that it went to.",
 			replayAlert).afresh(),
 		does("testChannel", post, "/alerts/test", "Send a test to a channel, at once.", testChannel).afresh(),

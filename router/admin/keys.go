@@ -27,7 +27,7 @@ type keyMembers struct {
 	Limits               keyLimits                      `json:"limits"`
 	ExpiresAt            wire.Member[wire.Instant]      `json:"expires_at" doc:"Null is never."`
 	ExpiresIn            *wire.Duration                 `json:"expires_in" doc:"Instead of expires_at."`
-	Budget               wire.Member[*ownBudget]        `json:"budget" doc:"Its only budget; null is none."`
+	Budget               wire.Member[*ownBudget]        `json:"budget" doc:"Its only budget; null means that it has none."`
 	Budgets              wire.Member[[]ownBudget]       `json:"budgets" doc:"All its own budgets, instead of budget."`
 	Purpose              wire.Member[string]            `json:"purpose" doc:"What it is for, in words."`
 	Owner                wire.Member[string]            `json:"owner" doc:"The address of the person responsible."`

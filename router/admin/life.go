@@ -254,7 +254,7 @@ type projectChange struct {
 	rehearsal
 	Name      *string `json:"name"`
 	Team      *string `json:"team" doc:"Name or id of the team that it moves to. What is booked stays where it is."`
-	DataClass *string `json:"data_class" doc:"Of what its requests carry, such as confidential; empty is that nobody says."`
+	DataClass *string `json:"data_class" doc:"Of what its requests contain, such as confidential; empty means unknown."`
 	Reason    string  `json:"reason"`
 }
 

@@ -219,7 +219,7 @@ type newCeiling struct {
 	USD       *wire.Amount   `json:"usd" doc:"All keys of one member together; null is not limited."`
 	Tokens    *int64         `json:"tokens" doc:"Likewise."`
 	Requests  *int64         `json:"requests" doc:"Likewise."`
-	ExpiresIn *wire.Duration `json:"expires_in" doc:"The longest life of a key; null is no bound."`
+	ExpiresIn *wire.Duration `json:"expires_in" doc:"The longest life of a key; null means no bound."`
 	Models    []string       `json:"models" doc:"Names, aliases, provider/* or @groups; null is all."`
 	Reason    string         `json:"reason"`
 }

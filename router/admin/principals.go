@@ -206,7 +206,7 @@ type grantTrial struct {
 func tryGrants(x *exchange, in grantTrial) (manage.GrantVerdict, error) {
 	r, there := x.rules[in.Operation]
 	if !there {
-		return manage.GrantVerdict{}, wire.Invalid("operation", "is no operation of this API")
+		return manage.GrantVerdict{}, wire.Invalid("operation", "is not an operation of this API")
 	}
 	t := manage.GrantTrial{At: x.Start, Draft: in.Must}
 	t.Act = policy.ActFacts{Operation: in.Operation, Permission: string(r.permission)}

@@ -152,7 +152,7 @@ func (x *Exchange) check(ctx context.Context, token string, now time.Time) (veri
 		return verified{}, asked.away
 	}
 	if err != nil {
-		return verified{}, fmt.Errorf("%w: its signature, its audience or its form is not good", ErrRefused)
+		return verified{}, fmt.Errorf("%w: its signature, audience or format is invalid", ErrRefused)
 	}
 	var claims map[string]any
 	if err := t.Claims(&claims); err != nil {
@@ -168,9 +168,9 @@ func (x *Exchange) check(ctx context.Context, token string, now time.Time) (veri
 	case !now.Before(t.Expiry.Add(skew)):
 		return verified{}, fmt.Errorf("%w: it ended at %s", ErrRefused, t.Expiry.UTC().Format(time.RFC3339))
 	case now.Add(skew).Before(time.Unix(int64(notBefore), 0)), now.Add(skew).Before(t.IssuedAt):
-		return verified{}, fmt.Errorf("%w: it is not good yet", ErrRefused)
+		return verified{}, fmt.Errorf("%w: it is not valid yet", ErrRefused)
 	case t.Subject == "":
-		return verified{}, fmt.Errorf("%w: it names nobody", ErrRefused)
+		return verified{}, fmt.Errorf("%w: it names no subject", ErrRefused)
 	}
 	for n := range i.Bindings {
 		if b := &i.Bindings[n]; b.When.Holds(claims) {

@@ -77,7 +77,7 @@ func (k *keys) verify(ctx context.Context, token string) ([]byte, error) {
 			}
 		}
 	}
-	return nil, errors.New("its signature is none of the issuer's")
+	return nil, errors.New("its signature matches no key of the issuer")
 }
 
 // with returns the keys, fetching them again if none has that id; at most once a minute.

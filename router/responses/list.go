@@ -49,7 +49,7 @@ func List(id string, input []byte, p Page) ([]byte, error) {
 	from := 0
 	if p.After != "" {
 		if from = slices.Index(ids, p.After) + 1; from == 0 {
-			return nil, &chat.FieldError{Code: "invalid_value", Param: "after", Message: "is none of the items"}
+			return nil, &chat.FieldError{Code: "invalid_value", Param: "after", Message: "is not one of the items"}
 		}
 	}
 	to := min(from+p.Limit, len(items))

@@ -40,7 +40,7 @@ func (s *Service) tellExposed(ctx context.Context) error {
 		case e := <-s.exposed.waiting:
 			known, err := s.takeExposed(ctx, e)
 			if err != nil && ctx.Err() == nil {
-				s.Log.Error("a key came in clear, and nobody could be told", zap.Error(err))
+				s.Log.Error("a key arrived in plain text, and this could not be reported", zap.Error(err))
 			}
 			if known {
 				s.Log.Warn("a key came in clear from another host", zap.Stringer("from", e.from))

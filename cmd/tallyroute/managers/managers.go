@@ -151,7 +151,7 @@ func (b Below) Delete(ctx context.Context, place string) error {
 func (b Below) place(place string) (string, error) {
 	for part := range strings.SplitSeq(place, "/") {
 		if part == "" || part == "." || part == ".." {
-			return "", fmt.Errorf("%q is no place of a secret", place)
+			return "", fmt.Errorf("%q is not the place of a secret", place)
 		}
 	}
 	return strings.TrimPrefix(b.At+"/"+place, "/"), nil

@@ -42,7 +42,7 @@ func newForwarding() forwarding {
 	}
 	return forwarding{
 		gauge("audit_forward_waiting", "Records of the audit log that have not arrived at a destination, from whichever router."),
-		gauge("audit_forward_lag_seconds", "The age of the oldest of them; 0 where there is none."),
+		gauge("audit_forward_lag_seconds", "The age of the oldest of them; 0 if there is none."),
 	}
 }
 

@@ -64,7 +64,7 @@ func (c catalogueUpdate) Run(a *cli.Context) error {
 		return err
 	}
 	for _, kind := range slices.Sorted(maps.Keys(left)) {
-		fmt.Fprintf(a.Stderr, "not taken over: %s of %d models, which is no price of tokens or none that can be believed\n", kind,
+		fmt.Fprintf(a.Stderr, "not taken over: %s of %d models, which is not a price per token, or is implausible\n", kind,
 			left[kind])
 	}
 	fmt.Fprintf(a.Stderr, "%d models have other prices, %d of them refused\n", len(changes), refused)

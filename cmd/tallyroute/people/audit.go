@@ -176,7 +176,7 @@ func exportTo(a *cli.Context, w io.Writer, r adminapi.API) (n int, err error) {
 		case errors.Is(err, io.EOF) && len(line) == 0:
 			return n, out.Flush()
 		case err != nil: // including a truncated line
-			return n, fmt.Errorf("the export is not whole: %w", err)
+			return n, fmt.Errorf("the export is incomplete: %w", err)
 		}
 		n++
 	}

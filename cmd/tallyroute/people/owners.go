@@ -64,7 +64,7 @@ type projectsUpdate struct {
 	Project   string  `arg:"" help:"Id of the project, or team/name."`
 	Name      *string `help:"Its new name." placeholder:"NAME"`
 	Team      *string `help:"Id or name of the team that it moves to, with its keys; what is booked stays where it is." placeholder:"NAME"`
-	DataClass *string `help:"Of what its requests carry, such as confidential; empty is that nobody says." placeholder:"NAME"`
+	DataClass *string `help:"Of what its requests contain, such as confidential; empty means unknown." placeholder:"NAME"`
 	Reason    string  `help:"Why, for the record." placeholder:"TEXT"`
 }
 

@@ -95,7 +95,7 @@ func whyNot(c *catalogue.Catalogue, provider string) string {
 			return s.Why
 		}
 	}
-	return "there is none to try it with"
+	return "there is no model to try it with"
 }
 
 // with returns t using the credential with the given name. A credential without a name is

@@ -13,7 +13,7 @@ import (
 
 // Alerts is "tallyroute alerts": the alerts that were sent.
 type Alerts struct {
-	List   alertsList   `cmd:"" help:"List what somebody was told and whether it arrived, the newest first."`
+	List   alertsList   `cmd:"" help:"List alerts and whether they arrived, newest first."`
 	Test   alertsTest   `cmd:"" help:"Send a test to a channel of the configuration."`
 	Replay alertsReplay `cmd:"" help:"Send an alert again."`
 }

@@ -85,7 +85,7 @@ type anomaliesReplay struct {
 	cli.Format
 	File      string `arg:"" help:"One request a line, as JSON, in the order of time: docs/anomalies.md." placeholder:"FILE"`
 	Countries string `help:"A file of countries in MaxMind's format." placeholder:"FILE"`
-	All       bool   `help:"Also what nobody would have been told of."`
+	All       bool   `help:"Also those that would not have caused an alert."`
 }
 
 // line is a request in the file. Its first fields are those that access list prints.

@@ -57,7 +57,7 @@ func summary(bundle string) string {
 	return fmt.Sprintf("Key %q, since %s: %d requests, of which %d were refused, from %d addresses; $%s. Providers: %s. "+
 		"Class of data: %s. It is told to: %s.\n", e.Key.Name, cli.Value(e.Since), e.Totals.Requests, e.Totals.Refused, e.Totals.Addresses,
 		e.Totals.CostUSD, cmp.Or(strings.Join(e.Providers, ", "), "none"), cmp.Or(e.DataClass, "nobody has said"),
-		cmp.Or(e.Owner, "nobody, since nobody answers for it"))
+		cmp.Or(e.Owner, "nobody, since it has no owner"))
 }
 
 type incidentList struct{ cli.Format }

@@ -17,7 +17,7 @@ import (
 const most = 64 << 10
 
 var (
-	errIdentity  = errors.New("age: want identities as age-keygen makes them: lines that begin with AGE-SECRET-KEY-")
+	errIdentity  = errors.New("age: want identities as age-keygen writes them: lines that begin with AGE-SECRET-KEY-")
 	errRecipient = errors.New("age: want a recipient as age-keygen -y tells it: age1…")
 	errText      = errors.New("age: the text was not encrypted with age, or was cut")
 	errOther     = errors.New("age: it was encrypted for another identity")

@@ -94,7 +94,7 @@ func (s *Secrets) call(ctx context.Context, name, action string, in, out any) er
 		Sign: func(r *http.Request) error {
 			c, err := s.Credentials.Retrieve(r.Context())
 			if err != nil {
-				return &manager.Error{Manager: "aws-sm", Kind: manager.Expired, Err: errors.New("no credentials of AWS were found")}
+				return &manager.Error{Manager: "aws-sm", Kind: manager.Expired, Err: errors.New("no AWS credentials were found")}
 			}
 			return s.signer.SignHTTP(r.Context(), c, r, hex.EncodeToString(sum[:]), "secretsmanager", region, s.Clock())
 		},
@@ -141,7 +141,7 @@ func (s *Secrets) Fetch(ctx context.Context, name string) (manager.Secret, error
 	ask := map[string]string{"SecretId": id}
 	which, err := url.ParseQuery(query)
 	if err != nil || id == "" {
-		return manager.Secret{}, fmt.Errorf("aws-sm: %q is no name of a secret", name)
+		return manager.Secret{}, fmt.Errorf("aws-sm: %q is not the name of a secret", name)
 	}
 	if stage := which.Get("stage"); stage != "" {
 		ask["VersionStage"] = stage

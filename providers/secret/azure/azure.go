@@ -104,7 +104,7 @@ func (v *Vaults) call(ctx context.Context, method, vault, path string, in any) (
 	if err != nil {
 		return bundle{}, &manager.Error{
 			Manager: "azure-kv", Kind: manager.Expired,
-			Err: errors.New("no credentials of Azure were found, or they are not good"),
+			Err: errors.New("no Azure credentials were found, or they are invalid"),
 		}
 	}
 	var body []byte

@@ -110,7 +110,7 @@ func (c *Conjur) Fetch(ctx context.Context, name string) (manager.Secret, error)
 	id, query, _ := strings.Cut(name, "?")
 	number, pinned := strings.CutPrefix(query, "version=")
 	if id == "" || query != "" && (!pinned || strings.Trim(number, "0123456789") != "") {
-		return manager.Secret{}, fmt.Errorf("conjur: %q is no variable, or one and its version: ID?version=N", name)
+		return manager.Secret{}, fmt.Errorf("conjur: %q is not a variable, or a variable and its version: ID?version=N", name)
 	}
 	path := c.path("secrets", id)
 	if pinned {

@@ -37,7 +37,7 @@ const (
 var (
 	ErrKey     = errors.New("envelope: a key is 32 bytes in base64 or in hex; make one with: tallyroute secrets key")
 	ErrSealed  = errors.New("envelope: the sealed secret was changed, cut off, or moved from where it belongs")
-	errNewKey  = errors.New("envelope: a key cannot be drawn")
+	errNewKey  = errors.New("envelope: no random key could be generated")
 	errForeign = errors.New("envelope: not a sealed secret of this format")
 )
 

@@ -85,7 +85,7 @@ func (s *Secrets) call(ctx context.Context, method, path string, in, out any) er
 	if err != nil {
 		return &manager.Error{
 			Manager: "gcp-sm", Kind: manager.Expired,
-			Err: errors.New("no credentials of Google Cloud were found, or they are not good"),
+			Err: errors.New("no Google Cloud credentials were found, or they are invalid"),
 		}
 	}
 	var body []byte

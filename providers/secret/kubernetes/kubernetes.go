@@ -38,7 +38,7 @@ var _ manager.Manager = Cluster{}
 func InCluster(namespace string) (Cluster, error) {
 	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
 	if host == "" {
-		return Cluster{}, errors.New("kubernetes: this is no pod of Kubernetes: KUBERNETES_SERVICE_HOST is not set")
+		return Cluster{}, errors.New("kubernetes: not running in a Kubernetes pod: KUBERNETES_SERVICE_HOST is not set")
 	}
 	pem, err := os.ReadFile(filepath.Join(account, "ca.crt"))
 	if err != nil {

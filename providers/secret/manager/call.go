@@ -85,7 +85,7 @@ func (c Caller) once(ctx context.Context, call Call) ([]byte, error) {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, call.Method, call.URL, bytes.NewReader(call.Body))
 	if err != nil {
-		return nil, &Error{Manager: c.Name, Kind: Invalid, Err: errors.New("the address cannot be called")}
+		return nil, &Error{Manager: c.Name, Kind: Invalid, Err: errors.New("the address is invalid")}
 	}
 	if call.Header != nil {
 		req.Header = call.Header.Clone()

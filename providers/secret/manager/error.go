@@ -55,7 +55,7 @@ func (e *Error) Unwrap() error { return e.Err }
 var words = map[Kind]string{
 	Unavailable: "it does not answer as it should", Throttled: "it was asked too often",
 	Expired: "the login is not valid, or not any more", Denied: "permission denied", NotFound: "no such secret or version",
-	Conflict: "somebody else has written meanwhile", Invalid: "it cannot be asked like this",
+	Conflict: "it was changed by somebody else in the meantime", Invalid: "the request is invalid",
 }
 
 // KindOf returns the kind of an error; any error other than an Error counts as Unavailable.

@@ -69,7 +69,7 @@ func Put(old, field, text string) (string, error) {
 	}
 	object := map[string]json.RawMessage{}
 	if old != "" && json.Unmarshal([]byte(old), &object) != nil {
-		return "", fmt.Errorf("the secret is no JSON object, so %q cannot be a field of it", field)
+		return "", fmt.Errorf("the secret is not a JSON object, so it has no field %q", field)
 	}
 	raw, err := json.Marshal(text)
 	if err != nil {

@@ -82,7 +82,7 @@ func clean(name string) (string, error) {
 	parts := strings.Split(path, "/")
 	for i, part := range parts {
 		if part == "" || part == "." || part == ".." {
-			return "", fmt.Errorf("vault: %q is no path of a secret", name)
+			return "", fmt.Errorf("vault: %q is not the path of a secret", name)
 		}
 		parts[i] = url.PathEscape(part)
 	}
