@@ -8,11 +8,11 @@ import (
 
 // Finding is a broken rule, and how to fix it.
 type Finding struct {
-	Rule   string `json:"rule" doc:"As it is called in the rules: keys.owner, log_level, …"`
+	Rule   string `json:"rule" doc:"Its name in the rules: keys.owner, log_level, …"`
 	Object string `json:"object" doc:"The id of the key, or the setting."`
-	Name   string `json:"name" doc:"Of the key; empty for settings."`
-	Field  string `json:"field" doc:"The member or setting that would have to be different."`
-	Detail string `json:"detail" doc:"What the rule asks, and what there is."`
+	Name   string `json:"name" doc:"The name of the key; empty for settings."`
+	Field  string `json:"field" doc:"The member or setting that would have to change."`
+	Detail string `json:"detail" doc:"What the rule requires, and what was found."`
 	Fix    string `json:"fix"`
 }
 

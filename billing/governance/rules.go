@@ -14,8 +14,8 @@ import (
 // Rules are the organisation's rules for its keys. Whatever is left out isn't regulated.
 type Rules struct {
 	Keys          KeyRules             `json:"keys"`
-	Browser       *BrowserRules        `json:"browser,omitempty" doc:"Keys whose secret is in pages."`
-	DataClasses   map[string][]string  `json:"data_classes,omitempty" doc:"By class of data: the providers that may be sent it."`
+	Browser       *BrowserRules        `json:"browser,omitempty" doc:"Keys whose secret is used in web pages."`
+	DataClasses   map[string][]string  `json:"data_classes,omitempty" doc:"By class of data: the providers that may receive it."`
 	SecretSources map[string][]string  `json:"secret_sources,omitempty" doc:"By environment: where credentials come from, such as vault."`
 	LogLevel      string               `json:"log_level,omitempty" doc:"debug, info, warn or error: the log is at least this detailed."`
 	Alerts        []string             `json:"alerts,omitempty" doc:"Kinds of alerts that must go to a channel."`
@@ -25,21 +25,21 @@ type Rules struct {
 
 // KeyRules are about individual keys. The lists are of environments.
 type KeyRules struct {
-	MaxAge       map[string]string   `json:"max_age,omitempty" doc:"By sensitivity: how long a key may live, such as 90d."`
+	MaxAge       map[string]string   `json:"max_age,omitempty" doc:"By sensitivity: the longest life of a key, such as 90d."`
 	RotateWithin map[string]string   `json:"rotate_within,omitempty" doc:"By sensitivity: how old a secret may be."`
 	Expiry       []string            `json:"expiry,omitempty" doc:"The environments in which a key must expire."`
-	Owner        []string            `json:"owner,omitempty" doc:"The environments in which somebody must answer for a key."`
-	Purpose      []string            `json:"purpose,omitempty" doc:"The environments in which a key must say what it is for."`
+	Owner        []string            `json:"owner,omitempty" doc:"The environments in which a key must have an owner."`
+	Purpose      []string            `json:"purpose,omitempty" doc:"The environments in which a key must have a purpose."`
 	Budget       []string            `json:"budget,omitempty" doc:"Environments where a key, its project or its team must have a budget."`
-	Networks     []string            `json:"networks,omitempty" doc:"The environments in which a key is for known addresses alone."`
-	Models       []string            `json:"models,omitempty" doc:"The environments in which a key names its models, without wildcards."`
-	Sinks        map[string][]string `json:"sinks,omitempty" doc:"By environment: the sinks to one of which secrets must be delivered."`
+	Networks     []string            `json:"networks,omitempty" doc:"The environments in which a key must be limited to known networks."`
+	Models       []string            `json:"models,omitempty" doc:"The environments in which a key must name its models, without wildcards."`
+	Sinks        map[string][]string `json:"sinks,omitempty" doc:"By environment: secrets must be delivered to one of these sinks."`
 }
 
 // BrowserRules are about keys that anybody can read.
 type BrowserRules struct {
 	MaxUSD    string `json:"max_usd" doc:"The largest budget, in dollars."`
-	MaxExpiry string `json:"max_expiry" doc:"How long such a key may live, such as 30d."`
+	MaxExpiry string `json:"max_expiry" doc:"The longest life of such a key, such as 30d."`
 }
 
 // Retention is how long rows are kept.

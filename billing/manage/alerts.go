@@ -375,7 +375,7 @@ func (a Actions) TestChannel(ctx context.Context, name string, by By) (billing.A
 
 // AlertView is an alert in JSON.
 type AlertView struct {
-	ID         string            `json:"id" doc:"The same in every channel and at every try."`
+	ID         string            `json:"id" doc:"The same in every channel and for every attempt."`
 	Kind       string            `json:"kind"`
 	Severity   string            `json:"severity" enum:"info,warning,critical"`
 	Object     string            `json:"object"`

@@ -275,7 +275,7 @@ func (a Actions) Usual(ctx context.Context, id billing.KeyID) (KeyUsual, error) 
 type UsualView struct {
 	KeyID     string         `json:"key_id"`
 	At        *string        `json:"at"`
-	Baselines []BaselineView `json:"baselines" doc:"None of a key that was not watched for two days yet."`
+	Baselines []BaselineView `json:"baselines" doc:"A key has none until it has been watched for two days."`
 	Seen      []SeenView     `json:"seen"`
 }
 
@@ -286,7 +286,7 @@ type BaselineView struct {
 	Span    string `json:"span" enum:"hour,day"`
 	Now     int64  `json:"now"`
 	Usual   int64  `json:"usual" doc:"The median."`
-	Limit   int64  `json:"limit" doc:"More is an anomaly."`
+	Limit   int64  `json:"limit" doc:"The value above which it is an anomaly."`
 	Samples int    `json:"samples"`
 	Basis   string `json:"basis" enum:"hour of the week,hour of the day,all hours"`
 }

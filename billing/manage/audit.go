@@ -166,7 +166,7 @@ type AuditRecord struct {
 	Reason    string            `json:"reason"`
 	Detail    map[string]string `json:"detail"`
 	Hash      string            `json:"hash"`
-	Previous  string            `json:"previous,omitempty" doc:"The hash of the record before it, in an export."`
+	Previous  string            `json:"previous,omitempty" doc:"In an export, the hash of the previous record."`
 }
 
 // ViewAuditRecord converts a record to JSON form.

@@ -142,9 +142,9 @@ func (a Actions) stands(ctx context.Context, t *OwnTeam, by By) error {
 type OwnTeam struct {
 	Team     Named        `json:"team"`
 	Projects []Named      `json:"projects"`
-	Ceiling  *CeilingView `json:"ceiling" doc:"Null where members may make no keys."`
-	Keys     int64        `json:"keys" doc:"Your own in force."`
-	Left     *LeftView    `json:"left" doc:"Of the ceiling, for new keys of yours."`
+	Ceiling  *CeilingView `json:"ceiling" doc:"Null if members may not create keys."`
+	Keys     int64        `json:"keys" doc:"Your own keys that are in force."`
+	Left     *LeftView    `json:"left" doc:"What the ceiling leaves for new keys of yours."`
 }
 
 // LeftView is what is left of a ceiling; null means no limit.
@@ -157,14 +157,14 @@ type LeftView struct {
 // CeilingView is a ceiling in JSON.
 type CeilingView struct {
 	TeamID    string   `json:"team_id"`
-	Keys      int64    `json:"keys" doc:"That one member may have in force."`
+	Keys      int64    `json:"keys" doc:"The most keys in force that a member may have."`
 	Period    string   `json:"period"`
 	Zone      string   `json:"zone"`
-	USD       *string  `json:"usd" doc:"Of all keys of one member together; null is not limited."`
+	USD       *string  `json:"usd" doc:"For all keys of one member together; null means no limit."`
 	Tokens    *int64   `json:"tokens"`
 	Requests  *int64   `json:"requests"`
-	ExpiresIn *string  `json:"expires_in" doc:"How long a key may live; null is for ever."`
-	Models    []string `json:"models" nullable:"true" doc:"Null is all."`
+	ExpiresIn *string  `json:"expires_in" doc:"The longest life of a key; null means no bound."`
+	Models    []string `json:"models" nullable:"true" doc:"Null means all."`
 	UpdatedAt *string  `json:"updated_at"`
 	UpdatedBy string   `json:"updated_by"`
 }

@@ -47,13 +47,13 @@ type ConfiguredCredential struct {
 type Trial struct {
 	Provider   string `json:"provider"`
 	Credential string `json:"credential"`
-	Model      string `json:"model" doc:"That was asked for one token."`
+	Model      string `json:"model" doc:"The model that was asked for one token."`
 	OK         bool   `json:"ok"`
-	Kind       string `json:"kind,omitempty" doc:"Of the failure: credential, quota, rate_limit, network and others."`
-	Status     int    `json:"status,omitempty" doc:"Of a failure, if the provider answered."`
+	Kind       string `json:"kind,omitempty" doc:"The kind of failure: credential, quota, rate_limit, network and others."`
+	Status     int    `json:"status,omitempty" doc:"The HTTP status of a failure, if the provider answered."`
 	Message    string `json:"message,omitempty" doc:"What the provider said, without secrets."`
 	TookMS     int64  `json:"took_ms"`
-	Tokens     int64  `json:"tokens" doc:"That the provider counted, and may bill. They are not in the ledger."`
+	Tokens     int64  `json:"tokens" doc:"The tokens that the provider counted and may bill. They are not in the ledger."`
 }
 
 // CredentialRequest is a credential to be stored. Its secret is either given or created by
@@ -438,7 +438,7 @@ func NameInLedger(c billing.Credential, v billing.CredentialVersion) string {
 // Rekeyed is the outcome of re-encrypting the stored secrets after a change of key.
 type Rekeyed struct {
 	Changed int `json:"changed"`
-	Already int `json:"already" doc:"Those that were under the new key."`
+	Already int `json:"already" doc:"Those already encrypted with the new key."`
 }
 
 // Rekey re-encrypts every stored secret with the current key. If it fails halfway, what is

@@ -11,11 +11,11 @@ import (
 
 // CredentialView is a credential in JSON, without its secret.
 type CredentialView struct {
-	ID           string          `json:"id" doc:"Empty for those of the configuration, which only it can change."`
+	ID           string          `json:"id" doc:"Empty for those in the configuration, which cannot be changed here."`
 	Provider     string          `json:"provider"`
 	Name         string          `json:"name"`
 	From         string          `json:"from" enum:"stored,configuration"`
-	Refers       string          `json:"refers,omitempty" doc:"To where one of the configuration is."`
+	Refers       string          `json:"refers,omitempty" doc:"Where a credential in the configuration comes from."`
 	Owner        string          `json:"owner"`
 	Weight       int             `json:"weight"`
 	Status       string          `json:"status" enum:"active,disabled,expired,missing"`
@@ -27,14 +27,14 @@ type CredentialView struct {
 	LastFailedAt *string         `json:"last_failed_at"`
 	LastFailure  string          `json:"last_failure,omitempty"`
 	Health       string          `json:"health" enum:"healthy,trial,open,unknown"`
-	Cause        string          `json:"cause,omitempty" doc:"Why it is left out for now."`
-	Versions     []CredentialUse `json:"versions" doc:"The last one first. During an overlap there are two."`
+	Cause        string          `json:"cause,omitempty" doc:"Why it is currently left out."`
+	Versions     []CredentialUse `json:"versions" doc:"Newest first. There are two during an overlap."`
 }
 
 // CredentialUse is a version of a credential in JSON.
 type CredentialUse struct {
 	Number     int     `json:"number"`
-	Ledger     string  `json:"ledger_name" doc:"As rows of the ledger name it."`
+	Ledger     string  `json:"ledger_name" doc:"Its name in rows of the ledger."`
 	CreatedAt  *string `json:"created_at"`
 	EndsAt     *string `json:"ends_at"`
 	LastUsedAt *string `json:"last_used_at"`

@@ -76,11 +76,11 @@ func (a Actions) Destinations(ctx context.Context) ([]billing.Destination, error
 // DestinationView is a destination in JSON.
 type DestinationView struct {
 	Name      string  `json:"name"`
-	Seq       int64   `json:"seq" doc:"Of the last record that arrived."`
+	Seq       int64   `json:"seq" doc:"The number of the last record that arrived."`
 	SentAt    *string `json:"sent_at"`
 	Waiting   int64   `json:"waiting" doc:"Records that have not arrived."`
 	OldestAt  *string `json:"oldest_at" doc:"When the first of them was written."`
-	Failures  int64   `json:"failures" doc:"Since it last worked."`
+	Failures  int64   `json:"failures" doc:"The number of failures since it last worked."`
 	Failure   *string `json:"failure"`
 	NextTryAt *string `json:"next_try_at"`
 }

@@ -19,7 +19,7 @@ import (
 // RulesView is a version of the organisation's rules in JSON.
 type RulesView struct {
 	Version int64            `json:"version" doc:"0 means that there are no rules yet."`
-	SHA256  string           `json:"sha256" doc:"Of the rules as they are stored."`
+	SHA256  string           `json:"sha256" doc:"The SHA-256 of the rules as stored."`
 	Author  string           `json:"author"`
 	Reason  string           `json:"reason"`
 	MadeAt  *string          `json:"made_at"`
@@ -74,7 +74,7 @@ type RulesChange struct {
 // RulesSet is the rules now in force, and what breaks them.
 type RulesSet struct {
 	RulesView
-	Findings []governance.Finding `json:"findings" doc:"What breaks the rules as they are now."`
+	Findings []governance.Finding `json:"findings" doc:"Whatever breaks the rules at present."`
 }
 
 // SetRules puts rules in force. It needs a reason, and notifies everybody who owns keys.
@@ -194,7 +194,7 @@ func (a Actions) eachKey(ctx context.Context, f billing.KeyFilter, do func(*bill
 type AcknowledgementsView struct {
 	Version int64                 `json:"version"`
 	Done    []AcknowledgementView `json:"acknowledged"`
-	Missing []string              `json:"missing" doc:"Addresses of those who answer for keys or teams."`
+	Missing []string              `json:"missing" doc:"The addresses of owners of keys or teams."`
 }
 
 // AcknowledgementView is one acknowledgement.

@@ -221,11 +221,11 @@ type GovernanceReport struct {
 	Ledger       string               `json:"ledger" doc:"The id of the database."`
 	At           string               `json:"at"`
 	Version      int64                `json:"version" doc:"Of the rules; 0 means that there are none."`
-	SHA256       string               `json:"sha256" doc:"Of the rules."`
-	Keys         int                  `json:"keys" doc:"How many were judged: those that are not revoked."`
-	Setup        bool                 `json:"configuration" doc:"The configuration was judged as well."`
+	SHA256       string               `json:"sha256" doc:"The SHA-256 of the rules."`
+	Keys         int                  `json:"keys" doc:"The number of keys checked: all that are not revoked."`
+	Setup        bool                 `json:"configuration" doc:"Whether the configuration was checked, too."`
 	Findings     []governance.Finding `json:"findings"`
-	Missing      []string             `json:"not_acknowledged" doc:"Who answers for keys and has not taken note of the rules."`
+	Missing      []string             `json:"not_acknowledged" doc:"Owners of keys who have not acknowledged the rules."`
 	Acknowledged int                  `json:"acknowledged"`
 }
 

@@ -34,9 +34,9 @@ type GrantTrial struct {
 // GrantVerdict is the result of a trial.
 type GrantVerdict struct {
 	Allowed bool         `json:"allowed"`
-	Role    string       `json:"role,omitempty" doc:"By which it is allowed."`
-	Detail  string       `json:"detail,omitempty" doc:"Why it is not."`
-	Grants  []PlacedRole `json:"grants" doc:"Those in force, and whether their conditions would be true."`
+	Role    string       `json:"role,omitempty" doc:"The role that allows it."`
+	Detail  string       `json:"detail,omitempty" doc:"Why it does not hold."`
+	Grants  []PlacedRole `json:"grants" doc:"The grants in force, and whether their conditions would be true."`
 }
 
 // TryGrants says whether the grants of a principal allow an act, and which conditions

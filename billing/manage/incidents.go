@@ -51,18 +51,18 @@ type Evidence struct {
 	OpenedAt  *string          `json:"opened_at"`
 	OpenedBy  string           `json:"opened_by"`
 	Since     *string          `json:"since"`
-	Key       KeyView          `json:"key" doc:"As it was before."`
+	Key       KeyView          `json:"key" doc:"The key as it was before."`
 	Addresses []EvidenceOfUse  `json:"addresses"`
 	Agents    []EvidenceOfUse  `json:"user_agents"`
 	Endpoints []EvidenceOfUse  `json:"endpoints"`
 	Decisions []EvidenceOfUse  `json:"decisions"`
-	Models    []EvidenceOfCost `json:"models" doc:"Of whole days, the first included."`
-	Providers []string         `json:"providers" doc:"Those that were called."`
-	DataClass string           `json:"data_class" doc:"Of the data in its project; empty means unknown."`
-	Owner     string           `json:"owner" doc:"Who is told: who answers for the key."`
+	Models    []EvidenceOfCost `json:"models" doc:"For whole days, including the first."`
+	Providers []string         `json:"providers" doc:"The providers that were called."`
+	DataClass string           `json:"data_class" doc:"The class of the data in its project; empty means unknown."`
+	Owner     string           `json:"owner" doc:"Who is told: the owner of the key."`
 	Totals    EvidenceOfAll    `json:"totals"`
 	Temporary EvidenceOfTokens `json:"temporary_keys"`
-	Changes   []AuditRecord    `json:"changes" doc:"What was done to the key."`
+	Changes   []AuditRecord    `json:"changes" doc:"The changes made to the key."`
 }
 
 // EvidenceOfUse counts one way in which a key was used.
@@ -86,8 +86,8 @@ type EvidenceOfAll struct {
 
 // EvidenceOfTokens describes the temporary keys that were made with a key.
 type EvidenceOfTokens struct {
-	Asked int64 `json:"asked" doc:"How many were asked for."`
-	Ended bool  `json:"ended" doc:"Those that there were are refused from now on."`
+	Asked int64 `json:"asked" doc:"The number requested."`
+	Ended bool  `json:"ended" doc:"Whether existing ones are refused from now on."`
 }
 
 // EvidenceOfCost is what a key spent on one model at one provider.
@@ -276,8 +276,8 @@ type IncidentView struct {
 	Since    *string `json:"since"`
 	OpenedAt *string `json:"opened_at"`
 	OpenedBy string  `json:"opened_by"`
-	SHA256   string  `json:"sha256" doc:"Of the bundle, byte for byte. The audit log has it, too."`
-	Bundle   string  `json:"bundle" doc:"What the key did, as JSON; empty in lists."`
+	SHA256   string  `json:"sha256" doc:"The SHA-256 of the bundle's bytes. It is in the audit log, too."`
+	Bundle   string  `json:"bundle" doc:"What the key did, as JSON; left out in lists."`
 	ClosedAt *string `json:"closed_at"`
 	ClosedBy *string `json:"closed_by"`
 	Outcome  *string `json:"outcome"`

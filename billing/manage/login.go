@@ -306,7 +306,7 @@ type SessionView struct {
 	ExpiresAt       *string `json:"expires_at"`
 	Source          string  `json:"source"`
 	UserAgent       string  `json:"user_agent"`
-	Strength        string  `json:"strength" doc:"amr and acr of the login."`
+	Strength        string  `json:"strength" doc:"The amr and acr claims of the login."`
 }
 
 // ViewSession converts a login to JSON form.

@@ -20,7 +20,7 @@ type PolicyView struct {
 	Name     string         `json:"name"`
 	Revision string         `json:"revision" doc:"Of this version of the policy; none if there is no policy."`
 	Policy   *policy.Policy `json:"policy" doc:"Null means none."`
-	Above    []PolicyAbove  `json:"above" doc:"Those that bind it as well, the outermost first."`
+	Above    []PolicyAbove  `json:"above" doc:"Those that apply to it as well, outermost first."`
 }
 
 // PolicyAbove is a policy that applies to everything below it.
@@ -293,7 +293,7 @@ type PolicyTrial struct {
 // PolicyVerdict is the result of a trial.
 type PolicyVerdict struct {
 	Allowed bool   `json:"allowed"`
-	Rule    string `json:"rule,omitempty" doc:"Which refuses it: team.features, key.conditions.NAME, …"`
+	Rule    string `json:"rule,omitempty" doc:"The rule that refuses it: team.features, key.conditions.NAME, …"`
 	Detail  string `json:"detail,omitempty"`
 }
 

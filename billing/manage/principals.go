@@ -363,8 +363,8 @@ type PrincipalView struct {
 	CreatedAt  *string               `json:"created_at"`
 	CreatedBy  string                `json:"created_by"`
 	LastSeenAt *string               `json:"last_seen_at"`
-	Grants     []GrantView           `json:"grants" doc:"Those that are in force."`
-	Tokens     []TokenView           `json:"tokens" doc:"Those that are in force."`
+	Grants     []GrantView           `json:"grants" doc:"The grants in force."`
+	Tokens     []TokenView           `json:"tokens" doc:"The tokens in force."`
 }
 
 // PlacedRole is a role and where it applies.
@@ -373,7 +373,7 @@ type PlacedRole struct {
 	Scope   billing.Scope `json:"scope" enum:"org,team,project"`
 	ScopeID string        `json:"scope_id"`
 	Must    string        `json:"must" doc:"The condition under which it counts; empty means always."`
-	Holds   bool          `json:"holds" doc:"Whether that is true now."`
+	Holds   bool          `json:"holds" doc:"Whether that is true at present."`
 }
 
 // ViewAccess returns the roles that an access consists of.

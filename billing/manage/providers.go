@@ -16,7 +16,7 @@ type ProviderStatus struct {
 	BaseURL    string `json:"base_url"`
 	Adapter    string `json:"adapter"`
 	Models     int    `json:"models"`
-	Configured bool   `json:"configured" doc:"It takes part."`
+	Configured bool   `json:"configured" doc:"Whether it is in use."`
 	Why        string `json:"why,omitempty" doc:"It does not."`
 	From       string `json:"from" enum:"built-in,configuration,stored"`
 }
@@ -24,10 +24,10 @@ type ProviderStatus struct {
 // ProviderView is a provider in JSON.
 type ProviderView struct {
 	ProviderStatus
-	Document  string  `json:"document,omitempty" doc:"What was stored."`
+	Document  string  `json:"document,omitempty" doc:"The stored document."`
 	UpdatedAt *string `json:"updated_at"`
 	UpdatedBy string  `json:"updated_by,omitempty"`
-	LeftOut   string  `json:"left_out,omitempty" doc:"Why what was stored is not in force."`
+	LeftOut   string  `json:"left_out,omitempty" doc:"Why the stored version is not in force."`
 }
 
 // maxDocument is the maximum size of a provider's document, in bytes.

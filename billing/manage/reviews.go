@@ -20,10 +20,10 @@ import (
 // ReviewFacts are what the subject of a review item could do, and how it was used, when the
 // review began.
 type ReviewFacts struct {
-	Name       string   `json:"name" doc:"Of the key, or of the principal."`
-	Owner      string   `json:"owner" doc:"An address."`
+	Name       string   `json:"name" doc:"The name of the key or principal."`
+	Owner      string   `json:"owner" doc:"The address of the owner."`
 	May        []string `json:"may" doc:"The models of a key, or the role and scope of a grant."`
-	Since      *string  `json:"since" doc:"From when on its use was counted."`
+	Since      *string  `json:"since" doc:"When counting of its use began."`
 	LastUsedAt *string  `json:"last_used_at"`
 	Used       []string `json:"used" doc:"The endpoints that a key called, or what a principal did, and how often."`
 	ExpiresAt  *string  `json:"expires_at"`
@@ -37,7 +37,7 @@ type ReviewView struct {
 	StartedBy string  `json:"started_by"`
 	DueAt     *string `json:"due_at"`
 	Items     int     `json:"items"`
-	Open      int     `json:"open" doc:"Items without a decision."`
+	Open      int     `json:"open" doc:"The number of items without a decision."`
 }
 
 // ReviewItemView is an item of a review in JSON.

@@ -11,9 +11,9 @@ import (
 // on the following day.
 type Hours struct {
 	Days  []string `json:"days,omitempty" doc:"mon, tue, wed, thu, fri, sat, sun; all by default."`
-	From  string   `json:"from" required:"true" doc:"08:00"`
-	Until string   `json:"until" required:"true" doc:"18:00; 24:00 is the end of the day."`
-	Zone  string   `json:"zone,omitempty" doc:"UTC by default."`
+	From  string   `json:"from" required:"true" doc:"Such as 08:00."`
+	Until string   `json:"until" required:"true" doc:"Such as 18:00; 24:00 is the end of the day."`
+	Zone  string   `json:"zone,omitempty" doc:"Default: UTC."`
 }
 
 var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}

@@ -12,34 +12,34 @@ import (
 // Policy is what keys may do, as written for one of their levels. Whatever is left out
 // isn't restricted.
 type Policy struct {
-	Models        []string `json:"models,omitempty" doc:"The models that may be asked for: names, patterns with *, or @GROUP."`
-	DenyModels    []string `json:"deny_models,omitempty" doc:"Those that may not, whatever else allows them."`
+	Models        []string `json:"models,omitempty" doc:"The models that may be requested: names, patterns with *, or @GROUP."`
+	DenyModels    []string `json:"deny_models,omitempty" doc:"The models that may not be requested, whatever else allows them."`
 	Providers     []string `json:"providers,omitempty" doc:"The providers that may be called: names, or patterns with *."`
 	DenyProviders []string `json:"deny_providers,omitempty"`
-	Endpoints     []string `json:"endpoints,omitempty" doc:"Of chat, embeddings, responses, messages, count_tokens, models, key, tokens."`
-	Features      []string `json:"features,omitempty" doc:"Of stream, tools, vision, audio, documents, reasoning, server_tools."`
+	Endpoints     []string `json:"endpoints,omitempty" doc:"Any of chat, embeddings, responses, messages, count_tokens, models, key, tokens."`
+	Features      []string `json:"features,omitempty" doc:"Any of stream, tools, vision, audio, documents, reasoning, server_tools."`
 
-	MaxOutputTokens int64 `json:"max_output_tokens,omitempty" doc:"Of one choice of an answer."`
+	MaxOutputTokens int64 `json:"max_output_tokens,omitempty" doc:"The most tokens in one choice of a response."`
 	MaxPromptTokens int64 `json:"max_prompt_tokens,omitempty"`
 	MaxBodyBytes    int64 `json:"max_body_bytes,omitempty"`
 
-	MaxRepeats         int64 `json:"max_repeats,omitempty" doc:"How often the same request may come within runaway.within."`
-	MaxSessionRequests int64 `json:"max_session_requests,omitempty" doc:"Of one session; then it has run away."`
-	MaxSessionCents    int64 `json:"max_session_cents,omitempty" doc:"Hundredths of a dollar that one session may spend."`
+	MaxRepeats         int64 `json:"max_repeats,omitempty" doc:"How often the same request may be made within runaway.within."`
+	MaxSessionRequests int64 `json:"max_session_requests,omitempty" doc:"The most requests in a session, which beyond it is a runaway."`
+	MaxSessionCents    int64 `json:"max_session_cents,omitempty" doc:"The most that one session may spend, in cents."`
 
-	AllowedCIDRs []string `json:"allowed_cidrs,omitempty" doc:"The addresses that requests may come from."`
-	DeniedCIDRs  []string `json:"denied_cidrs,omitempty" doc:"Those that they may not come from, whatever else allows them."`
+	AllowedCIDRs []string `json:"allowed_cidrs,omitempty" doc:"The networks that requests may come from."`
+	DeniedCIDRs  []string `json:"denied_cidrs,omitempty" doc:"The networks that requests may not come from, whatever else allows them."`
 	Origins      []string `json:"origins,omitempty" doc:"The pages that may use a key in a browser: https://app.example.com."`
-	Referers     []string `json:"referers,omitempty" doc:"What the header Referer must be like: patterns with *."`
+	Referers     []string `json:"referers,omitempty" doc:"Patterns with * that the Referer header must match."`
 
-	Hours        []Hours     `json:"hours,omitempty" doc:"When requests may come; any of them."`
-	RequiredTags []string    `json:"required_tags,omitempty" doc:"Names of tags that each request must carry."`
-	Conditions   []Condition `json:"conditions,omitempty" doc:"What must be true besides; all of them."`
+	Hours        []Hours     `json:"hours,omitempty" doc:"When requests may be made: in any of these periods."`
+	RequiredTags []string    `json:"required_tags,omitempty" doc:"The names of tags that each request must have."`
+	Conditions   []Condition `json:"conditions,omitempty" doc:"Further conditions; all must be true."`
 }
 
 // Condition is an expression that must hold for a request.
 type Condition struct {
-	Name string `json:"name" required:"true" doc:"By which a refusal names it."`
+	Name string `json:"name" required:"true" doc:"The name that a refusal gives."`
 	Must string `json:"must" required:"true" doc:"Such as: request.tags.env != 'prod' or request.max_output <= 1000"`
 }
 

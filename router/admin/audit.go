@@ -22,7 +22,7 @@ type auditFilter struct {
 	wire.Paging
 	Object  string `json:"object" doc:"The id of what was changed."`
 	Actor   string `json:"actor"`
-	Action  string `json:"action" doc:"Such as key.revoke; key. is all that begin so."`
+	Action  string `json:"action" doc:"Such as key.revoke; key. matches every action that begins with it."`
 	Outcome string `json:"outcome" enum:"done,denied,failed"`
 	Since   string `json:"since" doc:"An instant such as 2026-11-01T00:00:00Z."`
 }
@@ -59,17 +59,17 @@ func listAudit(x *exchange, in auditFilter) (wire.Page[manage.AuditRecord], erro
 // AuditVerification is the result of following the chain of the audit log.
 type AuditVerification struct {
 	OK       bool   `json:"ok"`
-	Records  int64  `json:"records" doc:"Those that are linked to the one before them."`
-	Unlinked int64  `json:"unlinked" doc:"Those that are older than the chain."`
+	Records  int64  `json:"records" doc:"The records that are linked to their predecessors."`
+	Unlinked int64  `json:"unlinked" doc:"The records that are older than the chain."`
 	LastSeq  int64  `json:"last_seq"`
 	LastHash string `json:"last_hash"`
-	Fault    string `json:"fault,omitempty" doc:"The first place at which the log is not what was written."`
+	Fault    string `json:"fault,omitempty" doc:"The first record that is not as it was written."`
 	FaultSeq int64  `json:"fault_seq,omitempty"`
 }
 
 // auditMark holds the parameters of verifyAudit.
 type auditMark struct {
-	Seq  *int64 `json:"seq" doc:"Of a record that a checkpoint vouches for."`
+	Seq  *int64 `json:"seq" doc:"The number of a record that a checkpoint confirms."`
 	Hash string `json:"hash" doc:"Its hash."`
 }
 
@@ -155,10 +155,10 @@ func accessRules() map[string]rule {
 type accessFilter struct {
 	KeyID    string `json:"key_id"`
 	Address  string `json:"address" doc:"One address."`
-	Agent    string `json:"user_agent" doc:"As the client calls itself, exactly."`
+	Agent    string `json:"user_agent" doc:"The client's User-Agent; must match exactly."`
 	Decision string `json:"decision" doc:"allowed, refused, or the code of an error."`
-	Since    string `json:"since" doc:"An instant, or a day of the reporting zone."`
-	Until    string `json:"until" doc:"The instant or day after the last."`
+	Since    string `json:"since" doc:"An instant, or a day in the reporting time zone."`
+	Until    string `json:"until" doc:"The first day or instant that is not included."`
 }
 
 func (x *exchange) accessQuery(in accessFilter) (q access.Query, err error) {
@@ -239,8 +239,8 @@ const sharedSpan = 7 * 24 * time.Hour
 // sharedParameters holds the parameters of listSharedKeys.
 type sharedParameters struct {
 	wire.Paging
-	KeyID billing.KeyID `json:"key_id" doc:"Only this one."`
-	Since string        `json:"since" doc:"An instant, or a day of the reporting zone; a week ago by default."`
+	KeyID billing.KeyID `json:"key_id" doc:"Only this key."`
+	Since string        `json:"since" doc:"An instant, or a day in the reporting time zone; a week ago by default."`
 }
 
 // listSharedKeys is GET /shared-keys.
@@ -275,7 +275,7 @@ func (x *exchange) readable(id billing.KeyID) (billing.Key, error) {
 // rightsParameters holds the parameters of listKeyRights.
 type rightsParameters struct {
 	wire.Paging
-	KeyID billing.KeyID `json:"key_id" doc:"Only this one."`
+	KeyID billing.KeyID `json:"key_id" doc:"Only this key."`
 	Team  string        `json:"team" doc:"Name or id."`
 }
 

@@ -56,8 +56,8 @@ func getRules(x *exchange, _ none) (manage.RulesView, error) { return x.Actions.
 // rulesChange is the body of setRules.
 type rulesChange struct {
 	Rules    governance.Rules `json:"rules" required:"true" doc:"They replace those in force. Anything left out is not a rule."`
-	Replaces int64            `json:"replaces" doc:"The version that these were made from; another one is a conflict."`
-	DryRun   bool             `json:"dry_run" doc:"Only say what would break the rules."`
+	Replaces int64            `json:"replaces" doc:"The version that these are based on; any other is a conflict."`
+	DryRun   bool             `json:"dry_run" doc:"Only report what would break the rules."`
 	Reason   string           `json:"reason" required:"true"`
 }
 
@@ -98,8 +98,8 @@ func listAcknowledgements(x *exchange, _ none) (manage.AcknowledgementsView, err
 
 // acknowledgement is the body of acknowledgeRules.
 type acknowledgement struct {
-	Version int64  `json:"version" doc:"The one in force, if it is left out."`
-	Owner   string `json:"owner" doc:"The address of who takes note; your own, if it is left out."`
+	Version int64  `json:"version" doc:"Default: the version in force."`
+	Owner   string `json:"owner" doc:"The address of the person who acknowledges them. Default: your own."`
 	Reason  string `json:"reason"`
 }
 
@@ -179,9 +179,9 @@ type decision struct {
 	Object   string   `json:"object" required:"true" doc:"The id of the key or of the grant."`
 	Decision string   `json:"decision" required:"true" enum:"keep,narrow,revoke"`
 	Reason   string   `json:"reason" required:"true"`
-	Models   []string `json:"models" doc:"What a key that is narrowed may still ask for."`
-	Networks []string `json:"networks" doc:"From where a key that is narrowed may still be used."`
-	Role     string   `json:"role" doc:"That takes the place of the one which a grant that is narrowed gives."`
+	Models   []string `json:"models" doc:"The models that a narrowed key may still request."`
+	Networks []string `json:"networks" doc:"The networks from which a narrowed key may still be used."`
+	Role     string   `json:"role" doc:"The role that a narrowed grant gives instead."`
 }
 
 // decideReview is POST /reviews/{id}/decide.
@@ -248,10 +248,10 @@ func alertRules() map[string]rule {
 type alertFilter struct {
 	Kind   string `json:"kind" doc:"Such as limit."`
 	Object string `json:"object" doc:"The id or name of what they are about."`
-	Status string `json:"status" enum:"pending,failing,delivered,dead" doc:"Of one of their notices."`
+	Status string `json:"status" enum:"pending,failing,delivered,dead" doc:"The status of one of their notices."`
 	Since  string `json:"since" doc:"An instant such as 2026-11-01T00:00:00Z."`
-	Limit  *int   `json:"limit" doc:"How many at the most: 1 to 1000; 100 by default."`
-	Cursor string `json:"cursor" doc:"next_cursor of the page before."`
+	Limit  *int   `json:"limit" doc:"The maximum number returned: 1 to 1000; 100 by default."`
+	Cursor string `json:"cursor" doc:"The next_cursor of the previous page."`
 }
 
 // mostAlerts is the default length of a page.
@@ -281,7 +281,7 @@ func listAlerts(x *exchange, in alertFilter) (wire.Page[manage.AlertView], error
 
 // replay is the body of replayAlert.
 type replay struct {
-	Channel string `json:"channel" doc:"All that it went to, if it is not named."`
+	Channel string `json:"channel" doc:"Default: every channel that it went to."`
 	Reason  string `json:"reason"`
 }
 
@@ -293,7 +293,7 @@ func replayAlert(x *exchange, in replay) (manage.AlertView, error) {
 
 // channelTest is the body of testChannel.
 type channelTest struct {
-	Channel string `json:"channel" required:"true" doc:"The name of one in the configuration."`
+	Channel string `json:"channel" required:"true" doc:"The name of a channel in the configuration."`
 	Reason  string `json:"reason"`
 }
 
@@ -328,8 +328,8 @@ func incidentRules() map[string]rule {
 type opening struct {
 	KeyID    billing.KeyID `json:"key_id" required:"true"`
 	Action   string        `json:"action" required:"true" enum:"revoke,disable,narrow"`
-	Networks []string      `json:"networks" doc:"From where a key that is narrowed may still be used."`
-	Since    *wire.Instant `json:"since" doc:"From when on its use is in doubt; a week ago by default."`
+	Networks []string      `json:"networks" doc:"The networks from which a narrowed key may still be used."`
+	Since    *wire.Instant `json:"since" doc:"When its use became doubtful; a week ago by default."`
 	Reason   string        `json:"reason" required:"true"`
 }
 

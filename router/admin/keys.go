@@ -19,28 +19,28 @@ import (
 // keyMembers are the members that the bodies for new and changed keys share.
 type keyMembers struct {
 	Models               wire.Member[[]string]          `json:"models" doc:"Models it may use: names, aliases or provider/*; null: all."`
-	AllowedCIDRs         wire.Member[[]wire.Addresses]  `json:"allowed_cidrs" doc:"The addresses that it may be used from; null for all."`
+	AllowedCIDRs         wire.Member[[]wire.Addresses]  `json:"allowed_cidrs" doc:"The networks that it may be used from; null means all."`
 	Tags                 wire.Member[map[string]string] `json:"tags"`
 	AllowUnpriced        wire.Member[bool]              `json:"allow_unpriced" doc:"It may use unpriced models despite a budget in money."`
-	AllowProviderObjects wire.Member[bool]              `json:"allow_provider_objects" doc:"It may use what is stored at providers."`
+	AllowProviderObjects wire.Member[bool]              `json:"allow_provider_objects" doc:"It may use objects stored at providers."`
 	KeepResponses        wire.Member[bool]              `json:"keep_responses" doc:"Its responses may be kept, encrypted."`
 	Limits               keyLimits                      `json:"limits"`
-	ExpiresAt            wire.Member[wire.Instant]      `json:"expires_at" doc:"Null is never."`
-	ExpiresIn            *wire.Duration                 `json:"expires_in" doc:"Instead of expires_at."`
+	ExpiresAt            wire.Member[wire.Instant]      `json:"expires_at" doc:"Null means never."`
+	ExpiresIn            *wire.Duration                 `json:"expires_in" doc:"May be given instead of expires_at."`
 	Budget               wire.Member[*ownBudget]        `json:"budget" doc:"Its only budget; null means that it has none."`
-	Budgets              wire.Member[[]ownBudget]       `json:"budgets" doc:"All its own budgets, instead of budget."`
+	Budgets              wire.Member[[]ownBudget]       `json:"budgets" doc:"All of its own budgets; used instead of budget."`
 	Purpose              wire.Member[string]            `json:"purpose" doc:"What it is for, in words."`
 	Owner                wire.Member[string]            `json:"owner" doc:"The address of the person responsible."`
 	Sensitivity          wire.Member[string]            `json:"sensitivity" doc:"critical, high, normal or low: how much harm it can do."`
-	RotateEvery          *wire.Span                     `json:"rotate_every" doc:"How often it should get a new secret, instead."`
-	Client               wire.Member[string]            `json:"client" doc:"server, or browser where its secret is in pages."`
+	RotateEvery          *wire.Span                     `json:"rotate_every" doc:"How often it is to get a new secret."`
+	Client               wire.Member[string]            `json:"client" doc:"server, or browser if its secret is used in web pages."`
 }
 
 // keyLimits are shorthand for a key's budgets per minute and for concurrent requests.
 type keyLimits struct {
-	RequestsPerMinute  wire.Member[int64] `json:"requests_per_minute" doc:"0 or null means no limit. Short for a budget per minute."`
-	TokensPerMinute    wire.Member[int64] `json:"tokens_per_minute" doc:"0 or null means no limit. Short for a budget per minute."`
-	ConcurrentRequests wire.Member[int64] `json:"concurrent_requests" doc:"How many may be under way at once; 0 or null means no limit."`
+	RequestsPerMinute  wire.Member[int64] `json:"requests_per_minute" doc:"A shorthand for a budget per minute; 0 or null means no limit."`
+	TokensPerMinute    wire.Member[int64] `json:"tokens_per_minute" doc:"A shorthand for a budget per minute; 0 or null means no limit."`
+	ConcurrentRequests wire.Member[int64] `json:"concurrent_requests" doc:"How many may be in progress at once; 0 or null means no limit."`
 }
 
 // limits returns the limits that were given.
@@ -61,25 +61,25 @@ func (l keyLimits) limits() manage.KeyLimits {
 type newKey struct {
 	keyMembers
 	Name        string         `json:"name" required:"true" doc:"Plain text of 1 to 100 bytes."`
-	Project     string         `json:"project" doc:"Name or id; made if the name is new."`
-	Team        string         `json:"team" doc:"Name or id; made if the name is new."`
+	Project     string         `json:"project" doc:"Name or id. A new name creates a project."`
+	Team        string         `json:"team" doc:"Name or id. A new name creates a team."`
 	CostCenter  string         `json:"cost_center"`
 	Environment string         `json:"environment" enum:"prod,staging,dev"`
-	Handover    bool           `json:"handover" doc:"Answer with a link that shows the secret once, in place of the secret."`
-	HandoverFor *wire.Duration `json:"handover_for" doc:"How long the link is good; 24h by default."`
-	Policy      *policy.Policy `json:"policy" doc:"What it may do besides."`
-	Sink        string         `json:"sink" doc:"Deliver its secrets to this sink of the configuration, in place of showing them."`
-	Place       string         `json:"place" doc:"Within the sink."`
-	DryRun      bool           `json:"dry_run" doc:"Only say what the key would be. Its id is another one each time."`
+	Handover    bool           `json:"handover" doc:"Return a link that shows the secret once instead of the secret."`
+	HandoverFor *wire.Duration `json:"handover_for" doc:"How long the link is valid; 24h by default."`
+	Policy      *policy.Policy `json:"policy" doc:"Further restrictions."`
+	Sink        string         `json:"sink" doc:"Deliver its secrets to this sink of the configuration instead of showing them."`
+	Place       string         `json:"place" doc:"The place in the sink."`
+	DryRun      bool           `json:"dry_run" doc:"Only show the key that would result. Its id differs each time."`
 }
 
 // keyChange is the body of changeKey.
 type keyChange struct {
 	keyMembers
 	Name    wire.Member[string] `json:"name" doc:"Plain text of 1 to 100 bytes."`
-	Project string              `json:"project" doc:"Name or id of the project that it moves to. What it spent stays where it is."`
-	Team    string              `json:"team" doc:"Whose project that is."`
-	DryRun  bool                `json:"dry_run" doc:"Only say what the key would be."`
+	Project string              `json:"project" doc:"The project that it moves to. What it has spent stays with the old one."`
+	Team    string              `json:"team" doc:"The team of the project."`
+	DryRun  bool                `json:"dry_run" doc:"Only show the key that would result."`
 	Reason  string              `json:"reason"`
 }
 
@@ -228,9 +228,9 @@ func (in *newKey) request(x *exchange) manage.KeyRequest {
 type CreatedKey struct {
 	manage.KeyView
 	Secret          string            `json:"secret,omitempty"`
-	Handover        *Handover         `json:"handover,omitempty" doc:"In place of the secret, where it was asked for."`
+	Handover        *Handover         `json:"handover,omitempty" doc:"Instead of the secret, if requested."`
 	SecretShownOnce bool              `json:"secret_shown_once"`
-	Snippets        map[string]string `json:"snippets" doc:"First calls with the key, by language."`
+	Snippets        map[string]string `json:"snippets" doc:"Examples of a first call with the key, by language."`
 	Warnings        []string          `json:"warnings"`
 }
 
@@ -251,8 +251,8 @@ type keyFilter struct {
 	Team    string `json:"team" doc:"Name or id."`
 	Project string `json:"project" doc:"Name or id."`
 	Status  string `json:"status"`
-	Query   string `json:"q" doc:"A part of the name or of what is shown of the secret, or the beginning of the id."`
-	Stale   string `json:"unused_for" doc:"Not used for so long, nor made since, such as 90d."`
+	Query   string `json:"q" doc:"A part of the name or of the visible characters of the secret, or the beginning of the id."`
+	Stale   string `json:"unused_for" doc:"Keys neither used nor created within this time, such as 90d."`
 }
 
 func listKeys(x *exchange, in keyFilter) (wire.Page[manage.KeyView], error) {
@@ -403,7 +403,7 @@ type reasoned struct {
 
 // rehearsal is embedded in the bodies of operations that support dry runs.
 type rehearsal struct {
-	DryRun bool `json:"dry_run" doc:"Only say what would change; whatever would refuse it does."`
+	DryRun bool `json:"dry_run" doc:"Only report what would change; anything that would be refused is refused."`
 }
 
 func (r rehearsal) rehearsed() bool { return r.DryRun }
@@ -417,7 +417,7 @@ type rehearsable struct {
 // ending is the body of operations that end or resume the use of a key.
 type ending struct {
 	Reason string `json:"reason"`
-	DryRun bool   `json:"dry_run" doc:"Only say what the key would be."`
+	DryRun bool   `json:"dry_run" doc:"Only show the key that would result."`
 }
 
 // endUse runs an operation that ends or resumes the use of a key. Doing it twice changes

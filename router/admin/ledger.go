@@ -24,7 +24,7 @@ func listPeriods(x *exchange, _ none) (wire.Page[manage.PeriodView], error) {
 
 // closing is the body of closePeriod.
 type closing struct {
-	AcceptUnpriced bool `json:"accept_unpriced" doc:"Although attempts in the month have no price."`
+	AcceptUnpriced bool `json:"accept_unpriced" doc:"Close the month even if some of its attempts have no price."`
 }
 
 // closePeriod is POST /periods/2026-10/close.
@@ -101,11 +101,11 @@ func archivePeriod(x *exchange, in archived) (ArchivedPeriod, error) {
 // adjustment is the body of adjustSpend.
 type adjustment struct {
 	KeyID  billing.KeyID `json:"key_id" required:"true"`
-	Kind   billing.Kind  `json:"kind" enum:"adjustment,credit,refund,fee" doc:"adjustment by default."`
-	Amount *wire.Amount  `json:"amount_usd" required:"true" doc:"What is charged; below zero what is given back."`
-	Month  string        `json:"month" doc:"Which it is for, as 2026-11; the current one by default."`
+	Kind   billing.Kind  `json:"kind" enum:"adjustment,credit,refund,fee" doc:"Default: adjustment."`
+	Amount *wire.Amount  `json:"amount_usd" required:"true" doc:"The amount to charge; negative to give back."`
+	Month  string        `json:"month" doc:"The month that it is for, such as 2026-11; the current one by default."`
 	Reason string        `json:"reason" required:"true"`
-	Actor  string        `json:"actor" doc:"Who asks: the admin token has no name."`
+	Actor  string        `json:"actor" doc:"Who makes the request: the admin token has no name."`
 }
 
 // adjustSpend is POST /spend/adjustments: it corrects what a key was charged.
@@ -137,11 +137,11 @@ func adjustSpend(x *exchange, in adjustment) (manage.AdjustmentView, error) {
 
 // repricing is the body of reprice.
 type repricing struct {
-	Provider string `json:"provider" doc:"All, if it is not named."`
-	Model    string `json:"model" doc:"All, if it is not named."`
-	From     string `json:"from" required:"true" doc:"A day of the reporting zone or an instant."`
-	To       string `json:"to" required:"true" doc:"The day or instant after the last."`
-	DryRun   bool   `json:"dry_run" doc:"Only say what would be posted."`
+	Provider string `json:"provider" doc:"Default: all providers."`
+	Model    string `json:"model" doc:"Default: all models."`
+	From     string `json:"from" required:"true" doc:"A day in the reporting time zone, or an instant."`
+	To       string `json:"to" required:"true" doc:"The first day or instant that is not included."`
+	DryRun   bool   `json:"dry_run" doc:"Only report what would be posted."`
 	Reason   string `json:"reason" required:"true"`
 }
 
@@ -195,7 +195,7 @@ func listReplicas(x *exchange, _ none) (wire.Page[manage.ReplicaView], error) {
 // Forgotten is a router that will not come back.
 type Forgotten struct {
 	ID      string `json:"id"`
-	Windows int    `json:"windows" doc:"Of budgets from which it had leased something."`
+	Windows int    `json:"windows" doc:"The windows of budgets from which it held leases."`
 }
 
 // forgetReplica is POST /replicas/{id}/forget: what a router that will not come back had leased
@@ -208,7 +208,7 @@ func forgetReplica(x *exchange, _ rehearsal) (Forgotten, error) {
 
 // integrityBody is the body of checkIntegrity.
 type integrityBody struct {
-	Quick bool `json:"quick" doc:"Read no row more than once: without the digests of closed months and the values of breakdowns."`
+	Quick bool `json:"quick" doc:"Read each row only once, without checking digests of closed months or values of breakdowns."`
 }
 
 // checkIntegrity is POST /integrity: the proof that the ledger adds up. Its findings are the
@@ -220,23 +220,23 @@ func checkIntegrity(x *exchange, in integrityBody) (manage.IntegrityView, error)
 
 // spendParameters holds the parameters of getSpend.
 type spendParameters struct {
-	GroupBy *string       `json:"group_by" doc:"One or two dimensions, with a comma; team by default."`
-	Month   billing.Month `json:"month" doc:"As 2026-11; this month by default."`
+	GroupBy *string       `json:"group_by" doc:"One or two dimensions, separated by a comma; team by default."`
+	Month   billing.Month `json:"month" doc:"Such as 2026-11; this month by default."`
 	From    string        `json:"from" doc:"The first day, as 2026-11-01, instead of a month."`
-	To      string        `json:"to" doc:"The day after the last."`
+	To      string        `json:"to" doc:"The first day that is not included."`
 	KeyID   billing.KeyID `json:"key_id"`
-	Top     *int          `json:"top" doc:"Only the dearest lines."`
+	Top     *int          `json:"top" doc:"Only the most expensive lines."`
 	spendFilter
 }
 
 // spendFilter holds the parameters that restrict a report.
 type spendFilter struct {
-	Team        string `json:"team" doc:"Only of this one: name or id."`
-	Project     string `json:"project" doc:"Only of this one: team/name or id."`
-	CostCenter  string `json:"cost_center" doc:"Only of this one."`
-	Environment string `json:"environment" doc:"Only of this one."`
-	Provider    string `json:"provider" doc:"Only of this one."`
-	Model       string `json:"model" doc:"Only of this one, as reports call it."`
+	Team        string `json:"team" doc:"Only this team: name or id."`
+	Project     string `json:"project" doc:"Only this project: team/name or id."`
+	CostCenter  string `json:"cost_center" doc:"Only this cost center."`
+	Environment string `json:"environment" doc:"Only this environment."`
+	Provider    string `json:"provider" doc:"Only this provider."`
+	Model       string `json:"model" doc:"Only this model, under its name in reports."`
 }
 
 // only returns the filter that was asked for. Callers who cannot read everything are not told
@@ -280,8 +280,8 @@ func getSpend(x *exchange, in spendParameters) (manage.SpendReport, error) {
 // usageParameters holds the parameters of getUsage.
 type usageParameters struct {
 	By   string `json:"by" doc:"key, project, model or provider; key by default."`
-	From string `json:"from" doc:"A day of the reporting zone or an instant; a day before to by default."`
-	To   string `json:"to" doc:"The day or instant after the last; now by default."`
+	From string `json:"from" doc:"A day in the reporting time zone, or an instant. Default: a day before to."`
+	To   string `json:"to" doc:"The first day or instant that is not included; now by default."`
 	Top  *int   `json:"top" doc:"Only the first lines."`
 }
 
@@ -323,11 +323,11 @@ func (x *exchange) moment(name, text string) (at time.Time, err error) {
 
 // priceParameters holds the parameters of getPriceChanges.
 type priceParameters struct {
-	Month    billing.Month `json:"month" doc:"As 2026-11; this month by default."`
+	Month    billing.Month `json:"month" doc:"Such as 2026-11; this month by default."`
 	From     string        `json:"from" doc:"The first day, as 2026-11-01, instead of a month."`
-	To       string        `json:"to" doc:"The day after the last."`
-	Provider string        `json:"provider" doc:"Only this one."`
-	Model    string        `json:"model" doc:"Only this one, as reports call it."`
+	To       string        `json:"to" doc:"The first day that is not included."`
+	Provider string        `json:"provider" doc:"Only this provider."`
+	Model    string        `json:"model" doc:"Only this model, under its name in reports."`
 }
 
 // getPriceChanges is GET /prices?from=2026-11-01&to=2026-12-01: which prices changed, and what
@@ -341,8 +341,8 @@ type eventFilter struct {
 	Kind   billing.EventKind `json:"kind"`
 	Object string            `json:"object" doc:"The id of the key, budget or request that it is about."`
 	Since  *wire.Instant     `json:"since"`
-	Limit  *int              `json:"limit" doc:"How many at the most: 1 to 1000; 200 by default."`
-	Cursor string            `json:"cursor" doc:"next_cursor of the page before."`
+	Limit  *int              `json:"limit" doc:"The maximum number returned: 1 to 1000; 200 by default."`
+	Cursor string            `json:"cursor" doc:"The next_cursor of the previous page."`
 }
 
 // mostEvents is the maximum length of a page.

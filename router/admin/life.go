@@ -13,7 +13,7 @@ import (
 
 // foundSecret is the body of findKey.
 type foundSecret struct {
-	Secret string `json:"secret" required:"true" doc:"The text of the key. It is not repeated and not logged."`
+	Secret string `json:"secret" required:"true" doc:"The text of the key. It is never returned or logged."`
 	Reason string `json:"reason"`
 }
 
@@ -57,8 +57,8 @@ func revokeSecret(x *exchange, in leakedSecret) (manage.KeyView, error) {
 // rotation is the body of rotateKey.
 type rotation struct {
 	rehearsal
-	Overlap     *wire.Span     `json:"overlap" doc:"How long the old secret stays good: 24h by default; 0s ends it at once."`
-	UntilUnused *wire.Duration `json:"until_unused" doc:"Instead: the old secret ends once it was not used for so long."`
+	Overlap     *wire.Span     `json:"overlap" doc:"How long the old secret stays valid; 24h by default; 0s ends it at once."`
+	UntilUnused *wire.Duration `json:"until_unused" doc:"Alternatively, the old secret ends once it has not been used for this long."`
 	Reason      string         `json:"reason"`
 }
 
@@ -66,7 +66,7 @@ type rotation struct {
 type RotatedKey struct {
 	manage.KeyView
 	SecretVersion int     `json:"secret_version"`
-	Secret        *string `json:"secret" doc:"Null where it was made too long ago to be shown again."`
+	Secret        *string `json:"secret" doc:"Null if it was created too long ago to be shown again."`
 }
 
 // rotateKey is POST /keys/{id}/rotate. A repeat under the same Idempotency-Key changes nothing
@@ -118,14 +118,14 @@ func listVersions(x *exchange, _ none) (KeyVersions, error) {
 
 // handover is the body of handOverKey.
 type handover struct {
-	For     *wire.Duration `json:"for" doc:"How long the link is good; 24h by default."`
-	Overlap *wire.Span     `json:"overlap" doc:"How long the old secret stays good once the link was opened; 24h by default."`
+	For     *wire.Duration `json:"for" doc:"How long the link is valid; 24h by default."`
+	Overlap *wire.Span     `json:"overlap" doc:"How long the old secret stays valid once the link was opened; 24h by default."`
 	Reason  string         `json:"reason"`
 }
 
 // Handover is a link that shows a new secret once.
 type Handover struct {
-	Path      string  `json:"path" doc:"On the public listener: POST the token there, as a JSON object."`
+	Path      string  `json:"path" doc:"The path on the public listener to which the token is sent with POST, in a JSON object."`
 	Token     string  `json:"token"`
 	ExpiresAt *string `json:"expires_at"`
 }
@@ -151,8 +151,8 @@ func handOverKey(x *exchange, in handover) (Handover, error) {
 // deliver is the body of deliverKey.
 type deliver struct {
 	Sink    string     `json:"sink" required:"true" doc:"Its name in the configuration of the router."`
-	Place   string     `json:"place" doc:"Within it: a file, a Secret and its member, or a text for a webhook."`
-	Overlap *wire.Span `json:"overlap" doc:"How long the old secret stays good after a new one was delivered; 24h by default."`
+	Place   string     `json:"place" doc:"The place in the sink: a file, a Secret and its member, or a text for a webhook."`
+	Overlap *wire.Span `json:"overlap" doc:"How long the old secret stays valid after a new one was delivered; 24h by default."`
 	Reason  string     `json:"reason"`
 }
 
@@ -185,7 +185,7 @@ func listSinks(x *exchange, in wire.Paging) (wire.Page[manage.DeliveryView], err
 type topUp struct {
 	rehearsal
 	USD       wire.Amount `json:"usd" required:"true"`
-	Reference string      `json:"reference" required:"true" doc:"Of the order or payment. The same one again changes nothing."`
+	Reference string      `json:"reference" required:"true" doc:"The reference of the order or payment. Repeating one changes nothing."`
 	Reason    string      `json:"reason"`
 }
 
@@ -232,7 +232,7 @@ func getBudget(x *exchange, _ none) (manage.BudgetView, error) {
 type teamChange struct {
 	rehearsal
 	Name       *string `json:"name"`
-	CostCenter *string `json:"cost_center" doc:"What is booked stays where it is."`
+	CostCenter *string `json:"cost_center" doc:"Rows that are already booked keep theirs."`
 	OwnerEmail *string `json:"owner_email"`
 	Reason     string  `json:"reason"`
 }
@@ -253,8 +253,8 @@ func archiveTeam(x *exchange, in rehearsable) (manage.TeamView, error) {
 type projectChange struct {
 	rehearsal
 	Name      *string `json:"name"`
-	Team      *string `json:"team" doc:"Name or id of the team that it moves to. What is booked stays where it is."`
-	DataClass *string `json:"data_class" doc:"Of what its requests contain, such as confidential; empty means unknown."`
+	Team      *string `json:"team" doc:"The name or id of the team that it moves to. Rows that are already booked stay with the old one."`
+	DataClass *string `json:"data_class" doc:"The class of the data in its requests, such as confidential; empty means unknown."`
 	Reason    string  `json:"reason"`
 }
 
@@ -287,9 +287,9 @@ type budgetChange struct {
 	USD        wire.Member[*wire.Amount] `json:"usd" doc:"Null means no limit in money."`
 	Tokens     wire.Member[*int64]       `json:"tokens" doc:"Null means no limit in tokens."`
 	Requests   wire.Member[*int64]       `json:"requests" doc:"Null means no limit in requests."`
-	Starts     string                    `json:"starts" doc:"First day of the fiscal year as MM-DD; 01-01 is the calendar's."`
+	Starts     string                    `json:"starts" doc:"The first day of the fiscal year as MM-DD; 01-01 for the calendar year."`
 	Action     string                    `json:"action" enum:"block,alert"`
-	Thresholds thresholds                `json:"thresholds" doc:"Percents of the limits that are told; null is 50, 80 and 100."`
+	Thresholds thresholds                `json:"thresholds" doc:"The percentages that cause an alert; null means 50, 80 and 100."`
 	Reason     string                    `json:"reason"`
 }
 
@@ -346,8 +346,8 @@ func anomalyRules() map[string]rule {
 type anomalyFilter struct {
 	KeyID  string        `json:"key_id"`
 	Since  *wire.Instant `json:"since"`
-	Limit  *int          `json:"limit" doc:"How many at the most: 1 to 1000; 200 by default."`
-	Cursor string        `json:"cursor" doc:"next_cursor of the page before."`
+	Limit  *int          `json:"limit" doc:"The maximum number returned: 1 to 1000; 200 by default."`
+	Cursor string        `json:"cursor" doc:"The next_cursor of the previous page."`
 }
 
 // listAnomalies is GET /anomalies.

@@ -98,14 +98,14 @@ func (x *exchange) newAttempt(redirect string) attempt {
 
 // loginBody is the body of beginLogin.
 type loginBody struct {
-	RedirectURI string `json:"redirect_uri" required:"true" doc:"Of the program that logs in, on the loopback: http://127.0.0.1:PORT/…"`
-	Fresh       bool   `json:"fresh" doc:"The person has to prove who he is, even if the identity provider knows him still."`
+	RedirectURI string `json:"redirect_uri" required:"true" doc:"The loopback address of the program that logs in: http://127.0.0.1:PORT/…"`
+	Fresh       bool   `json:"fresh" doc:"The person must authenticate again, even with an active session at the identity provider."`
 }
 
 // BegunLogin is a login in progress.
 type BegunLogin struct {
-	URL       string  `json:"url" doc:"The page of the identity provider."`
-	Login     string  `json:"login" doc:"To be sent to finishLogin, with the code and the state."`
+	URL       string  `json:"url" doc:"The identity provider's page."`
+	Login     string  `json:"login" doc:"Send it to finishLogin together with the code and the state."`
 	ExpiresAt *string `json:"expires_at"`
 }
 
@@ -138,8 +138,8 @@ func isLoopback(host string) bool {
 type BegunDeviceLogin struct {
 	UserCode  string  `json:"user_code"`
 	URL       string  `json:"verification_uri"`
-	FullURL   string  `json:"verification_uri_complete" doc:"With the code in it, where the identity provider has one."`
-	Login     string  `json:"login" doc:"To be sent to finishLogin until that is not pending."`
+	FullURL   string  `json:"verification_uri_complete" doc:"The address that includes the code, if the identity provider has one."`
+	Login     string  `json:"login" doc:"Send it to finishLogin until the result is no longer pending."`
 	ExpiresAt *string `json:"expires_at"`
 }
 
@@ -157,9 +157,9 @@ func beginDeviceLogin(x *exchange, _ none) (BegunDeviceLogin, error) {
 
 // finishBody is the body of finishLogin.
 type finishBody struct {
-	Login string `json:"login" required:"true" doc:"Of the answer that began it."`
-	Code  string `json:"code" doc:"That the identity provider sent; not of a device."`
-	State string `json:"state" doc:"Likewise."`
+	Login string `json:"login" required:"true" doc:"The login in the response that began it."`
+	Code  string `json:"code" doc:"The code that the identity provider sent; not for a login by device."`
+	State string `json:"state" doc:"The state that the identity provider sent."`
 }
 
 // FinishedLogin is a login with its token.
@@ -167,7 +167,7 @@ type FinishedLogin struct {
 	Pending   bool    `json:"pending" doc:"The person has not finished yet; ask again."`
 	Token     string  `json:"token,omitempty"`
 	Actor     string  `json:"actor"`
-	ExpiresAt *string `json:"expires_at" doc:"However much it is used."`
+	ExpiresAt *string `json:"expires_at" doc:"The latest time at which it expires, however much it is used."`
 }
 
 // devicePatience is how long a response waits for the person at the other device.
@@ -252,7 +252,7 @@ func logout(x *exchange, _ none) (Done, error) {
 // sessionFilter holds the parameters of listSessions.
 type sessionFilter struct {
 	wire.Paging
-	Principal string `json:"principal" doc:"Of whom; one's own by default."`
+	Principal string `json:"principal" doc:"Whose they are; your own by default."`
 }
 
 func listSessions(x *exchange, in sessionFilter) (wire.Page[manage.SessionView], error) {

@@ -91,9 +91,9 @@ func listOwnKeys(x *exchange, in wire.Paging) (wire.Page[manage.KeyView], error)
 
 // ownAmounts are limits for each period of the ceiling.
 type ownAmounts struct {
-	USD      *wire.Amount `json:"usd" doc:"At most so many dollars per the period of the ceiling."`
-	Tokens   *int64       `json:"tokens" doc:"Likewise in tokens."`
-	Requests *int64       `json:"requests" doc:"Likewise in requests."`
+	USD      *wire.Amount `json:"usd" doc:"The most dollars per period of the ceiling."`
+	Tokens   *int64       `json:"tokens" doc:"The same, in tokens."`
+	Requests *int64       `json:"requests" doc:"The same, in requests."`
 }
 
 func (a ownAmounts) amounts() manage.Amounts {
@@ -104,12 +104,12 @@ func (a ownAmounts) amounts() manage.Amounts {
 type newOwnKey struct {
 	ownAmounts
 	Name         string           `json:"name" required:"true" doc:"Plain text of 1 to 100 bytes."`
-	Team         string           `json:"team" doc:"Name or id; needed by members of several."`
-	Project      string           `json:"project" doc:"Name or id; the default one without it."`
+	Team         string           `json:"team" doc:"Name or id; required for members of several teams."`
+	Project      string           `json:"project" doc:"Name or id. Default: the default project."`
 	Purpose      string           `json:"purpose" doc:"What it is for, in words."`
 	Models       []string         `json:"models" doc:"The models that it may use; those of the ceiling by default."`
-	AllowedCIDRs []wire.Addresses `json:"allowed_cidrs" doc:"The addresses that it may be used from; all by default."`
-	ExpiresIn    *wire.Duration   `json:"expires_in" doc:"How long it is good; as long as the ceiling allows by default."`
+	AllowedCIDRs []wire.Addresses `json:"allowed_cidrs" doc:"The networks that it may be used from; all by default."`
+	ExpiresIn    *wire.Duration   `json:"expires_in" doc:"How long it is valid. Default: as long as the ceiling allows."`
 }
 
 func prefixes(list []wire.Addresses) (ranges []netip.Prefix) {
@@ -152,9 +152,9 @@ type narrowing struct {
 	ownAmounts
 	Name         *string          `json:"name" doc:"Plain text of 1 to 100 bytes."`
 	Purpose      *string          `json:"purpose"`
-	Models       []string         `json:"models" doc:"Some of those that it has."`
-	AllowedCIDRs []wire.Addresses `json:"allowed_cidrs" doc:"Within those that it has."`
-	ExpiresIn    *wire.Duration   `json:"expires_in" doc:"From now on; no later than it ends already."`
+	Models       []string         `json:"models" doc:"The models to restrict it to, among those that it has."`
+	AllowedCIDRs []wire.Addresses `json:"allowed_cidrs" doc:"The networks to restrict it to, within those that it has."`
+	ExpiresIn    *wire.Duration   `json:"expires_in" doc:"Counted from now; it cannot be extended."`
 	Reason       string           `json:"reason"`
 }
 
@@ -179,10 +179,10 @@ func rotateOwnKey(x *exchange, in rotation) (RotatedKey, error) {
 
 // ask is the body of askRaise.
 type ask struct {
-	USD      *wire.Amount `json:"usd" doc:"By so many dollars."`
-	Tokens   int64        `json:"tokens" doc:"By so many tokens."`
-	Requests int64        `json:"requests" doc:"By so many requests."`
-	Until    wire.Instant `json:"until" required:"true" doc:"When the limit is to be again what it was."`
+	USD      *wire.Amount `json:"usd" doc:"The number of dollars to add."`
+	Tokens   int64        `json:"tokens" doc:"The number of tokens to add."`
+	Requests int64        `json:"requests" doc:"The number of requests to add."`
+	Until    wire.Instant `json:"until" required:"true" doc:"When the limit is to return to its former value."`
 	Reason   string       `json:"reason" required:"true"`
 }
 
@@ -213,14 +213,14 @@ func getCeiling(x *exchange, _ none) (manage.CeilingView, error) {
 // newCeiling is the body of setCeiling. Omitted members are not limited.
 type newCeiling struct {
 	rehearsal
-	Keys      int64          `json:"keys" required:"true" doc:"That one member may have in force."`
-	Period    string         `json:"period" enum:"minute,day,week,month,quarter,year,once" doc:"Of the amounts; month by default."`
+	Keys      int64          `json:"keys" required:"true" doc:"The most keys in force that a member may have."`
+	Period    string         `json:"period" enum:"minute,day,week,month,quarter,year,once" doc:"The period of the amounts; month by default."`
 	Zone      string         `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; UTC by default."`
-	USD       *wire.Amount   `json:"usd" doc:"All keys of one member together; null is not limited."`
-	Tokens    *int64         `json:"tokens" doc:"Likewise."`
-	Requests  *int64         `json:"requests" doc:"Likewise."`
+	USD       *wire.Amount   `json:"usd" doc:"For all keys of one member together; null means no limit."`
+	Tokens    *int64         `json:"tokens" doc:"The same, in tokens."`
+	Requests  *int64         `json:"requests" doc:"The same, in requests."`
 	ExpiresIn *wire.Duration `json:"expires_in" doc:"The longest life of a key; null means no bound."`
-	Models    []string       `json:"models" doc:"Names, aliases, provider/* or @groups; null is all."`
+	Models    []string       `json:"models" doc:"Names, aliases, provider/* or @groups; null means all."`
 	Reason    string         `json:"reason"`
 }
 
@@ -350,16 +350,16 @@ func listLeavers(x *exchange, in leaverFilter) (wire.Page[manage.LeaverView], er
 
 // transfer is the body of transferLeaverKey.
 type transfer struct {
-	To      string     `json:"to" required:"true" doc:"Id, name or address of who owns the key from now on."`
-	Rotate  bool       `json:"rotate" doc:"Give the key a new secret: the one that it has is still known to who left."`
-	Overlap *wire.Span `json:"overlap" doc:"How long the old secret stays good then: 0s, which is at once, by default."`
+	To      string     `json:"to" required:"true" doc:"The id, name or address of the new owner of the key."`
+	Rotate  bool       `json:"rotate" doc:"Give the key a new secret, because the person who left knows the present one."`
+	Overlap *wire.Span `json:"overlap" doc:"How long the old secret then stays valid; 0s by default, which ends it at once."`
 	Reason  string     `json:"reason"`
 }
 
 // Transferred is the result of a review, with the new secret, if there is one.
 type Transferred struct {
 	manage.LeaverView
-	Secret *string `json:"secret" doc:"In this answer and nowhere else; null unless it was asked for."`
+	Secret *string `json:"secret" doc:"Shown in this response only; null unless requested."`
 }
 
 func transferLeaverKey(x *exchange, in transfer) (Transferred, error) {

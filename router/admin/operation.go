@@ -82,7 +82,7 @@ func does[In, Out any](id, method, path, summary string, do func(*exchange, In) 
 // Rehearsal is the answer to a dry run: the changes that the audit log would record.
 type Rehearsal struct {
 	DryRun  bool              `json:"dry_run"`
-	Changes []RehearsedChange `json:"changes" doc:"None where everything is so already."`
+	Changes []RehearsedChange `json:"changes" doc:"Empty if nothing would change."`
 }
 
 // RehearsedChange is one change that would be made.

@@ -26,8 +26,8 @@ func listTeams(x *exchange, in wire.Paging) (wire.Page[manage.TeamView], error) 
 type newTeam struct {
 	Name        string `json:"name" required:"true"`
 	CostCenter  string `json:"cost_center"`
-	Project     string `json:"project" doc:"Its first project; default, if it is not named."`
-	Environment string `json:"environment" enum:"prod,staging,dev" doc:"Of the project."`
+	Project     string `json:"project" doc:"Its first project. Default: default."`
+	Environment string `json:"environment" enum:"prod,staging,dev" doc:"The environment of the project."`
 }
 
 // CreatedTeam is a team with its first project.
@@ -64,10 +64,10 @@ func listProjects(x *exchange, in wire.Paging) (wire.Page[manage.ProjectView], e
 // newProject is the body of createProject.
 type newProject struct {
 	Name        string `json:"name" required:"true"`
-	Team        string `json:"team" required:"true" doc:"Name or id; made if the name is new."`
+	Team        string `json:"team" required:"true" doc:"Name or id. A new name creates a team."`
 	CostCenter  string `json:"cost_center"`
 	Environment string `json:"environment" enum:"prod,staging,dev"`
-	DataClass   string `json:"data_class" doc:"Of what its requests carry, such as confidential."`
+	DataClass   string `json:"data_class" doc:"The class of the data in its requests, such as confidential."`
 }
 
 // createProject is POST /projects. The team, by name or id, is created if it is new.
@@ -105,15 +105,15 @@ func (thresholds) Schema(s *wire.Schemas) wire.Schema {
 // budgetMembers are what a budget limits.
 type budgetMembers struct {
 	Period     string                    `json:"period" enum:"concurrent,minute,day,week,month,quarter,year,once" doc:"Default: month."`
-	Zone       string                    `json:"zone" doc:"The time zone of its days. Default: that of the budget that exists, or UTC."`
-	USD        wire.Member[*wire.Amount] `json:"usd" doc:"Null means no limit in money; left out, that of the budget that exists."`
-	Tokens     wire.Member[*int64]       `json:"tokens" doc:"Null means no limit in tokens; left out, that of the budget that exists."`
-	Requests   wire.Member[*int64]       `json:"requests" doc:"Null means no limit in requests; left out, that of the budget that exists."`
-	Starts     string                    `json:"starts" doc:"First day of the fiscal year as MM-DD, which the other periods follow."`
+	Zone       string                    `json:"zone" doc:"The time zone of its days. Default: that of the existing budget, or UTC."`
+	USD        wire.Member[*wire.Amount] `json:"usd" doc:"Null means no limit in money. Default: that of the existing budget."`
+	Tokens     wire.Member[*int64]       `json:"tokens" doc:"Null means no limit in tokens. Default: that of the existing budget."`
+	Requests   wire.Member[*int64]       `json:"requests" doc:"Null means no limit in requests. Default: that of the existing budget."`
+	Starts     string                    `json:"starts" doc:"The first day of the fiscal year as MM-DD, which the other periods follow."`
 	Action     string                    `json:"action" enum:"block,downgrade,alert" doc:"downgrade: the cheapest model near the limit."`
-	Part       string                    `json:"part" doc:"model, credential, user, end_user or tag:NAME. Default: all. Not changeable."`
-	Named      string                    `json:"named" doc:"Whose part, or a pattern with *. Default: each by itself. Not changeable."`
-	Thresholds thresholds                `json:"thresholds" doc:"Percents at which an event is written; null: 50, 80 and 100."`
+	Part       string                    `json:"part" doc:"model, credential, user, end_user or tag:NAME. Default: all. Cannot be changed."`
+	Named      string                    `json:"named" doc:"The part, or a pattern with *. Default: each by itself. Cannot be changed."`
+	Thresholds thresholds                `json:"thresholds" doc:"The percentages at which an event is recorded; null means 50, 80 and 100."`
 }
 
 func (b budgetMembers) budget() manage.BudgetChange {
@@ -208,9 +208,9 @@ func (x *exchange) budgetsAfter(id string, limit int) ([]billing.Budget, error) 
 // scopedBudget is the body of setBudget.
 type scopedBudget struct {
 	budgetMembers
-	ID      string `json:"id" doc:"Of the budget that is changed."`
+	ID      string `json:"id" doc:"The id of the budget to change."`
 	Scope   string `json:"scope" doc:"org, team, project or key; not needed with an id."`
-	ScopeID string `json:"scope_id" doc:"Id or name (of a project: team/project) of what it binds; not needed for org."`
+	ScopeID string `json:"scope_id" doc:"Id or name (for a project, team/project) of what it applies to; not needed for org."`
 }
 
 // setBudget is POST /budgets: it creates a budget, or changes the one with the id or with the
@@ -282,11 +282,11 @@ func (x *exchange) visible(budgets []billing.Budget) ([]billing.Budget, error) {
 // raise is the body of raiseBudget.
 type raise struct {
 	rehearsal
-	USD      *wire.Amount `json:"usd" doc:"By so many dollars."`
-	Tokens   int64        `json:"tokens" doc:"By so many tokens."`
-	Requests int64        `json:"requests" doc:"By so many requests."`
-	From     wire.Instant `json:"from" doc:"From when; at once by default."`
-	Until    wire.Instant `json:"until" required:"true" doc:"When the limit is again what it was."`
+	USD      *wire.Amount `json:"usd" doc:"The number of dollars to add."`
+	Tokens   int64        `json:"tokens" doc:"The number of tokens to add."`
+	Requests int64        `json:"requests" doc:"The number of requests to add."`
+	From     wire.Instant `json:"from" doc:"When it begins. Default: at once."`
+	Until    wire.Instant `json:"until" required:"true" doc:"When the limit returns to its former value."`
 	Reason   string       `json:"reason" required:"true"`
 }
 
@@ -304,8 +304,8 @@ func raiseBudget(x *exchange, in raise) (manage.BudgetView, error) {
 // policyChange is the body of setTeamPolicy, setProjectPolicy and setKeyPolicy.
 type policyChange struct {
 	rehearsal
-	Policy   *policy.Policy `json:"policy" required:"true" doc:"Takes the place of the one that is there; null ends it."`
-	Replaces string         `json:"replaces" doc:"The revision that this was made from; another one is a conflict."`
+	Policy   *policy.Policy `json:"policy" required:"true" doc:"Replaces the present policy; null removes it."`
+	Replaces string         `json:"replaces" doc:"The revision that this is based on; any other is a conflict."`
 	Reason   string         `json:"reason"`
 }
 
@@ -335,9 +335,9 @@ func (x *exchange) tagPolicy(v manage.PolicyView, err error) (manage.PolicyView,
 // policyTrial is the body of tryPolicy: the parts of a request that rules look at.
 type policyTrial struct {
 	Endpoint  string            `json:"endpoint" required:"true" enum:"chat,embeddings,responses,messages,count_tokens,models,key,tokens"`
-	Model     string            `json:"model" doc:"As a client would ask for it; any, if it is left out."`
-	Provider  string            `json:"provider" doc:"That would serve it; any, if it is left out."`
-	Features  []string          `json:"features" doc:"stream, tools, vision, audio, documents, reasoning, server_tools."`
+	Model     string            `json:"model" doc:"The model as a client would request it. Default: any."`
+	Provider  string            `json:"provider" doc:"The provider that would serve it. Default: any."`
+	Features  []string          `json:"features" doc:"Any of stream, tools, vision, audio, documents, reasoning, server_tools."`
 	MaxOutput int64             `json:"max_output_tokens"`
 	Prompt    int64             `json:"prompt_tokens"`
 	Body      int64             `json:"body_bytes"`
@@ -347,8 +347,8 @@ type policyTrial struct {
 	From      string            `json:"from" doc:"The address of the client."`
 	Origin    string            `json:"origin"`
 	Referer   string            `json:"referer"`
-	At        *wire.Instant     `json:"at" doc:"Now, if it is left out."`
-	Draft     *policy.Policy    `json:"draft" doc:"Tried in the place of the key's own policy."`
+	At        *wire.Instant     `json:"at" doc:"Default: now."`
+	Draft     *policy.Policy    `json:"draft" doc:"A policy to try in place of the key's own."`
 }
 
 // tryPolicy is POST /keys/{id}/policy/try.

@@ -15,11 +15,11 @@ import (
 // Self is the caller, and what the caller may do.
 type Self struct {
 	Actor  string              `json:"actor"`
-	Full   bool                `json:"full" doc:"Everything, everywhere: the static token."`
+	Full   bool                `json:"full" doc:"Everything is allowed everywhere, as with the static token."`
 	Grants []manage.PlacedRole `json:"grants"`
 	// Session is the login, with the token that a page sends along with its cookie.
 	Session *manage.SessionView `json:"session"`
-	CSRF    string              `json:"csrf_token,omitempty" doc:"A page sends it as X-CSRF-Token with what changes something."`
+	CSRF    string              `json:"csrf_token,omitempty" doc:"A page must send it as X-CSRF-Token with every change."`
 }
 
 func whoAmI(x *exchange, _ none) (Self, error) {
@@ -66,7 +66,7 @@ func listPrincipals(x *exchange, in wire.Paging) (wire.Page[manage.PrincipalView
 // newPrincipal is the body of createPrincipal.
 type newPrincipal struct {
 	Name  string `json:"name" required:"true"`
-	Kind  string `json:"kind" enum:"user,service" doc:"service by default."`
+	Kind  string `json:"kind" enum:"user,service" doc:"Default: service."`
 	Email string `json:"email"`
 }
 
@@ -92,11 +92,11 @@ func enablePrincipal(x *exchange, in reasoned) (manage.PrincipalView, error) {
 // newGrant is the body of grantRole.
 type newGrant struct {
 	Role       string         `json:"role" required:"true"`
-	Scope      string         `json:"scope" enum:"org,team,project" doc:"org by default."`
-	ScopeID    string         `json:"scope_id" doc:"Id or name (of a project: team/project); not needed for org."`
-	ExpiresIn  *wire.Duration `json:"expires_in" doc:"For how long; without it, until it is revoked."`
+	Scope      string         `json:"scope" enum:"org,team,project" doc:"Default: org."`
+	ScopeID    string         `json:"scope_id" doc:"Id or name (for a project, team/project); not needed for org."`
+	ExpiresIn  *wire.Duration `json:"expires_in" doc:"How long it is valid. Default: until it is revoked."`
 	ApprovedBy string         `json:"approved_by"`
-	Must       string         `json:"must" doc:"A condition without which it counts for nothing: in_range(address, '10.0.0.0/8')."`
+	Must       string         `json:"must" doc:"The condition under which it counts, such as in_range(address, '10.0.0.0/8')."`
 	Reason     string         `json:"reason"`
 }
 
@@ -168,7 +168,7 @@ func personRules() map[string]rule {
 
 // personName is the body of exportPerson.
 type personName struct {
-	Name string `json:"name" required:"true" doc:"As the client called the end user, the pseudonym, or an address."`
+	Name string `json:"name" required:"true" doc:"The end user as named by the client, the pseudonym, or an address."`
 }
 
 // exportPerson is POST /persons/export.
@@ -179,8 +179,8 @@ func exportPerson(x *exchange, in personName) (manage.PersonExport, error) {
 // personErasure is the body of erasePerson.
 type personErasure struct {
 	personName
-	DryRun bool   `json:"dry_run" doc:"Only say what would be erased."`
-	Reason string `json:"reason" required:"true" doc:"For the audit log, without the name."`
+	DryRun bool   `json:"dry_run" doc:"Only report what would be erased."`
+	Reason string `json:"reason" required:"true" doc:"The reason for the audit log, which must not contain the name."`
 }
 
 // erasePerson is POST /persons/erase.
@@ -192,14 +192,14 @@ func erasePerson(x *exchange, in personErasure) (manage.PersonErased, error) {
 // look at.
 type grantTrial struct {
 	Operation  string        `json:"operation" required:"true" doc:"Its id in this document, such as revokeKey."`
-	Scope      string        `json:"scope" enum:"org,team,project" doc:"Where what it is about is; org by default."`
-	ScopeID    string        `json:"scope_id" doc:"Id or name (of a project: team/project); not needed for org."`
-	From       string        `json:"from" doc:"The address that it comes from."`
-	At         *wire.Instant `json:"at" doc:"Now, if it is left out."`
-	Session    bool          `json:"session" doc:"By a login; by a token, if it is left out."`
-	AgeMinutes int           `json:"age_minutes" doc:"Of the login."`
-	Strength   []string      `json:"strength" doc:"amr and acr of the login."`
-	Must       string        `json:"must" doc:"A condition that is tried in the place of those of all grants."`
+	Scope      string        `json:"scope" enum:"org,team,project" doc:"Where its object belongs; org by default."`
+	ScopeID    string        `json:"scope_id" doc:"Id or name (for a project, team/project); not needed for org."`
+	From       string        `json:"from" doc:"The address that the request comes from."`
+	At         *wire.Instant `json:"at" doc:"Default: now."`
+	Session    bool          `json:"session" doc:"A login; if left out, a token."`
+	AgeMinutes int           `json:"age_minutes" doc:"Age of the login in minutes."`
+	Strength   []string      `json:"strength" doc:"The amr and acr claims of the login."`
+	Must       string        `json:"must" doc:"A condition to try in place of those of all grants."`
 }
 
 // tryGrants is POST /principals/{id}/try.

@@ -159,9 +159,9 @@ func stand(v *manage.CredentialView, health []TargetHealth) {
 type newCredential struct {
 	Provider  string        `json:"provider" required:"true"`
 	Name      string        `json:"name" required:"true"`
-	Owner     string        `json:"owner" doc:"The address of who answers for it."`
+	Owner     string        `json:"owner" doc:"The address of the owner."`
 	Weight    *int          `json:"weight" doc:"Its share of calls: 0 to 1000, 1 by default."`
-	Secret    string        `json:"secret" doc:"Left out, the provider makes one, where the configuration names its admin API."`
+	Secret    string        `json:"secret" doc:"Default: the provider creates one, if the configuration names its admin API."`
 	ExpiresAt *wire.Instant `json:"expires_at"`
 	Reason    string        `json:"reason"`
 }
@@ -204,8 +204,8 @@ func changeCredential(x *exchange, in changedCredential) (manage.CredentialView,
 
 // rotatedCredential is the body of rotateCredential.
 type rotatedCredential struct {
-	Secret    string        `json:"secret" doc:"Left out, the provider makes one, where the configuration names its admin API."`
-	Overlap   *wire.Span    `json:"overlap" doc:"How long the old one is spare; 1h by default."`
+	Secret    string        `json:"secret" doc:"Default: the provider creates one, if the configuration names its admin API."`
+	Overlap   *wire.Span    `json:"overlap" doc:"How long the old one is kept as a spare; 1h by default."`
 	ExpiresAt *wire.Instant `json:"expires_at"`
 	Reason    string        `json:"reason"`
 }

@@ -187,8 +187,8 @@ const MostListed = 200
 
 // Paging holds the parameters of a paginated list.
 type Paging struct {
-	Limit  *int   `json:"limit" doc:"How many at the most; 200 by default, which is the most."`
-	Cursor string `json:"cursor" doc:"next_cursor of the page before."`
+	Limit  *int   `json:"limit" doc:"The maximum number returned: 200 by default, and at most."`
+	Cursor string `json:"cursor" doc:"The next_cursor of the previous page."`
 }
 
 // Most returns the maximum number of items on the page.
