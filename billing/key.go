@@ -330,7 +330,7 @@ type KeyFilter struct {
 // any of them.
 type Within struct{ Teams, Projects []string }
 
-// Team owns projects and has a cost centre.
+// Team owns projects and has a cost center.
 type Team struct {
 	ID, Name, CostCenter, OwnerEmail string
 	CreatedAt, ArchivedAt            time.Time

@@ -233,7 +233,7 @@ type Owners interface {
 	// or both. It is safe to call concurrently from several processes. An existing
 	// project in a different environment is a *ConflictError.
 	EnsureProject(ctx context.Context, p Project, notes ...*Change) (Project, error)
-	// UpdateTeam and UpdateProject change names, cost centres and addresses, and raise
+	// UpdateTeam and UpdateProject change names, cost centers and addresses, and raise
 	// the versions of the keys below. Archiving one archives everything below it: the
 	// keys are revoked and lose their secrets. A name that is already taken is a
 	// *ConflictError.

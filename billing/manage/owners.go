@@ -92,7 +92,7 @@ func (a Actions) ensureProject(ctx context.Context, p billing.Project, by By) (b
 	return made, err
 }
 
-// checkTeam refuses an archived team, and a cost centre other than the team's, which would
+// checkTeam refuses an archived team, and a cost center other than the team's, which would
 // otherwise be silently ignored.
 func (a Actions) checkTeam(ctx context.Context, p billing.Project) error {
 	teams, err := a.Store.ListTeams(ctx)
@@ -144,7 +144,7 @@ func (c OwnerChange) check() error {
 	return errors.Join(faults...)
 }
 
-// ChangeTeam renames a team, or changes its cost centre or its owner. Rows keep what was
+// ChangeTeam renames a team, or changes its cost center or its owner. Rows keep what was
 // true when they were written.
 func (a Actions) ChangeTeam(ctx context.Context, ref string, c OwnerChange, by By) (billing.Team, error) {
 	id, err := a.teamID(ctx, ref)

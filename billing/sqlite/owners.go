@@ -32,7 +32,7 @@ const (
 )
 
 // EnsureProject implements billing.Owners. Unless p says otherwise, a new project is in prod and
-// the cost centre of a new team is "unallocated".
+// the cost center of a new team is "unallocated".
 func (s *Store) EnsureProject(ctx context.Context, p billing.Project, notes ...*billing.Change) (billing.Project, error) {
 	p.Team, p.Name, p.CostCenter = billing.CleanText(p.Team), billing.CleanText(p.Name), billing.CleanText(p.CostCenter)
 	switch p.Environment {

@@ -10,7 +10,7 @@ import (
 
 // adminCommand is "tallyroute admin".
 type adminCommand struct {
-	Token adminToken `cmd:"" help:"Print a fresh token for the admin API."`
+	Token adminToken `cmd:"" help:"Print a new token for the admin API."`
 }
 
 type adminToken struct{}

@@ -15,7 +15,7 @@ import (
 // chatCommand is "tallyroute chat": it sends one message through a running router, as any
 // program would.
 type chatCommand struct {
-	Message []string `arg:"" help:"What to say."`
+	Message []string `arg:"" help:"The message."`
 	URL     string   `help:"Base URL. Default: the configured listener." env:"OPENAI_BASE_URL" placeholder:"URL"`
 	Key     string   `help:"Virtual key." env:"TALLYROUTE_KEY,OPENAI_API_KEY" placeholder:"sk-tr-…"`
 	Model   string   `help:"Model or alias." default:"auto"`

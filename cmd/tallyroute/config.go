@@ -18,7 +18,7 @@ type configCommand struct {
 
 type configCheck struct {
 	Rules          string `help:"A file with the organisation's rules. Default: those of the database, if it answers." placeholder:"FILE"`
-	WithoutSecrets bool   `help:"Leave out what only the router's own machine has, such as the pepper: for checks of a file elsewhere."`
+	WithoutSecrets bool   `help:"Skip what only the router's own machine has, such as the pepper, to check a file elsewhere."`
 }
 
 // lawful refuses a configuration that breaks the organisation's rules.
@@ -68,7 +68,7 @@ func (c configCheck) Run(a *cli.Context) error {
 }
 
 type configPrint struct {
-	Effective bool `help:"With the defaults and the environment. Without it, only what differs from the defaults."`
+	Effective bool `help:"Include defaults and the environment. Without it, only differences from the defaults are printed."`
 }
 
 // Run prints the configuration as an equivalent file. Passwords are left out; secrets are

@@ -15,7 +15,7 @@ import (
 type connectCommand struct {
 	Client string `arg:"" help:"One of codex, claude-code, opencode, cursor, aider, continue, open-webui, librechat, n8n."`
 	URL    string `help:"Address of the router. Default: the configured listener." placeholder:"URL"`
-	Key    string `help:"Virtual key to write down. Without it the clients that can take it from the environment, as TALLYROUTE_KEY."`
+	Key    string `help:"Virtual key to write. Without it, clients that can read it from the environment use TALLYROUTE_KEY."`
 	Model  string `help:"Model or alias." default:"auto"`
 	Write  bool   `help:"Merge it into the client's file in the home folder, and keep a copy (codex, claude-code, opencode)."`
 }

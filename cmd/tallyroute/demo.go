@@ -22,7 +22,7 @@ import (
 
 // demoCommand is "tallyroute demo".
 type demoCommand struct {
-	Once        bool       `help:"Send two requests, check what came of them, and end. Leaves nothing behind."`
+	Once        bool       `help:"Send two requests, check the results, and stop. Leaves nothing behind."`
 	Listen      string     `help:"Address of the router." default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	AdminListen string     `help:"Address of the admin listener, or off." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
 	Database    config.DSN `help:"Where to keep keys and spend." default:"sqlite:./tallyroute.db" placeholder:"DSN"`

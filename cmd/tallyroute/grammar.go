@@ -19,54 +19,54 @@ import (
 // grammar is the command line: one field per noun.
 type grammar struct {
 	Config string `help:"Configuration file. Without it ./tallyroute.yaml is read if it exists." env:"TALLYROUTE_CONFIG" placeholder:"FILE"`
-	Router string `help:"Router to call in place of this host's database: ${router}." env:"TALLYROUTE_ROUTER" placeholder:"URL"`
+	Router string `help:"Router to call instead of this host's database: ${router}." env:"TALLYROUTE_ROUTER" placeholder:"URL"`
 	CAFile string `name:"ca-file" help:"Further authorities that vouch for routers, in PEM." env:"TALLYROUTE_CA_FILE" placeholder:"FILE"`
 
-	ClientCert string `help:"Certificate in PEM that is shown to routers that want one." env:"TALLYROUTE_CLIENT_CERT" placeholder:"FILE"`
+	ClientCert string `help:"Certificate in PEM, for routers that require one." env:"TALLYROUTE_CLIENT_CERT" placeholder:"FILE"`
 	ClientKey  string `help:"Its key." env:"TALLYROUTE_CLIENT_KEY" placeholder:"FILE"`
 
-	Demo        demoCommand        `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any set-up."`
+	Demo        demoCommand        `cmd:"" help:"Try it: a router, two demonstration providers and a key, without any setup."`
 	Serve       serveCommand       `cmd:"" help:"Run the router."`
 	Backup      backupCommand      `cmd:"" help:"Write a consistent copy of the SQLite database to a file, while routers use it."`
 	Migrate     migrateCommand     `cmd:"" help:"Bring the database's tables up to date."`
-	Keys        keys.Command       `cmd:"" help:"Virtual keys: make, change, rotate, hand over, find and end them."`
+	Keys        keys.Command       `cmd:"" help:"Virtual keys: create, change, rotate, hand over, find and end them."`
 	Teams       people.Teams       `cmd:"" help:"Create, list, change and archive teams."`
 	Team        people.Team        `cmd:"" help:"Your own keys in your teams, and raises that you ask for."`
 	Leavers     people.Leavers     `cmd:"" help:"Keys of people who have left: transfer, keep or disable them."`
 	Raises      people.Raises      `cmd:"" help:"Raises that members ask for: list, approve, decline."`
 	Projects    people.Projects    `cmd:"" help:"Create, list, change and archive projects."`
-	Budgets     finance.Budgets    `cmd:"" help:"The budgets of keys, teams, projects and the organisation, and how they stand."`
+	Budgets     finance.Budgets    `cmd:"" help:"The budgets of keys, teams, projects and the organisation, and their usage."`
 	Policy      policyCommand      `cmd:"" help:"What the keys of a team, of a project, or one key may do; try a request."`
-	Providers   offers.Providers   `cmd:"" help:"Providers, and how they have been behaving; store, change and end them."`
+	Providers   offers.Providers   `cmd:"" help:"Providers and their health: list, store, change and remove them."`
 	Credentials offers.Credentials `cmd:"" help:"Our credentials at providers: list, store, try, rotate and end them."`
-	Secrets     offers.Secrets     `cmd:"" help:"The key under which the database keeps credentials: make one, change to another."`
+	Secrets     offers.Secrets     `cmd:"" help:"The key that encrypts credentials in the database: create or change it."`
 	Models      offers.Models      `cmd:"" help:"Who serves a model, and at what price."`
 	Catalogue   offers.Catalogue   `cmd:"" help:"Check the catalogue of providers, models and prices, and take newer prices."`
-	Route       offers.Route       `cmd:"" help:"Explain which provider would be taken, and why."`
+	Route       offers.Route       `cmd:"" help:"Explain which provider would be chosen, and why."`
 	Report      finance.Report     `cmd:"" help:"What was spent, by team, model, key, project, provider or day."`
 	Period      finance.Period     `cmd:"" help:"List, close and reopen the months of the ledger."`
-	Prices      finance.Prices     `cmd:"" help:"Correct what was costed with a wrong price."`
+	Prices      finance.Prices     `cmd:"" help:"Correct what was charged at a wrong price."`
 	Spend       finance.Spend      `cmd:"" help:"Post corrections, and archive closed months."`
 	Integrity   finance.Integrity  `cmd:"" help:"Prove that the ledger adds up."`
 	Principals  people.Principals  `cmd:"" help:"Users and service accounts that administer by REST, their roles and tokens."`
 	Login       people.Login       `cmd:"" help:"Log in at the router that --router names."`
 	Logout      people.Logout      `cmd:"" help:"End that login."`
-	Whoami      people.Whoami      `cmd:"" help:"Who you are for the router, and what you may do."`
+	Whoami      people.Whoami      `cmd:"" help:"Who you are to the router, and what you may do."`
 	Sessions    people.Sessions    `cmd:"" help:"Logins: list and end them."`
 	Governance  people.Governance  `cmd:"" help:"The organisation's rules for keys: set, report, acknowledge, and write the policy."`
 	Reviews     people.Reviews     `cmd:"" help:"Reviews of who may do what: each key and grant is kept, narrowed or revoked."`
-	Audit       people.Audit       `cmd:"" help:"The audit log: who did what, and proof that nobody changed the record of it."`
-	Access      keys.Access        `cmd:"" help:"The record of access: who used which key, from where and when."`
-	Person      people.Person      `cmd:"" help:"What is held of an end user: export it, or erase the name."`
+	Audit       people.Audit       `cmd:"" help:"The audit log: who did what, and proof that the record was not altered."`
+	Access      keys.Access        `cmd:"" help:"The access record: who used which key, from where and when."`
+	Person      people.Person      `cmd:"" help:"What is stored about an end user: export it, or erase the name."`
 	Events      watch.Events       `cmd:"" help:"Overruns, disputed usage, rejected rows, breaches and denials."`
-	Alerts      watch.Alerts       `cmd:"" help:"What somebody was told, whether it arrived, and how to try a channel."`
-	Anomalies   watch.Anomalies    `cmd:"" help:"What is unusual about the use of keys, and what is usual of one."`
-	Incident    watch.Incident     `cmd:"" help:"Keys in wrong hands: end their use, seal what they did, close."`
+	Alerts      watch.Alerts       `cmd:"" help:"Alerts, whether they arrived, and tests of channels."`
+	Anomalies   watch.Anomalies    `cmd:"" help:"What is unusual about the use of keys, and what is usual for one."`
+	Incident    watch.Incident     `cmd:"" help:"Leaked keys: end their use, seal what they did, close the incident."`
 	Replicas    watch.Replicas     `cmd:"" help:"Routers that hold allowances, and those that will not come back."`
-	Doctor      doctor.Command     `cmd:"" help:"Look for what is wrong with the set-up of the router on this host, and say what to do."`
+	Doctor      doctor.Command     `cmd:"" help:"Check the setup of the router on this host, and say what to fix."`
 	Setup       configCommand      `cmd:"" name:"config" help:"Check and print the configuration."`
-	Admin       adminCommand       `cmd:"" help:"Make a token for the admin API."`
-	Connect     connectCommand     `cmd:"" help:"Show how an agent or another client is pointed at the router, or write it into its file."`
+	Admin       adminCommand       `cmd:"" help:"Create a token for the admin API."`
+	Connect     connectCommand     `cmd:"" help:"Show how to configure an agent or another client for the router, or write its configuration."`
 	Chat        chatCommand        `cmd:"" help:"Send one message through a running router."`
 	Health      healthCommand      `cmd:"" help:"Ask the running router whether it is alive."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`

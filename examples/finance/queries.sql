@@ -9,7 +9,7 @@ SELECT month, team, cost_usd,
        round(100 * (cost_usd / nullif(lag(cost_usd) OVER (PARTITION BY team ORDER BY month), 0) - 1), 1) AS change_percent
 FROM spend_by_team_month ORDER BY team, month;
 
--- A chargeback file: cost centre by provider.
+-- A chargeback file: cost center by provider.
 SELECT cost_center, provider, round(sum(cost_usd), 2) AS amount_usd
 FROM spend_by_day WHERE month = to_char(current_date, 'YYYY-MM') GROUP BY 1, 2 ORDER BY 1, 2;
 

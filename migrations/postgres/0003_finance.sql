@@ -81,7 +81,7 @@ SELECT provider, model, min(day) AS first_day, max(day) AS last_day,
 COMMENT ON SCHEMA finance IS 'Read-only views of what was spent. Amounts are US dollars; cost_nano is the exact amount';
 COMMENT ON VIEW finance.spend IS 'One row for each attempt at a provider or correction: the ledger itself';
 COMMENT ON VIEW finance.spend_by_day IS 'One row for each day, key, model and way of pricing';
-COMMENT ON VIEW finance.spend_by_team_month IS 'One row for each month, team and cost centre';
+COMMENT ON VIEW finance.spend_by_team_month IS 'One row for each month, team and cost center';
 COMMENT ON VIEW finance.spend_by_model_month IS 'One row for each month and model of a provider';
 COMMENT ON VIEW finance.spend_by_key_month IS 'One row for each month and virtual key';
 COMMENT ON VIEW finance.unpriced_usage IS 'Usage without a known price, which is missing from every amount';

@@ -196,7 +196,7 @@ type grantTrial struct {
 	ScopeID    string        `json:"scope_id" doc:"Id or name (for a project, team/project); not needed for org."`
 	From       string        `json:"from" doc:"The address that the request comes from."`
 	At         *wire.Instant `json:"at" doc:"Default: now."`
-	Session    bool          `json:"session" doc:"A login; if left out, a token."`
+	Session    bool          `json:"session" doc:"Whether it is made in a session; otherwise with a token."`
 	AgeMinutes int           `json:"age_minutes" doc:"Age of the login in minutes."`
 	Strength   []string      `json:"strength" doc:"The amr and acr claims of the login."`
 	Must       string        `json:"must" doc:"A condition to try in place of those of all grants."`

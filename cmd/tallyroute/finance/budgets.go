@@ -17,8 +17,8 @@ type Budgets struct {
 	Set    budgetsSet    `cmd:"" help:"Set the budget of a team, a project, a key or the whole organisation."`
 	Update budgetsUpdate `cmd:"" help:"Change a budget by its id."`
 	Remove budgetsRemove `cmd:"" help:"Remove a budget: it no longer applies."`
-	Raise  budgetsRaise  `cmd:"" help:"Raise the limits of a budget for a time, after which they are what they were."`
-	Reset  budgetsReset  `cmd:"" help:"Reset what was used in the current period to zero."`
+	Raise  budgetsRaise  `cmd:"" help:"Raise the limits of a budget for a limited time."`
+	Reset  budgetsReset  `cmd:"" help:"Reset the usage of the current period to zero."`
 }
 
 type budgetsList struct{ cli.Format }
@@ -83,9 +83,9 @@ type budgetsSet struct {
 	Scope  string `arg:"" help:"What it limits: ${enum}." enum:"org,team,project,key"`
 	Of     string `arg:"" optional:"" help:"Id or name of the team, team/name or id of the project, id of the key."`
 	Period string `help:"When it resets: ${resets}." enum:"${periods}" default:"month"`
-	Zone   string `help:"Time zone of the period. Default: that of the budget which exists, or UTC." placeholder:"ZONE"`
-	Part   string `help:"What of it is limited: model, credential, user, end_user or tag:NAME. Default: all of it." placeholder:"PART"`
-	Named  string `help:"Whose part; for models and credentials also a pattern with *. Default: each by itself." placeholder:"NAME"`
+	Zone   string `help:"Time zone of the period. Default: that of the existing budget, or UTC." placeholder:"ZONE"`
+	Part   string `help:"The part that is limited: model, credential, user, end_user or tag:NAME. Default: all." placeholder:"PART"`
+	Named  string `help:"The name of the part; for models and credentials, also a pattern with *. Default: each by itself." placeholder:"NAME"`
 	limitFlags
 }
 

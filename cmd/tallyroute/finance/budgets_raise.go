@@ -12,11 +12,11 @@ import (
 
 type budgetsRaise struct {
 	ID       string      `arg:"" help:"Id of the budget: bud_…"`
-	USD      *config.USD `help:"By so many dollars." placeholder:"AMOUNT"`
-	Tokens   *int64      `help:"By so many tokens." placeholder:"N"`
-	Requests *int64      `help:"By so many requests." placeholder:"N"`
-	From     *time.Time  `help:"From when, as 2026-12-24T00:00:00Z. Default: at once." placeholder:"TIME"`
-	Until    time.Time   `help:"When the limit is again what it was." required:"" placeholder:"TIME"`
+	USD      *config.USD `help:"The number of dollars to add." placeholder:"AMOUNT"`
+	Tokens   *int64      `help:"The number of tokens to add." placeholder:"N"`
+	Requests *int64      `help:"The number of requests to add." placeholder:"N"`
+	From     *time.Time  `help:"When it begins, such as 2026-12-24T00:00:00Z. Default: at once." placeholder:"TIME"`
+	Until    time.Time   `help:"When the limit returns to its former value." required:"" placeholder:"TIME"`
 	Reason   string      `help:"Why, for the record." required:"" placeholder:"TEXT"`
 }
 

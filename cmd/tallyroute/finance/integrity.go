@@ -13,7 +13,7 @@ import (
 // Integrity is "tallyroute integrity".
 type Integrity struct {
 	cli.PlainFormat
-	Quick bool `help:"Read no row more than once: without the digests of closed months and the values of breakdowns."`
+	Quick bool `help:"Read each row only once, without checking digests of closed months or values of breakdowns."`
 }
 
 var errBreached = errors.New("the ledger breaks its laws")

@@ -43,7 +43,7 @@ func (c periodList) Run(a *cli.Context) error {
 type periodClose struct {
 	cli.Format
 	Month          string `arg:"" help:"The month, as YYYY-MM, in the reporting time zone."`
-	AcceptUnpriced bool   `help:"Close it although attempts in it have no price."`
+	AcceptUnpriced bool   `help:"Close it even if some of its attempts have no price."`
 }
 
 // Run closes the month.

@@ -10,17 +10,17 @@ import (
 
 // Prices is "tallyroute prices".
 type Prices struct {
-	Reprice pricesReprice `cmd:"" help:"Recalculate the cost of a span of time by the prices of the catalogue, and post the differences."`
+	Reprice pricesReprice `cmd:"" help:"Recalculate the cost of a period at the catalogue's prices, and post the differences."`
 }
 
 type pricesReprice struct {
 	cli.PlainFormat
 	Provider string `help:"Only this provider." placeholder:"NAME"`
-	Model    string `help:"Only this model, as it is called in the reports." placeholder:"NAME"`
+	Model    string `help:"Only this model, under its name in reports." placeholder:"NAME"`
 	From     string `required:"" help:"First day, in the reporting time zone, or an instant." placeholder:"YYYY-MM-DD"`
-	To       string `required:"" help:"The day or instant after the last." placeholder:"YYYY-MM-DD"`
+	To       string `required:"" help:"The first day or instant that is not included." placeholder:"YYYY-MM-DD"`
 	Reason   string `required:"" help:"Why. It is on every row that is posted." placeholder:"TEXT"`
-	DryRun   bool   `help:"Only say what would be posted."`
+	DryRun   bool   `help:"Only report what would be posted."`
 }
 
 // Run posts an adjustment for every row whose cost is different at today's prices.

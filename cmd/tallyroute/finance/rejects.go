@@ -13,7 +13,7 @@ import (
 // spendRejects is "tallyroute spend rejects": rows that the ledger refused because of their
 // content. They count against the budgets, but appear in no report.
 type spendRejects struct {
-	List rejectsList `cmd:"" help:"List the rows that wait to be booked, the oldest first."`
+	List rejectsList `cmd:"" help:"List the rows that wait to be booked, oldest first."`
 	Book rejectsBook `cmd:"" help:"Book the rows of requests, once whatever refused them is fixed."`
 }
 
@@ -36,7 +36,7 @@ func (c rejectsList) Run(a *cli.Context) error {
 }
 
 type rejectsBook struct {
-	Requests []string `arg:"" optional:"" name:"request" help:"Ids of the requests; without any, all that wait."`
+	Requests []string `arg:"" optional:"" name:"request" help:"Ids of the requests. Default: all that wait."`
 }
 
 // Run books the rows. A request that is still refused doesn't hold up the others.

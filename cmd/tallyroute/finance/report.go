@@ -15,7 +15,7 @@ import (
 type Report struct {
 	Spend  reportSpend  `cmd:"" default:"withargs" help:"What was spent, by one or two dimensions; report teams is report spend teams."`
 	Usage  reportUsage  `cmd:"" help:"Requests, refusals, errors, latency and peaks of each hour."`
-	Prices reportPrices `cmd:"" help:"Which prices changed, and what usage costs by the old and the new one."`
+	Prices reportPrices `cmd:"" help:"Which prices changed, and what usage costs at the old and new ones."`
 }
 
 // reportSpend is "tallyroute report teams": what was spent.
@@ -24,25 +24,25 @@ type reportSpend struct {
 	spanFlags
 	partFlags
 	By  []string `arg:"" help:"One line for each of one or two of: ${dimensions}." placeholder:"BY"`
-	Top int      `help:"Only the dearest lines, so many." placeholder:"N"`
+	Top int      `help:"Only this many of the most expensive lines." placeholder:"N"`
 }
 
 // partFlags restrict a report to part of the spend.
 type partFlags struct {
-	Team        string `help:"Only of this team." placeholder:"NAME"`
-	Project     string `help:"Only of this project." placeholder:"TEAM/NAME"`
-	Key         string `help:"Only of this key, by its id." placeholder:"ID"`
-	CostCenter  string `help:"Only of this cost centre." placeholder:"NAME"`
-	Environment string `help:"Only of this environment." placeholder:"NAME"`
-	Provider    string `help:"Only of this provider." placeholder:"NAME"`
-	Model       string `help:"Only of this model, as reports call it." placeholder:"NAME"`
+	Team        string `help:"Only this team." placeholder:"NAME"`
+	Project     string `help:"Only this project." placeholder:"TEAM/NAME"`
+	Key         string `help:"Only this key, by its id." placeholder:"ID"`
+	CostCenter  string `help:"Only this cost center." placeholder:"NAME"`
+	Environment string `help:"Only this environment." placeholder:"NAME"`
+	Provider    string `help:"Only this provider." placeholder:"NAME"`
+	Model       string `help:"Only this model, under its name in reports." placeholder:"NAME"`
 }
 
 // spanFlags are the days of a report, in the reporting time zone.
 type spanFlags struct {
 	Month string `help:"The month. Default: this month." placeholder:"YYYY-MM"`
 	From  string `help:"The first day." placeholder:"YYYY-MM-DD"`
-	To    string `help:"The day after the last." placeholder:"YYYY-MM-DD"`
+	To    string `help:"The first day that is not included." placeholder:"YYYY-MM-DD"`
 }
 
 // query returns a query for these days.

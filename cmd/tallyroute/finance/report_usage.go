@@ -17,10 +17,10 @@ import (
 // reportUsage is "tallyroute report usage": how the router was used, hour by hour.
 type reportUsage struct {
 	cli.Format
-	By   string `arg:"" optional:"" default:"key" help:"One line for each hour and: key, project, model or provider." placeholder:"BY"`
+	By   string `arg:"" optional:"" default:"key" help:"One line for each hour and each key, project, model or provider." placeholder:"BY"`
 	From string `help:"First day, in the reporting time zone, or an instant. Default: a day before the end." placeholder:"YYYY-MM-DD"`
-	To   string `help:"The day or instant after the last. Default: now." placeholder:"YYYY-MM-DD"`
-	Top  int    `help:"Only the first lines, so many." placeholder:"N"`
+	To   string `help:"The first day or instant that is not included. Default: now." placeholder:"YYYY-MM-DD"`
+	Top  int    `help:"Only this many of the first lines." placeholder:"N"`
 }
 
 // Run prints the report.
@@ -88,7 +88,7 @@ type reportPrices struct {
 	cli.Format
 	spanFlags
 	Provider string `help:"Only this provider." placeholder:"NAME"`
-	Model    string `help:"Only this model, as it is called in the reports." placeholder:"NAME"`
+	Model    string `help:"Only this model, under its name in reports." placeholder:"NAME"`
 }
 
 // Run prints the report.

@@ -13,15 +13,15 @@ import (
 // Spend is "tallyroute spend": the rows of the ledger.
 type Spend struct {
 	Adjust  spendAdjust  `cmd:"" help:"Post a correction to a key: an adjustment, a credit, a refund or a fee."`
-	Rejects spendRejects `cmd:"" help:"The rows that the ledger refused: look at them and book them."`
-	Archive spendArchive `cmd:"" help:"Write the rows of a closed month to a file and drop them from the database. Every total stays."`
+	Rejects spendRejects `cmd:"" help:"Rows that the ledger refused: list and book them."`
+	Archive spendArchive `cmd:"" help:"Write the rows of a closed month to a file and remove them from the database. Every total is kept."`
 }
 
 type spendAdjust struct {
 	Key    string           `arg:"" help:"Id of the key."`
-	Amount config.SignedUSD `required:"" help:"Dollars, charged by a fee or adjustment (may be negative), else returned." placeholder:"USD"`
+	Amount config.SignedUSD `required:"" help:"Dollars charged by a fee or an adjustment (may be negative); otherwise returned." placeholder:"USD"`
 	Kind   string           `help:"What it is: ${enum}." enum:"adjustment,credit,refund,fee" default:"adjustment"`
-	Month  string           `help:"The month that it is for, where that is another than this." placeholder:"YYYY-MM"`
+	Month  string           `help:"The month that it is for. Default: this month." placeholder:"YYYY-MM"`
 	Reason string           `required:"" help:"Why. It is on the row." placeholder:"TEXT"`
 }
 

@@ -14,15 +14,15 @@ import (
 
 // Access is "tallyroute access": who used which key.
 type Access struct {
-	List  accessList  `cmd:"" help:"List who used which key, from where and when, the newest first."`
-	Erase accessErase `cmd:"" help:"Remove entries for good, such as those of one address."`
+	List  accessList  `cmd:"" help:"List who used which key, from where and when, newest first."`
+	Erase accessErase `cmd:"" help:"Remove entries permanently, such as those of one address."`
 }
 
 // accessFlags select requests.
 type accessFlags struct {
-	Key      string `help:"Of this key." placeholder:"ID"`
-	Address  string `help:"From this address." placeholder:"ADDRESS"`
-	Agent    string `help:"Of clients that call themselves so." placeholder:"TEXT"`
+	Key      string `help:"Only this key." placeholder:"ID"`
+	Address  string `help:"Only requests from this address." placeholder:"ADDRESS"`
+	Agent    string `help:"The client's User-Agent; must match exactly." placeholder:"TEXT"`
 	Decision string `help:"allowed, refused, or the code of an error." placeholder:"WORD"`
 	Until    string `help:"Before this day or instant." placeholder:"DAY"`
 }
@@ -116,8 +116,8 @@ func splitOff(k manage.SharedKey, w manage.WorkloadView) string {
 type keysRights struct {
 	cli.Format
 	ID    string `arg:"" optional:"" help:"Only this key: key_…"`
-	Team  string `help:"Only of this team." placeholder:"NAME"`
-	Limit int    `help:"How many keys; 0 is all." default:"100"`
+	Team  string `help:"Only this team." placeholder:"NAME"`
+	Limit int    `help:"How many keys; 0 means all." default:"100"`
 }
 
 // Run compares rights with use.

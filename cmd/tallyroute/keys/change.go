@@ -19,33 +19,33 @@ import (
 type keysUpdate struct {
 	cli.PlainFormat
 	ID                   string            `arg:"" help:"Id of the key: key_…"`
-	Name                 *string           `help:"What the key is called." placeholder:"NAME"`
-	Project              string            `help:"Name or id of the project it moves to; what it spent stays behind." placeholder:"NAME"`
-	Team                 string            `help:"Whose project that is." placeholder:"NAME"`
-	BudgetUSD            *config.USD       `help:"Dollars per period, in place of its own budget for that period." placeholder:"AMOUNT"`
-	BudgetTokens         *int64            `help:"Tokens per period, likewise." placeholder:"N"`
-	BudgetRequests       *int64            `help:"Requests per period, likewise." placeholder:"N"`
+	Name                 *string           `help:"The name of the key." placeholder:"NAME"`
+	Project              string            `help:"Name or id of the project that it moves to; its spend stays." placeholder:"NAME"`
+	Team                 string            `help:"The team of the project." placeholder:"NAME"`
+	BudgetUSD            *config.USD       `help:"Dollars per period, instead of its own budget for that period." placeholder:"AMOUNT"`
+	BudgetTokens         *int64            `help:"Tokens per period." placeholder:"N"`
+	BudgetRequests       *int64            `help:"Requests per period." placeholder:"N"`
 	Period               string            `help:"As for keys create. Default: month." enum:",${periods}" default:"" placeholder:"PERIOD"`
 	Zone                 string            `help:"Time zone of the period. Default: that of the budget, or UTC." placeholder:"ZONE"`
-	NoBudgets            bool              `help:"No budgets and limits of its own any more, but for --rpm, --tpm and --concurrent."`
-	Models               []string          `help:"Models it may ask for; * is all." placeholder:"A,B"`
-	ExpiresIn            *config.Duration  `help:"How long it is good for from now." placeholder:"DURATION"`
-	NeverExpires         bool              `help:"It has no end any more."`
+	NoBudgets            bool              `help:"Remove all budgets and limits of its own except --rpm, --tpm and --concurrent."`
+	Models               []string          `help:"Models it may use; * means all." placeholder:"A,B"`
+	ExpiresIn            *config.Duration  `help:"How long it is valid, counted from now." placeholder:"DURATION"`
+	NeverExpires         bool              `help:"Remove its expiry."`
 	RPM                  *int64            `help:"Requests per minute; 0 means no limit." placeholder:"N"`
 	TPM                  *int64            `help:"Tokens per minute; 0 means no limit." placeholder:"N"`
-	Concurrent           *int64            `help:"Requests under way at once; 0 means no limit." placeholder:"N"`
+	Concurrent           *int64            `help:"Requests in progress at the same time; 0 means no limit." placeholder:"N"`
 	CIDR                 []config.Prefix   `help:"Addresses it may be used from." placeholder:"RANGE"`
 	Anywhere             bool              `help:"It may be used from any address."`
 	AllowUnpriced        *bool             `help:"May use models without a known price, despite a budget in dollars." negatable:""`
-	AllowProviderObjects *bool             `help:"May name what is stored at providers." negatable:""`
+	AllowProviderObjects *bool             `help:"May use objects stored at providers." negatable:""`
 	KeepResponses        *bool             `help:"May have its responses kept, encrypted." negatable:""`
-	Tags                 map[string]string `help:"Tags on all that it spends, in place of those it has." placeholder:"NAME=VALUE"`
+	Tags                 map[string]string `help:"Tags on everything that it spends, replacing the present ones." placeholder:"NAME=VALUE"`
 	Purpose              *string           `help:"What it is for, in words." placeholder:"TEXT"`
 	Owner                *string           `help:"Address of the person responsible." placeholder:"ADDRESS"`
 	Sensitivity          string            `help:"critical, high, normal or low." enum:",${levels}" default:"" placeholder:"LEVEL"`
 	Client               string            `help:"Where its secret is: server or browser." enum:",server,browser" default:""`
-	RotateEvery          *config.Duration  `help:"How often it should get a new secret; 0s: by its sensitivity." placeholder:"DURATION"`
-	DryRun               bool              `help:"Only say what the key would be."`
+	RotateEvery          *config.Duration  `help:"How often it should get a new secret; 0s means by its sensitivity." placeholder:"DURATION"`
+	DryRun               bool              `help:"Only show the key that would result."`
 	Reason               string            `help:"Why, for the record." placeholder:"TEXT"`
 }
 
@@ -236,8 +236,8 @@ func (c keysArchive) Run(a *cli.Context) error {
 
 type keysTopUp struct {
 	ID        string     `arg:"" help:"Id of the key: key_…"`
-	USD       config.USD `help:"Dollars that are added." required:"" placeholder:"AMOUNT"`
-	Reference string     `help:"Number of the order or payment. The same one again changes nothing." required:"" placeholder:"TEXT"`
+	USD       config.USD `help:"Dollars to add." required:"" placeholder:"AMOUNT"`
+	Reference string     `help:"Number of the order or payment. Repeating one changes nothing." required:"" placeholder:"TEXT"`
 	Reason    string     `help:"Why, for the record." placeholder:"TEXT"`
 }
 

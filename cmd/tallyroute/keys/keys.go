@@ -21,55 +21,55 @@ import (
 type Command struct {
 	Create   keysCreate   `cmd:"" help:"Create a key and print its secret, once."`
 	List     keysList     `cmd:"" help:"List the keys."`
-	Show     keysShow     `cmd:"" help:"Show a key, its limits and what is used of them."`
+	Show     keysShow     `cmd:"" help:"Show a key, its limits and their usage."`
 	Find     keysFind     `cmd:"" help:"Say whose key a secret is; it is read from standard input."`
 	Update   keysUpdate   `cmd:"" help:"Change what a key may do, or move it to another project."`
-	Rotate   keysRotate   `cmd:"" help:"Give a key a new secret; the old one stays good for a while."`
-	HandOver keysHandOver `cmd:"" help:"Make a link that shows a new secret of a key once."`
-	Deliver  keysDeliver  `cmd:"" help:"Have the secrets of a key written to a sink, a new one at once and whenever it is due."`
-	Sinks    keysSinks    `cmd:"" help:"List where secrets of keys are delivered, and what has failed."`
+	Rotate   keysRotate   `cmd:"" help:"Give a key a new secret; the old one stays valid for a while."`
+	HandOver keysHandOver `cmd:"" help:"Create a link that shows a new secret of a key once."`
+	Deliver  keysDeliver  `cmd:"" help:"Have the secrets of a key written to a sink: a new one now and whenever one is due."`
+	Sinks    keysSinks    `cmd:"" help:"List where secrets of keys are delivered, and which deliveries have failed."`
 	TopUp    keysTopUp    `cmd:"" help:"Add to the budget of a key that is spent once."`
 	Disable  keysDisable  `cmd:"" help:"Refuse a key until it is enabled."`
-	Enable   keysEnable   `cmd:"" help:"Let a key go on that was disabled or stopped, or whose requests ran away."`
+	Enable   keysEnable   `cmd:"" help:"Enable a key that was disabled or stopped, or whose requests ran away."`
 	Revoke   keysRevoke   `cmd:"" help:"End a key for good."`
-	Archive  keysArchive  `cmd:"" help:"End a key for good and destroy its secrets; what it spent stays."`
-	Shared   keysShared   `cmd:"" help:"List keys that several workloads use at once, and propose a split."`
+	Archive  keysArchive  `cmd:"" help:"End a key for good and destroy its secrets; its spend is kept."`
+	Shared   keysShared   `cmd:"" help:"List keys that several workloads use at the same time, and suggest how to split them."`
 	Rights   keysRights   `cmd:"" help:"Compare what keys may do with what they did in 90 days."`
-	Scan     keysScan     `cmd:"" help:"Find keys of ours in files and git histories."`
-	Drill    keysDrill    `cmd:"" help:"Rehearse issue, use, rotation and revocation with a key of its own, and time each."`
+	Scan     keysScan     `cmd:"" help:"Find keys of this installation in files and git histories."`
+	Drill    keysDrill    `cmd:"" help:"Rehearse issue, use, rotation and revocation with a temporary key, and time each."`
 }
 
 type keysCreate struct {
 	cli.PlainFormat
 	Name                 string            `help:"What the key is for." required:"" placeholder:"NAME"`
-	Team                 string            `help:"Name of the team; made if it is new." default:"default" placeholder:"NAME"`
-	Project              string            `help:"Name or id of the project; made if it is new." default:"default" placeholder:"NAME"`
-	CostCenter           string            `help:"To which a team that is new is charged." placeholder:"NAME"`
+	Team                 string            `help:"Name of the team; a new name creates one." default:"default" placeholder:"NAME"`
+	Project              string            `help:"Name or id of the project; a new name creates one." default:"default" placeholder:"NAME"`
+	CostCenter           string            `help:"Cost center of a new team." placeholder:"NAME"`
 	Env                  string            `help:"Environment: prod, staging or dev. Default: the project's, or dev." placeholder:"ENV"`
 	BudgetUSD            *config.USD       `help:"Dollars per period." placeholder:"AMOUNT"`
 	BudgetTokens         *int64            `help:"Tokens per period." placeholder:"N"`
 	BudgetRequests       *int64            `help:"Requests per period." placeholder:"N"`
 	Period               string            `help:"When the budget resets: ${resets}." enum:",${periods}" default:"" placeholder:"PERIOD"`
 	Zone                 string            `help:"Time zone of the period, such as Europe/Berlin. Default: UTC." placeholder:"ZONE"`
-	Models               []string          `help:"Models it may ask for, as names, aliases or provider/*. Default: all." placeholder:"A,B"`
-	ExpiresIn            config.Duration   `help:"How long it is good for, such as 90d. Default: for ever." placeholder:"DURATION"`
+	Models               []string          `help:"Models it may use, as names, aliases or provider/*. Default: all." placeholder:"A,B"`
+	ExpiresIn            config.Duration   `help:"How long it is valid, such as 90d. Default: forever." placeholder:"DURATION"`
 	RPM                  *int64            `help:"Requests per minute." placeholder:"N"`
 	TPM                  *int64            `help:"Tokens per minute." placeholder:"N"`
-	Concurrent           *int64            `help:"Requests under way at once." placeholder:"N"`
+	Concurrent           *int64            `help:"Requests in progress at the same time." placeholder:"N"`
 	CIDR                 []config.Prefix   `help:"Addresses it may be used from. Default: anywhere." placeholder:"RANGE"`
 	AllowUnpriced        bool              `help:"May use models without a known price, despite a budget in dollars."`
-	AllowProviderObjects bool              `help:"May name what is stored at providers, where all keys share one account."`
-	KeepResponses        bool              `help:"May have its responses kept, encrypted, where the router keeps any."`
-	Tags                 map[string]string `help:"Tags on all that it spends." placeholder:"NAME=VALUE"`
+	AllowProviderObjects bool              `help:"May use objects stored at providers, where all keys share one account."`
+	KeepResponses        bool              `help:"May have its responses kept, encrypted, if the router keeps any."`
+	Tags                 map[string]string `help:"Tags on everything that it spends." placeholder:"NAME=VALUE"`
 	Purpose              string            `help:"What it is for, in words." placeholder:"TEXT"`
 	Owner                string            `help:"Address of the person responsible." placeholder:"ADDRESS"`
 	Sensitivity          string            `help:"How much harm it can do: ${enum}." enum:"${levels}" default:"normal" placeholder:"LEVEL"`
 	RotateEvery          config.Duration   `help:"How often it should get a new secret. Default: by sensitivity." placeholder:"DURATION"`
 	Client               string            `help:"Where its secret is: ${enum}." enum:"server,browser" default:"server" placeholder:"KIND"`
-	Policy               string            `help:"What it may do besides, as a file; - is standard input." placeholder:"FILE"`
-	To                   string            `help:"Deliver its secrets to a configured sink, do not print them." placeholder:"SINK:PLACE"`
-	Handover             bool              `help:"Print a link that shows the secret once to whoever opens it, in place of the secret."`
-	HandoverFor          *config.Duration  `help:"How long the link is good. Default: 24h." placeholder:"DURATION"`
+	Policy               string            `help:"A file with further restrictions; - is standard input." placeholder:"FILE"`
+	To                   string            `help:"Deliver its secrets to a configured sink instead of printing them." placeholder:"SINK:PLACE"`
+	Handover             bool              `help:"Print a link that shows the secret once, instead of the secret."`
+	HandoverFor          *config.Duration  `help:"How long the link is valid. Default: 24h." placeholder:"DURATION"`
 	SecretOnly           bool              `help:"Print the secret and nothing else."`
 }
 
@@ -178,12 +178,12 @@ func (c keysCreate) print(a *cli.Context, made admin.CreatedKey) error {
 
 type keysList struct {
 	cli.Format
-	Team    string          `help:"Of this team." placeholder:"NAME"`
-	Project string          `help:"Of this project." placeholder:"NAME"`
-	Status  string          `help:"With this status: active, disabled, stopped, expired, revoked or archived." placeholder:"STATUS"`
-	Query   string          `short:"q" help:"In the name or in what is shown of the secret, or beginning the id." placeholder:"TEXT"`
-	Stale   config.Duration `help:"Not used for so long, nor made since, such as 90d." placeholder:"DURATION"`
-	Due     bool            `help:"That should have got a new secret by now."`
+	Team    string          `help:"Only this team." placeholder:"NAME"`
+	Project string          `help:"Only this project." placeholder:"NAME"`
+	Status  string          `help:"Only keys with this status: active, disabled, stopped, expired, revoked or archived." placeholder:"STATUS"`
+	Query   string          `short:"q" help:"Part of the name or of the visible secret, or the beginning of the id." placeholder:"TEXT"`
+	Stale   config.Duration `help:"Neither used nor created within this time, such as 90d." placeholder:"DURATION"`
+	Due     bool            `help:"Only those that are due for a new secret."`
 }
 
 // Run lists the keys.
@@ -341,7 +341,7 @@ func tagText(tags map[string]string) string {
 
 type keysRevoke struct {
 	ID     string `arg:"" optional:"" help:"Id of the key: key_…"`
-	Secret string `help:"In place of the id, - : the key's secret is read from standard input." placeholder:"-"`
+	Secret string `help:"Instead of the id, - reads the key's secret from standard input." placeholder:"-"`
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 

@@ -13,16 +13,16 @@ import (
 // Policy is "tallyroute policy": what keys may do, and under which conditions grants apply.
 type Policy struct {
 	Show  policyShow  `cmd:"" help:"Show the policy of a team, a project or a key, and those above it."`
-	Set   policySet   `cmd:"" help:"Replace a policy by one from a file."`
+	Set   policySet   `cmd:"" help:"Replace a policy with one from a file."`
 	Clear policyClear `cmd:"" help:"End a policy."`
 	Try   policyTry   `cmd:"" help:"Say whether a key may make a request, and which rule refuses it."`
-	Act   policyAct   `cmd:"" help:"Say whether a principal may do something, and which condition of his grants is not true."`
+	Act   policyAct   `cmd:"" help:"Say whether a principal may do something, and which condition of a grant is not met."`
 }
 
 // holder says whose policy is meant.
 type holder struct {
-	Level string `arg:"" enum:"team,project,key" help:"Whose: team, project or key."`
-	ID    string `arg:"" help:"Its id; of a team also the name, of a project TEAM/NAME."`
+	Level string `arg:"" enum:"team,project,key" help:"What it belongs to: team, project or key."`
+	ID    string `arg:"" help:"Its id; for a team also its name, for a project TEAM/NAME."`
 }
 
 // path returns the path of the policy in the API.
@@ -46,7 +46,7 @@ func (c policyShow) Run(a *cli.Context) error {
 type policySet struct {
 	holder
 	File     string `required:"" help:"The policy in YAML or JSON; - is standard input." placeholder:"FILE"`
-	Replaces string `help:"The revision that it was made from: another one is a conflict." placeholder:"REVISION"`
+	Replaces string `help:"The revision that it is based on; any other is a conflict." placeholder:"REVISION"`
 	Reason   string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
@@ -61,7 +61,7 @@ func (c policySet) Run(a *cli.Context) error {
 
 type policyClear struct {
 	holder
-	Replaces string `help:"The revision that is ended: another one is a conflict." placeholder:"REVISION"`
+	Replaces string `help:"The revision to end; any other is a conflict." placeholder:"REVISION"`
 	Reason   string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
@@ -87,17 +87,17 @@ func setPolicy(a *cli.Context, of holder, c manage.PolicyChange, reason string) 
 type policyTry struct {
 	cli.PlainFormat
 	ID       string            `arg:"" help:"Id of the key: key_…"`
-	Endpoint string            `enum:"${endpoints}" default:"chat" help:"What is called."`
-	Model    string            `help:"The model that is asked for." placeholder:"NAME"`
+	Endpoint string            `enum:"${endpoints}" default:"chat" help:"The endpoint that is called."`
+	Model    string            `help:"The requested model." placeholder:"NAME"`
 	Provider string            `help:"The provider that would serve it." placeholder:"NAME"`
 	Features []string          `help:"What it uses: stream, tools, vision, audio, documents, reasoning, server_tools." placeholder:"A,B"`
-	MaxOut   int64             `name:"max-output" help:"The tokens of output that are asked for." placeholder:"N"`
+	MaxOut   int64             `name:"max-output" help:"The requested tokens of output." placeholder:"N"`
 	Prompt   int64             `help:"The tokens of the prompt." placeholder:"N"`
-	Body     int64             `help:"The bytes of the body." placeholder:"N"`
+	Body     int64             `help:"The size of the body in bytes." placeholder:"N"`
 	Tags     map[string]string `help:"The tags of the request." placeholder:"NAME=VALUE"`
 	EndUser  string            `help:"The end user." placeholder:"NAME"`
 	From     string            `help:"The address of the client." placeholder:"ADDRESS"`
-	Origin   string            `help:"The page in a browser." placeholder:"ORIGIN"`
+	Origin   string            `help:"Open the page in a browser." placeholder:"ORIGIN"`
 	Referer  string            `help:"The header Referer." placeholder:"URL"`
 	At       string            `help:"When, such as 2026-11-01T09:00:00Z; now by default." placeholder:"TIME"`
 	Draft    string            `help:"A file with a policy to try in place of the key's own; - is standard input." placeholder:"FILE"`
@@ -146,15 +146,15 @@ func (c policyTry) Run(a *cli.Context) error {
 type policyAct struct {
 	cli.PlainFormat
 	ID         string   `arg:"" help:"Id of the principal: user_… or svc_…"`
-	Operation  string   `arg:"" help:"What is to be done, by its id in the OpenAPI document, such as revokeKey."`
+	Operation  string   `arg:"" help:"The operation, by its id in the OpenAPI document, such as revokeKey."`
 	Team       string   `help:"The team of what it is about." placeholder:"TEAM" xor:"scope"`
-	Project    string   `help:"Likewise the project: TEAM/PROJECT or its id." placeholder:"PROJECT" xor:"scope"`
-	From       string   `help:"The address that it comes from." placeholder:"ADDRESS"`
+	Project    string   `help:"The project of what it is about: TEAM/PROJECT or its id." placeholder:"PROJECT" xor:"scope"`
+	From       string   `help:"The address that the request comes from." placeholder:"ADDRESS"`
 	At         string   `help:"When, such as 2026-11-01T09:00:00Z; now by default." placeholder:"TIME"`
-	Session    bool     `help:"By a login, and not by a token."`
+	Session    bool     `help:"The request is made in a session, not with a token."`
 	AgeMinutes int      `help:"How old the login is." placeholder:"N"`
-	Strength   []string `help:"amr and acr of the login." placeholder:"A,B"`
-	Must       string   `help:"A condition to try in the place of those of all grants." placeholder:"EXPR"`
+	Strength   []string `help:"The amr and acr claims of the login." placeholder:"A,B"`
+	Must       string   `help:"A condition to try in place of those of all grants." placeholder:"EXPR"`
 }
 
 // Run evaluates the act.

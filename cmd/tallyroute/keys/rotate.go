@@ -16,11 +16,11 @@ import (
 type keysRotate struct {
 	cli.PlainFormat
 	ID          string           `arg:"" help:"Id of the key: key_…"`
-	Overlap     *config.Duration `help:"How long the old secret stays good; 0s ends it at once. Default: 24h." placeholder:"DURATION"`
-	UntilUnused *config.Duration `help:"Instead: the old secret ends once it was unused for this long, such as 6h." placeholder:"DURATION"`
+	Overlap     *config.Duration `help:"How long the old secret stays valid; 0s ends it at once. Default: 24h." placeholder:"DURATION"`
+	UntilUnused *config.Duration `help:"Alternatively, the old secret ends once unused for this long, such as 6h." placeholder:"DURATION"`
 	Once        string           `help:"A name for this rotation: repeating it shows the same secret again." placeholder:"TEXT"`
-	Handover    bool             `help:"Print a link that shows the new secret once to whoever opens it; the overlap begins then."`
-	HandoverFor *config.Duration `help:"How long the link is good. Default: 24h." placeholder:"DURATION"`
+	Handover    bool             `help:"Print a link that shows the new secret once; the overlap begins when it is opened."`
+	HandoverFor *config.Duration `help:"How long the link is valid. Default: 24h." placeholder:"DURATION"`
 	SecretOnly  bool             `help:"Print the secret and nothing else."`
 	Reason      string           `help:"Why, for the record." placeholder:"TEXT"`
 }
@@ -99,8 +99,8 @@ func (c keysRotate) endOfOld(now time.Time) string {
 type keysHandOver struct {
 	cli.PlainFormat
 	ID      string          `arg:"" help:"Id of the key: key_…"`
-	For     config.Duration `help:"How long the link is good." default:"24h" placeholder:"DURATION"`
-	Overlap config.Duration `help:"How long the old secret stays good once the link was opened." default:"24h" placeholder:"DURATION"`
+	For     config.Duration `help:"How long the link is valid." default:"24h" placeholder:"DURATION"`
+	Overlap config.Duration `help:"How long the old secret stays valid once the link was opened." default:"24h" placeholder:"DURATION"`
 	Reason  string          `help:"Why, for the record." placeholder:"TEXT"`
 }
 
@@ -209,9 +209,9 @@ func callerText(list []manage.CallerView) string {
 
 type keysDeliver struct {
 	ID      string          `arg:"" help:"Id of the key: key_…"`
-	To      string          `help:"Where to: name of a configured sink, a colon, a place." placeholder:"SINK:PLACE" xor:"to" required:""`
-	Off     bool            `help:"Deliver no more, and delete the copy." xor:"to" required:""`
-	Overlap config.Duration `help:"How long the old secret stays good after a new one was delivered." default:"24h" placeholder:"DURATION"`
+	To      string          `help:"Destination: a configured sink, a colon, and a place." placeholder:"SINK:PLACE" xor:"to" required:""`
+	Off     bool            `help:"Stop deliveries and delete the copy." xor:"to" required:""`
+	Overlap config.Duration `help:"How long the old secret stays valid after a new one was delivered." default:"24h" placeholder:"DURATION"`
 	Reason  string          `help:"Why, for the record." placeholder:"TEXT"`
 }
 

@@ -22,7 +22,7 @@ import (
 type keysScan struct {
 	cli.Format
 	Paths []string `arg:"" help:"Files and folders; git histories in them are read, too."`
-	Whose bool     `help:"Say whose keys they are and whether they live, by the database; --router does, too."`
+	Whose bool     `help:"Look up in the database whose keys they are and whether they are active; --router does, too."`
 }
 
 // leak is a secret that was found. The secret itself is never printed.

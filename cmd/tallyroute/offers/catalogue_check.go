@@ -18,7 +18,7 @@ import (
 type Catalogue struct {
 	Check   catalogueCheck   `cmd:"" help:"Read the whole catalogue, and the configuration over it, and report everything that is wrong."`
 	Compare catalogueCompare `cmd:"" help:"Show where published lists of prices disagree with the catalogue or with each other."`
-	Update  catalogueUpdate  `cmd:"" help:"Take newer prices from published lists, after a look at what would change."`
+	Update  catalogueUpdate  `cmd:"" help:"Show newer prices from published lists, and take them with --apply."`
 }
 
 type catalogueCheck struct {

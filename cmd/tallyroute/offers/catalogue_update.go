@@ -23,8 +23,8 @@ type catalogueUpdate struct {
 	cli.Format
 	Files    []string `arg:"" help:"Published lists in JSON (LiteLLM, models.dev, genai-prices); the last counts." placeholder:"FILE"`
 	Provider string   `help:"Only the models of this provider."`
-	Apply    bool     `help:"Write the new prices to the file that prices_file in the configuration names. Without it they are only shown."`
-	Force    bool     `help:"Take prices that are more than twenty times off the ones before."`
+	Apply    bool     `help:"Write the new prices to the prices_file of the configuration. Without it they are only shown."`
+	Force    bool     `help:"Also take prices that differ more than twentyfold from the previous ones."`
 }
 
 // changeView is one rate that changes.

@@ -17,12 +17,12 @@ import (
 // Credentials is "tallyroute credentials": our credentials at providers.
 type Credentials struct {
 	List    credentialsList    `cmd:"" help:"List stored and configured credentials: age, expiry, use, failures, health."`
-	Add     credentialsAdd     `cmd:"" help:"Store a credential, sealed under secrets.encryption_key."`
+	Add     credentialsAdd     `cmd:"" help:"Store a credential, encrypted with secrets.encryption_key."`
 	Change  credentialsChange  `cmd:"" help:"Change the owner, the weight or the expiry of a credential."`
 	Test    credentialsTest    `cmd:"" help:"Ask the provider's cheapest model for one token, which it may bill."`
 	Rotate  credentialsRotate  `cmd:"" help:"Give a credential a new secret; the old one is spare for the overlap."`
-	Disable credentialsDisable `cmd:"" help:"Make no calls with a credential until it is enabled."`
-	Enable  credentialsEnable  `cmd:"" help:"Let calls be made with a credential that was disabled."`
+	Disable credentialsDisable `cmd:"" help:"Disable a credential until it is enabled again."`
+	Enable  credentialsEnable  `cmd:"" help:"Enable a credential that was disabled."`
 	Remove  credentialsRemove  `cmd:"" help:"Destroy a stored credential."`
 }
 
@@ -108,8 +108,8 @@ func (g given) fields(a *cli.Context) (cli.Fields, error) {
 type credentialsAdd struct {
 	given
 	Provider string `arg:"" help:"The provider."`
-	Name     string `arg:"" help:"A name, unlike that of its other credentials."`
-	Owner    string `help:"The address of who answers for it." placeholder:"ADDRESS"`
+	Name     string `arg:"" help:"A name that none of its other credentials has."`
+	Owner    string `help:"The address of the owner." placeholder:"ADDRESS"`
 	Weight   int    `help:"Its share of calls, from 0 to 1000." default:"1"`
 	Reason   string `help:"Why." placeholder:"TEXT"`
 }
@@ -142,9 +142,9 @@ func (o one) path(more ...string) string {
 
 type credentialsChange struct {
 	one
-	Owner  *string `help:"The address of who answers for it." placeholder:"ADDRESS"`
+	Owner  *string `help:"The address of the owner." placeholder:"ADDRESS"`
 	Weight *int    `help:"Its share of calls, from 0 to 1000." placeholder:"N"`
-	Until  string  `name:"expires" help:"When the secret ends; never, for none." placeholder:"TIME"`
+	Until  string  `name:"expires" help:"When the secret ends, or never." placeholder:"TIME"`
 }
 
 // Run changes a credential.
@@ -250,10 +250,10 @@ func (c credentialsRemove) Run(a *cli.Context) error {
 
 // Secrets is "tallyroute secrets": the key that encrypts secrets in the database.
 type Secrets struct {
-	Key     secretsKey     `cmd:"" help:"Make a key for secrets.encryption_key."`
-	AgeKey  secretsAgeKey  `cmd:"" help:"Make an identity for secrets.age_identity."`
-	Encrypt secretsEncrypt `cmd:"" help:"Encrypt a secret with age, for the configuration to hold."`
-	Rekey   secretsRekey   `cmd:"" help:"Seal what is stored under secrets.encryption_key, where it still is under the previous one."`
+	Key     secretsKey     `cmd:"" help:"Create a key for secrets.encryption_key."`
+	AgeKey  secretsAgeKey  `cmd:"" help:"Create an identity for secrets.age_identity."`
+	Encrypt secretsEncrypt `cmd:"" help:"Encrypt a secret with age for use in the configuration."`
+	Rekey   secretsRekey   `cmd:"" help:"Encrypt what still uses the previous key with secrets.encryption_key."`
 }
 
 type secretsKey struct{}

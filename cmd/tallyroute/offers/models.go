@@ -18,7 +18,7 @@ import (
 type Models struct {
 	cli.Format
 	Name       string `arg:"" optional:"" help:"A model, a provider's model or a part of a name. Default: all models, each on one line."`
-	Configured bool   `help:"Only providers whose credential is there."`
+	Configured bool   `help:"Only providers with a credential."`
 }
 
 // offerView is one model at one provider in JSON. Money is text, so that no parser rounds

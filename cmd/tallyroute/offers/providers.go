@@ -14,15 +14,15 @@ import (
 
 // Providers is "tallyroute providers".
 type Providers struct {
-	List   providersList   `cmd:"" help:"List the providers that take part, and how they stand at the router that is running."`
-	Add    providersAdd    `cmd:"" help:"Store a provider, beside those of the configuration and the built-in ones."`
+	List   providersList   `cmd:"" help:"List the providers in use and their health at the running router."`
+	Add    providersAdd    `cmd:"" help:"Store a provider, in addition to those of the configuration and the built-in ones."`
 	Update providersUpdate `cmd:"" help:"Replace the settings of a stored provider."`
-	Remove providersRemove `cmd:"" help:"End a stored provider. A built-in one is as it was before."`
+	Remove providersRemove `cmd:"" help:"Remove a stored provider. If it replaced a built-in one, that one is used again."`
 }
 
 type providersList struct {
 	cli.Format
-	All bool `help:"Those without a credential, too."`
+	All bool `help:"Include those without a credential."`
 }
 
 // providerView is a provider in JSON.

@@ -16,10 +16,10 @@ import (
 type described struct {
 	Name    string   `arg:"" help:"The name of the provider."`
 	File    string   `help:"Settings in YAML or JSON without secrets; -: standard input." placeholder:"FILE" xor:"described" required:""`
-	BaseURL string   `name:"base-url" help:"Its address, in place of a file." placeholder:"URL" xor:"described" required:""`
-	Adapter string   `help:"Its wire format, with --base-url." default:"openai" placeholder:"NAME"`
-	Private bool     `help:"It is in a private network, with --base-url."`
-	Open    bool     `help:"It asks for no credential, with --base-url."`
+	BaseURL string   `name:"base-url" help:"Its address, instead of a file." placeholder:"URL" xor:"described" required:""`
+	Adapter string   `help:"Its wire format; used with --base-url." default:"openai" placeholder:"NAME"`
+	Private bool     `help:"It is in a private network; used with --base-url."`
+	Open    bool     `help:"It needs no credential; used with --base-url."`
 	Models  []string `name:"model" help:"A model, as ID or ID=UPSTREAM, with --base-url; it has no price." placeholder:"ID"`
 	Reason  string   `help:"Why." placeholder:"TEXT"`
 }

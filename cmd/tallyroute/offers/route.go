@@ -18,7 +18,7 @@ import (
 
 // Route is "tallyroute route".
 type Route struct {
-	Explain routeExplain `cmd:"" help:"Print every candidate for a prompt, its price, and why it would or would not be taken."`
+	Explain routeExplain `cmd:"" help:"Print every candidate for a prompt, its price, and why it would or would not be chosen."`
 }
 
 type routeExplain struct {

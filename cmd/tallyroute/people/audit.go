@@ -28,7 +28,7 @@ type auditList struct {
 	cli.Format
 	Object  string        `help:"The id of what was changed." placeholder:"ID"`
 	Actor   string        `help:"Who changed it, such as cli:ann." placeholder:"NAME"`
-	Action  string        `help:"Such as key.revoke; key. is all that begin so." placeholder:"ACTION"`
+	Action  string        `help:"Such as key.revoke; key. matches every action that begins with it." placeholder:"ACTION"`
 	Outcome string        `help:"${enum}." enum:"done,denied,failed," default:"" placeholder:"OUTCOME"`
 	Since   time.Duration `help:"How far back, such as 24h."`
 	Limit   int           `help:"How many; at most 1000." default:"100"`
@@ -57,7 +57,7 @@ func (c auditList) Run(a *cli.Context) error {
 
 type auditVerify struct {
 	File       string `help:"Verify an export instead of the database." placeholder:"FILE"`
-	Checkpoint string `help:"A checkpoint that was kept." placeholder:"FILE"`
+	Checkpoint string `help:"A stored checkpoint." placeholder:"FILE"`
 	PublicKey  string `help:"Of the key that signed the checkpoint." placeholder:"BASE64"`
 }
 
@@ -283,13 +283,13 @@ func (c auditDestinations) Run(a *cli.Context) error {
 // Audit is "tallyroute audit": the log of who did what. Without a subcommand it runs the
 // integrity check, as it did before that had a command of its own.
 type Audit struct {
-	List         auditList         `cmd:"" help:"Who did what, the newest first."`
-	Verify       auditVerify       `cmd:"" help:"Follow the chain: name the first record that is altered or missing."`
+	List         auditList         `cmd:"" help:"Who did what, newest first."`
+	Verify       auditVerify       `cmd:"" help:"Check the chain and name the first record that was altered or is missing."`
 	Export       auditExport       `cmd:"" help:"Write every record to a file as JSON lines, which audit verify --file reads."`
-	Checkpoint   auditCheckpoint   `cmd:"" help:"Sign the log as it is now, to be kept elsewhere."`
-	SigningKey   auditSigningKey   `cmd:"" help:"Make a key that signs checkpoints."`
-	Prune        auditPrune        `cmd:"" help:"Remove records that are older than they have to be kept."`
-	Destinations auditDestinations `cmd:"" help:"To whom the log is sent, and how far that has come."`
+	Checkpoint   auditCheckpoint   `cmd:"" help:"Sign the present state of the log, to be kept elsewhere."`
+	SigningKey   auditSigningKey   `cmd:"" help:"Create a key that signs checkpoints."`
+	Prune        auditPrune        `cmd:"" help:"Remove records that no longer have to be kept."`
+	Destinations auditDestinations `cmd:"" help:"Where the log is forwarded, and how far that has got."`
 	Ledger       auditLedger       `cmd:"" hidden:"" default:"withargs" help:"The former name of tallyroute integrity."`
 }
 

@@ -14,15 +14,15 @@ import (
 type teamsCeiling struct {
 	cli.PlainFormat
 	Team     string        `arg:"" help:"Name or id of the team."`
-	Keys     int64         `help:"Set it: so many keys in force of one member." placeholder:"N"`
-	USD      *config.USD   `help:"All keys of one member together may use so many dollars per period." placeholder:"AMOUNT"`
-	Tokens   *int64        `help:"Likewise in tokens." placeholder:"N"`
-	Requests *int64        `help:"Likewise in requests." placeholder:"N"`
-	Period   string        `help:"Of these amounts: ${enum}." enum:"minute,day,week,month,quarter,year,once" default:"month"`
-	Zone     string        `help:"Time zone of its days; UTC without it." placeholder:"ZONE"`
+	Keys     int64         `help:"The most keys in force that a member may have." placeholder:"N"`
+	USD      *config.USD   `help:"Dollars per period that all keys of one member may use together." placeholder:"AMOUNT"`
+	Tokens   *int64        `help:"The same, in tokens." placeholder:"N"`
+	Requests *int64        `help:"The same, in requests." placeholder:"N"`
+	Period   string        `help:"The period of these amounts: ${enum}." enum:"minute,day,week,month,quarter,year,once" default:"month"`
+	Zone     string        `help:"Time zone of its days. Default: UTC." placeholder:"ZONE"`
 	For      time.Duration `help:"The longest life of a key." placeholder:"SPAN"`
-	Models   []string      `help:"Models that keys may be for; all without it." placeholder:"NAME"`
-	Remove   bool          `help:"Have members make no more keys."`
+	Models   []string      `help:"Models that keys may use. Default: all." placeholder:"NAME"`
+	Remove   bool          `help:"Stop members from creating keys."`
 	Reason   string        `help:"Why." placeholder:"TEXT"`
 }
 

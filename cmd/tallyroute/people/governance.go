@@ -18,13 +18,13 @@ import (
 // Governance is "tallyroute governance": the organisation's rules for keys.
 type Governance struct {
 	Show         governanceShow         `cmd:"" help:"Print the rules in force, as a file that governance set reads."`
-	Set          governanceSet          `cmd:"" help:"Put the rules of a file in force as a new version, and tell the owners of keys."`
-	History      governanceHistory      `cmd:"" help:"List the versions of the rules, the newest first."`
+	Set          governanceSet          `cmd:"" help:"Put rules from a file in force as a new version, and notify the owners of keys."`
+	History      governanceHistory      `cmd:"" help:"List the versions of the rules, newest first."`
 	Report       GovernanceReport       `cmd:"" help:"List everything that breaks the rules, with a fix; fails if anything does."`
 	Verify       governanceVerify       `cmd:"" help:"Verify a signed report, without the database."`
 	Document     GovernanceDocument     `cmd:"" help:"Write the organisation's key-management policy from its rules and configuration."`
-	Acknowledge  governanceAcknowledge  `cmd:"" help:"Record that somebody has taken note of the rules in force."`
-	Acknowledged governanceAcknowledged `cmd:"" help:"List who has taken note of the rules in force, and who has not."`
+	Acknowledge  governanceAcknowledge  `cmd:"" help:"Record that somebody has acknowledged the rules in force."`
+	Acknowledged governanceAcknowledged `cmd:"" help:"List who has acknowledged the rules in force, and who has not."`
 }
 
 type governanceShow struct{}
@@ -42,7 +42,7 @@ func (governanceShow) Run(a *cli.Context) error {
 
 type governanceSet struct {
 	File     string `required:"" help:"The rules in YAML or JSON; - is standard input." placeholder:"FILE"`
-	Replaces int64  `help:"The version that they were made from: another one is a conflict." placeholder:"VERSION"`
+	Replaces int64  `help:"The version that they are based on; any other is a conflict." placeholder:"VERSION"`
 	DryRun   bool   `help:"Only list what would break the rules."`
 	Reason   string `required:"" help:"Why, for the record and for those who are told." placeholder:"TEXT"`
 }
@@ -99,7 +99,7 @@ func (c governanceHistory) Run(a *cli.Context) error {
 // GovernanceReport is "tallyroute governance report".
 type GovernanceReport struct {
 	cli.Format
-	Sign string `help:"Print the report as evidence that is signed by a key: a reference such as env:NAME or file:/path." placeholder:"REF"`
+	Sign string `help:"Sign the report with a key: a reference such as env:NAME or file:/path." placeholder:"REF"`
 }
 
 // errFindings is the result of a report that found something.
@@ -193,8 +193,8 @@ func (GovernanceDocument) Run(a *cli.Context) error {
 }
 
 type governanceAcknowledge struct {
-	Version int64  `help:"The version; the one in force by default." placeholder:"VERSION"`
-	Owner   string `help:"The address of who takes note; your own by default." placeholder:"ADDRESS"`
+	Version int64  `help:"The version. Default: the one in force." placeholder:"VERSION"`
+	Owner   string `help:"The address of the person who acknowledges them. Default: your own." placeholder:"ADDRESS"`
 	Reason  string `help:"For the record." placeholder:"TEXT"`
 }
 

@@ -12,9 +12,9 @@ import (
 
 // Leavers is "tallyroute leavers": keys of people who have left.
 type Leavers struct {
-	List     leaversList     `cmd:"" help:"List the keys of people who have left, and what was decided, newest first."`
+	List     leaversList     `cmd:"" help:"List the keys of people who have left, with the decisions, newest first."`
 	Transfer leaversTransfer `cmd:"" help:"Give a key to somebody else."`
-	Keep     leaversKeep     `cmd:"" help:"Let a key go on as it is."`
+	Keep     leaversKeep     `cmd:"" help:"Keep a key as it is."`
 	Disable  leaversDisable  `cmd:"" help:"Disable a key before it is due."`
 }
 
@@ -55,8 +55,8 @@ func (c leaver) decide(a *cli.Context, how string, body cli.Fields) error {
 type leaversTransfer struct {
 	leaver
 	To      string        `help:"Id, name or address of the new owner." required:"" placeholder:"WHO"`
-	Rotate  bool          `help:"Give the key a new secret, which is shown once: the old one is still known to who left."`
-	Overlap time.Duration `help:"How long the old secret stays good then; by default it ends at once." placeholder:"SPAN"`
+	Rotate  bool          `help:"Give the key a new secret, shown once, because the person who left knows the old one."`
+	Overlap time.Duration `help:"How long the old secret then stays valid; by default it ends at once." placeholder:"SPAN"`
 }
 
 // Run transfers the key.

@@ -17,7 +17,7 @@ import (
 
 type Login struct {
 	Device    bool `help:"Log in on another device, by a code that is printed."`
-	Fresh     bool `help:"Prove again who you are, for what needs a login of the last minutes."`
+	Fresh     bool `help:"Authenticate again, for operations that need a recent login."`
 	NoBrowser bool `help:"Only print the page; do not open it."`
 }
 
@@ -115,13 +115,13 @@ func (c Whoami) Run(a *cli.Context) error {
 
 // Sessions is "tallyroute sessions": logins.
 type Sessions struct {
-	List sessionsList `cmd:"" help:"List logins in force: your own, or of all where you may."`
+	List sessionsList `cmd:"" help:"List sessions in force: your own, or everybody's if you are allowed to."`
 	End  sessionsEnd  `cmd:"" help:"End a login."`
 }
 
 type sessionsList struct {
 	cli.Format
-	Principal string `help:"Only those of this principal." placeholder:"ID"`
+	Principal string `help:"Only this principal." placeholder:"ID"`
 }
 
 // Run lists the logins.

@@ -14,7 +14,7 @@ import (
 type teamsUpdate struct {
 	Team       string  `arg:"" help:"Id or name of the team."`
 	Name       *string `help:"Its new name." placeholder:"NAME"`
-	CostCenter *string `help:"To which it is charged from now on; what is booked stays where it is." placeholder:"NAME"`
+	CostCenter *string `help:"Cost center from now on; rows that are already booked keep theirs." placeholder:"NAME"`
 	Owner      *string `help:"Address of the person responsible." placeholder:"ADDRESS"`
 	Reason     string  `help:"Why, for the record." placeholder:"TEXT"`
 }
@@ -63,8 +63,8 @@ func (c teamsArchive) Run(a *cli.Context) error {
 type projectsUpdate struct {
 	Project   string  `arg:"" help:"Id of the project, or team/name."`
 	Name      *string `help:"Its new name." placeholder:"NAME"`
-	Team      *string `help:"Id or name of the team that it moves to, with its keys; what is booked stays where it is." placeholder:"NAME"`
-	DataClass *string `help:"Of what its requests contain, such as confidential; empty means unknown." placeholder:"NAME"`
+	Team      *string `help:"Id or name of the team that it moves to, with its keys; booked rows stay with the old one." placeholder:"NAME"`
+	DataClass *string `help:"The class of the data in its requests, such as confidential; empty means unknown." placeholder:"NAME"`
 	Reason    string  `help:"Why, for the record." placeholder:"TEXT"`
 }
 

@@ -11,12 +11,12 @@ import (
 
 // Person is "tallyroute person": what is stored about one person.
 type Person struct {
-	Export personExport `cmd:"" help:"All that is held of an end user or an address, as JSON."`
-	Erase  personErase  `cmd:"" help:"Take the name of an end user, or an address, out of what is held, for good."`
+	Export personExport `cmd:"" help:"Print everything stored about an end user or an address, as JSON."`
+	Erase  personErase  `cmd:"" help:"Permanently erase the name of an end user, or an address."`
 }
 
 type personExport struct {
-	Name string `arg:"" help:"As the client called the end user, the pseudonym, or an address."`
+	Name string `arg:"" help:"The end user as named by the client, the pseudonym, or an address."`
 }
 
 // Run prints the export.
@@ -33,9 +33,9 @@ func (c personExport) Run(a *cli.Context) error {
 }
 
 type personErase struct {
-	Name   string `arg:"" help:"As the client called the end user, the pseudonym, or an address."`
-	Reason string `required:"" help:"Why, for the audit log. It must not have the name." placeholder:"TEXT"`
-	DryRun bool   `help:"Only say what would be erased."`
+	Name   string `arg:"" help:"The end user as named by the client, the pseudonym, or an address."`
+	Reason string `required:"" help:"Why, for the audit log. It must not contain the name." placeholder:"TEXT"`
+	DryRun bool   `help:"Only report what would be erased."`
 }
 
 // Run erases the data and says what was erased.

@@ -14,14 +14,14 @@ import (
 
 // Principals is "tallyroute principals": who may administer the router over REST.
 type Principals struct {
-	List    principalsList    `cmd:"" help:"List those who administer, with their roles and tokens."`
-	Create  principalsCreate  `cmd:"" help:"Make a user or a service account. It may do nothing until a role is granted."`
-	Grant   principalsGrant   `cmd:"" help:"Give one a role in the organisation, a team or a project."`
-	Revoke  principalsRevoke  `cmd:"" help:"Take a role away."`
-	Token   principalsToken   `cmd:"" help:"Make a token for the admin API. It is shown once."`
+	List    principalsList    `cmd:"" help:"List administrators with their roles and tokens."`
+	Create  principalsCreate  `cmd:"" help:"Create a user or a service account. It has no permissions until a role is granted."`
+	Grant   principalsGrant   `cmd:"" help:"Grant a role in the organisation, a team or a project."`
+	Revoke  principalsRevoke  `cmd:"" help:"Revoke a role."`
+	Token   principalsToken   `cmd:"" help:"Create a token for the admin API. It is shown once."`
 	End     principalsEnd     `cmd:"" help:"End a token."`
-	Disable principalsDisable `cmd:"" help:"Refuse all tokens of one until it is enabled."`
-	Enable  principalsEnable  `cmd:"" help:"Let one that was disabled act again."`
+	Disable principalsDisable `cmd:"" help:"Refuse all tokens of a principal until it is enabled."`
+	Enable  principalsEnable  `cmd:"" help:"Enable a principal that was disabled."`
 	Roles   principalsRoles   `cmd:"" help:"List the roles and their permissions."`
 }
 
@@ -85,7 +85,7 @@ type principalsGrant struct {
 	Role       string        `arg:"" help:"The role; principals roles lists them."`
 	Team       string        `help:"Only in this team." placeholder:"TEAM" xor:"scope"`
 	Project    string        `help:"Only in this project: TEAM/PROJECT or its id." placeholder:"PROJECT" xor:"scope"`
-	For        time.Duration `help:"For how long; without it, until it is revoked." placeholder:"SPAN"`
+	For        time.Duration `help:"How long it is valid. Default: until it is revoked." placeholder:"SPAN"`
 	ApprovedBy string        `help:"Who approved it." placeholder:"NAME"`
 	Must       string        `help:"A condition, such as login.session and login.age_minutes <= 30." placeholder:"EXPR"`
 	Reason     string        `help:"Why." placeholder:"TEXT"`
@@ -129,7 +129,7 @@ func (c principalsRevoke) Run(a *cli.Context) error {
 type principalsToken struct {
 	ID   string        `arg:"" help:"Id of the principal."`
 	Name string        `help:"What the token is for." default:"token" placeholder:"TEXT"`
-	For  time.Duration `help:"How long it is good; at most 8784h." default:"2160h" placeholder:"SPAN"`
+	For  time.Duration `help:"How long it is valid; at most 8784h." default:"2160h" placeholder:"SPAN"`
 }
 
 // Run creates a token.

@@ -11,9 +11,9 @@ import (
 // Projects is "tallyroute projects".
 type Projects struct {
 	List    projectsList    `cmd:"" help:"List the projects."`
-	Create  projectsCreate  `cmd:"" help:"Create a project, and its team where there is none."`
+	Create  projectsCreate  `cmd:"" help:"Create a project, and its team if it does not exist."`
 	Update  projectsUpdate  `cmd:"" help:"Rename a project, or move it to another team."`
-	Archive projectsArchive `cmd:"" help:"End a project with all its keys; what they spent stays."`
+	Archive projectsArchive `cmd:"" help:"End a project with all its keys; their spend is kept."`
 }
 
 type projectsList struct{ cli.Format }
@@ -40,8 +40,8 @@ type projectsCreate struct {
 	Name       string `arg:"" help:"Name of the project."`
 	Team       string `help:"Name of its team." required:"" placeholder:"NAME"`
 	Env        string `help:"Environment: ${enum}." enum:"prod,staging,dev" default:"prod"`
-	CostCenter string `help:"To which a team that is new is charged." placeholder:"NAME"`
-	DataClass  string `help:"Of what its requests carry, such as confidential." placeholder:"NAME"`
+	CostCenter string `help:"Cost center of a new team." placeholder:"NAME"`
+	DataClass  string `help:"The class of the data in its requests, such as confidential." placeholder:"NAME"`
 }
 
 // Run creates the project, or finds an existing one.

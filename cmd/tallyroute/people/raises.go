@@ -13,10 +13,10 @@ import (
 
 type teamAsk struct {
 	ID       string        `arg:"" help:"Id of the key."`
-	USD      *config.USD   `help:"By so many dollars." placeholder:"AMOUNT"`
-	Tokens   *int64        `help:"By so many tokens." placeholder:"N"`
-	Requests *int64        `help:"By so many requests." placeholder:"N"`
-	For      time.Duration `help:"For how long." required:"" placeholder:"SPAN"`
+	USD      *config.USD   `help:"The number of dollars to add." placeholder:"AMOUNT"`
+	Tokens   *int64        `help:"The number of tokens to add." placeholder:"N"`
+	Requests *int64        `help:"The number of requests to add." placeholder:"N"`
+	For      time.Duration `help:"How long." required:"" placeholder:"SPAN"`
 	Reason   string        `help:"Why." required:"" placeholder:"TEXT"`
 }
 
@@ -40,9 +40,9 @@ func (c teamAsked) Run(a *cli.Context) error { return listRaises(a, "/team/raise
 
 // Raises is "tallyroute raises": requests by members.
 type Raises struct {
-	List    raisesList    `cmd:"" help:"List what members ask for, newest first."`
-	Approve raisesApprove `cmd:"" help:"Raise the budget that a member asks for."`
-	Decline raisesDecline `cmd:"" help:"Refuse what a member asks for."`
+	List    raisesList    `cmd:"" help:"List raises that members ask for, newest first."`
+	Approve raisesApprove `cmd:"" help:"Grant a raise that a member asks for."`
+	Decline raisesDecline `cmd:"" help:"Decline a raise that a member asks for."`
 }
 
 type raisesList struct {

@@ -13,8 +13,8 @@ import (
 
 // Reviews is "tallyroute reviews": reviews of who has access to what.
 type Reviews struct {
-	List   reviewsList   `cmd:"" help:"List reviews of access, the newest first."`
-	Show   reviewsShow   `cmd:"" help:"Show what a review has to decide about, and how each was used."`
+	List   reviewsList   `cmd:"" help:"List reviews of access, newest first."`
+	Show   reviewsShow   `cmd:"" help:"Show the items of a review, and how each was used."`
 	Begin  reviewsBegin  `cmd:"" help:"Begin a review of all keys and grants now."`
 	Decide reviewsDecide `cmd:"" help:"Keep, narrow or revoke a key or a grant of a review."`
 }
@@ -99,9 +99,9 @@ type reviewsDecide struct {
 	Review  int64           `arg:"" help:"The number of the review." placeholder:"REVIEW"`
 	Object  string          `arg:"" help:"The id of the key or of the grant." placeholder:"ID"`
 	As      string          `required:"" enum:"keep,narrow,revoke" help:"${enum}." placeholder:"DECISION"`
-	Models  []string        `help:"What a key that is narrowed may still ask for." placeholder:"A,B"`
-	Network []config.Prefix `help:"From where a key that is narrowed may still be used." placeholder:"CIDR"`
-	Role    string          `help:"That takes the place of the one which a grant that is narrowed gives." placeholder:"ROLE"`
+	Models  []string        `help:"Models that a narrowed key may still request." placeholder:"A,B"`
+	Network []config.Prefix `help:"Networks from which a narrowed key may still be used." placeholder:"CIDR"`
+	Role    string          `help:"The role that a narrowed grant gives instead." placeholder:"ROLE"`
 	Reason  string          `required:"" help:"Why, for the record." placeholder:"TEXT"`
 }
 

@@ -15,14 +15,14 @@ import (
 
 // Team is "tallyroute team": what team members do for themselves.
 type Team struct {
-	Show   teamShow   `cmd:"" help:"Your teams, and what is left of their ceilings for you."`
+	Show   teamShow   `cmd:"" help:"Your teams, and what their ceilings leave for you."`
 	Keys   teamKeys   `cmd:"" help:"List your own keys."`
-	Create teamCreate `cmd:"" help:"Make a key of your own. It is shown once."`
-	Narrow teamNarrow `cmd:"" help:"Make less of a key of your own."`
+	Create teamCreate `cmd:"" help:"Create a key of your own. It is shown once."`
+	Narrow teamNarrow `cmd:"" help:"Restrict one of your own keys."`
 	Rotate teamRotate `cmd:"" help:"Give a key of your own a new secret."`
 	Revoke teamRevoke `cmd:"" help:"Revoke a key of your own for good."`
-	Ask    teamAsk    `cmd:"" help:"Ask that the limits of a key of your own be higher for a time."`
-	Asked  teamAsked  `cmd:"" help:"List what you have asked for."`
+	Ask    teamAsk    `cmd:"" help:"Ask for higher limits of one of your own keys for a time."`
+	Asked  teamAsked  `cmd:"" help:"List raises that you have asked for."`
 }
 
 type teamShow struct{ cli.Format }
@@ -99,12 +99,12 @@ func (c teamKeys) Run(a *cli.Context) error {
 
 // ownLimits say how much a key may use, for what, and from where.
 type ownLimits struct {
-	USD      *config.USD   `help:"At most so many dollars per period of the ceiling." placeholder:"AMOUNT"`
-	Tokens   *int64        `help:"Likewise in tokens." placeholder:"N"`
-	Requests *int64        `help:"Likewise in requests." placeholder:"N"`
+	USD      *config.USD   `help:"The most dollars per period of the ceiling." placeholder:"AMOUNT"`
+	Tokens   *int64        `help:"The same, in tokens." placeholder:"N"`
+	Requests *int64        `help:"The same, in requests." placeholder:"N"`
 	Models   []string      `help:"The models that it may use." placeholder:"NAME"`
-	From     []string      `help:"The addresses that it may be used from." placeholder:"CIDR"`
-	For      time.Duration `help:"For how long, from now on." placeholder:"SPAN"`
+	From     []string      `help:"The networks that it may be used from." placeholder:"CIDR"`
+	For      time.Duration `help:"How long, counted from now." placeholder:"SPAN"`
 }
 
 func (l ownLimits) into(body cli.Fields) {
@@ -123,8 +123,8 @@ func (l ownLimits) into(body cli.Fields) {
 type teamCreate struct {
 	ownLimits
 	Name    string `arg:"" help:"Its name."`
-	Team    string `help:"Name or id; needed by members of several." placeholder:"TEAM"`
-	Project string `help:"Name or id; the default one without it." placeholder:"PROJECT"`
+	Team    string `help:"Name or id; required for members of several teams." placeholder:"TEAM"`
+	Project string `help:"Name or id. Default: the default project." placeholder:"PROJECT"`
 	Purpose string `help:"What it is for." placeholder:"TEXT"`
 }
 
@@ -163,7 +163,7 @@ func (c teamNarrow) Run(a *cli.Context) error {
 
 type teamRotate struct {
 	ID      string        `arg:"" help:"Id of the key."`
-	Overlap time.Duration `help:"How long the old secret stays good." default:"24h" placeholder:"SPAN"`
+	Overlap time.Duration `help:"How long the old secret stays valid." default:"24h" placeholder:"SPAN"`
 }
 
 // Run rotates a key.

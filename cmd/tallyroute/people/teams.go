@@ -11,14 +11,14 @@ type Teams struct {
 	List    teamsList    `cmd:"" help:"List the teams."`
 	Create  teamsCreate  `cmd:"" help:"Create a team with its first project."`
 	Update  teamsUpdate  `cmd:"" help:"Rename a team, or change its cost center or owner."`
-	Ceiling teamsCeiling `cmd:"" help:"How much each member may make for himself: show, set, remove."`
-	Archive teamsArchive `cmd:"" help:"End a team with all its projects and keys; what they spent stays."`
+	Ceiling teamsCeiling `cmd:"" help:"What members may create for themselves: show, set, remove."`
+	Archive teamsArchive `cmd:"" help:"End a team with all its projects and keys; their spend is kept."`
 }
 
 type teamsCreate struct {
 	cli.PlainFormat
 	Name       string `arg:"" help:"Name of the team."`
-	CostCenter string `help:"To which it is charged." placeholder:"NAME"`
+	CostCenter string `help:"Cost center that it is charged to." placeholder:"NAME"`
 	Project    string `help:"Name of its first project." default:"default"`
 	Env        string `help:"Environment of that project: ${enum}." enum:"prod,staging,dev" default:"prod"`
 }

@@ -22,7 +22,7 @@ type alertsList struct {
 	cli.Format
 	Kind   string        `help:"Such as limit, forecast, provider or expiry."`
 	Object string        `help:"The id or name of what they are about."`
-	Status string        `enum:",pending,failing,delivered,dead" default:"" help:"Of a notice: pending, failing, delivered or dead."`
+	Status string        `enum:",pending,failing,delivered,dead" default:"" help:"Status of a notice: pending, failing, delivered or dead."`
 	Since  time.Duration `help:"How far back, such as 24h."`
 	Limit  int           `default:"100" help:"How many; at most 1000."`
 }
@@ -76,8 +76,8 @@ func (c alertsTest) Run(a *cli.Context) error {
 }
 
 type alertsReplay struct {
-	ID      string `arg:"" help:"Of the alert." placeholder:"ALERT"`
-	Channel string `help:"Where to; all channels that it went to, if it is not named." placeholder:"CHANNEL"`
+	ID      string `arg:"" help:"Id of the alert." placeholder:"ALERT"`
+	Channel string `help:"The channel. Default: every channel that it went to." placeholder:"CHANNEL"`
 	Reason  string `help:"Why." placeholder:"TEXT"`
 }
 

@@ -23,9 +23,9 @@ import (
 
 // Anomalies is "tallyroute anomalies": unusual use of keys.
 type Anomalies struct {
-	List   anomaliesList   `cmd:"" help:"List what was unusual, the newest first."`
-	Show   anomaliesShow   `cmd:"" help:"Show what is usual of a key at this hour, and what it was seen with."`
-	Replay anomaliesReplay `cmd:"" help:"Say what would have been unusual of requests in a file."`
+	List   anomaliesList   `cmd:"" help:"List anomalies, newest first."`
+	Show   anomaliesShow   `cmd:"" help:"Show the usual activity of a key at this hour, and its known clients and networks."`
+	Replay anomaliesReplay `cmd:"" help:"Report which requests in a file would have been anomalies."`
 }
 
 type anomaliesList struct {
@@ -83,7 +83,7 @@ func (c anomaliesShow) Run(a *cli.Context) error {
 
 type anomaliesReplay struct {
 	cli.Format
-	File      string `arg:"" help:"One request a line, as JSON, in the order of time: docs/anomalies.md." placeholder:"FILE"`
+	File      string `arg:"" help:"Requests in chronological order, one per line, as JSON: see docs/anomalies.md." placeholder:"FILE"`
 	Countries string `help:"A file of countries in MaxMind's format." placeholder:"FILE"`
 	All       bool   `help:"Also those that would not have caused an alert."`
 }

@@ -11,7 +11,7 @@ import (
 
 // Events is "tallyroute events": events that somebody may want to know about.
 type Events struct {
-	List eventsList `cmd:"" help:"List overruns, disputed usage, rejected rows, breaches and denials, the newest first."`
+	List eventsList `cmd:"" help:"List overruns, disputed usage, rejected rows, breaches and denials, newest first."`
 }
 
 type eventsList struct {

@@ -15,16 +15,16 @@ import (
 // Incident is "tallyroute incident": keys that fell into the wrong hands.
 type Incident struct {
 	Open  incidentOpen  `cmd:"" help:"End or narrow the use of a key, and seal what it did."`
-	List  incidentList  `cmd:"" help:"List incidents, the newest first."`
-	Show  incidentShow  `cmd:"" help:"Print what was sealed, byte for byte."`
+	List  incidentList  `cmd:"" help:"List incidents, newest first."`
+	Show  incidentShow  `cmd:"" help:"Print the sealed bundle, byte for byte."`
 	Close incidentClose `cmd:"" help:"Close an incident with its outcome."`
 }
 
 type incidentOpen struct {
 	Key     string          `help:"The id of the key." required:"" placeholder:"KEY"`
 	Action  string          `help:"revoke, disable or narrow." enum:"revoke,disable,narrow" default:"revoke" placeholder:"ACTION"`
-	Network []config.Prefix `help:"From where a key that is narrowed may still be used." placeholder:"CIDR"`
-	Since   string          `help:"From when on its use is in doubt, as 2026-11-01T00:00:00Z. Default: a week ago." placeholder:"INSTANT"`
+	Network []config.Prefix `help:"Networks from which a narrowed key may still be used." placeholder:"CIDR"`
+	Since   string          `help:"When its use became doubtful, such as 2026-11-01T00:00:00Z. Default: a week ago." placeholder:"INSTANT"`
 	Reason  string          `help:"What happened." required:"" placeholder:"TEXT"`
 }
 
@@ -80,7 +80,7 @@ func (c incidentList) Run(a *cli.Context) error {
 }
 
 type incidentShow struct {
-	ID string `arg:"" help:"Of the incident." placeholder:"INCIDENT"`
+	ID string `arg:"" help:"Id of the incident." placeholder:"INCIDENT"`
 }
 
 // Run prints the bundle without a trailing newline, so that its digest is that of the
@@ -97,7 +97,7 @@ func (c incidentShow) Run(a *cli.Context) error {
 }
 
 type incidentClose struct {
-	ID     string `arg:"" help:"Of the incident." placeholder:"INCIDENT"`
+	ID     string `arg:"" help:"Id of the incident." placeholder:"INCIDENT"`
 	Reason string `help:"The outcome." required:"" placeholder:"TEXT"`
 }
 

@@ -13,7 +13,7 @@ import (
 // Replicas is "tallyroute replicas".
 type Replicas struct {
 	List   replicasListCommand   `cmd:"" help:"List the routers that hold allowances, and what they hold."`
-	Forget replicasForgetCommand `cmd:"" help:"Give back what a router that will not come back had leased."`
+	Forget replicasForgetCommand `cmd:"" help:"Return the leases of a router that will not come back."`
 }
 
 // replicasListCommand is "tallyroute replicas list".
