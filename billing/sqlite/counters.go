@@ -155,9 +155,24 @@ func usedSum(sum string, most int64) string {
 	return fmt.Sprintf("min(max(%s, -%d), %d)", sum, most, most)
 }
 
-// post charges a row to every counter selected by its owner, its limits and its time.
-func post(ctx context.Context, tx *session, row billing.Spend) error {
-	return charge(ctx, tx, belongs{row.Owner, asJSON(row.Limits), stamp(row.OccurredAt)}, row.Used())
+// charges are what rows are to add to counters. Rows that add to the same ones are charged
+// together.
+type charges map[belongs]billing.Amount
+
+// add charges a row to every counter selected by its owner, its limits and its time. The minute is
+// enough: every window begins and ends with one.
+func (c charges) add(row billing.Spend) {
+	o := belongs{row.Owner, asJSON(row.Limits), stamp(row.OccurredAt.Truncate(time.Minute))}
+	c[o] = c[o].Plus(row.Used())
+}
+
+func (c charges) post(ctx context.Context, tx *session) error {
+	for o, used := range c {
+		if err := charge(ctx, tx, o, used); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // belongs selects the counters that an amount is charged to.

@@ -216,6 +216,7 @@ func attempts(settlement billing.Settlement) ([]billing.Spend, error) {
 
 // book inserts rows and charges them. A trigger keeps the rollup up to date.
 func (s *Store) book(ctx context.Context, tx *session, rows []billing.Spend) error {
+	due := make(charges)
 	for _, row := range rows {
 		if err := s.insertEvent(ctx, tx, row); err != nil {
 			return err
@@ -223,8 +224,9 @@ func (s *Store) book(ctx context.Context, tx *session, rows []billing.Spend) err
 		if err := s.follow(ctx, tx, row); err != nil {
 			return err
 		}
+		due.add(row)
 	}
-	return nil
+	return due.post(ctx, tx)
 }
 
 // Release implements billing.Ledger.

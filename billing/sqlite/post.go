@@ -70,6 +70,7 @@ func tidied(all []billing.Spend) ([]billing.Spend, error) {
 func (s *Store) postRows(ctx context.Context, tx *session, rows []billing.Spend, by string) (inserted int, err error) {
 	var one int
 	waiting, err := tx.row(ctx, anyReject, nil, &one)
+	due := make(charges)
 	for i := range rows {
 		if err != nil {
 			return inserted, err
@@ -77,13 +78,18 @@ func (s *Store) postRows(ctx context.Context, tx *session, rows []billing.Spend,
 		var there bool
 		if there, err = tx.row(ctx, hasRow, []any{rows[i].RequestID, rows[i].Attempt}, &one); err == nil && !there {
 			inserted++
-			err = s.bookOne(ctx, tx, rows[i], i)
+			if err = s.bookOne(ctx, tx, rows[i], i); err == nil {
+				due.add(rows[i])
+			}
 		}
 		if err == nil && waiting {
 			err = s.unreject(ctx, tx, rows[i], by)
 		}
 	}
-	return inserted, err
+	if err != nil {
+		return inserted, err
+	}
+	return inserted, due.post(ctx, tx)
 }
 
 // bookOne books a row. It returns a *billing.RowError if the row itself is at fault, rather than
@@ -99,11 +105,8 @@ func (s *Store) bookOne(ctx context.Context, tx *session, row billing.Spend, ind
 	return err
 }
 
-// follow does what the insertion of a row entails, apart from the rollup.
+// follow does what the insertion of a row entails, apart from the rollup and the counters.
 func (s *Store) follow(ctx context.Context, tx *session, row billing.Spend) error {
-	if err := post(ctx, tx, row); err != nil {
-		return err
-	}
 	if err := s.overran(ctx, tx, row); err != nil {
 		return err
 	}
