@@ -135,7 +135,7 @@ func (o Operation) HasOutput() bool { return operations[o].output }
 func (o Operation) Streams() bool { return operations[o].stream != nil }
 
 // Serves reports whether t is a model for o and its adapter can make the call.
-func (t Target) Serves(o Operation) bool {
+func (t *Target) Serves(o Operation) bool {
 	return t.Can.Operation == o && operations[o].codec(t.Adapter) != nil
 }
 

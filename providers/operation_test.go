@@ -17,7 +17,7 @@ func TestEveryOperationHasAWholeRow(t *testing.T) {
 		if (row.parts == nil) != (row.join == nil) {
 			t.Errorf("%s: what is split must be joined", o)
 		}
-		if row.codec(Adapter{}) != nil || (Target{Can: Abilities{Operation: o}}).Serves(o) {
+		if row.codec(Adapter{}) != nil || (&Target{Can: Abilities{Operation: o}}).Serves(o) {
 			t.Errorf("%s: an adapter without a codec serves it", o)
 		}
 		names, paths = append(names, o.String()), append(paths, o.Path())

@@ -190,7 +190,7 @@ func (q *Quirks) Output() string {
 }
 
 // Sends reports whether a top-level member of the OpenAI format reaches the provider.
-func (t Target) Sends(name string) bool {
+func (t *Target) Sends(name string) bool {
 	q := &t.Quirks
 	to := name
 	if renamed := q.Rename[name]; renamed != "" {

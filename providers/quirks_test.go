@@ -105,7 +105,7 @@ func TestSendsTellsWhetherAMemberReachesTheProvider(t *testing.T) {
 		"renamed, known":   {Quirks{Rename: map[string]string{"service_tier": "tier"}, Known: []string{"tier"}}, true},
 		"renamed, dropped": {Quirks{Rename: map[string]string{"service_tier": "tier"}, Drop: []string{"tier"}}, false},
 	} {
-		if got := (Target{Quirks: c.q}).Sends("service_tier"); got != c.want {
+		if got := (&Target{Quirks: c.q}).Sends("service_tier"); got != c.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}

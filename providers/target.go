@@ -58,7 +58,7 @@ type Target struct {
 }
 
 // Name returns the target's name as users write it: provider/model.
-func (t Target) Name() string { return t.Provider + "/" + t.Model }
+func (t *Target) Name() string { return t.Provider + "/" + t.Model }
 
 // LeastOutput returns the smallest output limit that t accepts, in tokens; 0 means any.
 func (t *Target) LeastOutput() int64 {
@@ -92,9 +92,10 @@ type Credential struct {
 }
 
 // With returns the target with credential c selected.
-func (t Target) With(c Credential) Target {
-	t.Auth, t.Account = c.Auth, c.Name
-	return t
+func (t *Target) With(c Credential) *Target {
+	with := *t
+	with.Auth, with.Account = c.Auth, c.Name
+	return &with
 }
 
 // Abilities are what a model can do besides answering text with text.

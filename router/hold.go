@@ -84,11 +84,11 @@ const refits = 4
 type held struct {
 	planned  planned
 	meter    *meter.Meter
-	hold     billing.Hold
+	hold     *billing.Hold
 	balances []billing.Balance
 	// first is the call that the hold is for. If part budgets apply to the request, the other
 	// calls have been drawn, too, and it is known which of these budgets have no room.
-	first  plan.Candidate
+	first  *plan.Candidate
 	limits *partLimits
 	draws  draws
 	full   full
@@ -158,14 +158,15 @@ func measure(p planned, most int, row billing.Spend, limits *partLimits) *meter.
 // reserve takes a hold for the most that any of the candidates may cost according to m. If part
 // budgets apply to the request, the hold is for the first call for which all of them have room.
 func (r *Router) reserve(ctx context.Context, p planned, m *meter.Meter, l *partLimits) (held, error) {
-	h := held{planned: p, meter: m, first: p.try[0]}
+	h := held{planned: p, meter: m, first: &p.try[0]}
 	if l == nil {
 		return r.reserveFor(ctx, h)
 	}
-	h.limits, h.draws, h.full = l, r.draw(p, m), make(full)
+	h.limits, h.draws, h.full = l, r.drawAll(p, m), make(full)
 	var first error
 	for _, calls := range h.draws {
-		for _, c := range calls {
+		for i := range calls {
+			c := &calls[i]
 			if h.full.blocks(l, c.Target) {
 				continue
 			}
@@ -194,7 +195,7 @@ func (r *Router) reserveFor(ctx context.Context, h held) (held, error) {
 	if err != nil {
 		return held{}, err
 	}
-	h.hold = billing.Hold{
+	h.hold = &billing.Hold{
 		ID: in.RequestID, KeyID: key.ID, KeyVersion: key.Version, Lines: lines,
 		Tokens: most.Tokens, Money: most.Money, HeadroomTokens: most.HeadroomTokens, HeadroomMoney: most.HeadroomMoney,
 		ExpiresAt: in.Caller.At.Add(r.o.RequestTimeout + holdGrace), IfLost: h.meter.Lost(h.first, 1),
@@ -321,10 +322,10 @@ func (r *Router) everyTarget(key *billing.Key) (all []providers.Target) {
 // budgets they are drawn only when a candidate's turn comes.
 type draws [][]plan.Candidate
 
-func (r *Router) draw(p planned, m *meter.Meter) draws {
+func (r *Router) drawAll(p planned, m *meter.Meter) draws {
 	all := make(draws, len(m.Try))
-	for i, c := range m.Try {
-		all[i] = slices.Collect(r.withCredentials(c, p.accepted.origin))
+	for i := range m.Try {
+		all[i] = r.draw(m.Try, i, p.accepted.origin)
 	}
 	return all
 }

@@ -63,7 +63,7 @@ func (h *holds) add(n, tokens int64, money billing.Money) {
 }
 
 // take takes a hold.
-func (h *holds) take(ctx context.Context, hold billing.Hold, now time.Time) ([]billing.Balance, error) {
+func (h *holds) take(ctx context.Context, hold *billing.Hold, now time.Time) ([]billing.Balance, error) {
 	var used billing.Amount
 	if hold.Allotment != nil {
 		var err error
@@ -72,7 +72,7 @@ func (h *holds) take(ctx context.Context, hold billing.Hold, now time.Time) ([]b
 			return nil, err
 		}
 	}
-	balances, err := h.ledger.Reserve(ctx, hold, now)
+	balances, err := h.ledger.Reserve(ctx, *hold, now)
 	if err != nil {
 		h.giveBack(ctx, hold, billing.Amount{})
 		return nil, err
@@ -87,7 +87,7 @@ func (h *holds) take(ctx context.Context, hold billing.Hold, now time.Time) ([]b
 // giveBack corrects the amount taken from the allotment of a hold's temporary key, if it has one,
 // once the actual usage is known. If the database does not accept the correction, the temporary
 // key has that much less until it expires.
-func (h *holds) giveBack(ctx context.Context, hold billing.Hold, was billing.Amount) (used billing.Amount, told bool) {
+func (h *holds) giveBack(ctx context.Context, hold *billing.Hold, was billing.Amount) (used billing.Amount, told bool) {
 	if hold.Allotment == nil {
 		return used, false
 	}
@@ -100,25 +100,25 @@ func (h *holds) giveBack(ctx context.Context, hold billing.Hold, was billing.Amo
 
 // grow enlarges a hold before another attempt, and says what to book if nothing more is heard
 // of the request.
-func (h *holds) grow(ctx context.Context, hold billing.Hold, more billing.Amount, lost []billing.Spend) (billing.Hold, error) {
+func (h *holds) grow(ctx context.Context, hold *billing.Hold, more billing.Amount, lost []billing.Spend) error {
 	if hold.Allotment != nil {
 		if _, err := h.allotted.TakeAllotted(ctx, hold.Allotment, more, billing.Amount{}); err != nil {
-			return hold, err
+			return err
 		}
 	}
 	if err := h.ledger.Retry(ctx, hold.ID, more, lost); err != nil {
-		h.giveBack(ctx, billing.Hold{Allotment: hold.Allotment, Tokens: more.Tokens, Money: more.Money}, billing.Amount{})
-		return hold, err
+		h.giveBack(ctx, &billing.Hold{Allotment: hold.Allotment, Tokens: more.Tokens, Money: more.Money}, billing.Amount{})
+		return err
 	}
 	h.tokens.Add(more.Tokens)
 	h.money.Add(int64(more.Money))
 	hold.Tokens, hold.Money = billing.SatAdd(hold.Tokens, more.Tokens), billing.SatAdd(hold.Money, more.Money)
-	return hold, nil
+	return nil
 }
 
 // settle ends a hold with rows, now or later. The balances are nil if later. It does not stop
 // with ctx: a client that hangs up still pays.
-func (h *holds) settle(ctx context.Context, hold billing.Hold, rows []billing.Spend) []billing.Balance {
+func (h *holds) settle(ctx context.Context, hold *billing.Hold, rows []billing.Spend) []billing.Balance {
 	used, told := h.giveBack(ctx, hold, billing.Sum(rows))
 	st := billing.Settlement{HoldID: hold.ID, Attempts: rows}
 	var balances []billing.Balance
@@ -138,13 +138,13 @@ func (h *holds) settle(ctx context.Context, hold billing.Hold, rows []billing.Sp
 }
 
 // release gives back a hold, now or later.
-func (h *holds) release(ctx context.Context, hold billing.Hold) {
+func (h *holds) release(ctx context.Context, hold *billing.Hold) {
 	h.giveBack(ctx, hold, billing.Amount{})
 	h.end(ctx, hold, func(ctx context.Context) error { return h.ledger.Release(ctx, hold.ID) })
 }
 
 // end ends a hold with f, and reports whether that succeeded at once.
-func (h *holds) end(ctx context.Context, hold billing.Hold, f func(context.Context) error) bool {
+func (h *holds) end(ctx context.Context, hold *billing.Hold, f func(context.Context) error) bool {
 	ctx = context.WithoutCancel(ctx)
 	if err := h.within(ctx, f); err != nil {
 		h.later(ctx, hold, err, f)
@@ -162,7 +162,7 @@ func (h *holds) within(ctx context.Context, f func(context.Context) error) error
 }
 
 // later retries f until it succeeds, is refused for good, or the process ends.
-func (h *holds) later(ctx context.Context, hold billing.Hold, cause error, f func(context.Context) error) {
+func (h *holds) later(ctx context.Context, hold *billing.Hold, cause error, f func(context.Context) error) {
 	h.observer.Observe(Record{RequestID: hold.ID, Event: EventSettleDelayed, Err: cause})
 	h.pending.Go(func() {
 		refused := 0

@@ -3,7 +3,6 @@ package router
 import (
 	"context"
 	"errors"
-	"iter"
 	"net/http"
 	"slices"
 	"time"
@@ -39,28 +38,25 @@ func (r *Router) state(t *providers.Target, from health.Origin, now time.Time) h
 func (r *Router) states(t *providers.Target, from health.Origin, now time.Time) []health.State {
 	list := make([]health.State, len(t.Credentials))
 	for i, c := range t.Credentials {
-		with := t.With(c)
-		list[i] = r.Health.State(callOf(&with, from), now)
+		list[i] = r.Health.State(callOf(t.With(c), from), now)
 	}
 	return list
 }
 
-// withCredentials yields c once for each credential that it may be called with.
-func (r *Router) withCredentials(c plan.Candidate, from health.Origin) iter.Seq[plan.Candidate] {
-	return func(yield func(plan.Candidate) bool) {
-		t := c.Target
-		if len(t.Credentials) == 0 {
-			yield(c)
-			return
-		}
-		for _, credential := range plan.Draw(t.Credentials, r.states(t, from, r.o.Clock()), r.o.Random) {
-			with := t.With(credential)
-			c.Target = &with
-			if !yield(c) {
-				return
-			}
-		}
+// draw returns the calls that may be made for the i-th of some candidates, in order: one for each
+// credential that it may be called with.
+func (r *Router) draw(try []plan.Candidate, i int, from health.Origin) []plan.Candidate {
+	t := try[i].Target
+	if len(t.Credentials) == 0 {
+		return try[i : i+1]
 	}
+	drawn := plan.Draw(t.Credentials, r.states(t, from, r.o.Clock()), r.o.Random)
+	calls := make([]plan.Candidate, len(drawn))
+	for k, credential := range drawn {
+		calls[k] = try[i]
+		calls[k].Target = t.With(credential)
+	}
+	return calls
 }
 
 // ready reports whether t may be called now.

@@ -81,11 +81,12 @@ func (r *Router) theirCount(ctx context.Context, a accepted, rt route) (Counted,
 	}
 	ctx, cancel := context.WithTimeout(ctx, countTime)
 	defer cancel()
-	for c := range r.withCredentials(p.try[0], a.origin) {
-		n, err := r.Counts.Count(ctx, r.exchange(p, c))
-		return Counted{tokens.Estimate{Tokens: n, Exact: true}, c.Target.Provider}, err == nil
+	calls := r.draw(p.try, 0, a.origin)
+	if len(calls) == 0 {
+		return Counted{}, false
 	}
-	return Counted{}, false
+	n, err := r.Counts.Count(ctx, r.exchange(p, &calls[0]))
+	return Counted{tokens.Estimate{Tokens: n, Exact: true}, calls[0].Target.Provider}, err == nil
 }
 
 // Models lists what the key may use; models without a price are left out if the key needs one.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"iter"
 	"slices"
 	"time"
 
@@ -52,7 +51,7 @@ type counting struct {
 
 var _ meter.Counter = counting{}
 
-func (r *Router) counting(ctx context.Context, m *meter.Meter, c plan.Candidate) counting {
+func (r *Router) counting(ctx context.Context, m *meter.Meter, c *plan.Candidate) counting {
 	return counting{context.WithoutCancel(ctx), r, m.Row.Owner.KeyID, m.Request, tokenizer(c.Target)}
 }
 
@@ -88,7 +87,7 @@ func (c counting) Text(text string) (tokens.Estimate, error) {
 
 // answeredBy returns the model that answered if it is not c's, with its prices if the catalogue
 // has that model at the same provider.
-func (r *Router) answeredBy(c plan.Candidate, said string, at time.Time) meter.Answered {
+func (r *Router) answeredBy(c *plan.Candidate, said string, at time.Time) meter.Answered {
 	t := c.Target
 	if t.Answered(said) {
 		return meter.Answered{}
@@ -117,7 +116,7 @@ func (r *Router) charge(ctx context.Context, m *meter.Meter, u meter.Use) billin
 
 // failed returns the row of a failed attempt: at no cost if it is certain to be free, otherwise
 // at what the provider may bill.
-func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candidate, tried Attempt, pe *providers.Error) billing.Spend {
+func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c *plan.Candidate, tried Attempt, pe *providers.Error) billing.Spend {
 	status := billing.StatusError
 	if ctx.Err() != nil && (pe.Status == 0 || pe.Kind == providers.KindCanceled) { // the provider did not end it
 		status, _ = endOf(ctx)
@@ -148,7 +147,7 @@ func (r *Router) failed(ctx context.Context, m *meter.Meter, n int, c plan.Candi
 // parted returns the row of a request that took several calls, one of which failed: the usage
 // of the calls that were answered, and the prompts of those that may be billed.
 func (r *Router) parted(
-	ctx context.Context, m *meter.Meter, n int, c plan.Candidate, status billing.Status, pe *providers.Error,
+	ctx context.Context, m *meter.Meter, n int, c *plan.Candidate, status billing.Status, pe *providers.Error,
 ) billing.Spend {
 	p := meter.Parted{Candidate: c, Attempt: n, Status: status, ErrorKind: string(pe.Kind), Used: pe.Parts.Used}
 	for _, part := range pe.Parts.Unsure {
@@ -163,7 +162,7 @@ func (r *Router) parted(
 
 // promptWhole returns what a provider may bill for a prompt whose usage it did not report: our
 // count, corrected by calibration, but no more than was held for it.
-func (r *Router) promptWhole(m *meter.Meter, c plan.Candidate, count counting) int64 {
+func (r *Router) promptWhole(m *meter.Meter, c *plan.Candidate, count counting) int64 {
 	counted, err := count.Prompt()
 	if err != nil {
 		return c.Hold
@@ -175,7 +174,7 @@ func (r *Router) promptWhole(m *meter.Meter, c plan.Candidate, count counting) i
 type sent struct {
 	held     held
 	reply    *providers.Answer
-	chosen   plan.Candidate // the last one tried
+	chosen   *plan.Candidate // the last one tried
 	attempts []Attempt
 	rows     []billing.Spend // of the attempts that failed
 	unfit    error           // of the first candidate that could not express the request
@@ -201,18 +200,19 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 	var last error
 	asked := 0                     // number of candidates
 	var outgrown *providers.Target // whose context turned out to be too short
-	for i, candidate := range h.planned.try {
+	for i := range h.planned.try {
 		if asked == r.o.MaxAttempts {
 			break
 		}
-		if outgrown != nil && !longer(candidate.Target, outgrown) {
+		if outgrown != nil && !longer(h.planned.try[i].Target, outgrown) {
 			continue
 		}
 		if i >= r.o.MaxAttempts {
-			s.wider = s.wider.Plus(h.meter.Also(candidate))
+			s.wider = s.wider.Plus(h.meter.Also(&h.planned.try[i]))
 		}
 		before := len(s.attempts)
-		for c := range r.callsOf(h, i, from) {
+		for calls := r.callsOf(&h, i); len(calls) > 0; calls = calls[1:] {
+			c := &calls[0]
 			if len(s.attempts) > 0 && !r.ready(c.Target, from) {
 				continue // has gone down since the plan was made
 			}
@@ -272,7 +272,7 @@ func (r *Router) send(ctx context.Context, h held) (sent, error) {
 
 // widen extends the hold to a call of a target that counts against further budgets. It returns
 // ok false if one of them has no room for it.
-func (r *Router) widen(ctx context.Context, s *sent, c plan.Candidate) (ok, wider bool, err error) {
+func (r *Router) widen(ctx context.Context, s *sent, c *plan.Candidate) (ok, wider bool, err error) {
 	l := s.held.limits
 	if l == nil {
 		return true, false, nil
@@ -300,12 +300,12 @@ func (r *Router) widen(ctx context.Context, s *sent, c plan.Candidate) (ok, wide
 	}
 }
 
-// callsOf yields the calls to try for the i-th candidate, in order.
-func (r *Router) callsOf(h held, i int, from health.Origin) iter.Seq[plan.Candidate] {
+// callsOf returns the calls to try for the i-th candidate, in order.
+func (r *Router) callsOf(h *held, i int) []plan.Candidate {
 	if i < len(h.draws) {
-		return slices.Values(h.draws[i])
+		return h.draws[i]
 	}
-	return r.withCredentials(h.planned.try[i], from)
+	return r.draw(h.planned.try, i, h.planned.accepted.origin)
 }
 
 // final reports a failure after which the client is told what the provider said.
@@ -330,9 +330,9 @@ func longer(t, than *providers.Target) bool {
 // earlier attempts are held in addition.
 func (r *Router) declare(s *sent) error {
 	lost := append(slices.Clone(s.rows), s.held.meter.Lost(s.chosen, len(s.rows)+1))
-	hold, err := r.holds.grow(s.upstream, s.held.hold, s.owed.Plus(s.wider), lost)
+	err := r.holds.grow(s.upstream, s.held.hold, s.owed.Plus(s.wider), lost)
 	if err == nil {
-		s.held.hold, s.owed, s.wider = hold, billing.Amount{}, billing.Amount{}
+		s.owed, s.wider = billing.Amount{}, billing.Amount{}
 	}
 	return err
 }
@@ -395,7 +395,7 @@ func (s sent) failure(last error) error {
 }
 
 // exchange returns the request in the form in which a candidate is called.
-func (r *Router) exchange(p planned, c plan.Candidate) providers.Exchange {
+func (r *Router) exchange(p planned, c *plan.Candidate) providers.Exchange {
 	a := p.accepted
 	x := providers.Exchange{
 		Operation: a.in.Operation, Target: *c.Target, Request: a.request, Stored: a.key.AllowProviderObjects,

@@ -44,7 +44,7 @@ type extent struct {
 	look         int   // bytes of text at which it is checked next
 }
 
-func newExtent(m *meter.Meter, c plan.Candidate) extent {
+func newExtent(m *meter.Meter, c *plan.Candidate) extent {
 	most := m.Most(c).Output
 	if c.Target.Can.Reasoning { // reasoning may come on top of the bound
 		most = max(most, billing.SatMul(c.Target.MaxOutput, m.Request.N()))

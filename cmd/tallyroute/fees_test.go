@@ -353,7 +353,7 @@ func TestCostsOfUsageWithFees(t *testing.T) {
 		}
 		c := plan.Candidate{Target: target, Prices: book.At(target.Provider, target.Model, now), Priced: true, Hold: 1e9, MaxOutput: 1e9}
 		m := meter.Meter{Request: request, Row: billing.Spend{RequestID: "req_1"}}
-		row, _ := m.Used(meter.Use{Candidate: c, Attempt: 1, Status: billing.StatusOK, Usage: answer.Usage}, asReported{answer.Usage})
+		row, _ := m.Used(meter.Use{Candidate: &c, Attempt: 1, Status: billing.StatusOK, Usage: answer.Usage}, asReported{answer.Usage})
 		if row.Cost.Total != tt.want || row.Pricing != billing.Priced {
 			t.Errorf("%s: %d nano-dollars (%s), want %d: %+v of %+v", tt.name, row.Cost.Total, row.Pricing, tt.want, row.Cost, row.Tokens)
 		}

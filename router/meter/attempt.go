@@ -16,7 +16,7 @@ const defaultRate = 1000
 
 // Unanswered is an attempt that was sent, may be billed, and brought no usable answer.
 type Unanswered struct {
-	Candidate plan.Candidate
+	Candidate *plan.Candidate
 	Attempt   int // from 1
 	Status    billing.Status
 	ErrorKind string
@@ -55,7 +55,7 @@ func (m *Meter) Unanswered(u Unanswered, count Counter) billing.Spend {
 
 // Parted is an attempt that took several calls, one of which failed.
 type Parted struct {
-	Candidate plan.Candidate
+	Candidate *plan.Candidate
 	Attempt   int // from 1
 	Status    billing.Status
 	ErrorKind string
@@ -91,7 +91,7 @@ func (m *Meter) Hidden(row billing.Spend, u Use, first time.Duration) billing.Sp
 
 // unseen returns how many tokens may have been generated in a time. A second that has begun
 // counts as a whole one, separately for each choice.
-func (m *Meter) unseen(c plan.Candidate, took time.Duration) int64 {
+func (m *Meter) unseen(c *plan.Candidate, took time.Duration) int64 {
 	rate := c.Target.TokensPerSecond
 	if rate == 0 {
 		rate = defaultRate

@@ -330,7 +330,7 @@ func TestCostOfRecordedUsage(t *testing.T) {
 			c := p.Candidates[0]
 			c.MaxOutput = 1e9
 			m := Meter{Request: req, Plan: p}
-			row, observed := m.Used(Use{Candidate: c, Attempt: 1, Status: billing.StatusOK, Usage: answer.Usage},
+			row, observed := m.Used(Use{Candidate: &c, Attempt: 1, Status: billing.StatusOK, Usage: answer.Usage},
 				fixed{bound: reported(answer.Usage).Prompt(), prompt: reported(answer.Usage).Prompt()})
 			if !observed || row.Disputed {
 				t.Errorf("disputed: %+v", row)

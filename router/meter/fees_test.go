@@ -25,7 +25,7 @@ func TestUnreportedToolIsChargedOnce(t *testing.T) {
 	} {
 		c.Uses = tt.uses
 		var got int64
-		for _, f := range m.used(c, &chat.Usage{Metered: tt.reported}) {
+		for _, f := range m.used(&c, &chat.Usage{Metered: tt.reported}) {
 			if f.Meter == chat.MeterWebSearch {
 				got += f.Units
 			}

@@ -23,7 +23,8 @@ type Amounts struct {
 // Hold returns the most that any of the candidates that may be tried can cost. As long as a
 // prompt is only bounded, plenty must stay free in addition.
 func (m *Meter) Hold() (a Amounts) {
-	for _, c := range m.Try {
+	for i := range m.Try {
+		c := &m.Try[i]
 		t, price := m.Most(c), m.dearest(c)
 		a.Tokens = max(a.Tokens, t.Total())
 		cost, _, _ := price.Charge(t, m.mostFees(c), nil)
@@ -39,9 +40,9 @@ func (m *Meter) Hold() (a Amounts) {
 
 // Also adds c to the candidates that may be tried. It returns what c may cost beyond what was
 // held for the others.
-func (m *Meter) Also(c plan.Candidate) billing.Amount {
+func (m *Meter) Also(c *plan.Candidate) billing.Amount {
 	held := m.Hold()
-	m.Try = append(slices.Clip(m.Try), c)
+	m.Try = append(slices.Clip(m.Try), *c)
 	now := m.Hold()
 	return billing.Amount{Tokens: now.Tokens - held.Tokens, Money: now.Money - held.Money}
 }
@@ -50,7 +51,8 @@ func (m *Meter) Also(c plan.Candidate) billing.Amount {
 // budget, whichever candidate serves the request.
 func (m *Meter) Fits(balances []billing.Balance) int64 {
 	least := int64(math.MaxInt64)
-	for _, c := range m.Try {
+	for i := range m.Try {
+		c := &m.Try[i]
 		price, most := m.dearest(c), int64(math.MaxInt64)
 		cost, _, _ := price.Charge(billing.Tokens{Input: c.Hold}, m.mostFees(c), nil)
 		prompt := cost.Total
@@ -78,7 +80,7 @@ func (m *Meter) Fits(balances []billing.Balance) int64 {
 // expensive kind of prompt token, and every output token as the most expensive kind of output:
 // before the call it is unknown how much will be read from or written to a cache, or spent on
 // reasoning, or whether the requested tier will be served.
-func (m *Meter) dearest(c plan.Candidate) billing.Price {
+func (m *Meter) dearest(c *plan.Candidate) billing.Price {
 	most := c.Prices.Dearest(c.Tier, max(c.Prompt, c.Hold))
 	most.Input = max(most.Input, most.CacheRead, most.CacheWrite, most.CacheWrite1h)
 	most.Output = max(most.Output, most.Reasoning)
@@ -91,7 +93,8 @@ func (m *Meter) dearest(c plan.Candidate) billing.Price {
 // Least returns the smallest output bound that all candidates that may be tried accept.
 func (m *Meter) Least() int64 {
 	least := int64(1)
-	for _, c := range m.Try {
+	for i := range m.Try {
+		c := &m.Try[i]
 		least = max(least, c.Target.LeastOutput())
 	}
 	return least

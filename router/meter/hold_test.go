@@ -93,10 +93,10 @@ func TestBoundThatIsSent(t *testing.T) {
 		{`{"model":"m","messages":[{"role":"user","content":"x"}]}`, 40, 70, 40},
 	} {
 		m := Meter{Request: request(t, tt.body), Lowered: tt.lowered}
-		if got := m.MaxOutput(plan.Candidate{Target: &providers.Target{MaxOutput: 80}, MaxOutput: tt.most}); got != tt.want {
+		if got := m.MaxOutput(&plan.Candidate{Target: &providers.Target{MaxOutput: 80}, MaxOutput: tt.most}); got != tt.want {
 			t.Errorf("%s: %d is sent, want %d", tt.body, got, tt.want)
 		}
-		if got := m.MaxOutput(plan.Candidate{
+		if got := m.MaxOutput(&plan.Candidate{
 			Target:    &providers.Target{MaxOutput: tt.most},
 			MaxOutput: tt.most,
 		}); m.Request.MaxOutput() == 0 && tt.lowered != 7 && got != 0 {

@@ -23,7 +23,7 @@ type Meter struct {
 }
 
 // output returns how many tokens of output one choice may have at c.
-func (m *Meter) output(c plan.Candidate) int64 {
+func (m *Meter) output(c *plan.Candidate) int64 {
 	if m.Lowered > 0 {
 		return min(c.MaxOutput, m.Lowered)
 	}
@@ -31,7 +31,7 @@ func (m *Meter) output(c plan.Candidate) int64 {
 }
 
 // MaxOutput returns the output bound to send to c; 0 leaves the client's own.
-func (m *Meter) MaxOutput(c plan.Candidate) int64 {
+func (m *Meter) MaxOutput(c *plan.Candidate) int64 {
 	most, own := m.output(c), m.Request.MaxOutput()
 	switch {
 	case most == own:
@@ -43,12 +43,12 @@ func (m *Meter) MaxOutput(c plan.Candidate) int64 {
 }
 
 // Most returns the most that the request may use at c.
-func (m *Meter) Most(c plan.Candidate) billing.Tokens {
+func (m *Meter) Most(c *plan.Candidate) billing.Tokens {
 	return billing.Tokens{Input: c.Hold, Output: billing.SatMul(billing.SatAdd(m.output(c), c.Members.Extra), m.Request.N())}
 }
 
 // priceOf returns what c charges for t in a tier. It returns false if that is not known.
-func priceOf(c plan.Candidate, tier string, t billing.Tokens) (billing.Price, bool) {
+func priceOf(c *plan.Candidate, tier string, t billing.Tokens) (billing.Price, bool) {
 	if c.Prices == nil {
 		return c.Price, c.Priced
 	}
@@ -56,7 +56,7 @@ func priceOf(c plan.Candidate, tier string, t billing.Tokens) (billing.Price, bo
 }
 
 // mostFees returns the most of each metered item that the request may use at c.
-func (m *Meter) mostFees(c plan.Candidate) []billing.Fee {
+func (m *Meter) mostFees(c *plan.Candidate) []billing.Fee {
 	if len(c.Uses) == 0 {
 		return nil
 	}
@@ -69,7 +69,7 @@ func (m *Meter) mostFees(c plan.Candidate) []billing.Fee {
 
 // used returns what an attempt used besides tokens. If the provider does not report a meter that
 // the request may use, it counts as used once.
-func (m *Meter) used(c plan.Candidate, u *chat.Usage) []billing.Fee {
+func (m *Meter) used(c *plan.Candidate, u *chat.Usage) []billing.Fee {
 	fees := metered(u, m.mostFees(c))
 	for _, may := range c.Uses {
 		if slices.Contains(c.Target.Quirks.Unreported, may.Meter) &&

@@ -16,7 +16,7 @@ func TestCallsThatWereAnsweredAreBookedThoughOthersFailed(t *testing.T) {
 	c := plan.Candidate{Target: &providers.Target{Provider: "p", Model: "m"}, Price: price, Priced: true}
 	for unsure, source := range map[int64]billing.Provenance{0: billing.Reported, 30: billing.Bounded} {
 		row := (&Meter{}).Parted(Parted{
-			Candidate: c, Attempt: 1, Status: billing.StatusError, ErrorKind: "rate", Used: chat.Usage{Input: 12}, Unsure: unsure,
+			Candidate: &c, Attempt: 1, Status: billing.StatusError, ErrorKind: "rate", Used: chat.Usage{Input: 12}, Unsure: unsure,
 		})
 		if row.Tokens != (billing.Tokens{Input: 12 + unsure}) || row.UsageSource != source || row.Disputed ||
 			row.Cost.Total != billing.Money(1000*(12+unsure)) || row.Status != billing.StatusError || row.ErrorKind != "rate" {

@@ -33,16 +33,17 @@ func (m *Meter) Used(u Use, count Counter) (row billing.Spend, observed bool) {
 // answeredBy returns the candidate at the prices of the model that answered, if those are
 // higher. The row names another model if its prices differ from those of the requested one or
 // are not known.
-func answeredBy(row *billing.Spend, u Use, used []billing.Fee) plan.Candidate {
-	c, other := u.Candidate, u.Candidate
+func answeredBy(row *billing.Spend, u Use, used []billing.Fee) *plan.Candidate {
+	c := u.Candidate
 	if u.Answered.Model == "" {
 		return c
 	}
+	other := *c
 	other.Prices, other.Priced = u.Answered.Prices, false
 	price, priced := priceOf(c, row.ServiceTier, row.Tokens)
 	if u.Answered.Prices != nil {
 		var dearer billing.Price
-		dearer, other.Priced = priceOf(other, row.ServiceTier, row.Tokens)
+		dearer, other.Priced = priceOf(&other, row.ServiceTier, row.Tokens)
 		if other.Priced && priced && dearer.Same(price) {
 			return c
 		}
@@ -54,14 +55,14 @@ func answeredBy(row *billing.Spend, u Use, used []billing.Fee) plan.Candidate {
 		return c
 	}
 	row.AnsweredModel = u.Answered.Model
-	if charge(other, row, used) >= charge(c, row, used) {
-		return other
+	if charge(&other, row, used) >= charge(c, row, used) {
+		return &other
 	}
 	return c
 }
 
 // charge returns what a row costs by our prices for c.
-func charge(c plan.Candidate, row *billing.Spend, used []billing.Fee) billing.Money {
+func charge(c *plan.Candidate, row *billing.Spend, used []billing.Fee) billing.Money {
 	price, _ := priceOf(c, row.ServiceTier, row.Tokens)
 	cost, _, _ := price.Charge(row.Tokens, used, nil)
 	return cost.Total
@@ -85,14 +86,14 @@ func (m *Meter) compare(row *billing.Spend, u *chat.Usage) {
 }
 
 // Failed returns the row of an attempt that another may follow: it costs nothing.
-func (m *Meter) Failed(c plan.Candidate, attempt int, kind providers.Kind) billing.Spend {
+func (m *Meter) Failed(c *plan.Candidate, attempt int, kind providers.Kind) billing.Spend {
 	row := m.row(c, attempt)
 	row.Status, row.ErrorKind = billing.StatusError, string(kind)
 	return row
 }
 
 // Lost returns the row of an attempt whose process dies: everything that it may have used.
-func (m *Meter) Lost(c plan.Candidate, attempt int) billing.Spend {
+func (m *Meter) Lost(c *plan.Candidate, attempt int) billing.Spend {
 	row := m.row(c, attempt)
 	row.Final, row.Status, row.UsageSource = true, billing.StatusInterrupted, billing.Bounded
 	row.Tokens = m.Most(c)
@@ -101,7 +102,7 @@ func (m *Meter) Lost(c plan.Candidate, attempt int) billing.Spend {
 }
 
 // row returns the row of an attempt at c, at no cost.
-func (m *Meter) row(c plan.Candidate, attempt int) billing.Spend {
+func (m *Meter) row(c *plan.Candidate, attempt int) billing.Spend {
 	row := m.Row
 	row.Attempt, row.Provider, row.Model, row.ServiceTier = attempt, c.Target.Provider, c.Target.Model, c.Tier
 	row.Region, row.Credential, row.Endpoint = c.Target.Region, c.Target.Account, c.Target.BaseURL
@@ -122,7 +123,7 @@ func (m *Meter) row(c plan.Candidate, attempt int) billing.Spend {
 // it. If the provider stated a higher cost, that is charged. If the price of something that was
 // used, or may have been, is not known, and the provider did not state the total, the row has no
 // price.
-func (m *Meter) price(row *billing.Spend, c plan.Candidate, used []billing.Fee) {
+func (m *Meter) price(row *billing.Spend, c *plan.Candidate, used []billing.Fee) {
 	price, priced := priceOf(c, row.ServiceTier, row.Tokens)
 	if !priced && m.Money { // this tier has no price: with a budget in money, charge that of the dearest
 		price, priced = c.Prices.DearestTier(row.Tokens)
@@ -139,7 +140,8 @@ func (m *Meter) price(row *billing.Spend, c plan.Candidate, used []billing.Fee) 
 		return
 	}
 	row.Pricing, row.Cost, row.Baseline = billing.Priced, cost, cost.Total
-	for _, other := range m.Plan.Candidates {
+	for i := range m.Plan.Candidates {
+		other := &m.Plan.Candidates[i]
 		if other.Priced && other.Usable() {
 			price, _ := priceOf(other, row.ServiceTier, row.Tokens)
 			cost, _, _ := price.Charge(row.Tokens, used, nil)
@@ -151,7 +153,7 @@ func (m *Meter) price(row *billing.Spend, c plan.Candidate, used []billing.Fee) 
 // Overrun records on each attempt how far it took the request beyond its hold, in tokens and in
 // money. The hold is for the request, so what earlier attempts used counts, too. An attempt
 // without a price has no known cost.
-func Overrun(rows []billing.Spend, held billing.Hold) {
+func Overrun(rows []billing.Spend, held *billing.Hold) {
 	var tokens int64
 	var money billing.Money
 	for i := range rows {

@@ -32,7 +32,7 @@ func TestOverrunOverSeveralAttempts(t *testing.T) {
 			[]billing.Money{math.MaxInt64 - 10, 0},
 		},
 	} {
-		Overrun(c.rows, billing.Hold{Tokens: 100, Money: 10})
+		Overrun(c.rows, &billing.Hold{Tokens: 100, Money: 10})
 		for i, r := range c.rows {
 			if r.OverrunTokens != c.tokens[i] || r.OverrunMoney != c.money[i] {
 				t.Errorf("%s: attempt %d: %d tokens and $%s", c.name, i+1, r.OverrunTokens, r.OverrunMoney)
@@ -51,19 +51,19 @@ func TestRowsOfOneRequest(t *testing.T) {
 		Request: request(t, twice), Row: billing.Spend{RequestID: "req_1", Status: billing.StatusOK},
 		Plan: plan.Plan{Candidates: []plan.Candidate{cheap, priced("dear", 3, 7), out}},
 	}
-	lost := m.Lost(cheap, 1)
+	lost := m.Lost(&cheap, 1)
 	if lost.Tokens != (billing.Tokens{Input: 120, Output: 100}) || lost.Cost.Total != 120*2+100*5 || lost.Baseline != 120*3+100*7 ||
 		!lost.Final || lost.Status != billing.StatusInterrupted || lost.UsageSource != billing.Bounded ||
 		lost.RouteReason != billing.RouteCheapest {
 		t.Errorf("lost: %+v", lost)
 	}
-	failed := m.Failed(cheap, 1, providers.KindRate)
+	failed := m.Failed(&cheap, 1, providers.KindRate)
 	if failed.Tokens.Total() != 0 || failed.Cost.Total != 0 || failed.Final || failed.Status != billing.StatusError ||
 		failed.ErrorKind != "rate" {
 		t.Errorf("failed: %+v", failed)
 	}
 	unpriced := plan.Candidate{Target: &providers.Target{Provider: "p", Model: "m"}, Hold: 120, MaxOutput: 50}
-	used, _ := m.Used(Use{Candidate: unpriced, Attempt: 2, Status: billing.StatusOK, ResponseID: "resp_1"}, fixed{prompt: 9, text: 3})
+	used, _ := m.Used(Use{Candidate: &unpriced, Attempt: 2, Status: billing.StatusOK, ResponseID: "resp_1"}, fixed{prompt: 9, text: 3})
 	if used.Pricing != billing.Unpriced || used.Cost.Total != 0 || used.Baseline != 0 || used.RouteReason != billing.RouteFailover ||
 		used.ProviderRequestID != "resp_1" || used.RequestID != "req_1" || used.Attempt != 2 || !used.Final {
 		t.Errorf("used: %+v", used)
@@ -75,7 +75,7 @@ func TestPlainCallThatGoesOnWithoutUsIsChargedAsHeld(t *testing.T) {
 	m := Meter{Request: request(t, twice), Row: billing.Spend{RequestID: "req_1"}}
 	slow := priced("slow", 2, 5)
 	slow.MaxOutput = 50_000
-	u := Unanswered{Candidate: slow, Attempt: 1, Status: billing.StatusClientAborted, Prompt: 9, Took: 100 * time.Millisecond}
+	u := Unanswered{Candidate: &slow, Attempt: 1, Status: billing.StatusClientAborted, Prompt: 9, Took: 100 * time.Millisecond}
 	if got := m.Unanswered(u, fixed{prompt: 9}).Tokens; got != (billing.Tokens{Input: 9, Output: 2 * defaultRate}) {
 		t.Errorf("by its time: %+v", got)
 	}

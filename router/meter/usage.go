@@ -9,7 +9,7 @@ import (
 
 // Use is what is known about an attempt when it has ended.
 type Use struct {
-	Candidate   plan.Candidate
+	Candidate   *plan.Candidate
 	Attempt     int // from 1
 	Status      billing.Status
 	ErrorKind   string      // of an attempt that the client did not wait for

@@ -233,7 +233,7 @@ func TestUsageIsNeverBelowTheEvidence(t *testing.T) {
 	} {
 		m := Meter{Request: request(t, `{"model":"m","max_tokens":50,"messages":[{"role":"user","content":"x"}]}`)}
 		c := plan.Candidate{Target: &providers.Target{Provider: "p", Model: "m"}, Hold: 400, MaxOutput: 50}
-		row, observed := m.Used(Use{Candidate: c, Attempt: 1, Status: billing.StatusOK, Usage: tt.usage, Text: tt.text}, tt.count)
+		row, observed := m.Used(Use{Candidate: &c, Attempt: 1, Status: billing.StatusOK, Usage: tt.usage, Text: tt.text}, tt.count)
 		if got := (want{row.UsageSource, row.Disputed, row.Tokens}); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
 		}
@@ -275,7 +275,7 @@ func TestPicturesAreNotFree(t *testing.T) {
 		m := Meter{Request: request(t, `{"model":"m","messages":[{"role":"user","content":"x"}]}`)}
 		c := plan.Candidate{Target: &providers.Target{Provider: "p", Model: "m"}, Hold: 400, MaxOutput: tt.held}
 		row, _ := m.Used(Use{
-			Candidate: c, Attempt: 1, Status: billing.StatusOK, Usage: tt.usage, Text: "twelve words", Media: 2,
+			Candidate: &c, Attempt: 1, Status: billing.StatusOK, Usage: tt.usage, Text: "twelve words", Media: 2,
 		}, count)
 		if got := (want{row.UsageSource, row.Disputed, row.Tokens.Output}); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
@@ -300,7 +300,7 @@ func TestWorkAtTheProviderIsNotDisputed(t *testing.T) {
 				`,"x":1,"messages":[{"role":"user","content":"x"}]`)+`}`)}
 		c := plan.Candidate{Target: &providers.Target{Provider: "p", Model: "m"}, Hold: 400, MaxOutput: 50}
 		row, _ := m.Used(Use{
-			Candidate: c, Attempt: 1, Status: billing.StatusOK, Text: "x",
+			Candidate: &c, Attempt: 1, Status: billing.StatusOK, Text: "x",
 			Usage: &chat.Usage{Input: 10_317, Output: 1},
 		}, count)
 		if row.Disputed != disputed || row.Tokens.Input != 10_317 {

@@ -55,7 +55,7 @@ const (
 )
 
 // Usable reports whether the candidate may be used.
-func (c Candidate) Usable() bool { return c.Why == NotExcluded }
+func (c *Candidate) Usable() bool { return c.Why == NotExcluded }
 
 const (
 	healthGood  = "healthy"

@@ -96,7 +96,7 @@ func (in Input) candidate(o *Offer) (c Candidate, sure bool) {
 		c.fees, c.Priced = c.fees.Add(fee), c.Priced && known
 	}
 	c.Health, c.retryIn = describe(o.Health)
-	c.MaxOutput, sure = in.maxOutput(c)
+	c.MaxOutput, sure = in.maxOutput(&c)
 	if c.Price.MinInput > 0 && !c.Exact && !in.Counted {
 		sure = false // perhaps dearer only because the bound is so high
 	}
@@ -146,7 +146,7 @@ func (in Input) members(c *Candidate) {
 // maxOutput returns how many tokens of output one choice may have: what is asked for, and what
 // the context leaves. Zero or less says that the request does not fit. If answers have no
 // output and each input has the context to itself, the provider judges whether they fit.
-func (in Input) maxOutput(c Candidate) (most int64, sure bool) {
+func (in Input) maxOutput(c *Candidate) (most int64, sure bool) {
 	if !in.Operation.HasOutput() {
 		return 0, true
 	}
@@ -229,7 +229,7 @@ func Basis(counted tokens.Estimate) tokens.Basis {
 }
 
 // Basis returns what the estimate for c rests on.
-func (p Plan) Basis(c Candidate) tokens.Basis {
+func (p Plan) Basis(c *Candidate) tokens.Basis {
 	if !c.Exact && !p.Counted {
 		return tokens.Bounded
 	}

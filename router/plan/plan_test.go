@@ -251,7 +251,7 @@ func TestOperatorsBoundIsTakenWhereTheClientHasNone(t *testing.T) {
 			Request: request(t, `{"model":"m","messages":[{"role":"user","content":"hi"}]}`), Operation: providers.Chat,
 			MaxOutput: 500, DefaultMaxOutput: 4096,
 		}
-		if got, _ := in.maxOutput(Candidate{Target: &providers.Target{MaxOutput: max}}); got != want {
+		if got, _ := in.maxOutput(&Candidate{Target: &providers.Target{MaxOutput: max}}); got != want {
 			t.Errorf("%d tokens for a model that can %d, want %d", got, max, want)
 		}
 	}
@@ -288,7 +288,7 @@ func TestContextLeavesWhatThePromptProbablyDoesNotTake(t *testing.T) {
 			Target: &providers.Target{Context: 1000},
 			Prompt: tt.prompt.Tokens, Exact: tt.prompt.Exact, Likely: tt.prompt.Likely, Hold: tt.hold,
 		}
-		if got, sure := in.maxOutput(c); max(got, 0) != tt.want || !sure {
+		if got, sure := in.maxOutput(&c); max(got, 0) != tt.want || !sure {
 			t.Errorf("%s: %d (sure: %t), want %d", name, got, sure, tt.want)
 		}
 	}

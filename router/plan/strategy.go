@@ -26,7 +26,7 @@ func Cheapest(list []Candidate) {
 	})
 }
 
-func (c Candidate) rank() int {
+func (c *Candidate) rank() int {
 	switch {
 	case !c.Usable():
 		return 4
@@ -41,6 +41,6 @@ func (c Candidate) rank() int {
 }
 
 // cost returns the cost of the request with a prompt of this many tokens.
-func (c Candidate) cost(prompt int64) billing.Money {
+func (c *Candidate) cost(prompt int64) billing.Money {
 	return c.Price.Cost(billing.Tokens{Input: prompt, Output: c.Output}).Total.Add(c.fees)
 }

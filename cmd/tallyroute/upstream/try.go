@@ -103,7 +103,7 @@ func whyNot(c *catalogue.Catalogue, provider string) string {
 func with(t providers.Target, name string) (providers.Target, error) {
 	for _, c := range t.Credentials {
 		if c.Name == name || name == "" && c.Name == "1" {
-			return t.With(c), nil
+			return *t.With(c), nil
 		}
 	}
 	if len(t.Credentials) == 0 && (name == "" || name == "1") {
