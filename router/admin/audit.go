@@ -134,7 +134,7 @@ func pruneAudit(x *exchange, in pruning) (Pruned, error) {
 // accessOperations are about who used which key.
 func accessOperations() []operation {
 	return []operation{
-		does("listAccess", get, "/access", "List who used which key, from where and when, the newest first.", listAccess),
+		does("listAccess", get, "/access", "List who used which key, from where and when, newest first.", listAccess),
 		does("eraseAccess", post, "/access/erase", "Remove entries of the record of access for good.", eraseAccess).slowly().afresh(),
 		does("listSharedKeys", get, "/shared-keys", "List keys that several workloads use at once, and how to split them.",
 			listSharedKeys).slowly(),

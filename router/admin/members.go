@@ -24,7 +24,7 @@ func memberOperations() []operation {
 		does("createOwnKey", post, "/team/keys", "Make a key of your own. The secret is in this answer and nowhere else.", createOwnKey).
 			createsOrFinds().byName(),
 		does("getOwnKey", get, "/team/keys/:id", "A key of your own with every budget that binds it and what is used of it.", getOwnKey),
-		does("narrowOwnKey", patch, "/team/keys/:id", "Make less of a key of your own.", narrowOwnKey).versioned(),
+		does("narrowOwnKey", patch, "/team/keys/:id", "Restrict one of your own keys.", narrowOwnKey).versioned(),
 		does("rotateOwnKey", post, "/team/keys/:id/rotate", "Give a key of your own a new secret; once under an Idempotency-Key.",
 			rotateOwnKey).createsOrFinds().byName().afresh(),
 		does("revokeOwnKey", post, "/team/keys/:id/revoke", "Revoke a key of your own for good. Doing it twice changes nothing.",
@@ -41,10 +41,10 @@ func ceilingOperations() []operation {
 		does("getCeiling", get, "/teams/:id/ceiling", "How much each member of a team may make for himself.", getCeiling),
 		does("setCeiling", put, "/teams/:id/ceiling", "Replace the ceiling of a team.", setCeiling),
 		does("removeCeiling", remove, "/teams/:id/ceiling", "Have the members of a team make no more keys.", removeCeiling),
-		does("listRaises", get, "/raises", "List what members ask for, newest first.", listRaises),
-		does("approveRaise", post, "/raises/:id/approve", "Raise the budget that a member asks for.",
+		does("listRaises", get, "/raises", "List raises that members ask for, newest first.", listRaises),
+		does("approveRaise", post, "/raises/:id/approve", "Grant a raise that a member asks for.",
 			decideRaise(manage.Actions.ApproveRaise)),
-		does("declineRaise", post, "/raises/:id/decline", "Refuse what a member asks for.", decideRaise(manage.Actions.DeclineRaise)),
+		does("declineRaise", post, "/raises/:id/decline", "Decline a raise that a member asks for.", decideRaise(manage.Actions.DeclineRaise)),
 	}
 }
 

@@ -187,7 +187,7 @@ func keyOperations() []operation {
 		does("deliverKey", put, "/keys/:id/sink", "Deliver the secrets of a key to a sink: a new one soon, and whenever it is due.",
 			deliverKey).afresh(),
 		does("undeliverKey", remove, "/keys/:id/sink", "Deliver the secrets of a key no more, and delete the copy.", undeliverKey),
-		does("listSinks", get, "/sinks", "List where secrets of keys are delivered, and what has failed.", listSinks),
+		does("listSinks", get, "/sinks", "List where secrets of keys are delivered, and which deliveries have failed.", listSinks),
 		does("topUpKey", post, "/keys/:id/top-up", "Add to the budget of a key that is spent once.", topUpKey),
 		does("findKey", post, "/keys/find", "Say whose key a secret is.", findKey),
 		does("revokeSecret", post, "/keys/revoke", "Revoke the key of a secret that leaked.", revokeSecret).urgently(),
@@ -245,7 +245,7 @@ func ledgerOperations() []operation {
 			streaming("application/jsonl").slowly().afresh(),
 		does("getSpend", get, "/spend", "What was spent, by one or two dimensions.", getSpend).slowly(),
 		does("getUsage", get, "/usage", "Requests, refusals, errors, latency and peaks of each hour.", getUsage).slowly(),
-		does("getPriceChanges", get, "/prices", "Which prices changed, and what usage costs by the old and the new one.", getPriceChanges).
+		does("getPriceChanges", get, "/prices", "Which prices changed, and what usage costs at the old and new ones.", getPriceChanges).
 			slowly(),
 		does("adjustSpend", post, "/spend/adjustments", "Correct what a key was charged.", adjustSpend).creates().afresh(),
 		does("listPeriods", get, "/periods", "List the months of the ledger, newest first.", listPeriods),
@@ -259,7 +259,7 @@ func ledgerOperations() []operation {
 		does("reprice", post, "/prices/reprice", "Cost what was used by the prices of today, and post the differences.",
 			reprice).slowly().afresh(),
 		does("listReplicas", get, "/replicas", "List the routers that hold allowances.", listReplicas),
-		does("forgetReplica", post, "/replicas/:id/forget", "Give back what a router that will not come back had leased.", forgetReplica),
+		does("forgetReplica", post, "/replicas/:id/forget", "Return the leases of a router that will not come back.", forgetReplica),
 		does("listRejects", get, "/rejects", "List the rows that the ledger refused, oldest first.", listRejects),
 		does("bookReject", post, "/rejects/:request/book", "Book the rows of a request that the ledger refused.", bookReject),
 		does("listEvents", get, "/events", "List overruns, disputes, rejections, breaches and denials, newest first.", listEvents),
@@ -275,7 +275,7 @@ func ledgerOperations() []operation {
 func principalOperations() []operation {
 	return []operation{
 		does("listPrincipals", get, "/principals", "List those who administer, with what they may do.", listPrincipals),
-		does("createPrincipal", post, "/principals", "Make a user or a service account. It may do nothing until a role is granted.",
+		does("createPrincipal", post, "/principals", "Create a user or a service account. It has no permissions until a role is granted.",
 			createPrincipal).creates().afresh(),
 		does("disablePrincipal", post, "/principals/:id/disable", "Refuse all tokens of a principal until it is enabled.",
 			disablePrincipal),
