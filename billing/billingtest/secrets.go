@@ -3,11 +3,13 @@ package billingtest
 import (
 	"crypto/sha256"
 	"fmt"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/access"
 )
 
 func secretCases() map[string]func(w *world) {
@@ -204,6 +206,12 @@ func secretUse(w *world) {
 	}
 	if n := list[1].Use.Requests(now.Add(2 * time.Hour)); n != 0 {
 		w.Errorf("two hours later %d requests are of the last hour", n)
+	}
+	_, err = w.EraseAccess(w.Context(), access.Query{Address: netip.MustParseAddr("10.0.0.1")}, w.note("access.erase", "access_log"))
+	w.must(err)
+	list, err = w.ListSecrets(w.Context(), k.ID)
+	if w.must(err); list[1].Use.From["10.0.0.1"] != 0 {
+		w.Errorf("an erased address is still known to have used the old version: %+v", list[1].Use)
 	}
 }
 

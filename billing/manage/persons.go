@@ -127,7 +127,8 @@ type PersonErasure struct {
 // ErasePerson removes the name of an end user from all rows, along with anything else that
 // the person's requests left; for an address, it removes the entries of the access record.
 // The audit log keeps the pseudonym and never the name, so the reason must not contain the
-// name either.
+// name either. If nothing is held under the name, nothing changes, so that an erasure may be
+// repeated.
 func (a Actions) ErasePerson(ctx context.Context, e PersonErasure, by By) (v PersonErased, err error) {
 	v.DryRun = e.DryRun
 	switch {
@@ -157,8 +158,8 @@ func (a Actions) ErasePerson(ctx context.Context, e PersonErasure, by By) (v Per
 		Name: e.Name, Plain: t.plain > 0, Again: t.rows > 0 && billing.IsPseudonym(e.Name), Now: a.now(),
 		Notes: []*billing.Change{a.note(by, "person.erase", "")},
 	})
-	if notAddress == nil && errors.As(err, new(*billing.NotFoundError)) {
-		return v, nil // an address is rarely an end user
+	if errors.As(err, new(*billing.NotFoundError)) {
+		return v, nil // erased before: nobody can tell that from a name that was never there
 	}
 	v.Pseudonym, v.Rejects = TextOrNull(done.Pseudonym), done.Rejects
 	return v, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -113,6 +114,9 @@ func (s *Store) CountAccess(ctx context.Context, q access.Query, by ...access.Co
 	return counts, err
 }
 
+// eraseCallerSQL forgets how secrets were used in their last hour, where that names an address.
+const eraseCallerSQL = `UPDATE api_key_secrets SET usage = '' WHERE strpos(usage, $1) > 0`
+
 // EraseAccess implements billing.AccessLog.
 func (s *Store) EraseAccess(ctx context.Context, q access.Query, notes ...*billing.Change) (n int64, err error) {
 	err = s.long(ctx, func(ctx context.Context, c *pgx.Conn) error {
@@ -122,6 +126,11 @@ func (s *Store) EraseAccess(ctx context.Context, q access.Query, notes ...*billi
 				return err
 			}
 			n = tag.RowsAffected()
+			if q.Address.IsValid() {
+				if _, err := tx.Exec(ctx, eraseCallerSQL, strconv.Quote(q.Address.String())); err != nil {
+					return err
+				}
+			}
 			billing.Tally(notes, "entries", n)
 			return note(ctx, tx, notes)
 		})

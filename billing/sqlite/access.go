@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"tallyroute/billing"
@@ -75,11 +76,19 @@ func (s *Store) CountAccess(ctx context.Context, q access.Query, by ...access.Co
 	return counts, err
 }
 
+// eraseCaller forgets how secrets were used in their last hour, where that names an address.
+const eraseCaller = `UPDATE api_key_secrets SET usage = '' WHERE instr(usage, ?) > 0`
+
 // EraseAccess implements billing.AccessLog.
 func (s *Store) EraseAccess(ctx context.Context, q access.Query, notes ...*billing.Change) (n int64, err error) {
 	err = s.write.do(ctx, func(ctx context.Context, tx *session) (err error) {
 		if n, err = tx.exec(ctx, eraseAccess, accessArgs(q)...); err != nil {
 			return err
+		}
+		if q.Address.IsValid() {
+			if _, err := tx.exec(ctx, eraseCaller, strconv.Quote(q.Address.String())); err != nil {
+				return err
+			}
 		}
 		billing.Tally(notes, "entries", n)
 		return note(ctx, tx, notes)

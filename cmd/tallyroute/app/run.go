@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tallyroute/billing"
+	"tallyroute/billing/access"
 	"tallyroute/billing/manage"
 	"tallyroute/router/certificate"
 )
@@ -52,7 +53,7 @@ func (s *Service) tellExposed(ctx context.Context) error {
 // takeExposed deals with a key that was sent in plain text. A temporary key expires by
 // itself, so it is only reported.
 func (s *Service) takeExposed(ctx context.Context, e exposure) (known bool, err error) {
-	at := "http from " + e.from.String()
+	at := "http from " + access.NetworkOf(e.from.String()).String() // events are kept for longer than addresses
 	if temporary, err := s.temporary.Ring.Open(e.text, time.Now()); err == nil {
 		id := string(temporary.KeyID)
 		return true, s.store.WriteEvents(ctx, billing.Event{

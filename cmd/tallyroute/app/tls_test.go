@@ -111,7 +111,7 @@ func TestKeyThatCameInClearIsNamedAndRevoked(t *testing.T) {
 	})
 	e := events[0]
 	if e.Object != string(key.ID) || e.Severity != billing.Critical || !strings.Contains(e.Text, "plain HTTP") ||
-		!strings.Contains(e.Data["url"], "203.0.113.9") || strings.Contains(e.Text+e.Data["url"], secret.Reveal()) {
+		!strings.Contains(e.Data["url"], "203.0.113.0/24") || strings.Contains(e.Text+e.Data["url"], secret.Reveal()) {
 		t.Errorf("%+v", e)
 	}
 	if now, err := s.Actions().Key(t.Context(), key.ID); err != nil || !strings.Contains(fmt.Sprint(now.InForce(time.Now())), "revoked") {

@@ -47,6 +47,10 @@ func (c personErase) Run(a *cli.Context) error {
 		if err != nil {
 			return err
 		}
+		if v.Pseudonym == nil && v.Rows+v.Access+v.Responses == 0 {
+			_, err = fmt.Fprintln(a.Stdout, "Nothing is held under this name: it was erased before, or clients write it differently.")
+			return err
+		}
 		if v.DryRun {
 			_, err = fmt.Fprintf(a.Stdout, "%d rows would lose the name, %d of them only where they are shown. Nothing is erased yet.\n",
 				v.Rows, v.Plain)
