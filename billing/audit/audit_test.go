@@ -54,8 +54,19 @@ func TestFirstFaultOfTheLogIsNamed(t *testing.T) {
 	}
 	swapped := slices.Clone(whole)
 	swapped[3], swapped[4] = swapped[4], swapped[3]
-	renumbered := slices.Clone(swapped)
-	renumbered[3].Seq, renumbered[4].Seq = 4, 5
+	numbered := func(log []billing.Change) []billing.Change { // by somebody who hides what was done
+		log = slices.Clone(log)
+		for i := range log {
+			log[i].Seq = int64(i + 1)
+		}
+		return log
+	}
+	move := func(from, to int) []billing.Change {
+		log := slices.Delete(slices.Clone(whole), from, from+1)
+		return slices.Insert(log, to, whole[from])
+	}
+	added := Seal(billing.Change{Actor: "eve", Action: "key.create"}, end(whole[:4]))
+	late := billing.Change{ID: 7, Actor: "eve", Action: "key.create"}
 	for name, c := range map[string]struct {
 		log   []billing.Change
 		marks []billing.AuditMark
@@ -69,13 +80,34 @@ func TestFirstFaultOfTheLogIsNamed(t *testing.T) {
 		"another outcome":   {log: edit(2, func(c *billing.Change) { c.Outcome = "denied" }), want: "record 3 is altered"},
 		"another hash":      {log: edit(3, func(c *billing.Change) { c.Hash = strings.Repeat("0", 64) }), want: "record 4 is altered"},
 		"one is gone":       {log: slices.Delete(slices.Clone(whole), 4, 5), want: "record 5 is missing"},
+		"one is gone, hidden": {
+			log: numbered(slices.Delete(slices.Clone(whole), 4, 5)), want: "record 5 is missing",
+		},
 		"the first is gone": {log: whole[1:], want: "record 1 is missing"},
 		"the tail is gone":  {log: whole[:7], want: "record 8 is missing"},
 		"all is gone":       {want: "record 1 is missing"},
-		"two are swapped":   {log: swapped, want: "record 4 is missing"},
-		"and renumbered":    {log: renumbered, want: "record 4 is altered"},
+		"two are swapped":   {log: swapped, want: "record 4 is moved: it comes after record 5"},
+		"and renumbered":    {log: numbered(swapped), want: "record 4 is moved: it is numbered 5"},
+		"one comes later":   {log: move(3, 6), want: "record 4 is moved: it comes after record 7"},
+		"one comes earlier": {log: move(6, 3), want: "record 7 is moved: it comes before record 4"},
+		"one comes last, renumbered": {
+			log: numbered(move(3, 8)), want: "record 4 is moved: it is numbered 9",
+		},
+		"one has another number": {
+			log:  slices.Concat(whole[:4], whole[5:], edit(4, func(c *billing.Change) { c.Seq = 50 })[4:5]),
+			want: "record 5 is moved: it is numbered 50",
+		},
 		"one is there twice": {
-			log: slices.Insert(slices.Clone(whole), 4, whole[3]), want: "record 4 is moved",
+			log: slices.Insert(slices.Clone(whole), 4, whole[3]), want: "record 4 is repeated",
+		},
+		"one is added, hidden": {
+			log: numbered(slices.Insert(slices.Clone(whole), 4, added)), want: "record 5 is added",
+		},
+		"one is added behind the end": {
+			log: append(slices.Clone(whole), Seal(added, end(whole))), want: "record 10 is added",
+		},
+		"one is added before the chain": {
+			log: slices.Concat([]billing.Change{late}, edit(0, func(c *billing.Change) { c.ID = 3 })), want: "a record without a number is added",
 		},
 		"written anew": {log: rewritten, marks: []billing.AuditMark{end(whole)}, want: "record 9 is forged"},
 	} {
@@ -93,6 +125,27 @@ func TestFirstFaultOfTheLogIsNamed(t *testing.T) {
 			t.Errorf("%s: %+v", name, r)
 		case c.want != "" && (r.Fault == nil || !strings.HasPrefix(r.Fault.Error(), c.want)):
 			t.Errorf("%s: %v, want %s", name, r.Fault, c.want)
+		}
+	}
+}
+
+// TestLogThatBeginsLater looks at what was pruned, and at an export that lacks its beginning.
+func TestLogThatBeginsLater(t *testing.T) {
+	whole := written(9)
+	for want, c := range map[string]struct {
+		log   []billing.Change
+		marks []billing.AuditMark
+	}{
+		"":                   {log: whole[3:], marks: []billing.AuditMark{end(whole[:2]), end(whole[:3]), end(whole[:8])}},
+		"record 3 is forged": {log: whole[3:], marks: []billing.AuditMark{{Seq: 3, Hash: whole[1].Hash}}},
+		"record 2 is moved":  {log: slices.Insert(slices.Clone(whole[3:]), 2, whole[1])},
+	} {
+		v := NewVerifier(end(whole[:3]), c.marks...)
+		for _, record := range c.log {
+			v.Add(record)
+		}
+		if r := v.End(end(whole)); want == "" && r.Fault != nil || want != "" && (r.Fault == nil || !strings.HasPrefix(r.Fault.Error(), want)) {
+			t.Errorf("%v, want %q", r.Fault, want)
 		}
 	}
 }
