@@ -39,7 +39,10 @@ type Secrets struct {
 	signer *v4.Signer
 }
 
-var _ manager.Manager = (*Secrets)(nil)
+var (
+	_ manager.Manager = (*Secrets)(nil)
+	_ manager.Reacher = (*Secrets)(nil)
+)
 
 // New returns a client; it makes no calls yet.
 func New(o Options) *Secrets {
@@ -247,4 +250,41 @@ func (s *Secrets) Delete(ctx context.Context, place string) error {
 		return s.promote(ctx, name, left, old.VersionID)
 	}
 	return s.call(ctx, name, "DeleteSecret", map[string]any{"SecretId": name, "RecoveryWindowInDays": 7}, nil)
+}
+
+// Reach implements manager.Reacher.
+func (s *Secrets) Reach(ctx context.Context, use manager.Use) (wide []string, err error) {
+	regions := make(map[string]bool)
+	for _, name := range use.Names {
+		region, err := s.regionOf(ctx, name)
+		if err != nil {
+			return wide, err
+		}
+		if regions[region] {
+			continue
+		}
+		regions[region] = true
+		absent := manager.Absent()
+		if parts := strings.Split(name, ":"); len(parts) > 6 {
+			absent = strings.Join(append(parts[:6:6], absent), ":")
+		}
+		for _, try := range []struct {
+			action, may string
+			in          map[string]any
+		}{
+			{"GetSecretValue", "read every secret", map[string]any{"SecretId": absent}},
+			{"PutSecretValue", "write every secret", map[string]any{"SecretId": absent, "SecretString": "x", "ClientRequestToken": token(absent, "x", "")}},
+			{"DeleteSecret", "delete every secret", map[string]any{"SecretId": absent, "RecoveryWindowInDays": 30}},
+			{"ListSecrets", "list the names of all secrets", map[string]any{"MaxResults": 1}},
+		} {
+			may, err := manager.Allowed(s.call(ctx, name, try.action, try.in, nil))
+			if err != nil {
+				return wide, err
+			}
+			if may {
+				wide = append(wide, "the login may "+try.may+" in "+region+" ("+try.action+")")
+			}
+		}
+	}
+	return wide, nil
 }

@@ -140,3 +140,19 @@ func TestAWSPromotesWhatItWrites(t *testing.T) {
 		t.Errorf("after it was restored: %s", text)
 	}
 }
+
+// TestAWSTellsOfLoginsThatReachTooFar: what a login may do besides is named, and nothing is changed.
+func TestAWSTellsOfLoginsThatReachTooFar(t *testing.T) {
+	server, _, s := start(t)
+	server.Put("app/openai", "v1", "one")
+	use := manager.Use{Names: []string{"app/openai", "app/openai?stage=AWSPREVIOUS"}, Places: []string{"app/keys"}}
+	server.May = func(action, name string) bool { return action == "read" && name == "app/openai" }
+	if wide, err := s.Reach(t.Context(), use); err != nil || len(wide) != 0 {
+		t.Errorf("a narrow login: %q, %v", wide, err)
+	}
+	server.May = nil
+	wide, err := s.Reach(t.Context(), use)
+	if text := strings.Join(wide, "\n"); err != nil || len(wide) != 4 || !strings.Contains(text, "read every secret in eu-west-1") {
+		t.Errorf("a wide login: %q, %v", wide, err)
+	}
+}

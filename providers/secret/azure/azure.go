@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +38,10 @@ type Vaults struct {
 	caller manager.Caller
 }
 
-var _ manager.Manager = (*Vaults)(nil)
+var (
+	_ manager.Manager = (*Vaults)(nil)
+	_ manager.Reacher = (*Vaults)(nil)
+)
 
 // New returns a client; it makes no calls yet.
 func New(o Options) *Vaults {
@@ -99,10 +104,14 @@ type bundle struct {
 	} `json:"attributes"`
 }
 
-func (v *Vaults) call(ctx context.Context, method, vault, path string, in any) (bundle, error) {
+func (v *Vaults) call(ctx context.Context, method, vault, path string, in any) (got bundle, err error) {
+	return got, v.ask(ctx, method, vault, path, in, &got)
+}
+
+func (v *Vaults) ask(ctx context.Context, method, vault, path string, in, out any) error {
 	token, err := v.Token(ctx)
 	if err != nil {
-		return bundle{}, &manager.Error{
+		return &manager.Error{
 			Manager: "azure-kv", Kind: manager.Expired,
 			Err: errors.New("no Azure credentials were found, or they are invalid"),
 		}
@@ -111,7 +120,7 @@ func (v *Vaults) call(ctx context.Context, method, vault, path string, in any) (
 	header := http.Header{"Authorization": {"Bearer " + token}}
 	if in != nil {
 		if body, err = json.Marshal(in); err != nil {
-			return bundle{}, err
+			return err
 		}
 		header.Set("Content-Type", "application/json")
 	}
@@ -120,14 +129,10 @@ func (v *Vaults) call(ctx context.Context, method, vault, path string, in any) (
 		base = "https://" + vault + "." + v.Suffix
 	}
 	text, err := v.caller.Do(ctx, manager.Call{Method: method, URL: base + "/" + path + version, Header: header, Body: body})
-	if err != nil {
-		return bundle{}, err
+	if err == nil && json.Unmarshal(text, out) != nil {
+		err = manager.Unreadable("azure-kv")
 	}
-	var got bundle
-	if json.Unmarshal(text, &got) != nil {
-		return bundle{}, manager.Unreadable("azure-kv")
-	}
-	return got, nil
+	return err
 }
 
 // Fetch reads the current version of VAULT/NAME, or the given one of VAULT/NAME/VERSION.
@@ -193,4 +198,63 @@ func (v *Vaults) Delete(ctx context.Context, place string) error {
 			return err
 		},
 	)
+}
+
+// Reach implements manager.Reacher.
+func (v *Vaults) Reach(ctx context.Context, use manager.Use) (wide []string, err error) {
+	used := make(map[string][]string) // by vault
+	for _, name := range use.Names {
+		in, err := split(name)
+		if err != nil {
+			return nil, err
+		}
+		used[in.vault] = append(used[in.vault], in.id)
+	}
+	for _, vault := range slices.Sorted(maps.Keys(used)) {
+		_, err := v.call(ctx, http.MethodGet, vault, "secrets/"+manager.Absent(), nil)
+		all, err := manager.Allowed(err)
+		if err != nil {
+			return wide, err
+		}
+		if all {
+			others, err := v.others(ctx, vault, used[vault])
+			if err != nil {
+				return wide, err
+			}
+			if text := manager.Others("secrets of the vault "+vault, others); text != "" {
+				wide = append(wide, text)
+			}
+		}
+		if slices.ContainsFunc(use.Places, func(at string) bool { return strings.HasPrefix(at+"/", vault+"/") }) {
+			continue // a sink writes there
+		}
+		_, err = v.call(ctx, http.MethodPatch, vault, "secrets/"+manager.Absent()+"/"+strings.Repeat("0", 32), map[string]any{"contentType": "x"})
+		if all, err = manager.Allowed(err); err != nil {
+			return wide, err
+		}
+		if all {
+			wide = append(wide, "the login may change every secret of the vault "+vault)
+		}
+	}
+	return wide, nil
+}
+
+// others returns the names of the first secrets of a vault that are not used, as far as they may be
+// listed.
+func (v *Vaults) others(ctx context.Context, vault string, used []string) (names []string, err error) {
+	var listed struct {
+		Value []struct {
+			ID string `json:"id"`
+		} `json:"value"`
+	}
+	err = v.ask(ctx, http.MethodGet, vault, "secrets", nil, &listed)
+	if manager.Is(err, manager.Denied) {
+		return nil, nil
+	}
+	for _, one := range listed.Value {
+		if name := one.ID[strings.LastIndexByte(one.ID, '/')+1:]; !slices.Contains(used, name) {
+			names = append(names, name)
+		}
+	}
+	return names, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,5 +80,22 @@ func TestAzureWritesAndRecovers(t *testing.T) {
 	}
 	if err := v.Delete(t.Context(), "corp/web#more"); err != nil || server.Text("web") != `{"token":"t"}` {
 		t.Errorf("%v, %s", err, server.Text("web"))
+	}
+}
+
+// TestAzureTellsOfLoginsThatReachTooFar: what a login may do besides is named, and nothing is changed.
+func TestAzureTellsOfLoginsThatReachTooFar(t *testing.T) {
+	server, v := start(t)
+	server.Put("openai", "one")
+	server.Put("other", "two")
+	use := manager.Use{Names: []string{"corp/openai"}, Places: []string{"keys"}}
+	server.May = func(action, name string) bool { return action == "read" && name == "openai" }
+	if wide, err := v.Reach(t.Context(), use); err != nil || len(wide) != 0 {
+		t.Errorf("a narrow login: %q, %v", wide, err)
+	}
+	server.May = nil
+	wide, err := v.Reach(t.Context(), use)
+	if text := strings.Join(wide, "\n"); err != nil || len(wide) != 2 || !strings.Contains(text, "may read 1 secrets of the vault corp that nothing here refers to, such as other") {
+		t.Errorf("a wide login: %q, %v", wide, err)
 	}
 }

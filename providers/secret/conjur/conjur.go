@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,7 +41,10 @@ type Conjur struct {
 	known map[string]manager.Secret // last fetched, by variable
 }
 
-var _ manager.Manager = (*Conjur)(nil)
+var (
+	_ manager.Manager = (*Conjur)(nil)
+	_ manager.Reacher = (*Conjur)(nil)
+)
 
 // New returns a client; it makes no calls yet.
 func New(o Options) *Conjur {
@@ -189,4 +193,64 @@ func (c *Conjur) set(ctx context.Context, id string, edit func(old string) (stri
 	}
 	_, err = c.call(ctx, http.MethodPost, c.path("secrets", id), []byte(fresh))
 	return err
+}
+
+// mostLooked is how many of the variables that a login sees are looked at.
+const mostLooked = 100
+
+// Reach implements manager.Reacher.
+func (c *Conjur) Reach(ctx context.Context, use manager.Use) (wide []string, err error) {
+	used := make(map[string]bool)
+	for _, name := range use.Names {
+		id, _, _ := strings.Cut(name, "?")
+		used[id] = true
+		if may, err := c.may(ctx, "update", id); err != nil || !may || below(id, use.Places) {
+			if err != nil {
+				return wide, err
+			}
+			continue
+		}
+		wide = append(wide, "the login may change the variable "+id)
+	}
+	text, err := c.call(ctx, http.MethodGet, fmt.Sprintf("/resources/%s?kind=variable&limit=%d", url.PathEscape(c.Account), mostLooked), nil)
+	if err != nil {
+		return wide, err
+	}
+	var seen []struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(text, &seen) != nil {
+		return wide, manager.Unreadable("conjur")
+	}
+	var others []string
+	for _, one := range seen {
+		id := strings.TrimPrefix(one.ID, c.Account+":variable:")
+		if used[id] || below(id, use.Places) {
+			continue
+		}
+		may, err := c.may(ctx, "execute", id)
+		if err != nil {
+			return wide, err
+		}
+		if may {
+			others = append(others, id)
+		}
+	}
+	if text := manager.Others("variables", others); text != "" {
+		wide = append(wide, text)
+	}
+	return wide, nil
+}
+
+// may asks whether the login has a privilege on a variable.
+func (c *Conjur) may(ctx context.Context, privilege, id string) (bool, error) {
+	_, err := c.call(ctx, http.MethodGet, c.path("resources", id)+"?check=true&privilege="+privilege, nil)
+	if manager.Is(err, manager.NotFound) || manager.Is(err, manager.Denied) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func below(id string, places []string) bool {
+	return slices.ContainsFunc(places, func(at string) bool { return strings.HasPrefix(id, strings.Trim(at, "/")+"/") })
 }

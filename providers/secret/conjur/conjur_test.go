@@ -91,3 +91,21 @@ func TestConjurWrites(t *testing.T) {
 		}
 	}
 }
+
+// TestConjurTellsOfLoginsThatReachTooFar: what a login may do besides is named, and nothing is changed.
+func TestConjurTellsOfLoginsThatReachTooFar(t *testing.T) {
+	server, _, c := start(t, nil)
+	server.Put("prod/openai", "one")
+	server.Put("prod/keys/web", "two")
+	server.Put("root", "three")
+	use := manager.Use{Names: []string{"prod/openai"}, Places: []string{"prod/keys"}}
+	server.May = func(action, name string) bool { return action == "read" && name != "root" }
+	if wide, err := c.Reach(t.Context(), use); err != nil || len(wide) != 0 {
+		t.Errorf("a narrow login: %q, %v", wide, err)
+	}
+	server.May = nil
+	wide, err := c.Reach(t.Context(), use)
+	if text := strings.Join(wide, "\n"); err != nil || len(wide) != 2 || !strings.Contains(text, "may read 1 variables that nothing here refers to, such as root") {
+		t.Errorf("a wide login: %q, %v", wide, err)
+	}
+}

@@ -32,7 +32,10 @@ type Secrets struct {
 	caller manager.Caller
 }
 
-var _ manager.Manager = (*Secrets)(nil)
+var (
+	_ manager.Manager = (*Secrets)(nil)
+	_ manager.Reacher = (*Secrets)(nil)
+)
 
 // New returns a client; it makes no calls yet.
 func New(o Options) *Secrets {
@@ -216,4 +219,41 @@ func (s *Secrets) Delete(ctx context.Context, place string) error {
 		func(left string) error { return s.add(ctx, path, left) },
 		func() error { return s.call(ctx, http.MethodDelete, path, nil, nil) },
 	)
+}
+
+// beyond are permissions on a secret that reading it does not need.
+var beyond = []string{
+	"secretmanager.versions.add", "secretmanager.versions.destroy", "secretmanager.secrets.delete", "secretmanager.secrets.setIamPolicy",
+}
+
+// Reach implements manager.Reacher.
+func (s *Secrets) Reach(ctx context.Context, use manager.Use) (wide []string, err error) {
+	projects := make(map[string]bool)
+	for _, name := range use.Names {
+		path, _, err := resource(name)
+		if err != nil {
+			return nil, err
+		}
+		project, id, _ := strings.Cut(path, "/secrets/")
+		if !projects[project] {
+			projects[project] = true
+			all, err := manager.Allowed(s.call(ctx, http.MethodGet, project+"/secrets/"+manager.Absent()+"/versions/latest:access", nil, nil))
+			if err != nil {
+				return wide, err
+			}
+			if all {
+				wide = append(wide, "the login may read every secret of "+project)
+			}
+		}
+		var may struct {
+			Permissions []string `json:"permissions"`
+		}
+		if err := s.call(ctx, http.MethodPost, path+":testIamPermissions", map[string]any{"permissions": beyond}, &may); err != nil {
+			return wide, err
+		}
+		if len(may.Permissions) > 0 {
+			wide = append(wide, "the login has "+strings.Join(may.Permissions, ", ")+" on "+id)
+		}
+	}
+	return wide, nil
 }

@@ -91,3 +91,23 @@ func TestGoogleDisablesOldVersions(t *testing.T) {
 		t.Error("they are still there")
 	}
 }
+
+// TestGoogleTellsOfLoginsThatReachTooFar: what a login may do besides is named, and nothing is changed.
+func TestGoogleTellsOfLoginsThatReachTooFar(t *testing.T) {
+	server, s := start(t)
+	server.Put("projects/p/secrets/openai", "one")
+	server.Put("projects/p/secrets/other", "two")
+	use := manager.Use{Names: []string{"p/openai", "p/openai/1"}}
+	server.May = func(action, name string) bool { return action == "read" && name == "projects/p/secrets/openai" }
+	if wide, err := s.Reach(t.Context(), use); err != nil || len(wide) != 0 {
+		t.Errorf("a narrow login: %q, %v", wide, err)
+	}
+	server.May = nil
+	wide, err := s.Reach(t.Context(), use)
+	if text := strings.Join(wide, "\n"); err != nil || len(wide) != 3 || !strings.Contains(text, "read every secret of projects/p") {
+		t.Errorf("a wide login: %q, %v", wide, err)
+	}
+	if server.Text("projects/p/secrets/openai") != "one" {
+		t.Error("it was changed")
+	}
+}

@@ -3,17 +3,20 @@
 package kubernetes
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"tallyroute/providers/secret"
@@ -32,7 +35,10 @@ type Cluster struct {
 // account is the directory with the pod's service account.
 const account = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-var _ manager.Manager = Cluster{}
+var (
+	_ manager.Manager = Cluster{}
+	_ manager.Reacher = Cluster{}
+)
 
 // InCluster returns the cluster that this process runs in. The namespace defaults to its own.
 func InCluster(namespace string) (Cluster, error) {
@@ -153,6 +159,10 @@ func (k Cluster) Fetch(ctx context.Context, name string) (manager.Secret, error)
 }
 
 func (k Cluster) call(ctx context.Context, method, namespace, rest, media string, body []byte) ([]byte, error) {
+	return k.do(ctx, method, "/api/v1/namespaces/"+namespace+"/secrets/"+rest, media, body)
+}
+
+func (k Cluster) do(ctx context.Context, method, path, media string, body []byte) ([]byte, error) {
 	token, err := k.Token()
 	if err != nil {
 		return nil, err
@@ -162,9 +172,7 @@ func (k Cluster) call(ctx context.Context, method, namespace, rest, media string
 		header.Set("Content-Type", media)
 	}
 	caller := manager.Caller{Name: "kubernetes", Client: k.Client, Judge: judge}
-	return caller.Do(ctx, manager.Call{
-		Method: method, URL: k.Server + "/api/v1/namespaces/" + namespace + "/secrets/" + rest, Header: header, Body: body,
-	})
+	return caller.Do(ctx, manager.Call{Method: method, URL: k.Server + path, Header: header, Body: body})
 }
 
 // judge reads a Status object.
@@ -174,4 +182,57 @@ func judge(status int, body []byte) (manager.Kind, string) {
 	}
 	_ = json.Unmarshal(body, &said) // otherwise only the status is known
 	return manager.ByStatus(status), said.Reason
+}
+
+// Reach implements manager.Reacher.
+func (k Cluster) Reach(ctx context.Context, use manager.Use) (wide []string, err error) {
+	namespaces := map[string]bool{"": true} // all of them
+	for _, name := range use.Names {
+		namespace, _, found := strings.Cut(name, "/")
+		if !found {
+			namespace = k.Namespace
+		}
+		namespaces[namespace] = true
+	}
+	for _, namespace := range slices.Sorted(maps.Keys(namespaces)) {
+		where := cmp.Or(namespace, "the whole cluster")
+		for _, verb := range []string{"get", "list", "patch", "delete"} {
+			written := slices.ContainsFunc(use.Places, func(at string) bool { return cmp.Or(at, k.Namespace) == namespace })
+			if verb == "patch" && written {
+				continue // a sink does it
+			}
+			may, err := k.may(ctx, namespace, verb)
+			if err != nil {
+				return wide, err
+			}
+			if may {
+				wide = append(wide, "the service account may "+verb+" every Secret of "+where)
+			}
+		}
+		if namespace == "" && len(wide) > 0 {
+			return wide, nil // which says all
+		}
+	}
+	return wide, nil
+}
+
+// may asks whether this account may do something with every Secret of a namespace.
+func (k Cluster) may(ctx context.Context, namespace, verb string) (bool, error) {
+	body, err := json.Marshal(map[string]any{
+		"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+		"spec": map[string]any{"resourceAttributes": map[string]string{"namespace": namespace, "verb": verb, "resource": "secrets"}},
+	})
+	if err != nil {
+		return false, err
+	}
+	text, err := k.do(ctx, http.MethodPost, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "application/json", body)
+	var review struct {
+		Status struct {
+			Allowed bool `json:"allowed"`
+		} `json:"status"`
+	}
+	if err == nil && json.Unmarshal(text, &review) != nil {
+		err = manager.Unreadable("kubernetes")
+	}
+	return review.Status.Allowed, err
 }

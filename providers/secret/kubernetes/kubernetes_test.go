@@ -1,6 +1,8 @@
 package kubernetes_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -77,5 +79,37 @@ func TestKubernetesSecretsAreRead(t *testing.T) {
 	status = http.StatusForbidden
 	if _, err := k.Fetch(t.Context(), "openai"); !manager.Is(err, manager.Denied) {
 		t.Error(err)
+	}
+}
+
+// TestKubernetesTellsOfAccountsThatReachTooFar: what the account may do besides reading its own.
+func TestKubernetesTellsOfAccountsThatReachTooFar(t *testing.T) {
+	allowed := map[string]bool{"ns patch": true}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var review struct {
+			Spec struct {
+				Attributes struct{ Namespace, Verb, Resource, Name string } `json:"resourceAttributes"`
+			} `json:"spec"`
+		}
+		a := &review.Spec.Attributes
+		if err := json.NewDecoder(r.Body).Decode(&review); err != nil || a.Resource != "secrets" || a.Name != "" ||
+			r.URL.Path != "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews" {
+			t.Errorf("%s: %+v, %v", r.URL, review, err)
+		}
+		_, _ = fmt.Fprintf(w, `{"kind":"SelfSubjectAccessReview","status":{"allowed":%t}}`, allowed[a.Namespace+" "+a.Verb])
+	}))
+	defer server.Close()
+	k := kubernetes.Cluster{Server: server.URL, Namespace: "ns", Client: server.Client(), Token: func() (string, error) { return "t", nil }}
+	use := manager.Use{Names: []string{"openai", "other/x"}, Places: []string{""}}
+	if wide, err := k.Reach(t.Context(), use); err != nil || len(wide) != 0 {
+		t.Errorf("a narrow account: %q, %v", wide, err)
+	}
+	allowed["other list"] = true
+	if wide, err := k.Reach(t.Context(), use); err != nil || len(wide) != 1 || !strings.Contains(wide[0], "list every Secret of other") {
+		t.Errorf("a wide account: %q, %v", wide, err)
+	}
+	allowed[" get"] = true
+	if wide, err := k.Reach(t.Context(), use); err != nil || len(wide) != 1 || !strings.Contains(wide[0], "get every Secret of the whole cluster") {
+		t.Errorf("an account of the cluster: %q, %v", wide, err)
 	}
 }

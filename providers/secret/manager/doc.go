@@ -3,6 +3,6 @@
 // service is unavailable. It owns what all such services share, including HTTP calls; each
 // service's specifics are in a package of their own.
 //
-// Files, each of which uses only those before it: error.go, manager.go, call.go, entry.go,
+// Files, each of which uses only those before it: error.go, manager.go, reach.go, call.go, entry.go,
 // keeper.go.
 package manager

@@ -67,6 +67,12 @@ func (a *AWS) Current(name string) (text string, stages []string) {
 	return text, stages
 }
 
+// awsActions are the actions for which a login needs permission.
+var awsActions = map[string]string{
+	"GetSecretValue": "read", "PutSecretValue": "write", "CreateSecret": "write", "UpdateSecretVersionStage": "write", "RestoreSecret": "write",
+	"DeleteSecret": "delete", "ListSecrets": "list",
+}
+
 func (a *AWS) answer(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	if code := a.signed(r, body); code != "" {
@@ -85,6 +91,12 @@ func (a *AWS) answer(w http.ResponseWriter, r *http.Request) {
 	name := in.SecretId
 	s := a.Secrets[name]
 	switch {
+	case !a.may(awsActions[action], name):
+		wrong(w, "AccessDeniedException")
+		return
+	case action == "ListSecrets":
+		reply(w, http.StatusOK, object{"SecretList": []object{}})
+		return
 	case action == "CreateSecret" && a.Secrets[in.Name] != nil:
 		wrong(w, "ResourceExistsException")
 		return

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -73,6 +75,7 @@ func google(s *REST, w http.ResponseWriter, r *http.Request) {
 			Data []byte `json:"data"`
 			Sum  string `json:"dataCrc32c"`
 		} `json:"payload"`
+		Permissions []string `json:"permissions"`
 	}
 	_ = json.NewDecoder(r.Body).Decode(&body)
 	k, n := s.Secrets[name], 0
@@ -84,7 +87,21 @@ func google(s *REST, w http.ResponseWriter, r *http.Request) {
 	sum := func(data string) string {
 		return fmt.Sprint(crc32.Checksum([]byte(data), crc32.MakeTable(crc32.Castagnoli)))
 	}
+	action := map[string]string{"access": "read", "addVersion": "write", "disable": "write", "testIamPermissions": ""}[verb]
+	if r.Method == http.MethodDelete {
+		action = "delete"
+	}
 	switch {
+	case action != "" && !s.may(action, name):
+		fail(http.StatusForbidden, "PERMISSION_DENIED")
+	case verb == "testIamPermissions":
+		has := []string{}
+		for _, one := range body.Permissions {
+			if s.may(map[bool]string{true: "delete", false: "write"}[strings.HasSuffix(one, "delete")], name) {
+				has = append(has, one)
+			}
+		}
+		reply(w, http.StatusOK, object{"permissions": has})
 	case r.Method == http.MethodPost && verb == "" && r.URL.Query().Get("secretId") != "":
 		s.Secrets[path+"/"+r.URL.Query().Get("secretId")] = &Kept{Off: map[int]bool{}}
 		reply(w, http.StatusOK, object{})
@@ -144,6 +161,9 @@ func azure(s *REST, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	if len(parts) == 1 {
+		parts = append(parts, "")
+	}
 	name := parts[1]
 	k := s.Secrets[name]
 	var body struct {
@@ -159,6 +179,14 @@ func azure(s *REST, w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Query().Get("api-version") == "":
 		fail(http.StatusBadRequest, "BadParameter", "")
+	case !s.may(azureAction(r.Method, name), name):
+		fail(http.StatusForbidden, "Forbidden", "ForbiddenByRbac")
+	case name == "":
+		list := []object{}
+		for _, one := range slices.Sorted(maps.Keys(s.Secrets)) {
+			list = append(list, object{"id": "https://v.vault.azure.net/secrets/" + one})
+		}
+		reply(w, http.StatusOK, object{"value": list, "nextLink": nil})
 	case r.Method == http.MethodPost && parts[0] == "deletedsecrets" && k != nil:
 		k.Deleted = false
 		reply(w, http.StatusOK, object{})
@@ -183,6 +211,18 @@ func azure(s *REST, w http.ResponseWriter, r *http.Request) {
 	default:
 		bundle(len(k.Versions))
 	}
+}
+
+func azureAction(method, name string) string {
+	switch {
+	case name == "":
+		return "list"
+	case method == http.MethodGet:
+		return "read"
+	case method == http.MethodDelete:
+		return "delete"
+	}
+	return "write"
 }
 
 // NewConjur starts a Conjur with the account "acme", the host "host/router" whose API key is
@@ -221,6 +261,15 @@ func conjur(s *REST, w http.ResponseWriter, r *http.Request) {
 		_, _ = fmt.Sscan(asked, &n)
 	}
 	switch {
+	case kind == "resources/acme" && r.URL.Query().Get("kind") == "variable":
+		list := []object{}
+		for _, one := range slices.Sorted(maps.Keys(s.Secrets)) {
+			list = append(list, object{"id": "acme:variable:" + one})
+		}
+		reply(w, http.StatusOK, list)
+	case r.URL.Query().Get("check") == "true":
+		action := map[string]string{"execute": "read", "update": "write"}[r.URL.Query().Get("privilege")]
+		w.WriteHeader(map[bool]int{true: http.StatusNoContent, false: http.StatusNotFound}[k != nil && s.may(action, id)])
 	case strings.Contains(path, id+"/") || k == nil, r.Method == http.MethodGet && (n < 1 || n > len(k.Versions)):
 		w.WriteHeader(http.StatusNotFound)
 	case kind == "resources":

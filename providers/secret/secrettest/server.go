@@ -39,6 +39,10 @@ type Server struct {
 	Client *http.Client
 	Clock  func() time.Time
 
+	// May decides what a login may do with a secret, or, if its name is empty, with the list of
+	// all: read, write, delete or list; nil allows everything.
+	May func(action, name string) bool
+
 	mu    sync.Mutex
 	fault []Fault
 	asked []string
@@ -114,6 +118,8 @@ func (s *Server) Do(f func()) {
 	defer s.mu.Unlock()
 	f()
 }
+
+func (s *Server) may(action, name string) bool { return s.May == nil || s.May(action, name) }
 
 func reply(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")

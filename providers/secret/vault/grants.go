@@ -7,11 +7,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"tallyroute/providers/secret/manager"
 )
 
-// Reach returns what a login may do beyond reading the secrets that it is used for, one
-// sentence each. names are those secrets.
-func (v *Vault) Reach(ctx context.Context, names []string) (wide []string, err error) {
+// Reach implements manager.Reacher.
+func (v *Vault) Reach(ctx context.Context, use manager.Use) (wide []string, err error) {
 	if _, err := v.token(ctx); err != nil {
 		return nil, err
 	}
@@ -27,7 +28,7 @@ func (v *Vault) Reach(ctx context.Context, names []string) (wide []string, err e
 		"sys/mounts/tallyroute-probe":       {"create", "update", "sudo", "root"},
 		"auth/token/create":                 {"sudo", "root"},
 	}
-	for _, name := range names {
+	for _, name := range use.Names {
 		path, _, _ := strings.Cut(name, "?")
 		mount, rest, found := strings.Cut(strings.Trim(path, "/"), "/")
 		if !found {

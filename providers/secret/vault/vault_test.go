@@ -229,7 +229,7 @@ func TestVaultRenewsLeases(t *testing.T) {
 
 func TestVaultTellsOfTokensThatReachTooFar(t *testing.T) {
 	server, _, v := start(t, nil)
-	names := []string{"kv/data/app/x"}
+	names := manager.Use{Names: []string{"kv/data/app/x"}}
 	if wide, err := v.Reach(t.Context(), names); err != nil || len(wide) != 0 {
 		t.Errorf("a narrow token: %q, %v", wide, err)
 	}
