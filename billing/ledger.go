@@ -188,12 +188,14 @@ type Database interface {
 
 // DatabaseState is what a server reports about the connection to it.
 type DatabaseState struct {
-	User   string        // the user that the connection is made as
-	Powers []string      // privileges that the user has but does not need, such as SUPERUSER
-	Lacks  []string      // tables that the user cannot read and write
-	TLS    string        // the TLS version; "" if there is none
-	Local  bool          // whether the server is on this host
-	Ahead  time.Duration // how far its clock is ahead of ours
+	User   string   // the user that the connection is made as
+	Powers []string // privileges that the user has but does not need, such as SUPERUSER
+	Lacks  []string // tables that the user cannot read and write
+	TLS    string   // the TLS version; "" if there is none
+	// Unverified means that any certificate is taken for that of the server.
+	Unverified bool
+	Local      bool          // whether the server is on this host
+	Ahead      time.Duration // how far its clock is ahead of ours
 }
 
 // Inspector is a Database that runs as a server.

@@ -106,6 +106,7 @@ func (s *Store) Inspect(ctx context.Context) (st billing.DatabaseState, err erro
 		}
 		answered := time.Now()
 		st.Ahead = now.Sub(asked.Add(answered.Sub(asked) / 2))
+		st.Unverified = unverified(&c.Config().Config)
 		return nil
 	})
 	return st, err

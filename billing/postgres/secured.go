@@ -28,6 +28,12 @@ func secured(c *pgconn.Config) error {
 	return nil
 }
 
+// unverified reports whether a connection takes any certificate for that of the database.
+func unverified(c *pgconn.Config) bool {
+	t := c.TLSConfig
+	return t != nil && t.InsecureSkipVerify && t.VerifyPeerCertificate == nil
+}
+
 // local reports whether host is this machine or one of its sockets.
 func local(host string) bool {
 	if host == "" || host == "localhost" || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") {

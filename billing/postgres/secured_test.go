@@ -3,6 +3,8 @@ package postgres
 import (
 	"errors"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 func TestDatabaseOverTheNetworkNeedsAWordAboutTLS(t *testing.T) {
@@ -32,5 +34,14 @@ func TestDatabaseOverTheNetworkNeedsAWordAboutTLS(t *testing.T) {
 	}
 	if _, err := Open(t.Context(), "postgres://u:p@localhost/x", Options{Direct: "postgres://u:p@db/x"}); !errors.Is(err, ErrPlaintext) {
 		t.Errorf("direct: %v", err)
+	}
+}
+
+func TestCertificateThatNobodyChecksIsTold(t *testing.T) {
+	for mode, want := range map[string]bool{"require": true, "verify-ca": false, "verify-full": false, "disable": false} {
+		c, err := pgconn.ParseConfig("postgres://u:p@db/x?sslmode=" + mode)
+		if err != nil || unverified(c) != want {
+			t.Errorf("%s: %t, %v", mode, unverified(c), err)
+		}
 	}
 }

@@ -193,6 +193,11 @@ func inspected(ctx context.Context, server billing.Inspector) (all []Finding) {
 		all = append(all, ok("the user %s may do what it has to, and no more", st.User))
 	}
 	switch {
+	case st.TLS != "" && st.Unverified && !st.Local:
+		all = append(all, Finding{
+			Severity: Warning, Found: "it is reached by " + st.TLS + ", and nobody checks whose certificate that is",
+			Do: "Set sslmode=verify-full in database, with sslrootcert=FILE where a private authority signs.",
+		})
 	case st.TLS != "":
 		all = append(all, ok("it is reached by %s", st.TLS))
 	case st.Local:
@@ -342,6 +347,11 @@ func secretsOf(ctx context.Context, p *patient) (all []Finding) {
 	for _, wide := range report.Wide {
 		all = append(all, Finding{
 			Severity: Warning, Found: wide, Do: "Give the router a policy for its own secrets alone: docs/secrets.md.",
+		})
+	}
+	for _, why := range report.Unclear {
+		all = append(all, Finding{
+			Severity: Info, Found: "what else the login may do cannot be found out: " + why, Do: "Look at its policy: docs/secrets.md.",
 		})
 	}
 	if report.Pepper != nil {
