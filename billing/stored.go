@@ -18,6 +18,9 @@ type StoredResponse struct {
 	Sealed    []byte
 }
 
+// About returns what the sealed text is bound to: moved to another row, it can't be opened.
+func (r StoredResponse) About() string { return "response " + r.ID + " of " + string(r.KeyID) }
+
 // ResponseBounds limit how much is stored, per key and in total.
 type ResponseBounds struct {
 	Responses int64 // of one key
@@ -34,6 +37,9 @@ var (
 	// ErrLongConversation means that a conversation is larger than the caller allows.
 	ErrLongConversation = errors.New("billing: the conversation is too long")
 )
+
+// ResealBytes is about how many bytes of responses are sealed again at once.
+const ResealBytes = 8 << 20
 
 // StoredResponses stores responses for their keys, for a limited time.
 type StoredResponses interface {
@@ -53,6 +59,12 @@ type StoredResponses interface {
 	DeleteResponse(ctx context.Context, key KeyID, id string, now time.Time) error
 	// ExpireResponses removes expired responses and returns how many there were.
 	ExpireResponses(ctx context.Context, now time.Time) (int, error)
+	// ResealResponses passes some of the responses after an id to reseal, in the order of
+	// their ids, and stores the sealed texts of those that it returns, together with the
+	// notes. It returns the id of the last one that was passed; "" if there are no more.
+	ResealResponses(
+		ctx context.Context, after string, reseal func([]StoredResponse) ([]StoredResponse, error), notes ...*Change,
+	) (last string, err error)
 }
 
 // CheckConversation returns the reason why the responses found, oldest first, are not a

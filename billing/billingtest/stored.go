@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ func responseCases() map[string]func(w *world) {
 		"AllHaveABound":        responsesFull,
 		"ManyAtOnce":           responsesAtOnce,
 		"Expire":               responsesExpire,
+		"SealedAnew":           responsesResealed,
 	}
 }
 
@@ -191,4 +193,51 @@ func responsesExpire(w *world) {
 	if w.must(err); n != 1 {
 		w.Errorf("%d were removed, want 1", n)
 	}
+}
+
+// responsesResealed checks that all are passed once, in parts, and that what is stored is what was
+// returned, together with the notes.
+func responsesResealed(w *world) {
+	for _, r := range []billing.StoredResponse{
+		w.response("key_1", "resp_1", "", strings.Repeat("a", billing.ResealBytes)), w.response("key_1", "resp_2", "resp_1", "old"),
+		w.response("key_2", "resp_3", "", "new"),
+	} {
+		w.must(w.StoreResponse(w.Context(), r, billing.ResponseBounds{Responses: 9, KeyBytes: 1 << 30, Bytes: 1 << 30}))
+	}
+	var passed []string
+	parts := 0
+	for after := ""; ; parts++ {
+		last, err := w.ResealResponses(w.Context(), after, func(list []billing.StoredResponse) (changed []billing.StoredResponse, err error) {
+			for _, r := range list {
+				passed = append(passed, r.ID)
+				if string(r.Sealed) == "old" {
+					r.Sealed = []byte("new")
+					changed = append(changed, r)
+				}
+			}
+			return changed, nil
+		}, w.note("secrets.rekey", "responses"))
+		if w.must(err); last == "" {
+			break
+		}
+		after = last
+	}
+	if want := []string{"resp_1", "resp_2", "resp_3"}; !slices.Equal(passed, want) || parts < 2 {
+		w.Errorf("passed %v in %d parts, want %v", passed, parts, want)
+	}
+	for id, key := range map[string]billing.KeyID{"resp_2": "key_1", "resp_3": "key_2"} {
+		if r, err := w.Response(w.Context(), key, id, w.now); err != nil || string(r.Sealed) != "new" {
+			w.Errorf("%s: %q, %v", id, r.Sealed, err)
+		}
+	}
+	all, err := w.ListChanges(w.Context(), billing.ChangeFilter{Object: "responses"})
+	if w.must(err); len(all) != 1 {
+		w.Errorf("%d records, want one for the part that was changed", len(all))
+	}
+	no := errors.New("no")
+	_, err = w.ResealResponses(w.Context(), "", func(list []billing.StoredResponse) ([]billing.StoredResponse, error) {
+		list[0].Sealed = []byte("none")
+		return list[:1], no
+	})
+	w.wantErr(err, no)
 }

@@ -27,6 +27,9 @@ type Setup struct {
 // Inline is the source of a secret that is in the configuration itself.
 const Inline = "inline"
 
+// Stored is the source of a credential that the database holds, encrypted.
+const Stored = "stored"
+
 // Never means that rows aren't kept at all.
 const Never = time.Duration(-1)
 
@@ -144,6 +147,14 @@ func (s Secret) fix(source string) string {
 		return fmt.Sprintf("keep it there, and refer to it as %s:… below %s", source, s.Setting)
 	}
 	return fmt.Sprintf("keep it there, and set %s: %s:…", s.Setting, source)
+}
+
+// OfSecret returns the rules that a credential breaks by its source.
+func (r *Rules) OfSecret(s Secret) []Finding {
+	if r == nil {
+		return nil
+	}
+	return r.ofSecrets(Setup{Secrets: []Secret{s}})
 }
 
 func (r *Rules) ofSecrets(s Setup) (found []Finding) {

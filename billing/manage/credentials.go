@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/governance"
 )
 
 // Upstreams gives access to the providers of a router: its catalogue, its encryption keys,
@@ -155,6 +156,9 @@ func (a Actions) AddCredential(ctx context.Context, r CredentialRequest, by By) 
 	if of >= maxCredentials {
 		return billing.Credential{}, &billing.ConflictError{Detail: "the provider has 50 credentials: no more than that can be kept"}
 	}
+	if err := a.storedLawful(ctx, up, c.Provider); err != nil {
+		return billing.Credential{}, err
+	}
 	v, err := a.version(ctx, up, c, r.Secret, 1)
 	if err != nil {
 		return billing.Credential{}, err
@@ -163,6 +167,26 @@ func (a Actions) AddCredential(ctx context.Context, r CredentialRequest, by By) 
 	note := a.note(by, "credential.create", c.ID)
 	note.Detail = map[string]string{"provider": c.Provider, "name": c.Name, "weight": fmt.Sprint(c.Weight)}
 	return c, a.Store.CreateCredential(ctx, c, note)
+}
+
+// storedLawful refuses to store a credential where the organisation's rules want those of the
+// provider to come from elsewhere.
+func (a Actions) storedLawful(ctx context.Context, up Upstreams, provider string) error {
+	rules, _, err := a.rules(ctx)
+	if err != nil || rules == nil {
+		return err
+	}
+	all, err := up.Providers(ctx)
+	if err != nil {
+		return err
+	}
+	s := governance.Secret{Setting: "providers." + provider, Source: governance.Stored}
+	for _, p := range all {
+		if p.Name == provider {
+			s.Environments = p.Environments
+		}
+	}
+	return governance.Refusal(rules.OfSecret(s))
 }
 
 // checkCredential refuses an invalid credential.
@@ -185,8 +209,8 @@ func (a Actions) version(ctx context.Context, up Upstreams, c billing.Credential
 	err error,
 ) {
 	v = billing.CredentialVersion{Number: number, CreatedAt: a.now()}
-	if _, err := up.Seal(ctx, "nothing", "a try"); err != nil { // before the provider creates anything
-		return v, &billing.ConflictError{Detail: strings.TrimPrefix(err.Error(), "envelope: ")}
+	if err := canSeal(ctx, up); err != nil { // before the provider creates anything
+		return v, err
 	}
 	if secret = strings.TrimSpace(secret); secret == "" {
 		if secret, v.RemoteID, err = up.Make(ctx, c.Provider, fmt.Sprintf("tallyroute %s %d", c.Name, number)); err != nil {
@@ -198,6 +222,14 @@ func (a Actions) version(ctx context.Context, up Upstreams, c billing.Credential
 	}
 	v.Sealed, err = up.Seal(ctx, secret, AboutCredential(c.ID, number))
 	return v, err
+}
+
+// canSeal returns why nothing can be encrypted, if that is so.
+func canSeal(ctx context.Context, up Upstreams) error {
+	if _, err := up.Seal(ctx, "nothing", "a try"); err != nil {
+		return &billing.ConflictError{Detail: strings.TrimPrefix(err.Error(), "envelope: ")}
+	}
+	return nil
 }
 
 func (a Actions) fits(ctx context.Context, up Upstreams, provider, secret string) error {
@@ -433,62 +465,4 @@ func (a Actions) configured(ctx context.Context, up Upstreams, provider, name st
 // status.
 func NameInLedger(c billing.Credential, v billing.CredentialVersion) string {
 	return fmt.Sprintf("%s@%d", c.Name, v.Number)
-}
-
-// Rekeyed is the outcome of re-encrypting the stored secrets after a change of key.
-type Rekeyed struct {
-	Changed int `json:"changed"`
-	Already int `json:"already" doc:"Those already encrypted with the new key."`
-}
-
-// Rekey re-encrypts every stored secret with the current key. If it fails halfway, what is
-// done stays done; running it again does the rest.
-func (a Actions) Rekey(ctx context.Context, by By) (r Rekeyed, err error) {
-	up, err := a.upstreams()
-	if err == nil {
-		err = by.check()
-	}
-	if err != nil {
-		return r, err
-	}
-	all, err := a.Store.ListCredentials(ctx)
-	if err != nil {
-		return r, err
-	}
-	for _, c := range all {
-		if err := a.rekey(ctx, up, c.ID, by, &r); err != nil {
-			return r, &billing.ConflictError{Detail: fmt.Sprintf("%s/%s: %s; %d secrets were sealed anew before it", c.Provider, c.Name,
-				strings.TrimPrefix(err.Error(), "envelope: "), r.Changed)}
-		}
-	}
-	return r, nil
-}
-
-func (a Actions) rekey(ctx context.Context, up Upstreams, id string, by By, r *Rekeyed) error {
-	done, note := Rekeyed{}, a.note(by.step(), "secrets.rekey", id)
-	_, err := a.Store.UpdateCredential(ctx, id, func(c *billing.Credential) error {
-		done = Rekeyed{}
-		for i := range c.Versions {
-			v := &c.Versions[i]
-			under, changed, err := up.Rekey(ctx, v.Sealed, AboutCredential(c.ID, v.Number))
-			if err != nil {
-				return err
-			}
-			if v.Sealed = under; changed {
-				done.Changed++
-			} else {
-				done.Already++
-			}
-		}
-		if done.Changed == 0 || by.DryRun {
-			return errEnded
-		}
-		note.Detail = map[string]string{"changed": fmt.Sprint(done.Changed), "already": fmt.Sprint(done.Already)}
-		return nil
-	}, note)
-	if errors.Is(err, errEnded) || missing(err) {
-		err = nil
-	}
-	r.Changed, r.Already = r.Changed+done.Changed, r.Already+done.Already
-	return err
 }

@@ -19,6 +19,8 @@ type ProviderStatus struct {
 	Configured bool   `json:"configured" doc:"Whether it is in use."`
 	Why        string `json:"why,omitempty" doc:"It does not."`
 	From       string `json:"from" enum:"built-in,configuration,stored"`
+
+	Environments []string `json:"environments,omitempty" doc:"Of the keys that may use it; all without it."`
 }
 
 // ProviderView is a provider in JSON.

@@ -49,6 +49,17 @@ SELECT ` + responseColumns + ` FROM conversation JOIN stored_responses ON id = o
 	expireResponsesSQL = `
 DELETE FROM stored_responses WHERE id IN (
   SELECT id FROM stored_responses WHERE expires_at <= $1 ORDER BY expires_at LIMIT 5000 FOR UPDATE SKIP LOCKED)`
+
+	// responsesAfterSQL takes at least one, and as many as have the given number of bytes.
+	responsesAfterSQL = `
+SELECT ` + responseColumns + ` FROM stored_responses WHERE id IN (
+  SELECT id FROM (
+    SELECT id, sum(size) OVER (ORDER BY id) - size AS before
+      FROM (SELECT id, size FROM stored_responses WHERE id > $1 ORDER BY id LIMIT 500) next_ones) sized
+   WHERE before < $2)
+ ORDER BY id FOR UPDATE`
+
+	resealResponseSQL = `UPDATE stored_responses SET sealed = $2 WHERE id = $1`
 )
 
 // StoreResponse implements billing.StoredResponses.
@@ -144,4 +155,35 @@ func (s *Store) ExpireResponses(ctx context.Context, now time.Time) (n int, err 
 		return err
 	})
 	return n, err
+}
+
+// ResealResponses implements billing.StoredResponses.
+func (s *Store) ResealResponses(
+	ctx context.Context, after string, reseal func([]billing.StoredResponse) ([]billing.StoredResponse, error), notes ...*billing.Change,
+) (last string, err error) {
+	err = s.inTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		last = ""
+		rows, err := tx.Query(ctx, responsesAfterSQL, after, billing.ResealBytes)
+		if err != nil {
+			return err
+		}
+		list, err := pgx.CollectRows(rows, scanResponse)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		last = list[len(list)-1].ID
+		changed, err := reseal(list)
+		if err != nil || len(changed) == 0 {
+			return err
+		}
+		var batch pgx.Batch
+		for _, r := range changed {
+			batch.Queue(resealResponseSQL, r.ID, r.Sealed)
+		}
+		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+			return err
+		}
+		return note(ctx, tx, notes)
+	})
+	return last, err
 }

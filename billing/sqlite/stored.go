@@ -30,6 +30,14 @@ SELECT ` + responseColumns + ` FROM conversation JOIN stored_responses ON id = "
 	deleteResponse  = `DELETE FROM stored_responses WHERE key_id = ? AND id = ? AND expires_at > ?`
 	expireResponses = `DELETE FROM stored_responses WHERE id IN (
   SELECT id FROM stored_responses WHERE expires_at <= ? ORDER BY expires_at LIMIT 5000)`
+	// selectResponsesAfter takes at least one, and as many as have the given number of bytes.
+	selectResponsesAfter = `SELECT ` + responseColumns + ` FROM stored_responses WHERE id IN (
+  SELECT id FROM (
+    SELECT id, sum(size) OVER (ORDER BY id) - size AS before
+      FROM (SELECT id, size FROM stored_responses WHERE id > ? ORDER BY id LIMIT 500))
+   WHERE before < ?)
+ORDER BY id`
+	resealResponse = `UPDATE stored_responses SET sealed = ? WHERE id = ?`
 )
 
 // StoreResponse implements billing.StoredResponses.
@@ -70,6 +78,18 @@ func responseScan(r *billing.StoredResponse) []any {
 	return []any{&r.ID, &r.KeyID, &r.Temporary, &r.Previous, instant{&r.CreatedAt}, instant{&r.ExpiresAt}, &r.Sealed}
 }
 
+func responsesOf(ctx context.Context, from *session, query string, args ...any) (list []billing.StoredResponse, err error) {
+	err = from.rows(ctx, query, args, func(scan scanner) error {
+		var r billing.StoredResponse
+		if err := scan(responseScan(&r)...); err != nil {
+			return err
+		}
+		list = append(list, r)
+		return nil
+	})
+	return list, err
+}
+
 // Response implements billing.StoredResponses.
 func (s *Store) Response(ctx context.Context, key billing.KeyID, id string, now time.Time) (r billing.StoredResponse, err error) {
 	found, err := s.read.row(ctx, selectResponse, []any{string(key), id, stamp(now)}, responseScan(&r)...)
@@ -83,14 +103,7 @@ func (s *Store) Response(ctx context.Context, key billing.KeyID, id string, now 
 func (s *Store) Conversation(ctx context.Context, key billing.KeyID, id string, most int64, now time.Time) (
 	list []billing.StoredResponse, err error,
 ) {
-	err = s.read.rows(ctx, selectConversation, []any{string(key), id, stamp(now), most}, func(scan scanner) error {
-		var r billing.StoredResponse
-		if err := scan(responseScan(&r)...); err != nil {
-			return err
-		}
-		list = append(list, r)
-		return nil
-	})
+	list, err = responsesOf(ctx, s.read, selectConversation, string(key), id, stamp(now), most)
 	if err != nil {
 		return nil, err
 	}
@@ -116,4 +129,29 @@ func (s *Store) ExpireResponses(ctx context.Context, now time.Time) (n int, err 
 		return err
 	})
 	return n, err
+}
+
+// ResealResponses implements billing.StoredResponses.
+func (s *Store) ResealResponses(
+	ctx context.Context, after string, reseal func([]billing.StoredResponse) ([]billing.StoredResponse, error), notes ...*billing.Change,
+) (last string, err error) {
+	err = s.write.do(ctx, func(ctx context.Context, tx *session) error {
+		last = ""
+		list, err := responsesOf(ctx, tx, selectResponsesAfter, after, billing.ResealBytes)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		last = list[len(list)-1].ID
+		changed, err := reseal(list)
+		if err != nil || len(changed) == 0 {
+			return err
+		}
+		for _, r := range changed {
+			if _, err := tx.exec(ctx, resealResponse, r.Sealed, r.ID); err != nil {
+				return err
+			}
+		}
+		return note(ctx, tx, notes)
+	})
+	return last, err
 }

@@ -116,6 +116,7 @@ var acts = []string{
 	`POST /credentials/{credential}/rotate {"overlap":"1h"}`,
 	`POST /credentials/{credential}/disable {"reason":"r"}`,
 	`POST /credentials/{credential}/enable {"reason":"r"}`,
+	`SEED response`,
 	`POST /secrets/rekey`,
 	`DELETE /credentials/{credential}?reason=r`,
 	`DELETE /providers/acme?reason=r`,
@@ -335,6 +336,10 @@ func (r *actRig) seed(what string) {
 			ID: "alert_1", Claim: "c", Kind: "limit", Object: "bud_1", Severity: billing.Warning, Title: "a limit", At: time.Now(),
 		}
 		_, err = r.store.FireAlerts(r.t.Context(), billing.Firing{Alerts: []billing.Alert{a}}, time.Now())
+	case "response":
+		err = r.store.StoreResponse(r.t.Context(), billing.StoredResponse{
+			ID: "resp_1", KeyID: billing.KeyID(r.known["key"]), CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour), Sealed: []byte("sealed"),
+		}, billing.ResponseBounds{Responses: 1, KeyBytes: 1000, Bytes: 1000})
 	default:
 		r.t.Fatalf("nobody knows how to make a %s", what)
 	}

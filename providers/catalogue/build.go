@@ -163,11 +163,12 @@ type builder struct {
 func (b *builder) provider(ctx context.Context, l *loaded) {
 	s := Status{
 		Name: l.Name, Display: cmp.Or(l.Display, l.Name), BaseURL: l.BaseURL, Adapter: l.Adapter, Models: l.count(),
-		Configured: true, Environments: l.Environments, References: l.references(), From: l.from(),
+		Configured: true, Environments: l.Environments, From: l.from(),
 	}
 	if err := b.credentials(ctx, l); err != nil {
 		s.Configured, s.Why = false, strings.TrimPrefix(err.Error(), "secret: ")
 	}
+	s.References = l.references() // with those of stored credentials
 	at, region, err := b.place(ctx, l.Provider)
 	switch {
 	case !s.Configured:

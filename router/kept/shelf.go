@@ -56,22 +56,20 @@ type Record struct {
 	Response []byte // an object
 }
 
-// about returns what a sealed record is bound to.
-func about(key billing.KeyID, id string) string { return "response " + id + " of " + string(key) }
-
 // Keep stores a record. It returns billing.ErrResponsesFull if there is no room.
 func (s *Shelf) Keep(ctx context.Context, o Owner, r Record) error {
 	var text jsonraw.Object
 	text.Raw("input", r.Input)
 	text.Raw("response", r.Response)
-	sealed, err := s.Ring.Seal(string(text.Bytes()), about(o.Key, r.ID))
-	if err != nil {
+	now := s.Clock()
+	stored := billing.StoredResponse{
+		ID: r.ID, KeyID: o.Key, Temporary: o.temporary(), Previous: r.Previous, CreatedAt: now, ExpiresAt: now.Add(s.Life),
+	}
+	var err error
+	if stored.Sealed, err = s.Ring.Seal(string(text.Bytes()), stored.About()); err != nil {
 		return err
 	}
-	now := s.Clock()
-	return s.Store.StoreResponse(ctx, billing.StoredResponse{
-		ID: r.ID, KeyID: o.Key, Temporary: o.temporary(), Previous: r.Previous, CreatedAt: now, ExpiresAt: now.Add(s.Life), Sealed: sealed,
-	}, s.Bounds)
+	return s.Store.StoreResponse(ctx, stored, s.Bounds)
 }
 
 // possible reports whether id could be the id of a response: "resp_" and a ULID. Databases do
@@ -134,7 +132,7 @@ func (s *Shelf) open(o Owner, r billing.StoredResponse) (Record, error) {
 	if !o.owns(r) {
 		return Record{}, billing.ErrNoResponse
 	}
-	text, err := s.Ring.Open(r.Sealed, about(r.KeyID, r.ID))
+	text, err := s.Ring.Open(r.Sealed, r.About())
 	if err != nil {
 		return Record{}, fmt.Errorf("kept: %w", err)
 	}

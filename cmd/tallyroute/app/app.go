@@ -214,8 +214,10 @@ func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, err
 		return nil, err
 	}
 	n.files = append(credentials.all(), cmp.Or(cfg.File, config.DefaultFile), cfg.PricesFile)
-	if name, ok := secret.File(string(cfg.AdminToken)); ok {
-		n.files = append(n.files, name)
+	for _, ref := range []config.SecretRef{cfg.AdminToken, cfg.Secrets.Key, cfg.Secrets.Previous} {
+		if name, ok := secret.File(string(ref)); ok {
+			n.files = append(n.files, name)
+		}
 	}
 	if err := s.login(ctx, n); err != nil {
 		return nil, err
@@ -239,6 +241,7 @@ func (s *Service) build(ctx context.Context, cfg *config.Config) (*snapshot, err
 	if err := s.connect(ctx, n); err != nil {
 		return nil, err
 	}
+	n.keys = s.ring(ctx, cfg)
 	s.identify(n)
 	s.route(n)
 	administration := s.administration(n)
@@ -330,24 +333,24 @@ func (s *Service) publicOptions(n *snapshot, administration admin.Options) serve
 		AllowedNetworks: config.Prefixes(n.cfg.AllowedNetworks), BlockedNetworks: config.Prefixes(n.cfg.BlockedNetworks),
 		RequireTLS: n.cfg.RequireTLS, Exposed: s.exposed.add,
 		Origins: n.cfg.CORSOrigins, Handover: s.handOver, Asks: administration.Actions.Asks,
-		Temporary: s.temporary.With(n.platforms), Responses: s.shelf(n.cfg),
+		Temporary: s.temporary.With(n.platforms), Responses: s.shelf(n),
 		SelfService: admin.SelfService(administration),
 		Limits:      server.Limits{Silence: time.Duration(n.cfg.Timeouts.StreamSilence), Limits: webLimits(n.cfg)},
 	}
 }
 
 // shelf returns where responses are kept; nil keeps none.
-func (s *Service) shelf(cfg *config.Config) *kept.Shelf {
+func (s *Service) shelf(n *snapshot) *kept.Shelf {
+	cfg := n.cfg
 	if cfg.Responses.Keep == 0 {
 		return nil
 	}
-	c, own := cfg.Responses, s.pepper.Derive("tallyroute responses")
-	key, err := envelope.FromBytes(own)
-	if err != nil {
-		return nil
+	c, keys := cfg.Responses, n.keys
+	if cfg.Secrets.Key == "" {
+		keys = envelope.NewRing(responseKey(s.pepper.Pepper))
 	}
 	return &kept.Shelf{
-		Store: s.store, Ring: envelope.NewRing(key), Life: time.Duration(c.Keep),
+		Store: s.store, Ring: keys, Life: time.Duration(c.Keep),
 		Bounds: billing.ResponseBounds{Responses: c.PerKey, KeyBytes: c.BytesPerKey, Bytes: c.MaxBytes}, Clock: s.ledger.now,
 	}
 }
@@ -366,7 +369,9 @@ func (s *Service) administration(n *snapshot) admin.Options {
 		Token:   func() string { return n.token },
 		Exposed: s.exposed.add,
 		Hosts:   adminHosts(n.cfg),
-		Login:   n.people,
+
+		Certified: n.cfg.CertifiedPrincipals(),
+		Login:     n.people,
 
 		Health:  func() admin.Health { return viewHealth(s.health.Snapshot(time.Now())) },
 		Ready:   s.check,

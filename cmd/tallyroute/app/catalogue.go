@@ -123,7 +123,7 @@ func LoadService(ctx context.Context, from Source) (*config.Config, Catalogue, e
 		source = cfg.Source()
 	}
 	_, tokenErr := adminToken(ctx, credentials.from, cfg)
-	_, ringErr := ring(ctx, credentials.from, cfg)
+	_, ringErr := ring(ctx, credentials.from, cfg, billing.Pepper{})
 	_, channelErr := notifiers(ctx, credentials.from, cfg)
 	for _, err := range []error{
 		tokenErr, channelErr, ringErr, checkPepper(ctx, credentials.from, cfg), checkStore(ctx, credentials.from, cfg),

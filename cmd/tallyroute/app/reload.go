@@ -21,7 +21,6 @@ import (
 	"tallyroute/billing/manage"
 	"tallyroute/cmd/tallyroute/config"
 	"tallyroute/cmd/tallyroute/upstream"
-	"tallyroute/providers/secret/envelope"
 )
 
 // CheckRules refuses a configuration that breaks the rules in its database. If there is no
@@ -44,7 +43,9 @@ func CheckRules(ctx context.Context, c *config.Config, s governance.Setup) error
 
 // lawful refuses a snapshot that breaks the organisation's rules.
 func (s *Service) lawful(ctx context.Context, n *snapshot) error {
-	found, err := manage.Actions{Store: s.store}.SetupFindings(ctx, SetupOf(n.cfg, n.catalogue))
+	setup := SetupOf(n.cfg, n.catalogue)
+	setup.Secrets = slices.DeleteFunc(setup.Secrets, func(one governance.Secret) bool { return one.Source == governance.Stored })
+	found, err := manage.Actions{Store: s.store}.SetupFindings(ctx, setup)
 	return errors.Join(err, governance.Refusal(found))
 }
 
@@ -115,7 +116,7 @@ func (s *Service) swap(ctx context.Context) (restart []string, err error) {
 	if err := s.recordPrices(ctx, old, next); err != nil {
 		return nil, err
 	}
-	if l := s.stored.Load(); l != nil && old.cfg.Secrets != cfg.Secrets {
+	if l := s.stored.Load(); l != nil && (old.cfg.Secrets != cfg.Secrets || cfg.Secrets.Key != "") {
 		s.stored.Store(l.Stale()) // other keys may be able to open more
 	}
 	s.force(old, next)
@@ -304,12 +305,7 @@ func (s *Service) loadStored(ctx context.Context) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	old, before := s.now(), s.stored.Load()
-	keys, err := ring(ctx, s.secrets.Keeper, old.cfg)
-	if err != nil {
-		s.Log.Error("stored credentials cannot be opened", zap.Error(err))
-		keys = envelope.NewRing()
-	}
-	l, err := upstream.Load(ctx, s.store, keys, before, time.Now())
+	l, err := upstream.Load(ctx, s.store, s.ring(ctx, old.cfg), before, time.Now())
 	if err != nil {
 		return err
 	}

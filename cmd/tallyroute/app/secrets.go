@@ -74,9 +74,26 @@ func proxy(ctx context.Context, from *manager.Keeper, ref config.ProxyRef) (p *p
 	return p, at, nil
 }
 
-// ring returns the keys that encrypt stored credentials. Without any, no credential can be
-// stored.
-func ring(ctx context.Context, from *manager.Keeper, c *config.Config) (*envelope.Ring, error) {
+// responseKey returns the key that encrypts kept responses where the configuration has none.
+func responseKey(p billing.Pepper) envelope.Key {
+	key, _ := envelope.FromBytes(p.Derive("tallyroute responses")) // of the right length
+	return key
+}
+
+// ring returns the keys that encrypt what is stored. A key that can't be read at the moment
+// opens nothing.
+func (s *Service) ring(ctx context.Context, c *config.Config) *envelope.Ring {
+	keys, err := ring(ctx, s.secrets.Keeper, c, s.pepper.Pepper)
+	if err != nil {
+		s.Log.Error("what is stored encrypted cannot be opened", zap.Error(err))
+		keys = envelope.NewRing()
+	}
+	return keys
+}
+
+// ring returns the keys that encrypt stored credentials and kept responses. Without any, no
+// credential can be stored. The pepper's own key, where there is a pepper, only opens.
+func ring(ctx context.Context, from *manager.Keeper, c *config.Config, p billing.Pepper) (*envelope.Ring, error) {
 	var keys []envelope.Key
 	for _, at := range []struct {
 		setting string
@@ -95,7 +112,10 @@ func ring(ctx context.Context, from *manager.Keeper, c *config.Config) (*envelop
 		}
 		keys = append(keys, k)
 	}
-	return envelope.NewRing(keys...), nil
+	if p == (billing.Pepper{}) {
+		return envelope.NewRing(keys...), nil
+	}
+	return envelope.NewRing(keys...).Opening(responseKey(p)), nil
 }
 
 // database returns the connection string, which may itself be kept as a secret.

@@ -46,7 +46,7 @@ func Stored(ctx context.Context, c *config.Config, store billing.Store) (*upstre
 }
 
 func stored(ctx context.Context, from *manager.Keeper, c *config.Config, store billing.Store) (*upstream.Loaded, error) {
-	keys, err := ring(ctx, from, c)
+	keys, err := ring(ctx, from, c, billing.Pepper{})
 	if err != nil {
 		keys = envelope.NewRing()
 	}
@@ -54,14 +54,14 @@ func stored(ctx context.Context, from *manager.Keeper, c *config.Config, store b
 }
 
 // Desk returns the desk at which administrators manage providers, for use on the host.
-func Desk(c *config.Config, store billing.Store, demo Local) (*upstream.Desk, error) {
+func Desk(c *config.Config, store billing.Store, demo Local, p billing.Pepper) (*upstream.Desk, error) {
 	from, err := once(c)
 	if err != nil {
 		return nil, err
 	}
 	return &upstream.Desk{
 		Store: store, Clock: time.Now,
-		Ring: func(ctx context.Context) (*envelope.Ring, error) { return ring(ctx, from, c) },
+		Ring: func(ctx context.Context) (*envelope.Ring, error) { return ring(ctx, from, c, p) },
 		Input: func(ctx context.Context) (catalogue.Input, catalogue.Options, error) {
 			return catalogueParts(ctx, c, demo, nowhere, &credentialFiles{from: from})
 		},
@@ -154,7 +154,9 @@ func (s *Service) Actions() manage.Actions {
 func (s *Service) desk() *upstream.Desk {
 	return &upstream.Desk{
 		Store: s.store, Clock: time.Now,
-		Ring: func(ctx context.Context) (*envelope.Ring, error) { return ring(ctx, s.secrets.Keeper, s.now().cfg) },
+		Ring: func(ctx context.Context) (*envelope.Ring, error) {
+			return ring(ctx, s.secrets.Keeper, s.now().cfg, s.pepper.Pepper)
+		},
 		Input: func(ctx context.Context) (catalogue.Input, catalogue.Options, error) {
 			return catalogueParts(ctx, s.now().cfg, s.Demo, s.Address, &credentialFiles{from: s.secrets.Keeper, host: s.secrets.host})
 		},
@@ -253,12 +255,8 @@ type SecretsReport struct {
 	Read    int
 	Missing map[string]error // by setting
 	Wide    []string         // permissions of managers' logins beyond what they need
+	Unclear []string         // why those of a manager's login are unknown
 	Pepper  error            // nil if it is the database's, or if none has been created yet
-}
-
-// reacher is a manager that can say what its login is allowed to do.
-type reacher interface {
-	Reach(ctx context.Context, names []string) (wide []string, err error)
 }
 
 // CheckSecrets reads every secret that a configuration refers to, once.
@@ -268,33 +266,50 @@ func CheckSecrets(ctx context.Context, c *config.Config, providers Catalogue) (S
 	if err != nil {
 		return report, err
 	}
-	names := make(map[string][]string) // by scheme
+	uses := make(map[string]manager.Use) // by scheme
+	used := func(ref string) {
+		if kept, ok := secret.Managed(ref); ok {
+			use := uses[kept.Scheme]
+			use.Names = append(use.Names, kept.Name)
+			uses[kept.Scheme] = use
+		}
+	}
 	for setting, ref := range c.References() {
 		if _, err := from.Resolve(ctx, ref); err != nil {
 			report.Missing[setting] = err
 			continue
 		}
 		report.Read++
-		if kept, ok := secret.Managed(ref); ok {
-			names[kept.Scheme] = append(names[kept.Scheme], kept.Name)
-		}
+		used(ref)
 	}
 	if providers.Catalogue != nil {
 		for _, p := range providers.Providers() {
 			for _, ref := range p.References {
-				if kept, ok := secret.Managed(ref); ok && p.Configured {
-					names[kept.Scheme] = append(names[kept.Scheme], kept.Name)
+				if p.Configured {
+					used(ref)
 				}
 			}
 		}
 	}
-	for _, scheme := range slices.Sorted(maps.Keys(names)) {
+	for _, text := range c.Sinks {
+		if s, ok := config.ParseSink(text); ok {
+			use := uses[s.Kind]
+			use.Places = append(use.Places, s.At)
+			uses[s.Kind] = use
+		}
+	}
+	for _, scheme := range slices.Sorted(maps.Keys(uses)) {
 		m, _ := from.Manager(scheme)
-		if r, ok := m.(reacher); ok {
-			wide, err := r.Reach(ctx, names[scheme])
-			if err == nil {
-				report.Wide = append(report.Wide, wide...)
-			}
+		r, ok := m.(manager.Reacher)
+		if !ok || len(uses[scheme].Names) == 0 {
+			continue
+		}
+		wide, err := r.Reach(ctx, uses[scheme])
+		if err != nil {
+			report.Unclear = append(report.Unclear, err.Error())
+		}
+		for _, one := range wide {
+			report.Wide = append(report.Wide, scheme+": "+one)
 		}
 	}
 	report.Pepper = pepperFits(ctx, from, c)

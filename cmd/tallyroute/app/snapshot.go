@@ -19,6 +19,7 @@ import (
 	"tallyroute/providers/catalogue"
 	"tallyroute/providers/chat"
 	"tallyroute/providers/secret"
+	"tallyroute/providers/secret/envelope"
 	"tallyroute/router"
 	"tallyroute/router/admin"
 	"tallyroute/router/federation"
@@ -47,6 +48,7 @@ type snapshot struct {
 	// forwarders receive the audit log.
 	forwarders map[string]manage.Forwarder
 	auditKey   *audit.SigningKey // signs checkpoints; nil signs none
+	keys       *envelope.Ring    // that seal what is stored
 	token      string            // of the admin API; "" if that is switched off
 	people     *admin.Login      // logs people in; nil lets nobody log in
 	identity   identity.Config   // of the identity provider in people

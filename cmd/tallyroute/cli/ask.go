@@ -55,7 +55,7 @@ func (a *Context) Ask(n Needs, do func(adminapi.API) error) error {
 		o.Actions.Roles = app.Roles(cfg)
 		o.Actions.SecretSources = secret.Sources()
 		o.Actions.Setup = a.setup(cfg)
-		if o.Actions.Upstreams, err = app.Desk(cfg, s, a.Source().Demo); err != nil {
+		if o.Actions.Upstreams, err = app.Desk(cfg, s, a.Source().Demo, o.Actions.Pepper); err != nil {
 			return err
 		}
 		o.Actions.Notifiers = func(ctx context.Context) (map[string]manage.Notifier, error) { return app.Notifiers(ctx, cfg) }

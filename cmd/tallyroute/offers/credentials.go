@@ -305,10 +305,13 @@ type secretsRekey struct {
 
 // Run re-encrypts everything with the current key.
 func (c secretsRekey) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Ask(cli.Needs{Keys: true}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.Rekeyed](a.Ctx, r, adminapi.Post("/secrets/rekey", cli.Fields{"reason": c.Reason}))
 		if err == nil {
-			_, err = fmt.Fprintf(a.Stdout, "%d secrets were sealed anew, %d were under the key already.\n", v.Changed, v.Already)
+			_, err = fmt.Fprintf(a.Stdout, "%d secrets and responses were sealed anew, %d were under the key already.\n", v.Changed, v.Already)
+		}
+		if err == nil && v.Unreadable > 0 {
+			_, err = fmt.Fprintf(a.Stdout, "%d responses are under a key that is not configured; they go when they expire.\n", v.Unreadable)
 		}
 		return err
 	})

@@ -131,7 +131,7 @@ func (d *Desk) Providers(ctx context.Context) ([]manage.ProviderStatus, error) {
 		list = append(list, manage.ProviderStatus{
 			Name: s.Name, Display: s.Display, BaseURL: s.BaseURL, Adapter: s.Adapter, Models: s.Models, Configured: s.Configured,
 			Why:  s.Why,
-			From: s.From,
+			From: s.From, Environments: s.Environments,
 		})
 	}
 	return list, nil

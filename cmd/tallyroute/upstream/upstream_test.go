@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/billing/governance"
 	"tallyroute/billing/manage"
 	"tallyroute/billing/sqlite"
 	"tallyroute/cmd/tallyroute/upstream"
@@ -24,6 +26,7 @@ import (
 	"tallyroute/providers/catalogue"
 	"tallyroute/providers/secret"
 	"tallyroute/providers/secret/envelope"
+	"tallyroute/router/kept"
 )
 
 // canary is a secret that must be nowhere.
@@ -68,6 +71,7 @@ type rig struct {
 	path  string
 	acme  *acme
 	keys  []envelope.Key
+	opens []envelope.Key // and does not seal
 	now   time.Time
 }
 
@@ -91,7 +95,13 @@ func newRig(t *testing.T) *rig {
 	t.Cleanup(client.Close)
 	r.Actions = manage.Actions{Store: store.Contracts(), Clock: func() time.Time { return r.now }, Upstreams: &upstream.Desk{
 		Store: store, Clock: func() time.Time { return r.now },
-		Ring: func(context.Context) (*envelope.Ring, error) { return envelope.NewRing(r.keys...), nil },
+		Ring: func(context.Context) (*envelope.Ring, error) {
+			keys := envelope.NewRing(r.keys...)
+			for _, k := range r.opens {
+				keys = keys.Opening(k)
+			}
+			return keys, nil
+		},
 		Input: func(context.Context) (catalogue.Input, catalogue.Options, error) {
 			return catalogue.Input{Text: text}, catalogue.Options{Secrets: environment}, nil
 		},
@@ -198,6 +208,48 @@ func TestSealedSecretsOpenAfterRekeying(t *testing.T) {
 	}
 }
 
+// TestKeptResponsesAreSealedAnewWithTheSecrets: they need only the new key afterwards, and those that
+// no key opens are counted.
+func TestKeptResponsesAreSealedAnewWithTheSecrets(t *testing.T) {
+	r := newRig(t)
+	old, pepper, fresh := r.keys[0], newKey(t), newKey(t)
+	shelf := func(keys *envelope.Ring) *kept.Shelf {
+		return &kept.Shelf{
+			Store: r.store, Ring: keys, Life: time.Hour, Clock: func() time.Time { return r.now },
+			Bounds: billing.ResponseBounds{Responses: 9, KeyBytes: 1 << 20, Bytes: 1 << 20},
+		}
+	}
+	id := func(n int) string { return fmt.Sprintf("resp_%026d", n) }
+	owner := kept.Owner{Key: "key_1"}
+	for i, k := range []envelope.Key{old, pepper, newKey(t)} {
+		if err := shelf(envelope.NewRing(k)).Keep(t.Context(), owner, kept.Record{ID: id(i), Input: []byte("[1]"), Response: []byte("{}")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.keys = []envelope.Key{fresh, old}
+	r.opens = []envelope.Key{pepper}
+	rehearsal := ann
+	rehearsal.DryRun = true
+	want := manage.Rekeyed{Changed: 2, Unreadable: 1}
+	for _, by := range []manage.By{rehearsal, ann} {
+		if done := must[manage.Rekeyed](t)(r.Rekey(t.Context(), by)); done != want {
+			t.Errorf("done: %+v, want %+v", done, want)
+		}
+	}
+	if again := must[manage.Rekeyed](t)(r.Rekey(t.Context(), ann)); again != (manage.Rekeyed{Already: 2, Unreadable: 1}) {
+		t.Errorf("again: %+v", again)
+	}
+	for i := range 2 {
+		if got, err := shelf(envelope.NewRing(fresh)).Get(t.Context(), owner, id(i)); err != nil || string(got.Input) != "[1]" {
+			t.Errorf("%s: %+v, %v", id(i), got, err)
+		}
+	}
+	r.keys = nil
+	if _, err := r.Rekey(t.Context(), ann); err == nil {
+		t.Error("sealed anew without a key")
+	}
+}
+
 // breaks is a desk that breaks off after the first secret was sealed anew.
 type breaks struct {
 	manage.Upstreams
@@ -264,5 +316,34 @@ func TestSecretsStayWhileTheirKeyIsAway(t *testing.T) {
 		manage.CredentialRequest{Provider: "acme", Name: "x", Weight: 1, Secret: "s"}, ann); err == nil ||
 		bytes.Contains([]byte(err.Error()), []byte("envelope")) {
 		t.Errorf("without a key: %v", err)
+	}
+}
+
+// TestRulesSayWhetherCredentialsMayBeStored for the environments of their provider.
+func TestRulesSayWhetherCredentialsMayBeStored(t *testing.T) {
+	r := newRig(t)
+	add := func() error {
+		_, err := r.AddCredential(t.Context(), manage.CredentialRequest{
+			Provider: "acme", Name: fmt.Sprintf("c%d", time.Now().UnixNano()), Owner: "ann@example.com", Secret: canary,
+		}, ann)
+		return err
+	}
+	by := ann
+	by.Reason = "r"
+	for text, refused := range map[string]bool{
+		`{"secret_sources":{"prod":["vault"]}}`: true, `{"secret_sources":{"prod":["vault","stored"]}}`: false, `{}`: false,
+	} {
+		var change manage.RulesChange
+		if err := json.Unmarshal([]byte(text), &change.Rules); err != nil {
+			t.Fatal(err)
+		}
+		r.SecretSources = secret.Sources()
+		if _, err := r.SetRules(t.Context(), change, by); err != nil {
+			t.Fatal(err)
+		}
+		var broken *governance.BrokenError
+		if err := add(); errors.As(err, &broken) != refused || !refused && err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -91,17 +92,23 @@ func FromBytes(key [32]byte) (k Key, err error) {
 // ID identifies the key and is not confidential.
 func (k Key) ID() string { return hex.EncodeToString(k.id[:]) }
 
-// Ring holds the key that seals, and older keys that only open. It is immutable.
-type Ring struct{ keys []Key }
+// Ring holds the key that seals, and others that only open. It is immutable.
+type Ring struct {
+	keys  []Key
+	seals bool // the first one does
+}
 
 // NewRing returns a ring whose first key seals. Without keys, it can neither open nor seal.
-func NewRing(keys ...Key) *Ring { return &Ring{keys} }
+func NewRing(keys ...Key) *Ring { return &Ring{keys, len(keys) > 0} }
+
+// Opening returns a ring that opens with another key as well.
+func (r *Ring) Opening(key Key) *Ring { return &Ring{append(slices.Clone(r.keys), key), r.seals} }
 
 // ErrNoKey reports a ring without keys.
 var ErrNoKey = errors.New("envelope: nothing can be stored without a key: set secrets.encryption_key")
 
 // Seals reports whether there is a key to seal with.
-func (r *Ring) Seals() bool { return len(r.keys) > 0 }
+func (r *Ring) Seals() bool { return r.seals }
 
 // Seal encrypts a secret and binds it to what about names.
 func (r *Ring) Seal(secret, about string) ([]byte, error) {
