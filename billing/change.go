@@ -12,7 +12,7 @@ import (
 // write it in the same transaction as the change that it describes, so that no change
 // goes unrecorded, and chain it to the record before it (billing/audit).
 type Change struct {
-	ID      int64 // filled in by the store, like Seq and Hash
+	ID      int64 // filled in by the store when it is read, like Hash
 	At      time.Time
 	Actor   string
 	Role    string // the roles that allowed it; "" for the static token and the host itself, which have none
@@ -23,7 +23,7 @@ type Change struct {
 	Reason  string
 	Detail  map[string]string // the new values, by the names of the fields
 
-	Seq  int64  // the place in the chain; 0 for records that predate the chain
+	Seq  int64  // the place in the chain, filled in by the store; 0 for records that predate the chain
 	Hash string // in hexadecimal
 
 	// DryRun makes stores write the whole change, roll it back, and return *Rehearsed.

@@ -83,15 +83,19 @@ func (a Actions) VerifyAudit(ctx context.Context, marks ...billing.AuditMark) (a
 	return v.End(last), nil
 }
 
+// exportAction is the action of the record that every export ends with.
+const exportAction = "audit.export"
+
 // ExportAudit passes on every chained record, oldest first. The export itself is recorded
 // too, as the last of them.
 func (a Actions) ExportAudit(ctx context.Context, by By, each func(AuditRecord) error) error {
-	if err := a.Store.Record(ctx, a.note(by, "audit.export", "")); err != nil {
+	note := a.note(by, exportAction, "")
+	if err := a.Store.Record(ctx, note); err != nil {
 		return err
 	}
 	var previous string
 	return a.Store.ReadAudit(ctx, func(e billing.AuditEnds) { previous = e.Before.Hash }, func(c billing.Change) error {
-		if c.Seq == 0 {
+		if c.Seq == 0 || c.Seq > note.Seq {
 			return nil
 		}
 		record := ViewAuditRecord(c)
@@ -99,6 +103,10 @@ func (a Actions) ExportAudit(ctx context.Context, by By, each func(AuditRecord) 
 		return each(record)
 	})
 }
+
+// EndsExport reports whether an export may end with this record: what ends with another one
+// was cut off.
+func (r AuditRecord) EndsExport() bool { return r.Action == exportAction }
 
 // PruneAudit removes records older than keep, which must be at least MinAuditRetention.
 func (a Actions) PruneAudit(ctx context.Context, keep time.Duration, by By) (int64, error) {

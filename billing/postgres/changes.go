@@ -54,6 +54,7 @@ func note(ctx context.Context, tx pgx.Tx, notes []*billing.Change) error {
 	for _, n := range notes {
 		c := audit.Seal(n.Tidy(), last)
 		last = billing.AuditMark{Seq: c.Seq, Hash: c.Hash}
+		n.Seq = c.Seq
 		batch.Queue(noteSQL, c.Seq, c.Hash, c.At, c.Actor, c.Role, c.Source, c.Action, c.Object, c.Outcome, c.Reason, c.Detail)
 	}
 	batch.Queue(moveEndSQL, last.Seq, last.Hash)

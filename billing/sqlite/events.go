@@ -142,6 +142,7 @@ func note(ctx context.Context, tx *session, notes []*billing.Change) error {
 	for _, n := range notes {
 		c := audit.Seal(n.Tidy(), last)
 		last = billing.AuditMark{Seq: c.Seq, Hash: c.Hash}
+		n.Seq = c.Seq
 		if _, err := tx.exec(ctx, insertChange, c.Seq, c.Hash, stamp(c.At), c.Actor, c.Role, c.Source, c.Action, c.Object,
 			string(c.Outcome), c.Reason, asJSON(c.Detail)); err != nil {
 			return err

@@ -3,6 +3,7 @@ package admin
 import (
 	"bufio"
 	"cmp"
+	"encoding/csv"
 	"encoding/json"
 	"net/http"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"tallyroute/billing/manage"
 	"tallyroute/billing/rbac"
 	"tallyroute/router/admin/wire"
+	"tallyroute/router/web"
 )
 
 // auditFilter holds the parameters of listAudit.
@@ -87,20 +89,50 @@ func verifyAudit(x *exchange, in auditMark) (AuditVerification, error) {
 	return v, err
 }
 
-// exportAudit is GET /audit/export: every record as JSON lines.
-func exportAudit(x *exchange, _ none) (none, error) {
+// exportParameters holds the parameters of exportAudit.
+type exportParameters struct {
+	Format string `json:"format" enum:"jsonl,csv" doc:"jsonl by default; csv has nothing that a spreadsheet runs as a formula."`
+}
+
+// exportAudit is GET /audit/export: every record, as JSON lines or for spreadsheets.
+func exportAudit(x *exchange, in exportParameters) (none, error) {
 	out := bufio.NewWriterSize(x.C.Writer, 64<<10)
-	x.C.Header("Content-Type", "application/jsonl")
 	lines := json.NewEncoder(out)
 	lines.SetEscapeHTML(false)
-	err := x.Actions.ExportAudit(x.ctx(), x.by(""), func(r manage.AuditRecord) error { return lines.Encode(r) })
+	media, write, flush := "application/jsonl", func(r manage.AuditRecord) error { return lines.Encode(r) }, out.Flush
+	if in.Format == "csv" {
+		rows := csv.NewWriter(out)
+		_ = rows.Write(auditColumns()) // into the buffer
+		media, write = "text/csv; charset=utf-8", func(r manage.AuditRecord) error { return rows.Write(auditRow(r)) }
+		flush = func() error { rows.Flush(); return cmp.Or(rows.Error(), out.Flush()) }
+	}
+	x.C.Header("Content-Type", media)
+	err := x.Actions.ExportAudit(x.ctx(), x.by(""), write)
 	if err == nil {
-		err = out.Flush()
+		err = flush()
 	}
 	if err == nil {
 		x.C.Writer.WriteHeader(http.StatusOK)
 	}
 	return none{}, err
+}
+
+func auditColumns() []string {
+	return []string{
+		"seq", "changed_at", "actor", "role", "source", "action", "object", "outcome", "reason", "detail", "hash", "previous",
+	}
+}
+
+// auditRow returns the values of a record in the order of auditColumns.
+func auditRow(r manage.AuditRecord) []string {
+	row := []string{
+		strconv.FormatInt(r.Seq, 10), *r.ChangedAt, r.Actor, r.Role, r.Source, r.Action, r.Object, string(r.Outcome), r.Reason,
+		string(web.Encode(r.Detail)), r.Hash, r.Previous,
+	}
+	for i, text := range row {
+		row[i] = wire.Inert(text)
+	}
+	return row
 }
 
 // checkpointAudit is POST /audit/checkpoint.

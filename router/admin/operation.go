@@ -26,8 +26,8 @@ type operation struct {
 	method, path string // below /admin/v1
 	summary      string
 	in, out      reflect.Type
-	statuses     []int  // of successful answers
-	media        string // of answers that are not JSON
+	statuses     []int    // of successful answers
+	media        []string // of answers that are not JSON
 	takes        time.Duration
 	matches      bool // takes If-Match
 	named        bool // handles Idempotency-Key itself
@@ -114,8 +114,8 @@ func (o operation) rehearses() bool {
 	return o.in.Implements(reflect.TypeFor[interface{ rehearsed() bool }]())
 }
 
-// streaming says that the operation itself writes its answer, in another media type.
-func (o operation) streaming(media string) operation {
+// streaming says that the operation itself writes its answer, in one of these media types.
+func (o operation) streaming(media ...string) operation {
 	o.media, o.out = media, nil
 	return o
 }

@@ -84,7 +84,10 @@ func (o operation) describe(inputs, outputs *wire.Schemas) wire.Schema {
 	}
 	responses := wire.Schema{"default": wire.Schema{"$ref": "#/components/responses/Error"}}
 	for _, status := range o.statuses {
-		content := wire.Schema{o.media: wire.Schema{}}
+		content := wire.Schema{}
+		for _, media := range o.media {
+			content[media] = wire.Schema{}
+		}
 		if o.out != nil {
 			schema := outputs.Plain(o.out)
 			if o.rehearses() && status == http.StatusOK {
@@ -241,8 +244,8 @@ func ledgerOperations() []operation {
 			slowly().afresh(),
 		does("checkpointAudit", post, "/audit/checkpoint", "Sign the audit log as it is now, to be kept elsewhere. The router needs a key.",
 			checkpointAudit).creates().slowly().afresh(),
-		does("exportAudit", get, "/audit/export", "Every record of the audit log as JSON lines, oldest first.", exportAudit).
-			streaming("application/jsonl").slowly().afresh(),
+		does("exportAudit", get, "/audit/export", "Every record of the audit log as JSON lines or CSV, oldest first.", exportAudit).
+			streaming("application/jsonl", "text/csv").slowly().afresh(),
 		does("getSpend", get, "/spend", "What was spent, by one or two dimensions.", getSpend).slowly(),
 		does("getUsage", get, "/usage", "Requests, refusals, errors, latency and peaks of each hour.", getUsage).slowly(),
 		does("getPriceChanges", get, "/prices", "Which prices changed, and what usage costs at the old and new ones.", getPriceChanges).

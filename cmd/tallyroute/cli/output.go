@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tallyroute/billing"
+	"tallyroute/router/admin/wire"
 )
 
 // Format is how a list is printed: the flag -o.
@@ -107,20 +108,12 @@ func (t *Table) printCSV(w io.Writer) error {
 		for i, c := range row {
 			words[i] = c.text
 			if !c.number {
-				words[i] = inert(c.text)
+				words[i] = wire.Inert(c.text)
 			}
 		}
 		rows = append(rows, words)
 	}
 	return cw.WriteAll(rows)
-}
-
-// inert returns a text that a spreadsheet won't run as a formula.
-func inert(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
 }
 
 // Day formats a date for people; "-" if the time is zero.

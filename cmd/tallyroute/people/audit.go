@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -118,6 +119,7 @@ func verifyFile(path string, marks []billing.AuditMark) (r audit.Report, err err
 	}
 	defer func() { _ = f.Close() }()
 	var v *audit.Verifier
+	var last manage.AuditRecord
 	lines := json.NewDecoder(bufio.NewReader(f))
 	for n := 1; lines.More(); n++ {
 		var line manage.AuditRecord
@@ -132,15 +134,21 @@ func verifyFile(path string, marks []billing.AuditMark) (r audit.Report, err err
 			v = audit.NewVerifier(billing.AuditMark{Seq: line.Seq - 1, Hash: line.Previous}, marks...)
 		}
 		v.Add(record)
+		last = line
 	}
 	if v == nil {
 		v = audit.NewVerifier(billing.AuditMark{}, marks...)
 	}
-	return v.End(billing.AuditMark{}), nil
+	r = v.End(billing.AuditMark{})
+	if r.Fault == nil && !last.EndsExport() {
+		r.Fault = &audit.Fault{Seq: r.Last.Seq + 1, Kind: audit.Missing, Text: "an export ends with its own record, and this one was cut off"}
+	}
+	return r, nil
 }
 
 type auditExport struct {
-	File string `arg:"" help:"The file, which must not exist yet." placeholder:"FILE"`
+	File   string `arg:"" help:"The file, which must not exist yet." placeholder:"FILE"`
+	Format string `help:"${enum}; csv is for spreadsheets, and audit verify does not read it." enum:"jsonl,csv" default:"jsonl"`
 }
 
 // Run writes the export.
@@ -150,7 +158,7 @@ func (c auditExport) Run(a *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		n, err := exportTo(a, f, r)
+		n, err := c.exportTo(a, f, r)
 		if err = errors.Join(err, f.Close()); err != nil {
 			return errors.Join(err, os.Remove(c.File))
 		}
@@ -159,27 +167,34 @@ func (c auditExport) Run(a *cli.Context) error {
 	})
 }
 
-// exportTo copies the export and counts its lines.
-func exportTo(a *cli.Context, w io.Writer, r adminapi.API) (n int, err error) {
-	from, err := r.Open(a.Ctx, adminapi.Get("/audit/export", nil))
+// exportTo copies the export and counts its records.
+func (c auditExport) exportTo(a *cli.Context, w io.Writer, r adminapi.API) (n int, err error) {
+	from, err := r.Open(a.Ctx, adminapi.Get("/audit/export", adminapi.Query("format", c.Format)))
 	if err != nil {
 		return 0, err
 	}
 	defer cli.Closing(from)
-	out, lines := bufio.NewWriter(w), bufio.NewReader(from)
-	for {
+	out := bufio.NewWriter(w)
+	copied := io.TeeReader(from, out)
+	lines := bufio.NewReader(copied)
+	next := func() error {
 		line, err := lines.ReadBytes('\n')
-		if _, failed := out.Write(line); failed != nil {
-			return n, failed
+		if errors.Is(err, io.EOF) && len(line) > 0 {
+			err = io.ErrUnexpectedEOF
 		}
-		switch {
-		case errors.Is(err, io.EOF) && len(line) == 0:
-			return n, out.Flush()
-		case err != nil: // including a truncated line
-			return n, fmt.Errorf("the export is incomplete: %w", err)
-		}
-		n++
+		return err
 	}
+	if c.Format == "csv" {
+		rows := csv.NewReader(copied) // a row may have several lines
+		next, n = func() error { _, err := rows.Read(); return err }, -1
+	}
+	for ; err == nil; n++ {
+		err = next()
+	}
+	if !errors.Is(err, io.EOF) {
+		return 0, fmt.Errorf("the export is incomplete: %w", err)
+	}
+	return n - 1, out.Flush()
 }
 
 type auditCheckpoint struct {
@@ -284,8 +299,8 @@ func (c auditDestinations) Run(a *cli.Context) error {
 // integrity check, as it did before that had a command of its own.
 type Audit struct {
 	List         auditList         `cmd:"" help:"Who did what, newest first."`
-	Verify       auditVerify       `cmd:"" help:"Check the chain and name the first record that was altered or is missing."`
-	Export       auditExport       `cmd:"" help:"Write every record to a file as JSON lines, which audit verify --file reads."`
+	Verify       auditVerify       `cmd:"" help:"Check the chain and name the first record that was altered, moved or added, or is missing."`
+	Export       auditExport       `cmd:"" help:"Write every record to a file, as JSON lines for audit verify --file or as CSV."`
 	Checkpoint   auditCheckpoint   `cmd:"" help:"Sign the present state of the log, to be kept elsewhere."`
 	SigningKey   auditSigningKey   `cmd:"" help:"Create a key that signs checkpoints."`
 	Prune        auditPrune        `cmd:"" help:"Remove records that no longer have to be kept."`

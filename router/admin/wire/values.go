@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"tallyroute/billing"
 )
@@ -161,6 +162,15 @@ func isText(t reflect.Type) bool {
 		return own.Schema(&Schemas{})["type"] == "string"
 	}
 	return t.Kind() == reflect.String
+}
+
+// Inert returns a text that a spreadsheet won't run as a formula.
+func Inert(s string) string {
+	first, _ := utf8.DecodeRuneInString(s)
+	if s != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
+		return "'" + s
+	}
+	return s
 }
 
 // Page is a list in the form in which the API returns it.
