@@ -68,7 +68,7 @@ type GrantRequest struct {
 	Scope      billing.Scope // "" is the organisation
 	Of         string        // the team or project, by name or id
 	ExpiresAt  time.Time
-	ApprovedBy string
+	ApprovedBy string // somebody else who may grant it, by id, name or address; "" is nobody
 	Must       string // a condition without which it doesn't apply; "" is none
 }
 
@@ -80,8 +80,8 @@ func (a Actions) Grant(ctx context.Context, id string, r GrantRequest, by By) (b
 	}
 	g := billing.Grant{
 		ID: billing.NewID("grant_"), Role: r.Role, Scope: r.Scope, CreatedAt: a.now(), CreatedBy: by.Actor,
-		Reason:     strings.TrimSpace(by.Reason),
-		ApprovedBy: strings.TrimSpace(r.ApprovedBy), ExpiresAt: r.ExpiresAt, Must: strings.TrimSpace(r.Must),
+		Reason:    strings.TrimSpace(by.Reason),
+		ExpiresAt: r.ExpiresAt, Must: strings.TrimSpace(r.Must),
 	}
 	switch r.Scope {
 	case "", billing.ScopeOrg:
@@ -107,6 +107,15 @@ func (a Actions) Grant(ctx context.Context, id string, r GrantRequest, by By) (b
 	}
 	note := a.note(by, "principal.grant", id)
 	note.Detail = map[string]string{"role": g.Role, "scope": string(g.Scope) + " " + g.ScopeID}
+	if ref := strings.TrimSpace(r.ApprovedBy); ref != "" {
+		approver, err := a.approver(ctx, ref, []string{id, by.PrincipalID}, func(access rbac.Access) bool {
+			return access.May(rbac.PrincipalsWrite, rbac.Place{}) && !access.Exceeds(permissions, place, policy.Guard(g.Must))
+		})
+		if err != nil {
+			return billing.Principal{}, err
+		}
+		g.ApprovedBy, note.Detail["approved_by"] = approver, approver
+	}
 	if g.Must != "" {
 		note.Detail["must"] = g.Must
 	}
@@ -126,6 +135,27 @@ func (a Actions) Grant(ctx context.Context, id string, r GrantRequest, by By) (b
 		p.Grants = append(p.Grants, g)
 		return nil
 	}, note)
+}
+
+// approver returns the id of a principal that may approve something: neither one of those
+// that it concerns, nor somebody who could not do it himself.
+func (a Actions) approver(ctx context.Context, ref string, concerned []string, may func(rbac.Access) bool) (string, error) {
+	all, err := a.Store.ListPrincipals(ctx)
+	if err != nil {
+		return "", err
+	}
+	found := slices.DeleteFunc(all, func(p billing.Principal) bool {
+		return p.ID != ref && p.Name != ref && (p.Email == "" || !strings.EqualFold(p.Email, ref))
+	})
+	switch {
+	case len(found) != 1:
+		return "", invalid("approved_by", "must be one principal, by id, name or address")
+	case slices.Contains(concerned, found[0].ID):
+		return "", invalid("approved_by", "must be somebody other than who grants the role and who gets it")
+	case !may(a.AllRoles().Of(found[0], a.now())):
+		return "", invalid("approved_by", "must be somebody who may grant the role himself")
+	}
+	return found[0].ID, nil
 }
 
 // Revoke revokes a grant. The last owner of the organisation can't be removed.

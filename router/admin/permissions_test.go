@@ -216,6 +216,44 @@ func TestNobodyGivesWhatHeDoesNotHave(t *testing.T) {
 	g.ask("POST", base+"/principals/"+boss+"/disable", "").refused(t, http.StatusConflict, "conflict")
 }
 
+// TestOnlyOthersWhoMayGrantARoleApproveIt: neither a stranger nor those whom the grant concerns.
+func TestOnlyOthersWhoMayGrantARoleApproveIt(t *testing.T) {
+	g := newRig(t)
+	made := func(body, role string) string {
+		id := g.ask("POST", base+"/principals", body).v["id"].(string)
+		if role != "" {
+			g.ask("POST", base+"/principals/"+id+"/grants", fmt.Sprintf(`{"role":%q}`, role))
+		}
+		return id
+	}
+	boss := made(`{"name":"boss","kind":"user","email":"boss@example.com"}`, "owner")
+	made(`{"name":"reader"}`, "read-only")
+	gone := made(`{"name":"gone"}`, "owner")
+	g.ask("POST", base+"/principals/"+gone+"/disable", "")
+	me := made(`{"name":"me"}`, "owner")
+	secret, _ := g.ask("POST", base+"/principals/"+me+"/tokens", `{"name":"t"}`).v["secret"].(string)
+	bot := made(`{"name":"bot"}`, "")
+	grant := func(by, role, scope string) answer {
+		return g.send("POST", base+"/principals/"+bot+"/grants", fmt.Sprintf(`{"role":%q,"approved_by":%q,%s}`, role, by, scope),
+			"Authorization", "Bearer "+secret)
+	}
+	made(`{"name":"admin"}`, "admin")
+	for by, role := range map[string]string{
+		"nobody": "auditor", "reader": "auditor", "gone": "auditor", "me": "auditor", me: "auditor", "bot": "auditor", "admin": "owner",
+	} {
+		grant(by, role, `"scope":"org"`).refused(t, http.StatusUnprocessableEntity, "invalid_value")
+	}
+	for by, role := range map[string]string{"admin": "auditor", "BOSS@example.com": "finance", boss: "owner"} {
+		if got := grant(by, role, `"scope":"org"`); got.status != http.StatusCreated {
+			t.Errorf("%s approves %s: %s", by, role, got.text)
+		}
+	}
+	if got := g.ask("GET", base+"/audit?action=principal.grant&limit=3", ""); strings.Count(got.text, `"approved_by"`) != 3 ||
+		!strings.Contains(got.text, boss) {
+		t.Errorf("the audit log does not name them: %s", got.text)
+	}
+}
+
 // TestEndedAndExpiredOpenNothing: tokens, grants and principals that have ended or expired.
 func TestEndedAndExpiredOpenNothing(t *testing.T) {
 	g := newRig(t)

@@ -95,7 +95,7 @@ type newGrant struct {
 	Scope      string         `json:"scope" enum:"org,team,project" doc:"Default: org."`
 	ScopeID    string         `json:"scope_id" doc:"Id or name (for a project, team/project); not needed for org."`
 	ExpiresIn  *wire.Duration `json:"expires_in" doc:"How long it is valid. Default: until it is revoked."`
-	ApprovedBy string         `json:"approved_by"`
+	ApprovedBy string         `json:"approved_by" doc:"Who agreed, by id, name or address: another principal that may grant it."`
 	Must       string         `json:"must" doc:"The condition under which it counts, such as in_range(address, '10.0.0.0/8')."`
 	Reason     string         `json:"reason"`
 }

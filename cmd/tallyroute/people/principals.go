@@ -86,7 +86,7 @@ type principalsGrant struct {
 	Team       string        `help:"Only in this team." placeholder:"TEAM" xor:"scope"`
 	Project    string        `help:"Only in this project: TEAM/PROJECT or its id." placeholder:"PROJECT" xor:"scope"`
 	For        time.Duration `help:"How long it is valid. Default: until it is revoked." placeholder:"SPAN"`
-	ApprovedBy string        `help:"Who approved it." placeholder:"NAME"`
+	ApprovedBy string        `help:"Who agreed: another principal that may grant the role." placeholder:"PRINCIPAL"`
 	Must       string        `help:"A condition, such as login.session and login.age_minutes <= 30." placeholder:"EXPR"`
 	Reason     string        `help:"Why." placeholder:"TEXT"`
 }
