@@ -253,6 +253,20 @@ func (a Actions) Authenticate(ctx context.Context, secret billing.Secret) (Calle
 	return Caller{Principal: p, Access: a.AllRoles().Of(p, now)}, nil
 }
 
+// AuthenticateCertified returns what a principal, given by id or name, may do whose certificate an
+// authority vouches for. It returns billing.ErrUnknownToken if it does not exist or is disabled.
+func (a Actions) AuthenticateCertified(ctx context.Context, ref string) (Caller, error) {
+	all, err := a.Store.ListPrincipals(ctx)
+	if err != nil {
+		return Caller{}, err
+	}
+	i := slices.IndexFunc(all, func(p billing.Principal) bool { return p.ID == ref || p.Name == ref })
+	if i < 0 || !all[i].DisabledAt.IsZero() {
+		return Caller{}, billing.ErrUnknownToken
+	}
+	return Caller{Principal: all[i], Access: a.AllRoles().Of(all[i], a.now())}, nil
+}
+
 // mostTouched is the longest interval at which the use of a session is stored; a short idle
 // time shortens it.
 const mostTouched = time.Minute

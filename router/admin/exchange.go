@@ -188,6 +188,11 @@ func (x *exchange) authenticate() error {
 			return err
 		}
 	}
+	if len(given) == 0 && !x.members {
+		if principal := x.certified(); principal != "" {
+			return x.admitCertified(principal)
+		}
+	}
 	if len(given) > 1 {
 		return web.ErrAmbiguous
 	}
@@ -209,7 +214,7 @@ func (x *exchange) authenticate() error {
 		}
 	}
 	switch {
-	case want == "" && !admin && x.Login == nil && !x.members:
+	case want == "" && !admin && x.Login == nil && len(x.Certified) == 0 && !x.members:
 		return errDisabled
 	case !admin && !x.mayTry():
 		return errTries
@@ -234,9 +239,13 @@ func (x *exchange) admit(secret billing.Secret) error {
 		return err
 	}
 	x.known.add(seen)
+	x.is(c)
+	return nil
+}
+
+func (x *exchange) is(c manage.Caller) {
 	x.who, x.access = manage.Actor(c.Principal), c.Access
 	x.principal, x.session = manage.Who(c.Principal), c.Session
-	return nil
 }
 
 func (x *exchange) ctx() context.Context { return x.C.Request.Context() }
@@ -412,13 +421,8 @@ func (x *exchange) cookieSecret() (secret billing.Secret, there bool, err error)
 	if err != nil {
 		return secret, false, nil //nolint:nilerr // there is none
 	}
-	if site := x.C.GetHeader("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+	if x.otherSite() {
 		return secret, true, errCSRF
-	}
-	if origin := x.C.GetHeader("Origin"); origin != "" {
-		if u, err := url.Parse(origin); err != nil || !strings.EqualFold(u.Host, x.C.Request.Host) {
-			return secret, true, errCSRF
-		}
 	}
 	if !safeMethods[x.C.Request.Method] {
 		sent, want := x.C.GetHeader(csrfHeader), csrfToken(c.Value)
@@ -431,6 +435,16 @@ func (x *exchange) cookieSecret() (secret billing.Secret, there bool, err error)
 		return secret, true, errToken
 	}
 	return secret, true, nil
+}
+
+// otherSite reports whether a browser says that a page of another site sends the request.
+func (x *exchange) otherSite() bool {
+	if site := x.C.GetHeader("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+		return true
+	}
+	origin := x.C.GetHeader("Origin")
+	u, err := url.Parse(origin)
+	return origin != "" && (err != nil || !strings.EqualFold(u.Host, x.C.Request.Host))
 }
 
 // cameInClear reports a credential that others may have read.

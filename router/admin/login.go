@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -420,4 +421,45 @@ func newGCM(key [32]byte) (cipher.AEAD, error) {
 		return nil, err
 	}
 	return cipher.NewGCM(block)
+}
+
+// certified returns the principal whom the certificate of the connection names; "" if that is
+// nobody, or several.
+func (x *exchange) certified() string {
+	state := x.C.Request.TLS
+	if len(x.Certified) == 0 || state == nil || len(state.VerifiedChains) == 0 {
+		return ""
+	}
+	leaf := state.VerifiedChains[0][0]
+	names := append(slices.Clone(leaf.DNSNames), leaf.EmailAddresses...)
+	for _, u := range leaf.URIs {
+		names = append(names, u.String())
+	}
+	found := ""
+	for _, name := range append(names, "CN="+leaf.Subject.CommonName) {
+		switch is := x.Certified[name]; {
+		case is == "" || is == found:
+		case found != "":
+			return ""
+		default:
+			found = is
+		}
+	}
+	return found
+}
+
+// admitCertified admits the holder of a certificate. A browser shows it to every page that asks, so
+// pages of other sites are refused.
+func (x *exchange) admitCertified(principal string) error {
+	if x.otherSite() {
+		return errCSRF
+	}
+	c, err := x.Actions.AuthenticateCertified(x.ctx(), principal)
+	if errors.Is(err, billing.ErrUnknownToken) {
+		return errToken
+	}
+	if err == nil {
+		x.is(c)
+	}
+	return err
 }

@@ -29,6 +29,9 @@ type Options struct {
 	Token func() string
 	// Login configures how people log in; nil: they cannot.
 	Login *Login
+	// Certified are the principals, by id or name, of clients whose certificate has a name: a
+	// URI, DNS name or address, or CN= and the common name.
+	Certified map[string]string
 	// Hosts are the names under which the listener may be called, in addition to addresses and
 	// localhost. Otherwise a page from another site could point its own name here (DNS
 	// rebinding).

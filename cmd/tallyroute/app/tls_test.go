@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,7 +18,9 @@ import (
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest/prove"
 	"tallyroute/billing/manage"
+	"tallyroute/billing/rbac"
 	"tallyroute/cmd/tallyroute/config"
+	"tallyroute/router/certificate"
 	"tallyroute/router/certificate/certtest"
 	"tallyroute/router/tokens"
 )
@@ -159,4 +162,82 @@ func TestTokenOfTheAdminAPIThatCameInClearIsTold(t *testing.T) {
 		return err == nil && len(events) == 1 && events[0].Object == p.ID && events[0].Data["token"] == token.ID &&
 			!strings.Contains(events[0].Text, secret.Reveal())
 	})
+}
+
+// TestCertificatesArePrincipals: the certificate of a connection opens what the principal may do whom
+// the configuration names for it, as long as that is not disabled, and for no page of another site.
+func TestCertificatesArePrincipals(t *testing.T) {
+	dir, authority := t.TempDir(), certtest.New(t)
+	ca := filepath.Join(dir, "clients.pem")
+	if err := os.WriteFile(ca, authority.PEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, _, _ := serveTLS(t, func(c *config.Config) {
+		c.AdminTLS.ClientCAFile = ca
+		c.AdminCertificates = []config.Certified{
+			{Name: "deploy", Principal: "ci"}, {Name: "CN=reader", Principal: "reader"}, {Name: "both", Principal: "ci"},
+			{Name: "CN=both", Principal: "reader"}, {Name: "gone", Principal: "nobody"},
+		}
+	})
+	by := manage.By{Actor: "test", Access: rbac.Everything()}
+	ids := map[string]string{}
+	for name, role := range map[string]string{"ci": "admin", "reader": "read-only"} {
+		p, err := s.Actions().CreatePrincipal(t.Context(), manage.PrincipalRequest{Name: name}, by)
+		if err == nil {
+			_, err = s.Actions().Grant(t.Context(), p.ID, manage.GrantRequest{Role: role}, by)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[name] = p.ID
+	}
+	ask := func(name, method, path string, header ...string) int {
+		t.Helper()
+		leaf := authority.Leaf(t, name, time.Now().Add(time.Hour))
+		pair, err := tls.X509KeyPair(leaf.Cert, leaf.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings, err := certificate.Pin(s.now().cfg.TLS.CertFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings.Certificates = []tls.Certificate{pair}
+		to := &http.Transport{TLSClientConfig: settings}
+		r, err := http.NewRequestWithContext(t.Context(), method, "https://"+s.Address("admin")+"/admin/v1"+path, strings.NewReader(`{"name":"web"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		resp, err := (&http.Client{Transport: to}).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to.CloseIdleConnections()
+		_ = resp.Body.Close()
+		return resp.StatusCode
+	}
+	for name, want := range map[string][2]int{
+		"deploy": {http.StatusOK, http.StatusCreated}, "reader": {http.StatusOK, http.StatusForbidden},
+		"both": {http.StatusUnauthorized, http.StatusUnauthorized}, "gone": {http.StatusUnauthorized, http.StatusUnauthorized},
+		"stranger": {http.StatusUnauthorized, http.StatusUnauthorized},
+	} {
+		if got := [2]int{ask(name, "GET", "/keys"), ask(name, "POST", "/teams")}; got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	for _, header := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "https://evil.example"}, {"Authorization", "Bearer x"}} {
+		if got := ask("deploy", "POST", "/teams", header...); got != http.StatusForbidden && got != http.StatusUnauthorized {
+			t.Errorf("%v: %d", header, got)
+		}
+	}
+	if _, err := s.Actions().DisablePrincipal(t.Context(), ids["ci"], by); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask("deploy", "GET", "/keys"); got != http.StatusUnauthorized {
+		t.Errorf("disabled: %d", got)
+	}
 }

@@ -103,4 +103,15 @@ func (r *reader) checkTLS(cfg *Config) {
 	if cfg.AdminTLS.ClientCAFile != "" && !cfg.AdminTLS.On() {
 		r.fault("admin_tls.client_ca_file", "needs admin_tls.cert_file and key_file")
 	}
+	for i, one := range cfg.AdminCertificates {
+		at := "admin_certificates[" + strconv.Itoa(i) + "]"
+		switch {
+		case cfg.AdminTLS.ClientCAFile == "":
+			r.fault(at, "needs admin_tls.client_ca_file, whose authorities vouch for it")
+		case one.Name == "" || one.Principal == "":
+			r.fault(at, "want {name: …, principal: …}: a URI, DNS name or address of the certificate or CN=…, and a principal")
+		case slices.ContainsFunc(cfg.AdminCertificates[:i], func(o Certified) bool { return o.Name == one.Name }):
+			r.fault(at, "has the name %s twice", one.Name)
+		}
+	}
 }

@@ -71,6 +71,7 @@ type Config struct {
 	AdminHosts          []string      `yaml:"admin_hosts"`    // extra names of the admin listener, besides addresses and localhost
 	Login               Login         `yaml:"login"`
 	Roles               []OwnRole     `yaml:"roles"`
+	AdminCertificates   []Certified   `yaml:"admin_certificates"` // who is a principal by the certificate of the connection
 
 	IdentityIssuers []IdentityIssuer `yaml:"identity_issuers"`
 
@@ -180,6 +181,21 @@ type GroupRole struct {
 type OwnRole struct {
 	Name        string   `yaml:"name"`
 	Permissions []string `yaml:"permissions"`
+}
+
+// Certified makes holders of client certificates a principal.
+type Certified struct {
+	Name      string `yaml:"name"`      // a URI, DNS name or address of the certificate, or CN= and its common name
+	Principal string `yaml:"principal"` // by id or name
+}
+
+// CertifiedPrincipals returns the principals of client certificates, by the certificates' names.
+func (c *Config) CertifiedPrincipals() map[string]string {
+	all := make(map[string]string, len(c.AdminCertificates))
+	for _, one := range c.AdminCertificates {
+		all[one.Name] = one.Principal
+	}
+	return all
 }
 
 // OwnRoles returns the roles defined by the organisation, by name.
