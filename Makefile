@@ -19,7 +19,7 @@ SLOW := /billing/(lease|postgres|sqlite|billingtest)|/cmd/(tallyroute|corpus)$$|
 PROOF := go test -count=1 -timeout 6h -parallel 1 -v
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo test test-fast test-race test-postgres fuzz proof proof-faults proof-races proof-limits proof-crash proof-outage proof-restarts proof-near proof-reload proof-keys proof-alerts proof-anomalies proof-audit proof-oidc proof-memory proof-speed proof-reports proof-agents bench golden generate fmt fmt-check lint vuln corpus check readme examples sbom image
+.PHONY: help build run demo test test-fast test-race test-postgres fuzz proof proof-faults proof-races proof-limits proof-crash proof-outage proof-restarts proof-near proof-reload proof-keys proof-alerts proof-anomalies proof-audit proof-secrets proof-oidc proof-memory proof-speed proof-reports proof-agents bench golden generate fmt fmt-check lint vuln corpus check readme examples sbom image
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -45,7 +45,7 @@ test-race: ## All tests with the race detector (needs a C compiler)
 test-postgres: ## Only the packages that talk to PostgreSQL
 	go test -timeout $(TIMEOUT) ./billing/lease ./billing/postgres/... ./cmd/tallyroute/...
 
-proof: proof-faults proof-races proof-limits proof-crash proof-outage proof-restarts proof-near proof-reload proof-keys proof-alerts proof-anomalies proof-audit proof-memory proof-speed proof-reports ## The proofs below that need no network and no packages of others; they run for hours and are not part of "make check"
+proof: proof-faults proof-races proof-limits proof-crash proof-outage proof-restarts proof-near proof-reload proof-keys proof-alerts proof-anomalies proof-audit proof-secrets proof-memory proof-speed proof-reports ## The proofs below that need no network and no packages of others; they run for hours and are not part of "make check"
 
 proof-faults: ## PostgreSQL fails with SQLSTATEs of every class at every statement of the ledger, the disk below SQLite in every way, and the store behind a pooler
 	FAULTS=1000 go test -count=1 -timeout 3h -v -run 'TestFaultsOf' ./billing/lease ./billing/sqlite
@@ -86,6 +86,9 @@ proof-anomalies: ## Six attacks on keys of six sorts, each in a week of ordinary
 
 proof-audit: ## Every statement of what administrators do fails once, on both stores: no record, no change; and how many acts a second two routers record
 	AUDIT=1 $(PROOF) -run '^TestNoRecordNoChange|^TestActsASecond' ./cmd/tallyroute
+
+proof-secrets: ## Secrets of every kind are used by traffic of every kind, and looked for in files, tables, logs, metrics, answers and the list of processes
+	SECRETS=1 $(PROOF) -run '^TestNoSecretIsLeft' ./cmd/tallyroute
 
 proof-oidc: ## People log in at two OpenID providers as their makers publish them: npm oidc-provider and zitadel/oidc (OIDC_DIR keeps them; needs node and npm)
 	OIDC_DIR=$${OIDC_DIR:-/tmp/tallyroute-oidc} $(PROOF) -run '^TestProviders' ./cmd/tallyroute
