@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -13,6 +14,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -215,8 +218,17 @@ providers:
 	g.program = &program{t: t, config: path}
 }
 
-// afterPrefix returns what is secret of a text whose beginning says what it is.
-func afterPrefix(text string) string { return text[strings.LastIndexAny(text, "_.")+1:] }
+// afterPrefix returns what is secret of a text: of a key, what follows the characters that are shown,
+// of anything else its longest part.
+func afterPrefix(text string) string {
+	if prefix := keyPrefix.FindString(text); prefix != "" {
+		return text[len(prefix)+len("RWCK"):]
+	}
+	parts := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("./=#?&", r) })
+	return slices.MaxFunc(parts, func(a, b string) int { return cmp.Compare(len(a), len(b)) })
+}
+
+var keyPrefix = regexp.MustCompile(`^sk-tr-[a-z]+-`)
 
 func (g *secretive) serve() {
 	before := g.log
