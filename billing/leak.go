@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 )
 
 // longestSecret is the maximum length of a secret in bytes.
@@ -67,4 +68,20 @@ func secretAt(text []byte) (Secret, bool) {
 		}
 	}
 	return Secret{}, false
+}
+
+// HoldsSecret reports whether a text has a secret of ours in it.
+func HoldsSecret(text []byte) (found bool) {
+	if bytes.Contains(text, []byte(secretPrefix)) {
+		secretsIn(text, len(text), 1, func(Secret, int) { found = true })
+	}
+	return found
+}
+
+// WithoutSecrets returns a text with what may be shown of each secret in its place.
+func WithoutSecrets(s string) string {
+	if strings.Contains(s, secretPrefix) {
+		secretsIn([]byte(s), len(s), 1, func(found Secret, _ int) { s = strings.ReplaceAll(s, found.Reveal(), found.Display()) })
+	}
+	return s
 }

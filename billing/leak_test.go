@@ -33,3 +33,24 @@ func TestSecretsAreFoundWhereverTheyStand(t *testing.T) {
 		}
 	}
 }
+
+// TestSecretsAreNotStoredInTexts: of a secret that is where it does not belong, the part that may be
+// shown is left, and of texts that only look like one, everything.
+func TestSecretsAreNotStoredInTexts(t *testing.T) {
+	s, err := NewSecret("dev", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		s.Reveal(): s.Display(), "a " + s.Reveal() + ", " + s.Reveal() + "!": "a " + s.Display() + ", " + s.Display() + "!",
+		s.Display(): s.Display(), "sk-tr-dev-nothing": "sk-tr-dev-nothing", "": "",
+		s.Reveal() + strings.Repeat("x", LongestText): (s.Display() + strings.Repeat("x", LongestText))[:LongestText],
+	} {
+		if got := CleanText(text); got != want {
+			t.Errorf("%.80q is stored as %.80q, want %.80q", text, got, want)
+		}
+		if HoldsSecret([]byte(text)) != strings.Contains(text, s.Reveal()) {
+			t.Errorf("%.80q holds a secret: %t", text, HoldsSecret([]byte(text)))
+		}
+	}
+}

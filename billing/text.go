@@ -11,9 +11,11 @@ import (
 const LongestText = 256
 
 // CleanText makes a text from outside fit to be stored: NUL and invalid UTF-8, which
-// databases refuse, become U+FFFD, and a text that is too long is cut at a character
-// boundary.
+// databases refuse, become U+FFFD, a text that is too long is cut at a character
+// boundary, and of a secret that somebody has put where it does not belong, only what may
+// be shown is left.
 func CleanText(s string) string {
+	s = WithoutSecrets(s)
 	if len(s) <= LongestText && utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
 		return s
 	}

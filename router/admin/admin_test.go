@@ -828,3 +828,19 @@ func TestPeriods(t *testing.T) {
 		}
 	}
 }
+
+// TestSecretsAreTakenOnlyWhereTheyBelong: no name, tag, reason or filter may have the secret of a key
+// in it, which would be stored and shown.
+func TestSecretsAreTakenOnlyWhereTheyBelong(t *testing.T) {
+	g := newRig(t)
+	secret := g.ask("POST", base+"/keys", `{"name":"k","team":"web"}`).v["secret"].(string)
+	for _, body := range []string{
+		`{"name":"%s","team":"web"}`, `{"name":"k","team":"x %s"}`, `{"name":"k","tags":{"a":"%s"}}`, `{"name":"k","tags":{"%s":"a"}}`,
+	} {
+		g.ask("POST", base+"/keys", fmt.Sprintf(body, secret)).refused(t, http.StatusUnprocessableEntity, "invalid_value")
+	}
+	g.ask("GET", base+"/audit?actor="+secret, "").refused(t, http.StatusUnprocessableEntity, "invalid_value")
+	if got := g.ask("POST", base+"/keys/find", fmt.Sprintf(`{"secret":%q}`, secret)); got.status != http.StatusOK {
+		t.Errorf("where it belongs: %d %s", got.status, got.text)
+	}
+}

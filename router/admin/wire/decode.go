@@ -141,7 +141,13 @@ func missing(members []Field, there func(string) bool) error {
 	return nil
 }
 
+// secretMember is the only member that takes the secret of a key.
+const secretMember = "secret"
+
 func (f Field) decode(raw []byte, v reflect.Value) error {
+	if f.Name != secretMember && billing.HoldsSecret(raw) {
+		return Hint("has the secret of a key in it, which would be stored and shown")
+	}
 	if err := DecodeValue(raw, v); err != nil {
 		return err
 	}
