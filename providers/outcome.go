@@ -125,7 +125,8 @@ func (t *trip) decode(resp *http.Response, text []byte) (*chat.Response, error) 
 // it returns the error that decoding has ended with.
 func (t *trip) gathered(text []byte, err error) (*chat.Response, error) {
 	o, start := operations[t.x.Operation], bytes.TrimSpace(text[:min(len(text), modest)])
-	if o.stream == nil || !bytes.HasPrefix(start, []byte("data:")) && !bytes.HasPrefix(start, []byte("event:")) && !bytes.HasPrefix(start, []byte(":")) {
+	isEvents := bytes.HasPrefix(start, []byte("data:")) || bytes.HasPrefix(start, []byte("event:")) || bytes.HasPrefix(start, []byte(":"))
+	if o.stream == nil || !isEvents {
 		return nil, err
 	}
 	r, err := chat.Whole(o.stream(t.x, io.NopCloser(bytes.NewReader(text))))
