@@ -309,7 +309,9 @@ func (a Actions) channel(ctx context.Context, name string) (Notifier, error) {
 		for name := range all {
 			names = append(names, name)
 		}
-		slices.Sort(names)
+		if slices.Sort(names); len(names) == 0 {
+			return nil, invalid("channel", "the configuration has no channels: add one to alerts.channels")
+		}
 		return nil, invalid("channel", "must be one of alerts.channels in the configuration: %s", strings.Join(names, ", "))
 	}
 	return one, nil

@@ -46,7 +46,10 @@ func (a Actions) DeliverKey(ctx context.Context, id billing.KeyID, r DeliverRequ
 
 func (a Actions) checkDelivery(r DeliverRequest) error {
 	faults := []error{RotateRequest{Overlap: r.Overlap}.check()}
-	if !slices.Contains(a.SinkNames, r.Sink) {
+	switch {
+	case len(a.SinkNames) == 0:
+		faults = append(faults, invalid("sink", "the configuration has no sinks: add one to sinks"))
+	case !slices.Contains(a.SinkNames, r.Sink):
 		faults = append(faults, invalid("sink", "must be one of the sinks of the configuration: %s", strings.Join(a.SinkNames, ", ")))
 	}
 	if len(r.Place) > maxTag {

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"fmt"
+	"reflect"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -101,9 +105,22 @@ func parserOf(a *cli.Context, g *grammar, stop func(int)) (*kong.Kong, error) {
 			"endpoints":  "chat,embeddings,responses,messages,count_tokens,models,key,tokens",
 			"router":     "its admin listener, or its public one with /v1/team; with your login or the token in TALLYROUTE_TOKEN",
 		},
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(readDuration)),
 		kong.Exit(stop),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 	)
+}
+
+// readDuration reads a duration as the configuration does: 90d as well as 2160h, never negative.
+func readDuration(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
+		return err
+	}
+	var d config.Duration
+	err := d.UnmarshalText([]byte(text))
+	target.SetInt(int64(d))
+	return err
 }
 
 // execute parses args and runs the command that they name.
@@ -121,10 +138,47 @@ func execute(a *cli.Context, args []string) error {
 	if stopped {
 		return nil
 	}
+	if err == nil {
+		err = refuseEmpty(chosen)
+	}
 	if err != nil {
 		return cli.Usage(err)
 	}
 	a.ConfigPath, a.Router, a.Env = g.Config, g.Router, config.Ours(a.Env, args)
 	a.Trust = cli.Trust{CAFile: g.CAFile, ClientCert: g.ClientCert, ClientKey: g.ClientKey}
 	return chosen.Run(a)
+}
+
+// refuseEmpty refuses arguments that are empty, as those of a shell variable that is not set
+// are: an empty id or filter would mean something else than what was meant. Text that may be
+// empty on purpose has a pointer.
+func refuseEmpty(chosen *kong.Context) error {
+	for _, p := range chosen.Path {
+		v := p.Positional
+		if p.Flag != nil {
+			v = p.Flag.Value
+		}
+		if v == nil || p.Resolved {
+			continue
+		}
+		if slices.Contains(texts(v.Target), "") || v.IsCumulative() && v.Target.Len() == 0 {
+			return fmt.Errorf("%s is empty: give it a value, or leave it out", v.ShortSummary())
+		}
+	}
+	return nil
+}
+
+// texts returns the texts that an argument was given; none if it isn't text.
+func texts(v reflect.Value) []string {
+	switch {
+	case v.Kind() == reflect.String:
+		return []string{v.String()}
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.String:
+		list := make([]string, v.Len())
+		for i := range list {
+			list[i] = v.Index(i).String()
+		}
+		return list
+	}
+	return nil
 }

@@ -91,6 +91,9 @@ func (in *newKey) check() error {
 	if in.HandoverFor != nil && !in.Handover {
 		return wire.Invalid("handover_for", "needs handover")
 	}
+	if in.Place != "" && in.Sink == "" {
+		return wire.Invalid("place", "needs sink")
+	}
 	return in.keyMembers.check()
 }
 

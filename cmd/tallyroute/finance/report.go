@@ -114,7 +114,8 @@ func (c reportSpend) table(words []string, v manage.SpendReport) *cli.Table {
 }
 
 var spendHeader = []string{
-	"REQUESTS", "ATTEMPTS", "ERRORS", "PROMPT TOKENS", "COMPLETION TOKENS", "COST USD", "SAVED USD", "CACHE SAVED USD", "UNPRICED", "OVERRUN USD",
+	"REQUESTS", "ATTEMPTS", "ERRORS", "PROMPT TOKENS", "COMPLETION TOKENS", "COST USD", "SAVED USD", "CACHE SAVED USD",
+	"UNPRICED", "OVERRUN USD",
 }
 
 func spendCells(l manage.SpendLine) []cli.Cell {

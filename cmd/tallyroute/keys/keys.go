@@ -124,8 +124,15 @@ func (c keysCreate) body(a *cli.Context) (cli.Fields, error) {
 		}
 		key["policy"] = p
 	}
-	if sink, place, _ := strings.Cut(c.To, ":"); sink != "" {
+	if c.To != "" {
+		sink, place, _ := strings.Cut(c.To, ":")
+		if sink == "" {
+			return nil, cli.Usagef("--to: want the name of a sink, a colon and a place, such as files:checkout/key")
+		}
 		key["sink"], key["place"] = sink, place
+	}
+	if c.SecretOnly && (c.Handover || c.To != "") {
+		return nil, cli.Usagef("--secret-only prints the secret, which --handover and --to keep back: leave one of them out")
 	}
 	if c.Handover {
 		key["handover"], key["handover_for"] = true, linkLife(c.HandoverFor)
