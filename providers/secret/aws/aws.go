@@ -273,7 +273,9 @@ func (s *Secrets) Reach(ctx context.Context, use manager.Use) (wide []string, er
 			in          map[string]any
 		}{
 			{"GetSecretValue", "read every secret", map[string]any{"SecretId": absent}},
-			{"PutSecretValue", "write every secret", map[string]any{"SecretId": absent, "SecretString": "x", "ClientRequestToken": token(absent, "x", "")}},
+			{"PutSecretValue", "write every secret", map[string]any{
+				"SecretId": absent, "SecretString": "x", "ClientRequestToken": token(absent, "x", ""),
+			}},
 			{"DeleteSecret", "delete every secret", map[string]any{"SecretId": absent, "RecoveryWindowInDays": 30}},
 			{"ListSecrets", "list the names of all secrets", map[string]any{"MaxResults": 1}},
 		} {

@@ -69,8 +69,9 @@ func (a *AWS) Current(name string) (text string, stages []string) {
 
 // awsActions are the actions for which a login needs permission.
 var awsActions = map[string]string{
-	"GetSecretValue": "read", "PutSecretValue": "write", "CreateSecret": "write", "UpdateSecretVersionStage": "write", "RestoreSecret": "write",
-	"DeleteSecret": "delete", "ListSecrets": "list",
+	"GetSecretValue": "read", "PutSecretValue": "write", "CreateSecret": "write", "UpdateSecretVersionStage": "write",
+	"RestoreSecret": "write",
+	"DeleteSecret":  "delete", "ListSecrets": "list",
 }
 
 func (a *AWS) answer(w http.ResponseWriter, r *http.Request) {
