@@ -214,7 +214,7 @@ var testLayers = map[string][]string{
 		"providers/catalogue",
 	},
 	"router/plan":             {"providers/openai"},
-	"cmd/tallyroute/upstream": {"billing/sqlite"},
+	"cmd/tallyroute/upstream": {"billing/sqlite", "billing/governance", "router/kept"},
 	"router/server": {
 		"billing/sqlite", "providers/openai", "providers/anthropic", "providers/bedrock", "providers/cohere", "providers/gemini",
 		"providers/ollama", "providers/responses", "providers/vertex",
