@@ -156,7 +156,7 @@ func (b Budget) NameFor(name string) string {
 }
 
 // Binds reports whether requests that do not fit are refused.
-func (b Budget) Binds() bool { return b.Action != ActionAlert }
+func (b *Budget) Binds() bool { return b.Action != ActionAlert }
 
 // Same reports whether two budgets limit the same thing. What a key, project, team or
 // the organisation may use is limited once per kind of period, and so is each part of
@@ -192,21 +192,26 @@ type Balance struct {
 }
 
 // Used returns what is settled.
-func (b Balance) Used() Amount { return Amount{b.UsedTokens, b.UsedMoney, b.UsedRequests} }
+func (b *Balance) Used() Amount { return Amount{b.UsedTokens, b.UsedMoney, b.UsedRequests} }
 
 // Held returns what requests in flight reserve.
-func (b Balance) Held() Amount { return Amount{b.HeldTokens, b.HeldMoney, b.HeldRequests} }
+func (b *Balance) Held() Amount { return Amount{b.HeldTokens, b.HeldMoney, b.HeldRequests} }
 
 // Stands returns b with the given used and held amounts.
 func (b Balance) Stands(used, held Amount) Balance {
+	b.Set(used, held)
+	return b
+}
+
+// Set sets the used and held amounts.
+func (b *Balance) Set(used, held Amount) {
 	b.UsedTokens, b.UsedMoney, b.UsedRequests = used.Tokens, used.Money, used.Requests
 	b.HeldTokens, b.HeldMoney, b.HeldRequests = held.Tokens, held.Money, held.Requests
-	return b
 }
 
 // FreeTokens returns what may still be reserved; ok is false where tokens are not
 // limited.
-func (b Balance) FreeTokens() (free int64, ok bool) {
+func (b *Balance) FreeTokens() (free int64, ok bool) {
 	if b.Budget.Tokens == nil || !b.Budget.Binds() {
 		return 0, false
 	}
@@ -214,7 +219,7 @@ func (b Balance) FreeTokens() (free int64, ok bool) {
 }
 
 // FreeMoney returns what may still be reserved; ok is false where money is not limited.
-func (b Balance) FreeMoney() (free Money, ok bool) {
+func (b *Balance) FreeMoney() (free Money, ok bool) {
 	if b.Budget.Money == nil || !b.Budget.Binds() {
 		return 0, false
 	}
@@ -223,7 +228,7 @@ func (b Balance) FreeMoney() (free Money, ok bool) {
 
 // FreeRequests returns how many more requests may begin; ok is false where they are not
 // limited.
-func (b Balance) FreeRequests() (free int64, ok bool) {
+func (b *Balance) FreeRequests() (free int64, ok bool) {
 	if b.Budget.Requests == nil || !b.Budget.Binds() {
 		return 0, false
 	}
@@ -267,6 +272,9 @@ type BudgetFilter struct {
 	// Key.
 	Above bool
 	Key   KeyID
+	// Below lists the budgets of single names of a part instead: those below the budget
+	// with this id.
+	Below string
 	After string // for paging: budgets whose id is greater
 	Limit int    // 0 is all
 }

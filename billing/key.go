@@ -239,14 +239,12 @@ func (k *Key) NeedsPrice() bool {
 
 // BoundInMoney reports whether a budget in money binds the key.
 func (k *Key) BoundInMoney() bool {
-	return k.Allotment != nil && k.Allotment.Money != nil ||
-		slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Money != nil && b.Binds() })
+	return k.Allotment != nil && k.Allotment.Money != nil || k.any(func(b *Budget) bool { return b.Money != nil && b.Binds() })
 }
 
 // Bounded reports whether a budget in tokens or money binds the key.
 func (k *Key) Bounded() bool {
-	return k.Allotment != nil ||
-		slices.ContainsFunc(k.Budgets, func(b Budget) bool { return (b.Money != nil || b.Tokens != nil) && b.Binds() })
+	return k.Allotment != nil || k.any(func(b *Budget) bool { return (b.Money != nil || b.Tokens != nil) && b.Binds() })
 }
 
 // Own returns the key's own budget for a period, or nil if there is none.
@@ -262,7 +260,7 @@ func (k *Key) Own(p Period) *Budget {
 // Downgrades reports whether the cheapest model should answer because the limit of a
 // budget is near.
 func (k *Key) Downgrades() bool {
-	return slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Action == ActionDowngrade })
+	return k.any(func(b *Budget) bool { return b.Action == ActionDowngrade })
 }
 
 // Lines returns the budgets that apply to everything that the key uses, each in the
@@ -284,7 +282,17 @@ func (k *Key) Lines(at time.Time) ([]HoldLine, error) {
 
 // Parted reports whether the key is bound by limits on parts.
 func (k *Key) Parted() bool {
-	return slices.ContainsFunc(k.Budgets, func(b Budget) bool { return b.Part != "" })
+	return k.any(func(b *Budget) bool { return b.Part != "" })
+}
+
+// any reports whether one of the budgets is of a kind. Every request asks, so none is copied.
+func (k *Key) any(of func(*Budget) bool) bool {
+	for i := range k.Budgets {
+		if of(&k.Budgets[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // KeyStatuses returns the statuses that a key can have; InForce says more about each.

@@ -138,7 +138,7 @@ func (b Budget) checkPart(fault func(field, format string, args ...any)) {
 }
 
 // Line returns the budget in the window that an instant falls in.
-func (b Budget) Line(at time.Time) (HoldLine, error) {
+func (b *Budget) Line(at time.Time) (HoldLine, error) {
 	w, err := b.Window(at)
-	return HoldLine{Budget: b, Window: w}, err
+	return HoldLine{Budget: *b, Window: w}, err
 }

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -91,13 +93,61 @@ func (b Budget) ThresholdsText() string {
 // b's zone: a day is a local day, however many hours it has. Windows of one budget
 // neither overlap nor leave gaps. A budget that never resets has one window without
 // Start or End.
-func (b Budget) Window(t time.Time) (Window, error) {
-	if b.Period == PeriodOnce {
+func (b *Budget) Window(t time.Time) (Window, error) {
+	switch b.Period {
+	case PeriodOnce:
 		return Window{}, nil
-	}
-	if b.Period == PeriodConcurrent {
+	case PeriodConcurrent:
 		return concurrentWindow, nil
+	case PeriodMinute:
+		minute := t.UTC().Truncate(time.Minute)
+		return Window{Start: minute, End: minute.Add(time.Minute)}, nil
+	case PeriodDay, PeriodWeek, PeriodMonth, PeriodQuarter, PeriodYear:
 	}
+	kind := windowKind{b.Period, b.Zone, b.Starts}
+	if w, ok := windows.latest(kind); ok && w.Contains(t) {
+		return w, nil
+	}
+	w, err := b.calendar(t)
+	if err == nil {
+		windows.remember(kind, w)
+	}
+	return w, err
+}
+
+// windows caches the latest window of each kind of budget, because every request asks for
+// the windows of all its budgets.
+var windows windowCache
+
+// windowCache is read without a lock and copied when a window is added. There are few kinds.
+type windowCache struct{ all atomic.Pointer[map[windowKind]Window] }
+
+// windowKind is what the window of an instant depends on.
+type windowKind struct {
+	period       Period
+	zone, starts string
+}
+
+func (c *windowCache) latest(kind windowKind) (w Window, ok bool) {
+	if all := c.all.Load(); all != nil {
+		w, ok = (*all)[kind]
+	}
+	return w, ok
+}
+
+// remember may lose a window that is added at the same time; it is added again by whoever
+// needs it next.
+func (c *windowCache) remember(kind windowKind, w Window) {
+	next := map[windowKind]Window{kind: w}
+	if all := c.all.Load(); all != nil {
+		next = maps.Clone(*all)
+		next[kind] = w
+	}
+	c.all.Store(&next)
+}
+
+// calendar returns the window that t falls in by the calendar.
+func (b *Budget) calendar(t time.Time) (Window, error) {
 	loc, err := zone(b.Zone)
 	if err != nil {
 		return Window{}, err
@@ -106,10 +156,6 @@ func (b Budget) Window(t time.Time) (Window, error) {
 	starts, err := b.first()
 	if err != nil {
 		return Window{}, err
-	}
-	if b.Period == PeriodMinute {
-		minute := t.UTC().Truncate(time.Minute)
-		return Window{Start: minute, End: minute.Add(time.Minute)}, nil
 	}
 	first, next, err := b.Period.from(starts, date{year, month, day})
 	if err != nil {
@@ -133,7 +179,7 @@ var concurrentWindow = Window{Start: time.Date(9999, time.January, 1, 0, 0, 0, 0
 func (w Window) Concurrent() bool { return w == concurrentWindow }
 
 // first returns the first day of the budget's fiscal year.
-func (b Budget) first() (date, error) {
+func (b *Budget) first() (date, error) {
 	if b.Starts == "" {
 		return date{0, time.January, 1}, nil
 	}

@@ -102,7 +102,7 @@ func TestWindow(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			w, err := Budget{Period: tt.period, Zone: tt.zone}.Window(parse(t, tt.at))
+			w, err := (&Budget{Period: tt.period, Zone: tt.zone}).Window(parse(t, tt.at))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,7 +118,7 @@ func TestWindow(t *testing.T) {
 
 func TestWindow_Once(t *testing.T) {
 	now := time.Now()
-	w, err := Budget{Period: PeriodOnce, Zone: "Europe/Berlin"}.Window(now)
+	w, err := (&Budget{Period: PeriodOnce, Zone: "Europe/Berlin"}).Window(now)
 	if err != nil || w != (Window{}) {
 		t.Fatalf("got %v, %v; want no start and no end", w, err)
 	}
@@ -192,12 +192,12 @@ func TestWindow_Nests(t *testing.T) {
 	for range 20_000 {
 		zone := oddZones[rnd.IntN(len(oddZones))]
 		at := time.Unix(rnd.Int64N(2_000_000_000), 0)
-		day, err := Budget{Period: PeriodDay, Zone: zone}.Window(at)
+		day, err := (&Budget{Period: PeriodDay, Zone: zone}).Window(at)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, period := range []Period{PeriodWeek, PeriodMonth, PeriodQuarter, PeriodYear} {
-			w, err := Budget{Period: period, Zone: zone}.Window(at)
+			w, err := (&Budget{Period: period, Zone: zone}).Window(at)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -274,7 +274,7 @@ func TestFiscalWindows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w, err := Budget{Period: tt.period, Starts: tt.starts}.Window(at)
+		w, err := (&Budget{Period: tt.period, Starts: tt.starts}).Window(at)
 		if err != nil || w.Start.Format(time.DateOnly) != tt.begins || w.End.Format(time.DateOnly) != tt.end {
 			t.Errorf("%s from %q at %s: %v, %v; want %s to %s", tt.period, tt.starts, tt.at, w, err, tt.begins, tt.end)
 		}

@@ -29,11 +29,11 @@ type Rate struct {
 // limits or, without any, the tightest of all. Clients see them in the headers they already
 // know.
 func ratesOf(balances []billing.Balance, now time.Time) (rates []Rate) {
-	rates = withTightest(nil, "requests", balances, now, func(b billing.Balance) (int64, *int64, bool) {
+	rates = withTightest(nil, "requests", balances, now, func(b *billing.Balance) (int64, *int64, bool) {
 		free, ok := b.FreeRequests()
 		return free, b.Budget.Requests, ok && !b.Window.Concurrent()
 	})
-	return withTightest(rates, "tokens", balances, now, func(b billing.Balance) (int64, *int64, bool) {
+	return withTightest(rates, "tokens", balances, now, func(b *billing.Balance) (int64, *int64, bool) {
 		free, ok := b.FreeTokens()
 		return free, b.Budget.Tokens, ok
 	})
@@ -47,13 +47,13 @@ func RatesOf(e *billing.QuotaError, now time.Time) []Rate {
 
 // withTightest adds the limit of one kind that has the least left.
 func withTightest(rates []Rate, kind string, balances []billing.Balance, now time.Time,
-	left func(billing.Balance) (free int64, limit *int64, limited bool),
+	left func(*billing.Balance) (free int64, limit *int64, limited bool),
 ) []Rate {
 	var tightest Rate
 	var of *billing.Balance
 	for i := range balances {
 		b := &balances[i]
-		free, limit, ok := left(*b)
+		free, limit, ok := left(b)
 		perMinute := b.Budget.Period == billing.PeriodMinute
 		switch {
 		case !ok:

@@ -246,10 +246,13 @@ func (n *near) note(balances []billing.Balance) {
 func (n *near) reached(key *billing.Key, at time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.ContainsFunc(key.Budgets, func(b billing.Budget) bool {
-		w, known := n.windows[b.ID]
-		return known && b.Action == billing.ActionDowngrade && w.Contains(at)
-	})
+	for i := range key.Budgets {
+		b := &key.Budgets[i]
+		if w, known := n.windows[b.ID]; known && b.Action == billing.ActionDowngrade && w.Contains(at) {
+			return true
+		}
+	}
+	return false
 }
 
 // crowd remembers names for which there is no room for a limit of their own. They share one,

@@ -38,7 +38,7 @@ func (r noRoom) stands(w billing.Want, now time.Time) bool {
 		return false
 	}
 	i := slices.IndexFunc(r.granted, func(g billing.Granted) bool { return g.Balance.Budget.ID == w.Budget.ID })
-	if i < 0 || !sameLimits(r.granted[i].Balance.Budget, w.Budget) {
+	if i < 0 || !sameLimits(&r.granted[i].Balance.Budget, &w.Budget) {
 		return false
 	}
 	b := r.granted[i].Balance
@@ -67,7 +67,7 @@ func (l *Ledger) count(wants []billing.Want) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, w := range wants {
-		if le := l.leases[keyOf(w.HoldLine)]; le != nil {
+		if le := l.leases[keyOf(&w.HoldLine)]; le != nil {
 			wants[i].Waiting = le.crowd.needs
 		}
 	}
@@ -92,7 +92,7 @@ func (l *Ledger) refusedSince(began time.Time, wants []billing.Want) []billing.G
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, w := range wants {
-		le := l.leases[keyOf(w.HoldLine)]
+		le := l.leases[keyOf(&w.HoldLine)]
 		if le == nil {
 			continue
 		}

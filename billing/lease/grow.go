@@ -44,7 +44,7 @@ func (l *Ledger) takeMore(holdID string, more billing.Amount) (lines []billing.H
 	}
 	for _, le := range e.leases {
 		line := billing.HoldLine{Budget: le.budget, Window: le.window}
-		if l.leases[keyOf(line)] != le {
+		if l.leases[keyOf(&line)] != le {
 			return nil, nil, fmt.Errorf("%w: the leases were given back meanwhile", billing.ErrUnavailable)
 		}
 		lines = append(lines, line)
@@ -95,7 +95,7 @@ func (l *Ledger) takeAlso(holdID string, lines []billing.HoldLine) (held billing
 	}
 	also := make([]*lease, len(lines))
 	for i, line := range lines {
-		also[i] = l.lease(line)
+		also[i] = l.lease(&line)
 		if !usable || !also[i].suffices(e.hold) {
 			lacking = append(lacking, also[i])
 		}

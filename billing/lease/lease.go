@@ -84,7 +84,7 @@ func (c *changes) tidy() {
 	})
 }
 
-func newLease(line billing.HoldLine, changed *changes) *lease {
+func newLease(line *billing.HoldLine, changed *changes) *lease {
 	l := &lease{
 		changed: changed,
 		id:      billing.LeaseID{BudgetID: line.Budget.ID, WindowStart: line.Window.Start},
@@ -182,8 +182,8 @@ func (l *lease) unsettled() bool {
 }
 
 // move makes it the lease of line, whose period may have changed.
-func (l *lease) move(line billing.HoldLine) {
-	if l.narrowed(line.Budget) {
+func (l *lease) move(line *billing.HoldLine) {
+	if l.narrowed(&line.Budget) {
 		l.giveBack()
 	}
 	if !l.window.End.Equal(line.Window.End) {
@@ -211,7 +211,7 @@ func (l *lease) giveBack() {
 // granted adds what the database granted, and records the state of the window. way is
 // what the answer includes as posted that we do not know to be posted yet.
 func (l *lease) granted(g billing.Granted, asked billing.Budget, way move) {
-	if lower(g.Balance.Budget, l.budget) {
+	if lower(&g.Balance.Budget, &l.budget) {
 		l.giveBack() // it was granted under a limit that no longer exists
 	}
 	l.asOf, l.asOfTime = asked, time.Now()
@@ -238,9 +238,11 @@ func (l *lease) stands(b billing.Balance, seen int64, way move) {
 	l.others = b.Held().Minus(own).AtLeast(billing.Amount{})
 }
 
-// balance returns the balance of the window as far as this process knows.
-func (l *lease) balance(b billing.Budget) billing.Balance {
-	return billing.Balance{Budget: b, Window: l.window}.Stands(l.used.Plus(l.spent), l.others.Plus(l.held))
+// balance sets b to the balance of the window as far as this process knows. Its budget is set
+// already.
+func (l *lease) balance(b *billing.Balance) {
+	b.Window = l.window
+	b.Set(l.used.Plus(l.spent), l.others.Plus(l.held))
 }
 
 // tick advances the rate by one second.
@@ -301,18 +303,18 @@ func (l *lease) over(now time.Time) bool {
 // narrowed reports whether a limit of the budget is lower than when the lease was
 // granted. It relies on keys that are up to a second old, and so may see the change in
 // reverse: what the database was asked with just now is not new.
-func (l *lease) narrowed(b billing.Budget) bool {
-	if !lower(b, l.budget) {
+func (l *lease) narrowed(b *billing.Budget) bool {
+	if !lower(b, &l.budget) {
 		return false
 	}
-	return !sameLimits(b, l.asOf) ||
+	return !sameLimits(b, &l.asOf) ||
 		time.Since(l.asOfTime) > asOfFor
 }
 
 // asOfFor is longer than keys are remembered while the database answers.
 const asOfFor = 2 * time.Second
 
-func sameLimits(a, b billing.Budget) bool {
+func sameLimits(a, b *billing.Budget) bool {
 	return same(a.Tokens, b.Tokens) && same(a.Money, b.Money) && same(a.Requests, b.Requests)
 }
 
@@ -321,7 +323,7 @@ func same[T int64 | billing.Money](a, b *T) bool {
 }
 
 // lower reports whether a limit of a is lower than that of b.
-func lower(a, b billing.Budget) bool {
+func lower(a, b *billing.Budget) bool {
 	return less(a.Tokens, b.Tokens) || less(a.Money, b.Money) || less(a.Requests, b.Requests) || a.Binds() && !b.Binds()
 }
 

@@ -118,7 +118,7 @@ type windowKey struct {
 	start  int64 // UnixNano of the window's start, 0 if it has none
 }
 
-func keyOf(l billing.HoldLine) windowKey {
+func keyOf(l *billing.HoldLine) windowKey {
 	k := windowKey{budget: l.Budget.ID}
 	if !l.Window.Start.IsZero() {
 		k.start = l.Window.Start.UnixNano()
@@ -128,7 +128,7 @@ func keyOf(l billing.HoldLine) windowKey {
 
 // of returns the lease of a window, or nil. The lock is held.
 func (l *Ledger) of(b billing.Balance) *lease {
-	return l.leases[keyOf(billing.HoldLine{Budget: b.Budget, Window: b.Window})]
+	return l.leases[keyOf(&billing.HoldLine{Budget: b.Budget, Window: b.Window})]
 }
 
 // Epochs are counted within a process.
@@ -238,8 +238,8 @@ func (l *Ledger) take(e *entry, h billing.Hold) (balances []billing.Balance, lac
 		return nil, nil, fmt.Errorf("%w: its answers took more than was held for them", billing.ErrStopped)
 	}
 	e.leases = e.few[:0]
-	for _, line := range h.Lines {
-		le := l.lease(line)
+	for i := range h.Lines {
+		le := l.lease(&h.Lines[i])
 		if !usable || !le.suffices(e.hold) {
 			lacking = append(lacking, le)
 		}
@@ -251,7 +251,8 @@ func (l *Ledger) take(e *entry, h billing.Hold) (balances []billing.Balance, lac
 	balances = make([]billing.Balance, len(h.Lines))
 	for i, le := range e.leases {
 		le.take(e.hold, now)
-		balances[i] = le.balance(h.Lines[i].Budget)
+		balances[i].Budget = h.Lines[i].Budget
+		le.balance(&balances[i])
 		if le.low(now) {
 			wake(l.wakeKeeper)
 		}
@@ -266,7 +267,7 @@ func (l *Ledger) take(e *entry, h billing.Hold) (balances []billing.Balance, lac
 }
 
 // lease returns the lease of a line, creating it if needed. The lock is held.
-func (l *Ledger) lease(line billing.HoldLine) *lease {
+func (l *Ledger) lease(line *billing.HoldLine) *lease {
 	k := keyOf(line)
 	le := l.leases[k]
 	if le == nil {
@@ -280,7 +281,7 @@ func (l *Ledger) lease(line billing.HoldLine) *lease {
 
 // rateBefore returns the rate of use in the minute before a line's window, so that a busy
 // budget doesn't have to learn it again every minute. The lock must be held.
-func (l *Ledger) rateBefore(line billing.HoldLine, k windowKey) (rate billing.Amount) {
+func (l *Ledger) rateBefore(line *billing.HoldLine, k windowKey) (rate billing.Amount) {
 	if line.Budget.Period != billing.PeriodMinute {
 		return rate
 	}
@@ -428,7 +429,8 @@ func (l *Ledger) queueUp(e *entry, rows []billing.Spend) []billing.Balance {
 	e.covered = append(e.some[:0], make([]billing.Amount, len(e.leases))...)
 	for i, le := range e.leases {
 		e.covered[i] = le.settle(e)
-		balances[i] = le.balance(le.budget)
+		balances[i].Budget = le.budget
+		le.balance(&balances[i])
 		urgent = urgent || le.wanted()
 	}
 	l.queue = append(l.queue, e)

@@ -106,7 +106,7 @@ func (l *Ledger) wants(lacking []*lease, e *entry, h billing.Hold) []billing.Wan
 	defer l.mu.Unlock()
 	var wants []billing.Want
 	for _, line := range h.Lines {
-		le := l.lease(line)
+		le := l.lease(&line)
 		need := le.lacks(e.hold)
 		if !slices.Contains(lacking, le) || le.suffices(e.hold) {
 			continue
@@ -166,7 +166,7 @@ func (l *Ledger) grant(ctx context.Context, wants []billing.Want) ([]billing.Gra
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, w := range wants {
-		if le := l.leases[keyOf(w.HoldLine)]; le != nil {
+		if le := l.leases[keyOf(&w.HoldLine)]; le != nil {
 			le.asking = false
 		}
 	}
@@ -178,7 +178,7 @@ func (l *Ledger) grant(ctx context.Context, wants []billing.Want) ([]billing.Gra
 		return nil, false, l.notKnown(err, replica.Epoch)
 	}
 	for _, g := range granted {
-		line := billing.HoldLine{Budget: g.Balance.Budget, Window: g.Balance.Window}
+		line := &billing.HoldLine{Budget: g.Balance.Budget, Window: g.Balance.Window}
 		le := l.leases[keyOf(line)]
 		if le == nil { // given back while we were asking
 			le = newLease(line, &l.changed)
@@ -196,7 +196,7 @@ func (l *Ledger) asks(wants []billing.Want) billing.Replica {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, w := range wants {
-		if le := l.leases[keyOf(w.HoldLine)]; le != nil {
+		if le := l.leases[keyOf(&w.HoldLine)]; le != nil {
 			le.asking = true
 		}
 	}
@@ -204,9 +204,9 @@ func (l *Ledger) asks(wants []billing.Want) billing.Replica {
 }
 
 // askedWith returns the budget of a line as it was when the grant was asked for.
-func askedWith(wants []billing.Want, line billing.HoldLine) billing.Budget {
+func askedWith(wants []billing.Want, line *billing.HoldLine) billing.Budget {
 	for _, w := range wants {
-		if keyOf(w.HoldLine) == keyOf(line) {
+		if keyOf(&w.HoldLine) == keyOf(line) {
 			return w.Budget
 		}
 	}
@@ -217,10 +217,10 @@ func askedWith(wants []billing.Want, line billing.HoldLine) billing.Budget {
 // those that were dropped during the request. The writer asks again.
 func (l *Ledger) doubt(wants []billing.Want) {
 	for _, w := range wants {
-		le := l.leases[keyOf(w.HoldLine)]
+		le := l.leases[keyOf(&w.HoldLine)]
 		if le == nil {
-			le = newLease(w.HoldLine, &l.changed)
-			l.leases[keyOf(w.HoldLine)] = le
+			le = newLease(&w.HoldLine, &l.changed)
+			l.leases[keyOf(&w.HoldLine)] = le
 		}
 		le.doubt = true
 		le.note()
@@ -267,17 +267,18 @@ func (l *Ledger) refusal(granted []billing.Granted, h billing.Hold) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	q := billing.Refuse(billing.Balance{}, nil, h.Asked())
-	for _, line := range h.Lines {
-		le := l.lease(line)
-		if i := slices.IndexFunc(granted, func(g billing.Granted) bool { return g.Balance.Budget.ID == line.Budget.ID }); i >= 0 {
-			b := le.balance(granted[i].Balance.Budget)
-			q.All = append(q.All, b)
-			if !granted[i].Fits && q.Balance.Budget.ID == "" {
-				q.Balance = b
-			}
-			continue
+	for i := range h.Lines {
+		line := &h.Lines[i]
+		le, b := l.lease(line), billing.Balance{Budget: line.Budget}
+		asked := slices.IndexFunc(granted, func(g billing.Granted) bool { return g.Balance.Budget.ID == line.Budget.ID })
+		if asked >= 0 {
+			b.Budget = granted[asked].Balance.Budget
 		}
-		q.All = append(q.All, le.balance(line.Budget))
+		le.balance(&b)
+		q.All = append(q.All, b)
+		if asked >= 0 && !granted[asked].Fits && q.Balance.Budget.ID == "" {
+			q.Balance = b
+		}
 	}
 	return q
 }

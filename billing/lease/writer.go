@@ -22,7 +22,7 @@ const (
 type posting struct {
 	billing.Posting
 	entries []*entry
-	moves   map[*lease]move
+	moves   map[*lease]*move
 	flushes int64 // calls of Flush that it answers, if it includes everything queued at that time
 	queued  int64 // where the queue ended when it was made
 	refused int   // how often the database refused its only request because of its contents
@@ -34,6 +34,16 @@ const sureOfRow = 2
 
 // move is what a posting changes in a lease.
 type move struct{ covered, spent, owed billing.Amount }
+
+// moved returns what the posting changes in a lease, to be added to.
+func (p *posting) moved(le *lease) *move {
+	m := p.moves[le]
+	if m == nil {
+		m = new(move)
+		p.moves[le] = m
+	}
+	return m
+}
 
 // settled returns the entries of a posting; none for nil.
 func (p *posting) settled() []*entry {
@@ -49,7 +59,10 @@ func (l *Ledger) arrived(le *lease, seen int64) move {
 	if l.onWay == nil || seen <= l.seq || l.onWay.Replica.Epoch != l.replica.Epoch {
 		return move{}
 	}
-	return l.onWay.moves[le]
+	if m := l.onWay.moves[le]; m != nil {
+		return *m
+	}
+	return move{}
 }
 
 // write posts settlements until ctx ends.
@@ -207,14 +220,13 @@ func (l *Ledger) owes() bool {
 
 // fill sets the rows and the lease changes of p. The lock is held.
 func (l *Ledger) fill(p *posting) {
-	p.moves = make(map[*lease]move)
+	p.moves = make(map[*lease]*move)
 	p.Events, l.events = append(p.Events, l.events...), nil
 	for _, e := range p.entries {
 		p.Rows = append(p.Rows, e.rows...)
 		for i, le := range e.leases {
-			m := p.moves[le]
+			m := p.moved(le)
 			m.covered, m.spent = m.covered.Plus(e.covered[i]), m.spent.Plus(le.counted(e))
-			p.moves[le] = m
 		}
 	}
 	now := time.Now()
@@ -227,9 +239,7 @@ func (l *Ledger) fill(p *posting) {
 		}
 		_, moved := p.moves[le]
 		if moved || le.owed != (billing.Amount{}) || l.flushes > l.flushed && le.busy() != le.shown {
-			m := p.moves[le]
-			m.owed = le.owed
-			p.moves[le] = m
+			p.moved(le).owed = le.owed
 		}
 	}
 	for le, m := range p.moves {
