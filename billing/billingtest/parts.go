@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"tallyroute/billing"
 	"tallyroute/billing/billingtest/prove"
@@ -54,6 +55,26 @@ func (w *world) settleFor(k *billing.Key, h billing.Hold, limits ...string) {
 	w.must(err)
 }
 
+// wantNames expects the names that have a limit of their own below a budget, page by page.
+func (w *world) wantNames(parent string, want ...billing.Budget) {
+	w.Helper()
+	var got []billing.Budget
+	for f := (billing.BudgetFilter{Below: parent, Limit: 1}); ; f.After = got[len(got)-1].ID {
+		page, err := w.ListBudgets(w.Context(), f)
+		w.must(err)
+		if got = append(got, page...); len(page) == 0 {
+			break
+		}
+	}
+	slices.SortFunc(want, func(a, b billing.Budget) int { return strings.Compare(a.ID, b.ID) })
+	same := func(a, b billing.Budget) bool {
+		return a.ID == b.ID && a.Parent == b.Parent && a.Part == b.Part && a.Named == b.StoredName()
+	}
+	if !slices.EqualFunc(got, want, same) {
+		w.Errorf("names below %s: %+v; want %+v", parent, got, want)
+	}
+}
+
 // eachName: each name has the limit to itself, and the key's own budget covers all of them.
 func eachName(w *world) {
 	k := w.key(onlyRequests(4, "bud_1"), ofPart(billing.PartEndUser, "", 2, "bud_2"))
@@ -63,7 +84,8 @@ func eachName(w *world) {
 		w.reserve(h)
 		w.settleFor(k, h, h.IfLost.Limits...)
 	}
-	below := k.Budgets[slices.IndexFunc(k.Budgets, func(b billing.Budget) bool { return b.ID == "bud_2" })].Below("alice").ID
+	parent := k.Budgets[slices.IndexFunc(k.Budgets, func(b billing.Budget) bool { return b.ID == "bud_2" })]
+	below := parent.Below("alice").ID
 	_, err := w.Reserve(w.Context(), w.holdFor(k, alice), w.now)
 	if q := w.refusal(err, below); q.Balance.UsedRequests != 2 || q.Balance.Budget.Named != "" && q.Balance.Budget.Named != "alice" {
 		w.Errorf("refused for %+v", q.Balance)
@@ -72,6 +94,8 @@ func eachName(w *world) {
 	w.reserve(nobodys)
 	last := w.holdFor(k, bob)
 	w.reserve(last)
+	w.wantNames("bud_2", parent.Below("alice"), parent.Below("bob"))
+	w.wantNames("bud_1")
 	_, err = w.Reserve(w.Context(), w.holdFor(k, map[string]string{"bud_2": "carol"}), w.now)
 	w.wantRefused(err, "bud_1") // all four requests are taken
 	w.settleFor(k, last, last.IfLost.Limits...)

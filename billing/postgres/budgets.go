@@ -67,8 +67,9 @@ func (s *Store) UpdateBudget(ctx context.Context, b billing.Budget, change billi
 }
 
 const (
-	budgetSQL = "SELECT id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts, near_action, thresholds," +
-		" part, named FROM budgets WHERE archived_at IS NULL AND parent_id IS NULL"
+	anyBudgetSQL = "SELECT id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts, near_action, thresholds," +
+		" part, named, coalesce(parent_id, '') FROM budgets WHERE archived_at IS NULL"
+	budgetSQL     = anyBudgetSQL + " AND parent_id IS NULL"
 	sameBudgetSQL = budgetSQL + " AND scope = $1 AND scope_id = $2 AND period = $3 AND id <> $4 AND part = $5 AND named = $6" +
 		" ORDER BY id LIMIT 1"
 )
@@ -173,6 +174,10 @@ const countBudgetsSQL = "SELECT count(*) FROM budgets WHERE archived_at IS NULL 
 // ListBudgets implements billing.Limits.
 func (s *Store) ListBudgets(ctx context.Context, f billing.BudgetFilter) ([]billing.Budget, error) {
 	q := query{sql: budgetSQL}
+	if f.Below != "" {
+		q.sql = anyBudgetSQL
+		q.where("parent_id = ?", billing.CleanText(f.Below))
+	}
 	if f.ID != "" {
 		q.where("id = ?", billing.CleanText(f.ID))
 	}
@@ -202,7 +207,7 @@ func (s *Store) CountBudgets(ctx context.Context) (n int64, err error) {
 func scanBudget(row pgx.CollectableRow) (b billing.Budget, err error) {
 	var told string
 	err = row.Scan(&b.ID, &b.Scope, &b.ScopeID, &b.Period, &b.Zone, &b.Tokens, &b.Money, &b.Requests, &b.Starts, &b.Action, &told,
-		&b.Part, &b.Named)
+		&b.Part, &b.Named, &b.Parent)
 	b.Thresholds = thresholds(told)
 	return b, err
 }

@@ -84,10 +84,11 @@ func budgetScan(b *billing.Budget) []any {
 }
 
 const (
-	liveBudgets = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts,
-  near_action, thresholds, part, named, parent_id FROM budgets WHERE archived_at IS NULL AND parent_id IS NULL`
-	findBudget = liveBudgets + ` AND id = ?`
-	sameBudget = liveBudgets + ` AND scope = ? AND scope_id = ? AND period = ? AND id <> ? AND part = ? AND named = ?
+	anyBudget = `SELECT id, scope, scope_id, period, zone, token_limit, amount_nano, request_limit, starts,
+  near_action, thresholds, part, named, parent_id FROM budgets WHERE archived_at IS NULL`
+	liveBudgets = anyBudget + ` AND parent_id IS NULL`
+	findBudget  = liveBudgets + ` AND id = ?`
+	sameBudget  = liveBudgets + ` AND scope = ? AND scope_id = ? AND period = ? AND id <> ? AND part = ? AND named = ?
   ORDER BY id LIMIT 1`
 	countBudgets  = `SELECT count(*) FROM budgets WHERE archived_at IS NULL AND parent_id IS NULL`
 	archiveBudget = `UPDATE budgets SET archived_at = ?1 WHERE id = ?2 OR parent_id = ?2`
@@ -227,6 +228,10 @@ func (s *Store) TopUp(ctx context.Context, t billing.TopUp, notes ...*billing.Ch
 // ListBudgets implements billing.Limits.
 func (s *Store) ListBudgets(ctx context.Context, f billing.BudgetFilter) ([]billing.Budget, error) {
 	q := query{sql: liveBudgets}
+	if f.Below != "" {
+		q.sql = anyBudget
+		q.where("parent_id = ?", f.Below)
+	}
 	if f.ID != "" {
 		q.where("id = ?", f.ID)
 	}

@@ -293,6 +293,7 @@ func ownerRules() map[string]rule {
 		"setBudget":        {rbac.BudgetsWrite, nil},
 		"changeBudget":     {rbac.BudgetsWrite, ofBudget},
 		"getBudget":        {rbac.BudgetsRead, ofBudget},
+		"listBudgetNames":  {rbac.BudgetsRead, ofBudget},
 		"resetBudget":      {rbac.BudgetsWrite, ofBudget},
 		"raiseBudget":      {rbac.BudgetsWrite, ofBudget},
 		"removeBudget":     {rbac.BudgetsWrite, ofBudget},

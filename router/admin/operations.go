@@ -225,6 +225,8 @@ func ownerOperations() []operation {
 			createsOrFinds().versioned(),
 		does("changeBudget", patch, "/budgets/:id", "Change the members of a budget that are there.", changeBudget).versioned(),
 		does("getBudget", get, "/budgets/:id", "A budget as it was set, and what is used of it.", getBudget),
+		does("listBudgetNames", get, "/budgets/:id/names", "List the names that a budget for a part limits, and what each has used.",
+			listBudgetNames),
 		does("resetBudget", post, "/budgets/:id/reset", "Reset what was used in the current period to zero. It needs a reason.",
 			resetBudget).versioned(),
 		does("raiseBudget", post, "/budgets/:id/raise", "Raise the limits of a budget for a time. It needs a reason.", raiseBudget).

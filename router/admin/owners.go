@@ -164,6 +164,29 @@ func listBudgets(x *exchange, in wire.Paging) (wire.Page[manage.BudgetView], err
 	return list, nil
 }
 
+// names are the parameters of listBudgetNames.
+type names struct {
+	wire.Paging
+	Name string `json:"name" doc:"Only this name, such as that of an end user, of whom only a hash is stored."`
+}
+
+// listBudgetNames is GET /budgets/{id}/names.
+func listBudgetNames(x *exchange, in names) (wire.Page[manage.NameView], error) {
+	limit, err := in.Most()
+	if err == nil && !wire.CursorFor(in.Cursor, "bud_") {
+		err = wire.ErrCursor()
+	}
+	if err != nil {
+		return wire.Page[manage.NameView]{}, err
+	}
+	all, err := x.Actions.BudgetNames(x.ctx(), x.param("id"), manage.NamesQuery{Name: in.Name, After: in.Cursor, Limit: limit + 1})
+	list := wire.ListOf(all[:min(limit, len(all))], func(b billing.Balance) manage.NameView { return manage.ViewName(b, x.Start) })
+	if len(all) > limit {
+		list.ContinueAfter(all[limit-1].Budget.ID)
+	}
+	return list, err
+}
+
 // viewBalance converts a budget with its state and forecast to JSON form.
 func (x *exchange) viewBalance(b billing.Balance) manage.BudgetView {
 	return manage.ViewBalance(b, x.Start)

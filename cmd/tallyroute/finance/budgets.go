@@ -14,6 +14,7 @@ import (
 // Budgets is "tallyroute budgets": limits at any level, from a key up to the organisation.
 type Budgets struct {
 	List   budgetsList   `cmd:"" help:"List the budgets with what is used, held and left."`
+	Names  budgetsNames  `cmd:"" help:"List the names that a budget for a part limits, and what each has used."`
 	Set    budgetsSet    `cmd:"" help:"Set the budget of a team, a project, a key or the whole organisation."`
 	Update budgetsUpdate `cmd:"" help:"Change a budget by its id."`
 	Remove budgetsRemove `cmd:"" help:"Remove a budget: it no longer applies."`
@@ -48,6 +49,36 @@ func (c budgetsList) Run(a *cli.Context) error {
 				tokensOf(b.Requests), cli.Number(s.UsedRequests), cli.Number(s.HeldRequests), tokensOf(s.RemainingRequests),
 				cli.Text(b.Action),
 				cli.Text(resets), cli.Text(cli.OrElse(strings.TrimPrefix(raisedText(b), ", raised "), "no")))
+		}
+		return t.Write(a.Stdout, c.Output)
+	})
+}
+
+type budgetsNames struct {
+	ID   string `arg:"" help:"Id of the budget: bud_…"`
+	Name string `help:"Only this name. Users and end users are found by it alone: only a hash of them is stored." placeholder:"NAME"`
+	cli.Format
+}
+
+// Run lists the names.
+func (c budgetsNames) Run(a *cli.Context) error {
+	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		names, err := adminapi.All[manage.NameView](a.Ctx, r, "/budgets"+adminapi.Path(c.ID, "names"), adminapi.Query("name", c.Name), 0)
+		if err != nil {
+			return err
+		}
+		t := cli.Table{Records: names, Header: []string{
+			"ID", "NAME", "USED", "HELD", "LEFT", "USED TOKENS", "HELD TOKENS", "LEFT TOKENS", "USED REQUESTS", "HELD REQUESTS",
+			"LEFT REQUESTS", "RESETS",
+		}}
+		for _, n := range names {
+			s, name := n.Standing, cli.OrElse(cli.Value(n.Name), cli.OrElse(c.Name, "-"))
+			if n.Shared {
+				name = "(all others)"
+			}
+			t.Add(cli.Text(n.ID), cli.Text(name), cli.DollarsOf(s.UsedUSD), cli.DollarsOf(s.HeldUSD), limitOf(s.RemainingUSD),
+				cli.Number(s.UsedTokens), cli.Number(s.HeldTokens), tokensOf(s.RemainingTokens), cli.Number(s.UsedRequests),
+				cli.Number(s.HeldRequests), tokensOf(s.RemainingRequests), cli.Text(cli.OrElse(cli.Value(s.ResetsAt), "never")))
 		}
 		return t.Write(a.Stdout, c.Output)
 	})
