@@ -288,7 +288,7 @@ type budgetChange struct {
 	Tokens     wire.Member[*int64]       `json:"tokens" doc:"Null means no limit in tokens."`
 	Requests   wire.Member[*int64]       `json:"requests" doc:"Null means no limit in requests."`
 	Starts     string                    `json:"starts" doc:"The first day of the fiscal year as MM-DD; 01-01 for the calendar year."`
-	Action     string                    `json:"action" enum:"block,alert"`
+	Action     string                    `json:"action" enum:"block,downgrade,alert"`
 	Thresholds thresholds                `json:"thresholds" doc:"The percentages that cause an alert; null means 50, 80 and 100."`
 	Reason     string                    `json:"reason"`
 }

@@ -371,6 +371,26 @@ func (g *rig) dump() (all []string) {
 	return all
 }
 
+// TestChangesTakeTheValuesThatCreationsDo: a member that takes a few values takes the same ones
+// in every operation on a kind of object.
+func TestChangesTakeTheValuesThatCreationsDo(t *testing.T) {
+	type member struct{ noun, name string }
+	enums := map[member]string{}
+	for _, o := range operations() {
+		if o.method == get {
+			continue
+		}
+		noun, _, _ := strings.Cut(o.path[1:], "/")
+		for _, f := range wire.FieldsOf(o.in) {
+			m, values := member{noun, f.Name}, strings.Join(f.Enum, ",")
+			if before, known := enums[m]; known && before != values {
+				t.Errorf("%s: %s is one of %q; in another operation on %s it is one of %q", o.id, f.Name, values, noun, before)
+			}
+			enums[m] = values
+		}
+	}
+}
+
 // TestEveryOperationAnswersAsDescribed performs every operation once. All answers that the tests
 // of this package get are checked against the document.
 func TestEveryOperationAnswersAsDescribed(t *testing.T) {
@@ -457,6 +477,7 @@ func TestEveryOperationAnswersAsDescribed(t *testing.T) {
 	budget := ask("POST", "/budgets", `{"scope":"org","usd":"100"}`).v["id"].(string)
 	ask("GET", "/budgets", "")
 	ask("GET", "/budgets/"+budget, "")
+	ask("GET", "/budgets/"+budget+"/names?name=ann&limit=1", "")
 	ask("PATCH", "/budgets/"+budget, `{"usd":"7","tokens":100}`)
 	ask("PATCH", "/budgets/"+budget, `{"requests":5,"starts":"04-06","action":"alert","thresholds":[90]}`)
 	ask("POST", "/budgets/"+budget+"/reset", `{"reason":"a new contract"}`)
