@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -11,13 +12,14 @@ import (
 const longestSecret = len(secretPrefix) + len("staging") + 1 + secretTail
 
 // SecretsIn calls each with every secret in what r reads, and with the number of its
-// line. Only text with a valid checksum counts as a secret.
+// line. Only text with a valid checksum counts as a secret. The text may be in UTF-8,
+// UTF-16 or UTF-32, in which the characters of a secret differ by zero bytes alone.
 func SecretsIn(r io.Reader, each func(s Secret, line int)) error {
 	buffer := make([]byte, 64<<10)
 	kept, line := 0, 1 // bytes in the buffer that were already read, and the line on which they start
 	for {
 		n, err := r.Read(buffer[kept:])
-		text := buffer[:kept+n]
+		text := buffer[:kept+len(withoutZeros(buffer[kept:kept+n]))]
 		whole := len(text) // a secret must start before this position
 		if err == nil {
 			whole = max(0, len(text)-longestSecret)
@@ -32,6 +34,14 @@ func SecretsIn(r io.Reader, each func(s Secret, line int)) error {
 			return err
 		}
 	}
+}
+
+// withoutZeros removes the zero bytes from b, in place.
+func withoutZeros(b []byte) []byte {
+	if bytes.IndexByte(b, 0) < 0 {
+		return b
+	}
+	return slices.DeleteFunc(b, func(c byte) bool { return c == 0 })
 }
 
 // secretsIn looks in text for secrets that start before whole, and returns how far it

@@ -2,11 +2,13 @@ package billing
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"unicode/utf16"
 )
 
 func TestSecretsAreFoundWhereverTheyStand(t *testing.T) {
@@ -24,6 +26,8 @@ func TestSecretsAreFoundWhereverTheyStand(t *testing.T) {
 		}
 		for name, r := range map[string]io.Reader{
 			"whole": strings.NewReader(text.String()), "by bytes": iotest.OneByteReader(strings.NewReader(text.String())),
+			"UTF-16LE": strings.NewReader(wide(binary.LittleEndian, text.String())),
+			"UTF-16BE": iotest.OneByteReader(strings.NewReader(wide(binary.BigEndian, text.String()))),
 		} {
 			var got []string
 			err := SecretsIn(r, func(s Secret, line int) { got = append(got, fmt.Sprint(s.Reveal(), " ", line)) })
@@ -53,4 +57,13 @@ func TestSecretsAreNotStoredInTexts(t *testing.T) {
 			t.Errorf("%.80q holds a secret: %t", text, HoldsSecret([]byte(text)))
 		}
 	}
+}
+
+// wide returns text in UTF-16 with a byte order mark, after a character that is not in ASCII.
+func wide(order binary.AppendByteOrder, text string) string {
+	var b []byte
+	for _, unit := range utf16.Encode([]rune("\ufeffü" + text)) {
+		b = order.AppendUint16(b, unit)
+	}
+	return string(b)
 }
