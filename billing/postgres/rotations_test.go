@@ -116,14 +116,15 @@ func (s *severer) serve(client net.Conn) {
 	}
 }
 
-// TestRotationsSurviveKills kills the rotating router between every two statements: before
-// the database receives the next one, or before the router receives the response.
-func TestRotationsSurviveKills(t *testing.T) {
+// TestLivesSurviveKills kills the router between every two statements of a rotation and of all
+// else that happens in the life of a key: before the database receives the next one, or before
+// the router receives the response.
+func TestLivesSurviveKills(t *testing.T) {
 	for name, after := range map[string]bool{"BeforeTheStatement": false, "BeforeItsAnswer": true} {
 		t.Run(name, func(t *testing.T) {
 			s, dsn := open(t, patient)
 			between := newSeverer(t, dsn)
-			billingtest.RotationsSurviveKills(t, s.Contracts(), func(n int, do func(billing.Store)) bool {
+			kill := func(n int, do func(billing.Store)) bool {
 				between.set(-1, after)
 				doomed := connect(t, between.dsn, patient)
 				if err := doomed.Ready(t.Context()); err != nil && !strings.Contains(err.Error(), "schema") {
@@ -131,8 +132,11 @@ func TestRotationsSurviveKills(t *testing.T) {
 				}
 				between.set(n, after)
 				do(doomed.Contracts())
+				_ = doomed.Close()
 				return between.cuts() > 0
-			})
+			}
+			billingtest.RotationsSurviveKills(t, s.Contracts(), kill)
+			billingtest.LivesSurviveKills(t, s.Contracts(), kill)
 		})
 	}
 }

@@ -11,15 +11,15 @@ import (
 	"tallyroute/billing/billingtest"
 )
 
-// TestRotationsSurviveKills makes the disk refuse every write of the rotating store from the
-// n-th on, as if its process had been killed there. Another store then carries on.
-func TestRotationsSurviveKills(t *testing.T) {
+// TestLivesSurviveKills makes the disk refuse every write of a store from the n-th on, as if its
+// process had been killed there. Another store then carries on.
+func TestLivesSurviveKills(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	s := openAt(t, path)
 	disk := &faultyDisk{VFS: vfs.Find("")}
 	vfs.Register("killed", disk)
 	defer vfs.Unregister("killed")
-	billingtest.RotationsSurviveKills(t, s.Contracts(), func(n int, do func(billing.Store)) bool {
+	kill := func(n int, do func(billing.Store)) bool {
 		disk.set("", nil, 0, 0)
 		doomed := openOn(t, path, "killed")
 		disk.set("write", sqlite3.IOERR_WRITE, n, 1<<30)
@@ -27,5 +27,7 @@ func TestRotationsSurviveKills(t *testing.T) {
 		hits := disk.hits
 		_ = doomed.Close() // it cannot write anything either
 		return hits > 0
-	})
+	}
+	billingtest.RotationsSurviveKills(t, s.Contracts(), kill)
+	billingtest.LivesSurviveKills(t, s.Contracts(), kill)
 }
