@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -129,6 +130,7 @@ func TestVerbsSayTheSameAtARouterAndOnTheHost(t *testing.T) {
 	} {
 		owner(cli.ExitOK, verb...)
 	}
+	forecast := regexp.MustCompile(`1\.50\d*`) // of the $1.50 that were adjusted: it changes every second
 	for _, verb := range [][]string{
 		{"keys", "list"},
 		{"keys", "show", key.ID},
@@ -149,7 +151,8 @@ func TestVerbsSayTheSameAtARouterAndOnTheHost(t *testing.T) {
 	} {
 		for _, output := range []string{"json", "table"} {
 			verb := append(verb, "-o", output)
-			if here, there := g.does(cli.ExitOK, verb...), owner(cli.ExitOK, verb...); here != there && verb[0] != "principals" {
+			here, there := forecast.ReplaceAllString(g.does(cli.ExitOK, verb...), "1.5"), forecast.ReplaceAllString(owner(cli.ExitOK, verb...), "1.5")
+			if here != there && verb[0] != "principals" {
 				t.Errorf("%v\nat the router: %s\non the host:   %s", verb, there, here)
 			}
 		}
@@ -182,13 +185,13 @@ func TestBudgetsAreChangedByAnyOfTheirFlags(t *testing.T) {
 	for _, does := range []func(int, ...string) string{g.does, owner} {
 		for flags, want := range map[string]string{
 			"--requests 8": `"requests": 8`, "--tokens 7": `"tokens": 7`, "--starts 04-06": `"starts": "04-06"`,
-			"--action alert": `"action": "alert"`, "--threshold 90": " 90\n", "--zone Europe/Berlin": `"zone": "Europe/Berlin"`,
+			"--action alert": `"action": "alert"`, "--action downgrade": `"action": "downgrade"`, "--threshold 90": " 90\n", "--zone Europe/Berlin": `"zone": "Europe/Berlin"`,
 		} {
 			changed(does, "budgets update "+id, flags, want)
 			changed(does, "budgets set org", flags, want)
 		}
 		changed(does, "budgets update "+id, "--no-requests", `"requests": null`)
-		does(cli.ExitUsage, "budgets", "update", id, "--action", "downgrade")
+		does(cli.ExitUsage, "budgets", "update", id, "--action", "downgrade", "--threshold", "100")
 		does(cli.ExitUsage, "budgets", "set", "org")
 	}
 }

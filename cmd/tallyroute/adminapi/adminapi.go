@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -24,7 +25,25 @@ type API struct {
 	Transport http.RoundTripper
 	Base      string // the router's, such as https://router.example.com:8081
 	Token     string // "" sends none
+	// DryRun makes every change a dry run, which fails with a *Rehearsed.
+	DryRun bool
 }
+
+// Rehearsed is the error of a change that would have succeeded but was only a dry run.
+type Rehearsed struct {
+	Changes []Change        // what the audit log would record; nil if the router says Object instead
+	Object  json.RawMessage // how the object would be
+}
+
+// Change is one change that a dry run would have made.
+type Change struct {
+	Action string            `json:"action"`
+	Object string            `json:"object"`
+	Detail map[string]string `json:"detail"`
+}
+
+// Error implements error.
+func (*Rehearsed) Error() string { return "nothing was changed: it was a dry run" }
 
 // Error is the error that a router answers with.
 type Error struct {
@@ -46,9 +65,9 @@ func (e *Error) Error() string {
 type Call struct {
 	Method, Path string // the path below /admin/v1, its segments escaped by Path
 	Query        url.Values
-	Body         any    // for methods other than GET and DELETE; nil sends none
-	Version      int64  // the version that the change is based on; 0 is any
-	Once         string // an idempotency key
+	Body         map[string]any // for methods other than GET and DELETE; nil sends none
+	Version      int64          // the version that the change is based on; 0 is any
+	Once         string         // an idempotency key
 }
 
 // Path joins segments, which may contain any characters, into a path.
@@ -87,10 +106,13 @@ func (a API) Open(ctx context.Context, c Call) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode < http.StatusMultipleChoices {
+	if resp.StatusCode < http.StatusMultipleChoices && !a.rehearses(c) {
 		return resp.Body, nil
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode < http.StatusMultipleChoices {
+		return nil, rehearsed(resp.Body)
+	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	failed := struct{ Error *Error }{&Error{}}
 	_ = json.Unmarshal(text, &failed) // if the answer isn't from a router of ours, the status must do
@@ -101,12 +123,37 @@ func (a API) Open(ctx context.Context, c Call) (io.ReadCloser, error) {
 	return nil, errors.Join(failed.Error, err)
 }
 
+// rehearses reports whether a call is a dry run.
+func (a API) rehearses(c Call) bool { return a.DryRun && c.Method != http.MethodGet }
+
+// rehearsed reads the answer to a dry run.
+func rehearsed(answer io.Reader) error {
+	text, err := io.ReadAll(answer)
+	if err != nil {
+		return err
+	}
+	var said struct {
+		DryRun  bool     `json:"dry_run"`
+		Changes []Change `json:"changes"`
+	}
+	if err := json.Unmarshal(text, &said); err != nil {
+		return fmt.Errorf("the answer of the router: %w", err)
+	}
+	if said.DryRun && said.Changes != nil {
+		return &Rehearsed{Changes: said.Changes}
+	}
+	return &Rehearsed{Object: text}
+}
+
 func (a API) request(ctx context.Context, c Call) (*http.Request, error) {
 	to := strings.TrimSuffix(a.Base, "/")
 	if strings.HasSuffix(to, SelfService) {
 		to += strings.TrimPrefix(c.Path, "/team")
 	} else {
 		to += "/admin/v1" + c.Path
+	}
+	if a.rehearses(c) {
+		c = c.rehearsal()
 	}
 	if len(c.Query) > 0 {
 		to += "?" + c.Query.Encode()
@@ -136,6 +183,20 @@ func (a API) request(ctx context.Context, c Call) (*http.Request, error) {
 		r.Header.Set("Idempotency-Key", c.Once)
 	}
 	return r, nil
+}
+
+// rehearsal returns the call as a dry run.
+func (c Call) rehearsal() Call {
+	if c.Method == http.MethodDelete {
+		query := url.Values{"dry_run": {"true"}}
+		maps.Copy(query, c.Query)
+		c.Query = query
+		return c
+	}
+	body := map[string]any{"dry_run": true}
+	maps.Copy(body, c.Body)
+	c.Body = body
+	return c
 }
 
 // All reads a whole list from the API, page by page, or at most `most` entries unless that
@@ -170,17 +231,17 @@ func Get(path string, query url.Values) Call {
 }
 
 // Post makes a call that creates something or performs an action.
-func Post(path string, body any) Call {
+func Post(path string, body map[string]any) Call {
 	return Call{Method: http.MethodPost, Path: path, Body: body}
 }
 
 // Patch makes a call that changes some fields.
-func Patch(path string, body any) Call {
+func Patch(path string, body map[string]any) Call {
 	return Call{Method: http.MethodPatch, Path: path, Body: body}
 }
 
 // Put makes a call that replaces something.
-func Put(path string, body any) Call {
+func Put(path string, body map[string]any) Call {
 	return Call{Method: http.MethodPut, Path: path, Body: body}
 }
 

@@ -2,9 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -64,6 +68,46 @@ func (a *Context) Ask(n Needs, do func(adminapi.API) error) error {
 		}
 		return do(adminapi.API{Transport: admin.OnHost(o, By("")), Base: "http://localhost"})
 	})
+}
+
+// Rehearsal is the flag of commands whose changes can be tried first.
+type Rehearsal struct {
+	DryRun bool `help:"Only say what would change; whatever would refuse it does."`
+}
+
+// Change is Ask for a command that changes something, or only says what it would change.
+func (a *Context) Change(r Rehearsal, n Needs, do func(adminapi.API) error) error {
+	err := a.Ask(n, func(api adminapi.API) error {
+		api.DryRun = r.DryRun
+		return do(api)
+	})
+	var would *adminapi.Rehearsed
+	if !errors.As(err, &would) {
+		return err
+	}
+	if would.Object != nil {
+		fmt.Fprintln(a.Stdout, "Nothing was changed. It would be:")
+		return PrintJSON(a.Stdout, would.Object)
+	}
+	if len(would.Changes) == 0 {
+		_, err = fmt.Fprintln(a.Stdout, "Nothing would change.")
+		return err
+	}
+	fmt.Fprintln(a.Stdout, "Nothing was changed. This would be:")
+	t := Table{Header: []string{"ACTION", "OBJECT", "DETAIL"}}
+	for _, c := range would.Changes {
+		t.Add(Text(c.Action), Text(c.Object), Text(DetailText(c.Detail)))
+	}
+	return t.PrintTable(a.Stdout)
+}
+
+// DetailText describes on one line what has changed.
+func DetailText(detail map[string]string) string {
+	parts := make([]string, 0, len(detail))
+	for _, name := range slices.Sorted(maps.Keys(detail)) {
+		parts = append(parts, name+": "+detail[name])
+	}
+	return strings.Join(parts, "; ")
 }
 
 // setup returns what the organisation's rules check about the configuration of this host,

@@ -10,6 +10,7 @@ import (
 )
 
 type budgetsUpdate struct {
+	cli.Rehearsal
 	ID     string `arg:"" help:"Id of the budget: bud_…"`
 	Period string `help:"When it resets: ${resets}." enum:",${periods}" default:"" placeholder:"PERIOD"`
 	Zone   string `help:"Time zone of the period." placeholder:"ZONE"`
@@ -38,7 +39,7 @@ func (c budgetsUpdate) Run(a *cli.Context) error {
 			change[name] = nil
 		}
 	}
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		b, err := adminapi.Do[manage.BudgetView](a.Ctx, r, adminapi.Patch("/budgets"+adminapi.Path(c.ID), change))
 		if err != nil {
 			return err
@@ -49,13 +50,14 @@ func (c budgetsUpdate) Run(a *cli.Context) error {
 }
 
 type budgetsRemove struct {
+	cli.Rehearsal
 	ID     string `arg:"" help:"Id of the budget: bud_…"`
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
 // Run removes the budget.
 func (c budgetsRemove) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		if err := r.Do(a.Ctx, adminapi.Delete("/budgets"+adminapi.Path(c.ID), adminapi.Query("reason", c.Reason)), nil); err != nil {
 			return err
 		}
@@ -65,13 +67,14 @@ func (c budgetsRemove) Run(a *cli.Context) error {
 }
 
 type budgetsReset struct {
+	cli.Rehearsal
 	ID     string `arg:"" help:"Id of the budget: bud_…"`
 	Reason string `help:"Why, for the record." required:"" placeholder:"TEXT"`
 }
 
 // Run resets what has been used of the budget.
 func (c budgetsReset) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		b, err := adminapi.Do[manage.BudgetView](a.Ctx, r, adminapi.Post("/budgets"+adminapi.Path(c.ID, "reset"),
 			cli.Fields{"reason": c.Reason}))
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 )
 
 type budgetsRaise struct {
+	cli.Rehearsal
 	ID       string      `arg:"" help:"Id of the budget: bud_…"`
 	USD      *config.USD `help:"The number of dollars to add." placeholder:"AMOUNT"`
 	Tokens   *int64      `help:"The number of tokens to add." placeholder:"N"`
@@ -27,7 +28,7 @@ func (c budgetsRaise) Run(a *cli.Context) error {
 	if c.From != nil {
 		raise["from"] = c.From.Format(time.RFC3339)
 	}
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		b, err := adminapi.Do[manage.BudgetView](a.Ctx, r, adminapi.Post("/budgets"+adminapi.Path(c.ID, "raise"), raise))
 		if err != nil {
 			return err

@@ -56,13 +56,14 @@ func (c accessList) Run(a *cli.Context) error {
 }
 
 type accessErase struct {
+	cli.Rehearsal
 	accessFlags
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
 // Run erases the entries.
 func (c accessErase) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		done, err := adminapi.Do[admin.Erased](a.Ctx, r, adminapi.Post("/access/erase", cli.Fields{
 			"key_id": c.Key, "address": c.Address, "user_agent": c.Agent, "decision": c.Decision, "until": c.Until, "reason": c.Reason,
 		}))

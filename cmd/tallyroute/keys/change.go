@@ -197,13 +197,14 @@ func readSecret(a *cli.Context) (string, error) {
 }
 
 type keysDisable struct {
+	cli.Rehearsal
 	ID     string `arg:"" help:"Id of the key: key_…"`
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
 // Run disables the key.
 func (c keysDisable) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		key, err := adminapi.Do[manage.KeyView](a.Ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "disable"),
 			cli.Fields{"reason": c.Reason}))
 		if err != nil {
@@ -216,13 +217,14 @@ func (c keysDisable) Run(a *cli.Context) error {
 }
 
 type keysArchive struct {
+	cli.Rehearsal
 	ID     string `arg:"" help:"Id of the key: key_…"`
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
 // Run archives the key and destroys its secrets.
 func (c keysArchive) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		key, err := adminapi.Do[manage.KeyView](a.Ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "archive"),
 			cli.Fields{"reason": c.Reason}))
 		if err != nil {
@@ -235,6 +237,7 @@ func (c keysArchive) Run(a *cli.Context) error {
 }
 
 type keysTopUp struct {
+	cli.Rehearsal
 	ID        string     `arg:"" help:"Id of the key: key_…"`
 	USD       config.USD `help:"Dollars to add." required:"" placeholder:"AMOUNT"`
 	Reference string     `help:"Number of the order or payment. Repeating one changes nothing." required:"" placeholder:"TEXT"`
@@ -243,7 +246,7 @@ type keysTopUp struct {
 
 // Run adds to the budget.
 func (c keysTopUp) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		b, err := adminapi.Do[manage.BudgetView](a.Ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "top-up"), cli.Fields{
 			"usd": billing.Money(c.USD).String(), "reference": c.Reference, "reason": c.Reason,
 		}))

@@ -40,6 +40,7 @@ type Command struct {
 }
 
 type keysCreate struct {
+	cli.Rehearsal
 	cli.PlainFormat
 	Name                 string            `help:"What the key is for." required:"" placeholder:"NAME"`
 	Team                 string            `help:"Name of the team; a new name creates one." default:"default" placeholder:"NAME"`
@@ -79,7 +80,7 @@ func (c keysCreate) Run(a *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.Ask(cli.Needs{Creates: true, Keys: true}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{Creates: !c.DryRun, Keys: true}, func(r adminapi.API) error {
 		made, err := adminapi.Do[admin.CreatedKey](a.Ctx, r, adminapi.Post("/keys", key))
 		if err != nil {
 			return err
@@ -347,6 +348,7 @@ func tagText(tags map[string]string) string {
 }
 
 type keysRevoke struct {
+	cli.Rehearsal
 	ID     string `arg:"" optional:"" help:"Id of the key: key_…"`
 	Secret string `help:"Instead of the id, - reads the key's secret from standard input." placeholder:"-"`
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
@@ -365,7 +367,7 @@ func (c keysRevoke) Run(a *cli.Context) error {
 		}
 		call = adminapi.Post("/keys/revoke", cli.Fields{"secret": secret, "reason": c.Reason})
 	}
-	return a.Ask(cli.Needs{Keys: c.Secret != ""}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{Keys: c.Secret != ""}, func(r adminapi.API) error {
 		key, err := adminapi.Do[manage.KeyView](a.Ctx, r, call)
 		if err != nil {
 			return err
@@ -376,13 +378,14 @@ func (c keysRevoke) Run(a *cli.Context) error {
 }
 
 type keysEnable struct {
+	cli.Rehearsal
 	ID     string `arg:"" help:"Id of the key: key_…"`
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
 // Run enables the key again.
 func (c keysEnable) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		key, err := adminapi.Do[manage.KeyView](a.Ctx, r, adminapi.Post("/keys"+adminapi.Path(c.ID, "enable"),
 			cli.Fields{"reason": c.Reason}))
 		if err != nil {

@@ -47,7 +47,7 @@ type policySet struct {
 	holder
 	File     string `required:"" help:"The policy in YAML or JSON; - is standard input." placeholder:"FILE"`
 	Replaces string `help:"The revision that it is based on; any other is a conflict." placeholder:"REVISION"`
-	Reason   string `help:"Why, for the record." placeholder:"TEXT"`
+	changeFlags
 }
 
 // Run replaces the policy.
@@ -56,24 +56,30 @@ func (c policySet) Run(a *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return setPolicy(a, c.holder, manage.PolicyChange{Policy: p, Replaces: c.Replaces}, c.Reason)
+	return setPolicy(a, c.holder, manage.PolicyChange{Policy: p, Replaces: c.Replaces}, c.changeFlags)
 }
 
 type policyClear struct {
 	holder
 	Replaces string `help:"The revision to end; any other is a conflict." placeholder:"REVISION"`
-	Reason   string `help:"Why, for the record." placeholder:"TEXT"`
+	changeFlags
 }
 
 // Run removes the policy.
 func (c policyClear) Run(a *cli.Context) error {
-	return setPolicy(a, c.holder, manage.PolicyChange{Replaces: c.Replaces}, c.Reason)
+	return setPolicy(a, c.holder, manage.PolicyChange{Replaces: c.Replaces}, c.changeFlags)
 }
 
-func setPolicy(a *cli.Context, of holder, c manage.PolicyChange, reason string) error {
-	return a.Ask(cli.Needs{Keys: true}, func(r adminapi.API) error {
+// changeFlags holds the flags that the changes of a policy share.
+type changeFlags struct {
+	cli.Rehearsal
+	Reason string `help:"Why, for the record." placeholder:"TEXT"`
+}
+
+func setPolicy(a *cli.Context, of holder, c manage.PolicyChange, how changeFlags) error {
+	return a.Change(how.Rehearsal, cli.Needs{Keys: true}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.PolicyView](a.Ctx, r, adminapi.Put(of.path(), cli.Fields{
-			"policy": c.Policy, "replaces": c.Replaces, "reason": reason,
+			"policy": c.Policy, "replaces": c.Replaces, "reason": how.Reason,
 		}))
 		if err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 )
 
 type keysRotate struct {
+	cli.Rehearsal
 	cli.PlainFormat
 	ID          string           `arg:"" help:"Id of the key: key_…"`
 	Overlap     *config.Duration `help:"How long the old secret stays valid; 0s ends it at once. Default: 24h." placeholder:"DURATION"`
@@ -37,6 +38,9 @@ func (c keysRotate) Run(a *cli.Context) error {
 	if c.UntilUnused != nil && (c.Overlap != nil || c.Handover) {
 		return cli.Usagef("--until-unused cannot be combined with --overlap or --handover")
 	}
+	if c.Handover && c.DryRun {
+		return cli.Usagef("--dry-run cannot be combined with --handover")
+	}
 	if c.Handover {
 		overlap := manage.DefaultOverlap
 		if c.Overlap != nil {
@@ -57,7 +61,7 @@ func (c keysRotate) Run(a *cli.Context) error {
 	}
 	call := adminapi.Post("/keys"+adminapi.Path(c.ID, "rotate"), rotation)
 	call.Once = c.Once
-	return a.Ask(cli.Needs{Keys: true}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{Keys: true}, func(r adminapi.API) error {
 		done, err := adminapi.Do[admin.RotatedKey](a.Ctx, r, call)
 		if err != nil {
 			return err
@@ -208,6 +212,7 @@ func callerText(list []manage.CallerView) string {
 }
 
 type keysDeliver struct {
+	cli.Rehearsal
 	ID      string          `arg:"" help:"Id of the key: key_…"`
 	To      string          `help:"Destination: a configured sink, a colon, and a place." placeholder:"SINK:PLACE" xor:"to" required:""`
 	Off     bool            `help:"Stop deliveries and delete the copy." xor:"to" required:""`
@@ -217,8 +222,11 @@ type keysDeliver struct {
 
 // Run sets where the secrets are delivered. A router delivers them.
 func (c keysDeliver) Run(a *cli.Context) error {
+	if c.DryRun && !c.Off {
+		return cli.Usagef("--dry-run is for --off")
+	}
 	at := "/keys" + adminapi.Path(c.ID, "sink")
-	return a.Ask(cli.Needs{Keys: true}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{Keys: true}, func(r adminapi.API) error {
 		if c.Off {
 			if err := r.Do(a.Ctx, adminapi.Delete(at, adminapi.Query("reason", c.Reason)), nil); err != nil {
 				return err

@@ -239,11 +239,14 @@ func (c credentialsEnable) Run(a *cli.Context) error {
 	})
 }
 
-type credentialsRemove struct{ one }
+type credentialsRemove struct {
+	one
+	cli.Rehearsal
+}
 
 // Run destroys a credential.
 func (c credentialsRemove) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		return r.Do(a.Ctx, adminapi.Delete(c.path(), adminapi.Query("reason", c.Reason)), nil)
 	})
 }
@@ -300,12 +303,13 @@ func (c secretsEncrypt) Run(a *cli.Context) error {
 }
 
 type secretsRekey struct {
+	cli.Rehearsal
 	Reason string `help:"Why." placeholder:"TEXT"`
 }
 
 // Run re-encrypts everything with the current key.
 func (c secretsRekey) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{Keys: true}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{Keys: true}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.Rekeyed](a.Ctx, r, adminapi.Post("/secrets/rekey", cli.Fields{"reason": c.Reason}))
 		if err == nil {
 			_, err = fmt.Fprintf(a.Stdout, "%d secrets and responses were sealed anew, %d were under the key already.\n", v.Changed, v.Already)

@@ -94,13 +94,14 @@ func (d described) send(a *cli.Context, c adminapi.Call) error {
 }
 
 type providersRemove struct {
+	cli.Rehearsal
 	Name   string `arg:"" help:"The name of the provider."`
 	Reason string `help:"Why." placeholder:"TEXT"`
 }
 
 // Run removes a stored provider.
 func (c providersRemove) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		return r.Do(a.Ctx, adminapi.Delete("/providers"+adminapi.Path(c.Name), adminapi.Query("reason", c.Reason)), nil)
 	})
 }

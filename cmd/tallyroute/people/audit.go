@@ -50,7 +50,7 @@ func (c auditList) Run(a *cli.Context) error {
 		for _, one := range all {
 			t.Add(cli.Text(cli.Timestamp(cli.InstantOf(one.ChangedAt))), cli.Text(one.Actor), cli.Text(one.Role), cli.Text(one.Source),
 				cli.Text(one.Action),
-				cli.Text(one.Object), cli.Text(string(one.Outcome)), cli.Text(one.Reason), cli.Text(detailText(one.Detail)))
+				cli.Text(one.Object), cli.Text(string(one.Outcome)), cli.Text(one.Reason), cli.Text(cli.DetailText(one.Detail)))
 		}
 		return t.Write(a.Stdout, c.Output)
 	})
@@ -259,13 +259,14 @@ func (auditSigningKey) Run(a *cli.Context) error {
 }
 
 type auditPrune struct {
+	cli.Rehearsal
 	Keep   time.Duration `help:"How long records are kept; at least 2160h, which is 90 days." required:"" placeholder:"SPAN"`
 	Reason string        `help:"Why." placeholder:"TEXT"`
 }
 
 // Run removes old records.
 func (c auditPrune) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		done, err := adminapi.Do[admin.Pruned](a.Ctx, r, adminapi.Post("/audit/prune", cli.Fields{
 			"keep": c.Keep.String(), "reason": c.Reason,
 		}))

@@ -12,6 +12,7 @@ import (
 )
 
 type teamsCeiling struct {
+	cli.Rehearsal
 	cli.PlainFormat
 	Team     string        `arg:"" help:"Name or id of the team."`
 	Keys     int64         `help:"The most keys in force that a member may have." placeholder:"N"`
@@ -34,7 +35,7 @@ func (c teamsCeiling) Run(a *cli.Context) error {
 	case c.Remove && c.Keys != 0:
 		return cli.Usagef("--remove and --keys: it is one or the other")
 	case c.Remove:
-		return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+		return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 			return r.Do(a.Ctx, adminapi.Delete(at, adminapi.Query("reason", c.Reason)), nil)
 		})
 	case c.Keys != 0:
@@ -47,7 +48,7 @@ func (c teamsCeiling) Run(a *cli.Context) error {
 	case c.USD != nil || c.Tokens != nil || c.Requests != nil || c.Models != nil || c.For != 0:
 		return cli.Usagef("--keys is needed to set a ceiling")
 	}
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.CeilingView](a.Ctx, r, call)
 		if err != nil {
 			return err

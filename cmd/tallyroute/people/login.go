@@ -142,13 +142,14 @@ func (c sessionsList) Run(a *cli.Context) error {
 }
 
 type sessionsEnd struct {
+	cli.Rehearsal
 	ID     string `arg:"" help:"Id of the login: session_…"`
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
 // Run ends the login.
 func (c sessionsEnd) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		return r.Do(a.Ctx, adminapi.Delete("/sessions"+adminapi.Path(c.ID), adminapi.Query("reason", c.Reason)), nil)
 	})
 }

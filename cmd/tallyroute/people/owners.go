@@ -2,9 +2,6 @@ package people
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	"tallyroute/billing/manage"
 	"tallyroute/cmd/tallyroute/adminapi"
@@ -12,6 +9,7 @@ import (
 )
 
 type teamsUpdate struct {
+	cli.Rehearsal
 	Team       string  `arg:"" help:"Id or name of the team."`
 	Name       *string `help:"Its new name." placeholder:"NAME"`
 	CostCenter *string `help:"Cost center from now on; rows that are already booked keep theirs." placeholder:"NAME"`
@@ -30,7 +28,7 @@ func (c teamsUpdate) Run(a *cli.Context) error {
 	if len(change) == 1 {
 		return cli.Usagef("say what is to be different: --name, --cost-center or --owner")
 	}
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		t, err := adminapi.Do[manage.TeamView](a.Ctx, r, adminapi.Patch("/teams"+adminapi.Path(c.Team), change))
 		if err != nil {
 			return err
@@ -42,13 +40,14 @@ func (c teamsUpdate) Run(a *cli.Context) error {
 }
 
 type teamsArchive struct {
+	cli.Rehearsal
 	Team   string `arg:"" help:"Id or name of the team."`
 	Reason string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
 // Run archives the team.
 func (c teamsArchive) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		t, err := adminapi.Do[manage.TeamView](a.Ctx, r, adminapi.Post("/teams"+adminapi.Path(c.Team, "archive"),
 			cli.Fields{"reason": c.Reason}))
 		if err != nil {
@@ -61,6 +60,7 @@ func (c teamsArchive) Run(a *cli.Context) error {
 }
 
 type projectsUpdate struct {
+	cli.Rehearsal
 	Project   string  `arg:"" help:"Id of the project, or team/name."`
 	Name      *string `help:"Its new name." placeholder:"NAME"`
 	Team      *string `help:"Id or name of the team that it moves to, with its keys; booked rows stay with the old one." placeholder:"NAME"`
@@ -74,7 +74,7 @@ func (c projectsUpdate) Run(a *cli.Context) error {
 		return cli.Usagef("say what is to be different: --name, --team or --data-class")
 	}
 	change := cli.Fields{"name": c.Name, "team": c.Team, "data_class": c.DataClass, "reason": c.Reason}
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		p, err := adminapi.Do[manage.ProjectView](a.Ctx, r, adminapi.Patch("/projects"+adminapi.Path(c.Project), change))
 		if err != nil {
 			return err
@@ -86,13 +86,14 @@ func (c projectsUpdate) Run(a *cli.Context) error {
 }
 
 type projectsArchive struct {
+	cli.Rehearsal
 	Project string `arg:"" help:"Id of the project, or team/name."`
 	Reason  string `help:"Why, for the record." placeholder:"TEXT"`
 }
 
 // Run archives the project.
 func (c projectsArchive) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		p, err := adminapi.Do[manage.ProjectView](a.Ctx, r,
 			adminapi.Post("/projects"+adminapi.Path(c.Project, "archive"), cli.Fields{"reason": c.Reason}))
 		if err != nil {
@@ -102,13 +103,4 @@ func (c projectsArchive) Run(a *cli.Context) error {
 			cli.Value(p.ArchivedAt))
 		return err
 	})
-}
-
-// detailText describes on one line what has changed.
-func detailText(detail map[string]string) string {
-	parts := make([]string, 0, len(detail))
-	for _, name := range slices.Sorted(maps.Keys(detail)) {
-		parts = append(parts, name+": "+detail[name])
-	}
-	return strings.Join(parts, "; ")
 }

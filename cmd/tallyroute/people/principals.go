@@ -113,6 +113,7 @@ func (c principalsGrant) Run(a *cli.Context) error {
 }
 
 type principalsRevoke struct {
+	cli.Rehearsal
 	ID     string `arg:"" help:"Id of the principal."`
 	Grant  string `arg:"" help:"Id of the grant."`
 	Reason string `help:"Why." placeholder:"TEXT"`
@@ -120,7 +121,7 @@ type principalsRevoke struct {
 
 // Run revokes a role.
 func (c principalsRevoke) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		at := "/principals" + adminapi.Path(c.ID, "grants", c.Grant)
 		return r.Do(a.Ctx, adminapi.Delete(at, adminapi.Query("reason", c.Reason)), nil)
 	})
@@ -148,6 +149,7 @@ func (c principalsToken) Run(a *cli.Context) error {
 }
 
 type principalsEnd struct {
+	cli.Rehearsal
 	ID     string `arg:"" help:"Id of the principal."`
 	Token  string `arg:"" help:"Id of the token."`
 	Reason string `help:"Why." placeholder:"TEXT"`
@@ -155,20 +157,21 @@ type principalsEnd struct {
 
 // Run ends a token.
 func (c principalsEnd) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		at := "/principals" + adminapi.Path(c.ID, "tokens", c.Token)
 		return r.Do(a.Ctx, adminapi.Delete(at, adminapi.Query("reason", c.Reason)), nil)
 	})
 }
 
 type principalsDisable struct {
+	cli.Rehearsal
 	ID     string `arg:"" help:"Id of the principal."`
 	Reason string `help:"Why." placeholder:"TEXT"`
 }
 
 // Run disables a principal.
 func (c principalsDisable) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		return r.Do(a.Ctx, adminapi.Post("/principals"+adminapi.Path(c.ID, "disable"), cli.Fields{"reason": c.Reason}), nil)
 	})
 }

@@ -162,13 +162,14 @@ func (c teamNarrow) Run(a *cli.Context) error {
 }
 
 type teamRotate struct {
+	cli.Rehearsal
 	ID      string        `arg:"" help:"Id of the key."`
 	Overlap time.Duration `help:"How long the old secret stays valid." default:"24h" placeholder:"SPAN"`
 }
 
 // Run rotates a key.
 func (c teamRotate) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{Keys: true}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{Keys: true}, func(r adminapi.API) error {
 		k, err := adminapi.Do[admin.RotatedKey](a.Ctx, r, adminapi.Post("/team/keys"+adminapi.Path(c.ID, "rotate"), cli.Fields{
 			"overlap": c.Overlap.String(),
 		}))
@@ -180,13 +181,14 @@ func (c teamRotate) Run(a *cli.Context) error {
 }
 
 type teamRevoke struct {
+	cli.Rehearsal
 	ID     string `arg:"" help:"Id of the key."`
 	Reason string `help:"Why." placeholder:"TEXT"`
 }
 
 // Run revokes a key.
 func (c teamRevoke) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		return r.Do(a.Ctx, adminapi.Post("/team/keys"+adminapi.Path(c.ID, "revoke"), cli.Fields{"reason": c.Reason}), nil)
 	})
 }

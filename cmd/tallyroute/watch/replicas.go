@@ -43,12 +43,13 @@ func (c replicasListCommand) Run(a *cli.Context) error {
 
 // replicasForgetCommand is "tallyroute replicas forget".
 type replicasForgetCommand struct {
+	cli.Rehearsal
 	ID string `arg:"" help:"Id of the router, as in replicas list."`
 }
 
 // Run gives back the router's leases.
 func (c replicasForgetCommand) Run(a *cli.Context) error {
-	return a.Ask(cli.Needs{}, func(r adminapi.API) error {
+	return a.Change(c.Rehearsal, cli.Needs{}, func(r adminapi.API) error {
 		f, err := adminapi.Do[admin.Forgotten](a.Ctx, r, adminapi.Post("/replicas"+adminapi.Path(c.ID, "forget"), nil))
 		if err != nil {
 			return err
