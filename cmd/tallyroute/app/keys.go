@@ -29,8 +29,8 @@ import (
 const (
 	// keyLife is how long a cached key may be used while the database answers. It is less
 	// than the one second within which a revocation takes effect everywhere, because asking
-	// takes a moment.
-	keyLife = 900 * time.Millisecond
+	// takes a moment, and longer through a pooler or on a busy machine.
+	keyLife = 750 * time.Millisecond
 	// pollEvery is how often the keys of running streams are checked, whether or not the
 	// database sends notices: a notice may be lost along with its connection.
 	pollEvery = 500 * time.Millisecond
