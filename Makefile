@@ -75,8 +75,9 @@ proof-near: ## The last answers and the refusals of a budget that 64 clients at 
 proof-reload: ## The configuration reloaded RELOADS (100) times by SIGHUP under load: no request fails
 	RELOADS=$${RELOADS:-100} $(PROOF) -run '^TestReloads' ./cmd/tallyroute
 
-proof-keys: ## A key rotated ROTATIONS (20) times at 200 requests a second, and REVOCATIONS (200) keys revoked, at three routers
-	ROTATIONS=$${ROTATIONS:-20} REVOCATIONS=$${REVOCATIONS:-200} $(PROOF) -run '^TestRotationsLoseNo|^TestRevocationsReach' ./cmd/tallyroute
+proof-keys: ## A key rotated ROTATIONS (20) times at 200 requests a second, and REVOCATIONS (200) keys revoked, at three routers; and one with KEYS (1000000) keys
+	ROTATIONS=$${ROTATIONS:-20} REVOCATIONS=$${REVOCATIONS:-200} KEYS=$${KEYS:-1000000} $(PROOF) \
+		-run '^TestRotationsLoseNo|^TestRevocationsReach|^TestMillionKeys' ./cmd/tallyroute
 
 proof-alerts: ## ALERTS (10000) requests at three routers, two of which are killed, across the thresholds of three limits: each is told once, to a receiver that fails
 	ALERTS=$${ALERTS:-10000} $(PROOF) -run '^TestEachThreshold' ./cmd/tallyroute

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/sashabaranov/go-openai"
 
 	"tallyroute/billing/billingtest/prove"
+	"tallyroute/billing/manage"
 	"tallyroute/billing/postgres/pgtest"
 )
 
@@ -131,6 +133,92 @@ func TestDrillRehearsesTheLifeOfAKey(t *testing.T) {
 		t.Errorf("the key of the drill was not archived: %s", list)
 	}
 	t.Log(text)
+}
+
+// TestNearItsLimitTheCheapestAllowedModelAnswers: from its threshold on, a budget that downgrades
+// has the cheapest model that the key may use answer, and the header and the row say so. A key
+// that may use nothing cheaper goes on as before, and at 100 % everything is refused.
+func TestNearItsLimitTheCheapestAllowedModelAnswers(t *testing.T) {
+	t.Parallel()
+	config := writeConfig(t, pgtest.DSN(t), "")
+	p := serve(t, config)
+	for name, c := range map[string]struct {
+		models, near string
+		downgraded   bool
+	}{
+		"any model":        {"", "demo-a/echo", true},
+		"both":             {"demo-a/echo,demo-b/*", "demo-a/echo", true},
+		"the dear one":     {"demo-b/*", "demo-b/echo", false},
+		"another cheap":    {"demo-b/echo,demo-a/story", "demo-a/story", true},
+		"the dear and all": {"demo-b/echo,demo-b/story", "demo-b/echo", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			flags := []string{"--budget-requests", "10", "--period", "day"}
+			if c.models != "" {
+				flags = append(flags, "--models", c.models)
+			}
+			secret := p.key(flags...)
+			budget := p.budgetOf(secret)
+			command(t, "--config", config, "budgets", "update", budget, "--action", "downgrade", "--threshold", "60", "--threshold", "100")
+			prove.Eventually(t, "the router knows of the change", func() bool {
+				_, text := p.asks(http.MethodGet, "/v1/key/policy", secret, "")
+				return strings.Contains(text, "cheapest")
+			})
+			for n := range 10 {
+				want := "demo-b/echo"
+				if n >= 6 {
+					want = c.near
+				}
+				status, code, head := p.asked(secret)
+				asked := ""
+				if c.downgraded && n >= 6 {
+					asked = "demo-b/echo"
+				}
+				if status != http.StatusOK || head.Get("X-Tallyroute-Downgraded") != asked {
+					t.Fatalf("request %d: %d %s, downgraded from %q; want %q", n, status, code, head.Get("X-Tallyroute-Downgraded"), asked)
+				}
+				row := p.rowOf(secret, head.Get("X-Request-Id"))
+				if got := row.Attempts[0]; got.Provider+"/"+got.Model != want || (got.RouteReason == "downgraded") != (asked != "") ||
+					row.Model != "demo-b/echo" {
+					t.Errorf("request %d for %s was answered by %s/%s: %s", n, row.Model, got.Provider, got.Model, got.RouteReason)
+				}
+			}
+			if status, _, _ := p.asked(secret); status != http.StatusTooManyRequests {
+				t.Errorf("at 100 %%: %d", status)
+			}
+		})
+	}
+}
+
+// budgetOf returns the id of the only budget of a key.
+func (p *program) budgetOf(secret string) string {
+	p.t.Helper()
+	var self struct{ Budgets []manage.BudgetView }
+	if _, text := p.asks(http.MethodGet, "/v1/key", secret, ""); json.Unmarshal([]byte(text), &self) != nil || len(self.Budgets) != 1 {
+		p.t.Fatal(text)
+	}
+	return self.Budgets[0].ID
+}
+
+// shownRequest is a request as its client can read it in the ledger.
+type shownRequest struct {
+	Model    string
+	Attempts []struct {
+		Provider    string
+		Model       string
+		RouteReason string `json:"route_reason"`
+	}
+}
+
+// rowOf waits until a request is in the ledger.
+func (p *program) rowOf(secret, id string) (row shownRequest) {
+	p.t.Helper()
+	prove.Eventually(p.t, "the request is in the ledger", func() bool {
+		_, text := p.asks(http.MethodGet, "/v1/requests/"+id, secret, "")
+		row = shownRequest{}
+		return json.Unmarshal([]byte(text), &row) == nil && len(row.Attempts) == 1
+	})
+	return row
 }
 
 // TestHandoverShowsASecretOnce: nobody can get the secret before the handover, or a second time.
