@@ -39,7 +39,7 @@ func (r *rehearsals) before(t *testing.T, router string) string {
 		q.Body = io.NopCloser(bytes.NewReader(body))
 		if bytes.Contains(body, []byte(`"dry_run":true`)) || q.URL.Query().Get("dry_run") == "true" {
 			r.mu.Lock()
-			r.seen = append(r.seen, q.Method+" "+q.URL.Path)
+			r.seen = append(r.seen, q.Method+" "+q.URL.EscapedPath())
 			r.mu.Unlock()
 		}
 		proxy.ServeHTTP(w, q)
