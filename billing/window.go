@@ -120,7 +120,9 @@ func (b *Budget) Window(t time.Time) (Window, error) {
 var windows windowCache
 
 // windowCache is read without a lock and copied when a window is added. There are few kinds.
-type windowCache struct{ all atomic.Pointer[map[windowKind]Window] }
+type windowCache struct {
+	all atomic.Pointer[map[windowKind]Window]
+}
 
 // windowKind is what the window of an instant depends on.
 type windowKind struct {
