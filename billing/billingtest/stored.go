@@ -207,15 +207,15 @@ func responsesResealed(w *world) {
 	var passed []string
 	parts := 0
 	for after := ""; ; parts++ {
-		last, err := w.ResealResponses(w.Context(), after, func(list []billing.StoredResponse) (changed []billing.StoredResponse, err error) {
+		last, err := w.ResealResponses(w.Context(), after, func(list []billing.StoredResponse) (out []billing.StoredResponse, err error) {
 			for _, r := range list {
 				passed = append(passed, r.ID)
 				if string(r.Sealed) == "old" {
 					r.Sealed = []byte("new")
-					changed = append(changed, r)
+					out = append(out, r)
 				}
 			}
-			return changed, nil
+			return out, nil
 		}, w.note("secrets.rekey", "responses"))
 		if w.must(err); last == "" {
 			break

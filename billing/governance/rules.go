@@ -32,7 +32,7 @@ type KeyRules struct {
 	Purpose      []string            `json:"purpose,omitempty" doc:"The environments in which a key must have a purpose."`
 	Budget       []string            `json:"budget,omitempty" doc:"Environments where a key, its project or its team must have a budget."`
 	Networks     []string            `json:"networks,omitempty" doc:"The environments in which a key must be limited to known networks."`
-	Models       []string            `json:"models,omitempty" doc:"The environments in which a key must name its models, without wildcards."`
+	Models       []string            `json:"models,omitempty" doc:"The environments in which a key must name models, without wildcards."`
 	Sinks        map[string][]string `json:"sinks,omitempty" doc:"By environment: secrets must be delivered to one of these sinks."`
 }
 

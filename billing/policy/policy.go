@@ -16,7 +16,7 @@ type Policy struct {
 	DenyModels    []string `json:"deny_models,omitempty" doc:"The models that may not be requested, whatever else allows them."`
 	Providers     []string `json:"providers,omitempty" doc:"The providers that may be called: names, or patterns with *."`
 	DenyProviders []string `json:"deny_providers,omitempty"`
-	Endpoints     []string `json:"endpoints,omitempty" doc:"Any of chat, embeddings, responses, messages, count_tokens, models, key, tokens."`
+	Endpoints     []string `json:"endpoints,omitempty" doc:"Of chat, embeddings, responses, messages, count_tokens, models, key, tokens."`
 	Features      []string `json:"features,omitempty" doc:"Any of stream, tools, vision, audio, documents, reasoning, server_tools."`
 
 	MaxOutputTokens int64 `json:"max_output_tokens,omitempty" doc:"The most tokens in one choice of a response."`

@@ -59,7 +59,9 @@ func (s *Store) EnsureProject(ctx context.Context, p billing.Project, notes ...*
 	switch p.Environment {
 	case "", "prod", "staging", "dev":
 	default:
-		return billing.Project{}, &billing.ConflictError{Detail: fmt.Sprintf("environment %q is not one of prod, staging and dev", p.Environment)}
+		return billing.Project{}, &billing.ConflictError{
+			Detail: fmt.Sprintf("environment %q is not one of prod, staging and dev", p.Environment),
+		}
 	}
 	p.Team, p.Name, p.CostCenter = billing.CleanText(p.Team), billing.CleanText(p.Name), billing.CleanText(p.CostCenter)
 	err = s.change(ctx, func(ctx context.Context, tx pgx.Tx) error {

@@ -70,7 +70,7 @@ type grammar struct {
 	Doctor      doctor.Command     `cmd:"" help:"Check the setup of the router on this host, and say what to fix."`
 	Setup       configCommand      `cmd:"" name:"config" help:"Check and print the configuration."`
 	Admin       adminCommand       `cmd:"" help:"Create a token for the admin API."`
-	Connect     connectCommand     `cmd:"" help:"Show how to configure an agent or another client for the router, or write its configuration."`
+	Connect     connectCommand     `cmd:"" help:"Show or write the configuration of an agent or another client for the router."`
 	Chat        chatCommand        `cmd:"" help:"Send one message through a running router."`
 	Health      healthCommand      `cmd:"" help:"Ask the running router whether it is alive."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`

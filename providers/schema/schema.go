@@ -89,7 +89,8 @@ func (s *Subset) fits(raw []byte, depth int) bool {
 		return s.Keywords == nil && depth <= deepest
 	}
 	closed := !s.Closed || !object(raw)
-	if required := jsonraw.Lookup(raw, "required"); s.Filled && (required == nil || jsonraw.IsEmptyArray(required)) && firstProperty(raw) != "" {
+	required := jsonraw.Lookup(raw, "required")
+	if s.Filled && (required == nil || jsonraw.IsEmptyArray(required)) && firstProperty(raw) != "" {
 		return false
 	}
 	for name, value := range jsonraw.Each(raw) {

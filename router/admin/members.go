@@ -44,7 +44,8 @@ func ceilingOperations() []operation {
 		does("listRaises", get, "/raises", "List raises that members ask for, newest first.", listRaises),
 		does("approveRaise", post, "/raises/:id/approve", "Grant a raise that a member asks for.",
 			decideRaise(manage.Actions.ApproveRaise)),
-		does("declineRaise", post, "/raises/:id/decline", "Decline a raise that a member asks for.", decideRaise(manage.Actions.DeclineRaise)),
+		does("declineRaise", post, "/raises/:id/decline", "Decline a raise that a member asks for.",
+			decideRaise(manage.Actions.DeclineRaise)),
 	}
 }
 
@@ -214,7 +215,7 @@ func getCeiling(x *exchange, _ none) (manage.CeilingView, error) {
 type newCeiling struct {
 	rehearsal
 	Keys      int64          `json:"keys" required:"true" doc:"The most keys in force that a member may have."`
-	Period    string         `json:"period" enum:"minute,day,week,month,quarter,year,once" doc:"The period of the amounts; month by default."`
+	Period    string         `json:"period" enum:"minute,day,week,month,quarter,year,once" doc:"Period of the amounts; month by default."`
 	Zone      string         `json:"zone" doc:"The time zone of its days, such as Europe/Berlin; UTC by default."`
 	USD       *wire.Amount   `json:"usd" doc:"For all keys of one member together; null means no limit."`
 	Tokens    *int64         `json:"tokens" doc:"The same, in tokens."`

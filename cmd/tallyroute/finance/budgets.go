@@ -116,7 +116,7 @@ type budgetsSet struct {
 	Period string `help:"When it resets: ${resets}." enum:"${periods}" default:"month"`
 	Zone   string `help:"Time zone of the period. Default: that of the existing budget, or UTC." placeholder:"ZONE"`
 	Part   string `help:"The part that is limited: model, credential, user, end_user or tag:NAME. Default: all." placeholder:"PART"`
-	Named  string `help:"The name of the part; for models and credentials, also a pattern with *. Default: each by itself." placeholder:"NAME"`
+	Named  string `help:"Name of the part; for models and credentials, also a pattern with *. Default: each by itself." placeholder:"NAME"`
 	limitFlags
 }
 

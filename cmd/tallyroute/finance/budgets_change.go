@@ -92,7 +92,7 @@ type limitFlags struct {
 	Requests  *int64      `help:"Limit in requests." placeholder:"N"`
 	Starts    string      `help:"First day of the fiscal year, which months, quarters and years follow." placeholder:"MM-DD"`
 	Action    string      `help:"Near a limit: ${actions}." enum:",block,downgrade,alert" default:"" placeholder:"ACTION"`
-	Threshold []int       `help:"Percentage of a limit at which an event is recorded; repeatable. Default: 50, 80, 100." placeholder:"PERCENT"`
+	Threshold []int       `help:"Percentage of a limit that records an event; repeatable. Default: 50, 80, 100." placeholder:"PERCENT"`
 }
 
 // add adds the given flags to the body of a budget request.

@@ -19,7 +19,7 @@ type Spend struct {
 
 type spendAdjust struct {
 	Key    string           `arg:"" help:"Id of the key."`
-	Amount config.SignedUSD `required:"" help:"Dollars charged by a fee or adjustment, which may be negative, or returned." placeholder:"USD"`
+	Amount config.SignedUSD `required:"" help:"Dollars: charged by a fee or adjustment (may be negative), else returned." placeholder:"USD"`
 	Kind   string           `help:"What it is: ${enum}." enum:"adjustment,credit,refund,fee" default:"adjustment"`
 	Month  string           `help:"The month that it is for. Default: this month." placeholder:"YYYY-MM"`
 	Reason string           `required:"" help:"Why. It is on the row." placeholder:"TEXT"`

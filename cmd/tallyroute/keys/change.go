@@ -44,7 +44,7 @@ type keysUpdate struct {
 	Owner                *string           `help:"Address of the person responsible." placeholder:"ADDRESS"`
 	Sensitivity          string            `help:"critical, high, normal or low." enum:",${levels}" default:"" placeholder:"LEVEL"`
 	Client               string            `help:"Where its secret is: server or browser." enum:",server,browser" default:""`
-	RotateEvery          *config.Duration  `help:"How often it should get a new secret; 0s means by its sensitivity." placeholder:"DURATION"`
+	RotateEvery          *config.Duration  `help:"How often it should get a new secret; 0s: by sensitivity." placeholder:"DURATION"`
 	DryRun               bool              `help:"Only show the key that would result."`
 	Reason               string            `help:"Why, for the record." placeholder:"TEXT"`
 }

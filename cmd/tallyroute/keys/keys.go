@@ -68,7 +68,7 @@ type keysCreate struct {
 	RotateEvery          config.Duration   `help:"How often it should get a new secret. Default: by sensitivity." placeholder:"DURATION"`
 	Client               string            `help:"Where its secret is: ${enum}." enum:"server,browser" default:"server" placeholder:"KIND"`
 	Policy               string            `help:"A file with further restrictions; - is standard input." placeholder:"FILE"`
-	To                   string            `help:"Deliver its secrets to a configured sink instead of printing them." placeholder:"SINK:PLACE"`
+	To                   string            `help:"Deliver its secrets to a configured sink; do not print them." placeholder:"SINK:PLACE"`
 	Handover             bool              `help:"Print a link that shows the secret once, instead of the secret."`
 	HandoverFor          *config.Duration  `help:"How long the link is valid. Default: 24h." placeholder:"DURATION"`
 	SecretOnly           bool              `help:"Print the secret and nothing else."`
@@ -188,7 +188,7 @@ type keysList struct {
 	cli.Format
 	Team    string          `help:"Only this team." placeholder:"NAME"`
 	Project string          `help:"Only this project." placeholder:"NAME"`
-	Status  string          `help:"Only keys with this status: active, disabled, stopped, expired, revoked or archived." placeholder:"STATUS"`
+	Status  string          `help:"Only with this status: active, disabled, stopped, expired, revoked or archived." placeholder:"STATUS"`
 	Query   string          `short:"q" help:"Part of the name or of the visible secret, or the beginning of the id." placeholder:"TEXT"`
 	Stale   config.Duration `help:"Neither used nor created within this time, such as 90d." placeholder:"DURATION"`
 	Due     bool            `help:"Only those that are due for a new secret."`

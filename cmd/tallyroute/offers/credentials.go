@@ -312,7 +312,8 @@ func (c secretsRekey) Run(a *cli.Context) error {
 	return a.Change(c.Rehearsal, cli.Needs{Keys: true}, func(r adminapi.API) error {
 		v, err := adminapi.Do[manage.Rekeyed](a.Ctx, r, adminapi.Post("/secrets/rekey", cli.Fields{"reason": c.Reason}))
 		if err == nil {
-			_, err = fmt.Fprintf(a.Stdout, "%d secrets and responses were sealed anew, %d were under the key already.\n", v.Changed, v.Already)
+			_, err = fmt.Fprintf(a.Stdout, "%d secrets and responses were sealed anew, %d were under the key already.\n",
+				v.Changed, v.Already)
 		}
 		if err == nil && v.Unreadable > 0 {
 			_, err = fmt.Fprintf(a.Stdout, "%d responses are under a key that is not configured; they go when they expire.\n", v.Unreadable)

@@ -141,7 +141,9 @@ func verifyFile(path string, marks []billing.AuditMark) (r audit.Report, err err
 	}
 	r = v.End(billing.AuditMark{})
 	if r.Fault == nil && !last.EndsExport() {
-		r.Fault = &audit.Fault{Seq: r.Last.Seq + 1, Kind: audit.Missing, Text: "an export ends with its own record, and this one was cut off"}
+		r.Fault = &audit.Fault{
+			Seq: r.Last.Seq + 1, Kind: audit.Missing, Text: "an export ends with its own record, and this one was cut off",
+		}
 	}
 	return r, nil
 }
@@ -300,7 +302,7 @@ func (c auditDestinations) Run(a *cli.Context) error {
 // integrity check, as it did before that had a command of its own.
 type Audit struct {
 	List         auditList         `cmd:"" help:"Who did what, newest first."`
-	Verify       auditVerify       `cmd:"" help:"Check the chain and name the first record that was altered, moved or added, or is missing."`
+	Verify       auditVerify       `cmd:"" help:"Check the chain and name the first record that was altered, moved, added or removed."`
 	Export       auditExport       `cmd:"" help:"Write every record to a file, as JSON lines for audit verify --file or as CSV."`
 	Checkpoint   auditCheckpoint   `cmd:"" help:"Sign the present state of the log, to be kept elsewhere."`
 	SigningKey   auditSigningKey   `cmd:"" help:"Create a key that signs checkpoints."`

@@ -228,7 +228,8 @@ func (v *Vaults) Reach(ctx context.Context, use manager.Use) (wide []string, err
 		if slices.ContainsFunc(use.Places, func(at string) bool { return strings.HasPrefix(at+"/", vault+"/") }) {
 			continue // a sink writes there
 		}
-		_, err = v.call(ctx, http.MethodPatch, vault, "secrets/"+manager.Absent()+"/"+strings.Repeat("0", 32), map[string]any{"contentType": "x"})
+		absent := "secrets/" + manager.Absent() + "/" + strings.Repeat("0", 32)
+		_, err = v.call(ctx, http.MethodPatch, vault, absent, map[string]any{"contentType": "x"})
 		if all, err = manager.Allowed(err); err != nil {
 			return wide, err
 		}

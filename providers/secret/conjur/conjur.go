@@ -212,7 +212,8 @@ func (c *Conjur) Reach(ctx context.Context, use manager.Use) (wide []string, err
 		}
 		wide = append(wide, "the login may change the variable "+id)
 	}
-	text, err := c.call(ctx, http.MethodGet, fmt.Sprintf("/resources/%s?kind=variable&limit=%d", url.PathEscape(c.Account), mostLooked), nil)
+	path := fmt.Sprintf("/resources/%s?kind=variable&limit=%d", url.PathEscape(c.Account), mostLooked)
+	text, err := c.call(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return wide, err
 	}

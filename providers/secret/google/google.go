@@ -237,7 +237,8 @@ func (s *Secrets) Reach(ctx context.Context, use manager.Use) (wide []string, er
 		project, id, _ := strings.Cut(path, "/secrets/")
 		if !projects[project] {
 			projects[project] = true
-			all, err := manager.Allowed(s.call(ctx, http.MethodGet, project+"/secrets/"+manager.Absent()+"/versions/latest:access", nil, nil))
+			absent := project + "/secrets/" + manager.Absent() + "/versions/latest:access"
+			all, err := manager.Allowed(s.call(ctx, http.MethodGet, absent, nil, nil))
 			if err != nil {
 				return wide, err
 			}
