@@ -241,7 +241,7 @@ func (j *judge) narrow() bool {
 func known(ranges []string) bool {
 	return len(ranges) > 0 && !slices.ContainsFunc(ranges, func(text string) bool {
 		p, ok := policy.ParseRange(text)
-		return !ok || p.Bits() < widestIPv6 && !(p.Addr().Is4() && p.Bits() >= widestIPv4)
+		return !ok || p.Bits() < widestIPv6 && (!p.Addr().Is4() || p.Bits() < widestIPv4)
 	})
 }
 

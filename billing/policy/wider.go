@@ -34,7 +34,7 @@ func (p *Policy) Wider(above *Policy, groups Groups) []Fault {
 	}
 	allowed := parseRanges(above.AllowedCIDRs)
 	for _, e := range p.AllowedCIDRs {
-		if own, ok := ParseRange(e); above.AllowedCIDRs != nil && !(ok && CoversRange(allowed, own)) {
+		if own, ok := ParseRange(e); above.AllowedCIDRs != nil && (!ok || !CoversRange(allowed, own)) {
 			all.add("allowed_cidrs", "has %s, which the level above does not allow", e)
 		}
 	}

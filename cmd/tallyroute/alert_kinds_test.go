@@ -70,7 +70,8 @@ func TestEveryKindOfAlertReachesAChannelOnce(t *testing.T) {
 		if !slices.ContainsFunc(causes, func(c struct {
 			kind  billing.AlertKind
 			cause func()
-		}) bool {
+		},
+		) bool {
 			return c.kind == kind
 		}) {
 			t.Errorf("nothing here causes the kind %s", kind)

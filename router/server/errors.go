@@ -237,7 +237,7 @@ func barred(e *plan.MemberError) web.Problem {
 	case providers.Refused:
 		p.Fix = "Leave it out; or have the operator allow it (members.allow: " + e.Bar.Allow + ") or declare what it costs " +
 			"(quirks.members of the provider)."
-	case providers.Unknown, providers.Free, providers.Unsent, providers.Priced, providers.Extends, providers.Content:
+	case providers.Unknown, providers.Free, providers.Unsent, providers.Priced, providers.Charged, providers.Extends, providers.Content:
 	}
 	return p
 }

@@ -102,7 +102,7 @@ func Text(name string, s Settings) (string, error) {
 	}
 	key, secret := s.Key, s.Key
 	if key == "" {
-		key, secret = "$"+keyVariable, "sk-tr-…"
+		key, secret = "$"+keyVariable, "sk-tr-…" //nolint:gosec // a placeholder
 	}
 	return strings.NewReplacer("{url}", s.URL, "{key}", key, "{secret}", secret, "{model}", s.Model).Replace(c.text), nil
 }

@@ -24,7 +24,7 @@ import (
 // Client and Secret are the credentials of the only client.
 const (
 	Client = "tallyroute"
-	Secret = "b7Kq2Zr9Wm4Xv1Tb6Ns8Pd3HfLy5"
+	Secret = "b7Kq2Zr9Wm4Xv1Tb6Ns8Pd3HfLy5" //nolint:gosec // of a server for tests
 )
 
 // Claims are members of an id token or of the user info.
