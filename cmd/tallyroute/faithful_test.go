@@ -139,10 +139,14 @@ var faithfulRequests = []faithful{
 		askWeather + `],` + oneTool},
 	{name: "two results for one call", model: "anthropic/claude-sonnet-4.5", body: `"messages":[` + askWeather + `,` + madeCall +
 		`,` + itsResult + `,` + itsResult + `],` + oneTool},
-	{name: "temperature beside top_p", model: "anthropic/claude-sonnet-4.5", body: hi + `,"temperature":0.7,"top_p":0.9`,
-		got: []string{"top_p"}},
-	{name: "temperature beside top_p", model: "bedrock/claude-sonnet-4.5", body: hi + `,"temperature":0.7,"top_p":0.9`,
-		got: []string{"top_p"}},
+	{
+		name: "temperature beside top_p", model: "anthropic/claude-sonnet-4.5", body: hi + `,"temperature":0.7,"top_p":0.9`,
+		got: []string{"top_p"},
+	},
+	{
+		name: "temperature beside top_p", model: "bedrock/claude-sonnet-4.5", body: hi + `,"temperature":0.7,"top_p":0.9`,
+		got: []string{"top_p"},
+	},
 	{name: "thinking after an unsigned call", model: "anthropic/claude-sonnet-4.5", body: loop + `,"reasoning_effort":"high",` + oneTool},
 	{name: "a budget of thinking after an unsigned call", model: "anthropic/claude-sonnet-4.5", body: loop + `,` +
 		`"thinking":{"type":"enabled","budget_tokens":2048},"max_tokens":8000,` + oneTool},
@@ -162,20 +166,30 @@ var faithfulRequests = []faithful{
 	{name: "allowed tools", model: "anthropic/claude-sonnet-4.6", body: hi + `,"parallel_tool_calls":false,` +
 		`"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"auto","tools":[{"type":"function",` +
 		`"function":{"name":"w"}}]}},` + twoTools, sent: []string{`"w"`, `!"v"`, `"disable_parallel_tool_use":true`}},
-	{name: "allowed tools", model: "mistral/mistral-large-2512", body: hi + `,"tool_choice":{"type":"allowed_tools",` +
-		`"allowed_tools":{"mode":"required","tools":[{"type":"function","function":{"name":"w"}}]}},` + twoTools,
-		sent: []string{`"name":"w"`, `!"name":"v"`, `"tool_choice":"required"`}},
-	{name: "allowed tools", model: "groq/gpt-oss-120b", body: hi + `,"tool_choice":{"type":"allowed_tools",` +
-		`"allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"v"}}]}},` + twoTools,
-		sent: []string{`!"name":"w"`, `"name":"v"`, `"tool_choice":"auto"`}},
-	{name: "allowed tools", model: "xai/grok-4.5", body: hi + `,"tool_choice":{"type":"allowed_tools",` +
-		`"allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"v"}}]}},` + twoTools,
-		sent: []string{`!"name":"w"`}},
-	{name: "allowed tools", model: "openai/gpt-5.4", body: hi + `,"tool_choice":{"type":"allowed_tools",` +
-		`"allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"v"}}]}},` + twoTools,
-		sent: []string{`"allowed_tools"`, `"name":"w"`}},
-	{name: "a tool whose parameters have no type", model: "anthropic/claude-sonnet-4.6",
-		body: toolOf(`{"properties":{"a":{"type":"string"}}}`, "")},
+	{
+		name: "allowed tools", model: "mistral/mistral-large-2512", body: hi + `,"tool_choice":{"type":"allowed_tools",` +
+			`"allowed_tools":{"mode":"required","tools":[{"type":"function","function":{"name":"w"}}]}},` + twoTools,
+		sent: []string{`"name":"w"`, `!"name":"v"`, `"tool_choice":"required"`},
+	},
+	{
+		name: "allowed tools", model: "groq/gpt-oss-120b", body: hi + `,"tool_choice":{"type":"allowed_tools",` +
+			`"allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"v"}}]}},` + twoTools,
+		sent: []string{`!"name":"w"`, `"name":"v"`, `"tool_choice":"auto"`},
+	},
+	{
+		name: "allowed tools", model: "xai/grok-4.5", body: hi + `,"tool_choice":{"type":"allowed_tools",` +
+			`"allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"v"}}]}},` + twoTools,
+		sent: []string{`!"name":"w"`},
+	},
+	{
+		name: "allowed tools", model: "openai/gpt-5.4", body: hi + `,"tool_choice":{"type":"allowed_tools",` +
+			`"allowed_tools":{"mode":"auto","tools":[{"type":"function","function":{"name":"v"}}]}},` + twoTools,
+		sent: []string{`"allowed_tools"`, `"name":"w"`},
+	},
+	{
+		name: "a tool whose parameters have no type", model: "anthropic/claude-sonnet-4.6",
+		body: toolOf(`{"properties":{"a":{"type":"string"}}}`, ""),
+	},
 	{name: "a tool whose parameters may be null", model: "anthropic/claude-sonnet-4.6", body: toolOf(`{"type":["object","null"],`+
 		`"properties":{"a":{"type":"string"}}}`, "")},
 	{name: "a tool whose parameters may be null", model: "google/gemini-2.5-flash", body: toolOf(`{"type":["object","null"],`+
@@ -195,8 +209,10 @@ var faithfulRequests = []faithful{
 		`{"role":"assistant","content":"It is "}]`},
 	{name: "more than one answer", model: "anthropic/claude-sonnet-4.6", body: hi + `,"n":2`, code: 400, got: []string{`"param":"n"`}},
 	{name: "no answer", model: "anthropic/claude-sonnet-4.6", body: hi + `,"n":0`, code: 400},
-	{name: "more strict tools than the grammar has room for", model: "anthropic/claude-sonnet-4.6", body: manyStrict(30),
-		got: []string{"tools.strict"}},
+	{
+		name: "more strict tools than the grammar has room for", model: "anthropic/claude-sonnet-4.6", body: manyStrict(30),
+		got: []string{"tools.strict"},
+	},
 	{name: "bounds in a strict schema", model: "anthropic/claude-sonnet-4.6", body: schemaOf(`{"type":"object",` +
 		`"properties":{"a":{"type":"integer","minimum":1,"maximum":5},"b":{"type":"array","minItems":2,"maxItems":3,` +
 		`"uniqueItems":true,"items":{"type":"string","minLength":1,"maxLength":9,"pattern":"^(?=a)"}}},"required":["a","b"],` +
@@ -213,24 +229,34 @@ var faithfulRequests = []faithful{
 	{name: "two calls at once, a user between the results", model: "google/gemini-2.5-flash", body: `"messages":[` + askWeather +
 		`,` + strings.Replace(twoCalls, `,{"role":"tool","tool_call_id":"b"`, `,{"role":"user","content":"and?"},{"role":"tool",`+
 		`"tool_call_id":"b"`, 1) + `],` + twoTools},
-	{name: "keywords of other schemas", model: "google/gemini-2.5-flash",
+	{
+		name: "keywords of other schemas", model: "google/gemini-2.5-flash",
 		body: toolOf(`{"$schema":"http://json-schema.org/draft-07/schema#","type":"object","properties":{"a":{"type":"object",`+
 			`"propertyNames":{"type":"string"},"additionalProperties":{"type":"string"}},"b":{"type":"array","uniqueItems":true,`+
 			`"items":{"type":"string","minLength":1,"pattern":"^x"}},"c":{"const":"k"},"d":{"oneOf":[{"type":"string"},`+
 			`{"type":"null"}]},"e":{"type":"string","examples":["z"],"default":"z"}},"required":["a","zz"],`+
-			`"additionalProperties":false}`, ""), got: []string{"tools.uniqueItems", "tools.propertyNames"}},
+			`"additionalProperties":false}`, ""), got: []string{"tools.uniqueItems", "tools.propertyNames"},
+	},
 	{name: "numbers to choose from", model: "google/gemini-2.5-flash", body: toolOf(`{"type":"object",`+
 		`"properties":{"n":{"type":"integer","enum":[60,1440]},"b":{"enum":[true,null]}}}`, "")},
-	{name: "a tool without parameters", model: "google/gemini-2.5-flash", body: toolOf(`{"type":"object","properties":{}}`, ""),
-		sent: []string{`!"parameters"`}},
-	{name: "a forced tool without a type", model: "google/gemini-2.5-flash",
-		body: toolOf(`{"properties":{"a":{"type":"string"}}}`, "") + `,"tool_choice":"required"`},
-	{name: "tools beside a schema", model: "google/gemini-3-flash-preview", body: schemaOf(`{"type":"object",`+
-		`"properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}`) + `,` + oneTool,
-		sent: []string{"responseJsonSchema"}},
-	{name: "tools beside a schema", model: "google/gemini-2.5-flash", got: []string{"response_format"},
+	{
+		name: "a tool without parameters", model: "google/gemini-2.5-flash", body: toolOf(`{"type":"object","properties":{}}`, ""),
+		sent: []string{`!"parameters"`},
+	},
+	{
+		name: "a forced tool without a type", model: "google/gemini-2.5-flash",
+		body: toolOf(`{"properties":{"a":{"type":"string"}}}`, "") + `,"tool_choice":"required"`,
+	},
+	{
+		name: "tools beside a schema", model: "google/gemini-3-flash-preview", body: schemaOf(`{"type":"object",`+
+			`"properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}`) + `,` + oneTool,
+		sent: []string{"responseJsonSchema"},
+	},
+	{
+		name: "tools beside a schema", model: "google/gemini-2.5-flash", got: []string{"response_format"},
 		body: schemaOf(`{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}`) +
-			`,` + oneTool},
+			`,` + oneTool,
+	},
 	{name: "nothing but a system message", model: "google/gemini-2.5-flash", body: `"messages":[{"role":"system","content":"say hi"}]`},
 	{name: "an answer without content", model: "google/gemini-2.5-flash", body: `"messages":[` + askWeather + `,` +
 		`{"role":"assistant","content":""},{"role":"user","content":[]},` + askWeather + `]`},
@@ -248,8 +274,10 @@ var faithfulRequests = []faithful{
 	{name: "unsigned reasoning and nothing else", model: "bedrock/claude-sonnet-4.6", body: `"messages":[` + askWeather + `,` +
 		`{"role":"assistant","reasoning_content":"hm","content":""},` + askWeather + `]`},
 	{name: "a picture called jpg", model: "bedrock/claude-sonnet-4.6", body: picture("data:image/jpg;base64," + redPixel)},
-	{name: "a drawing", model: "bedrock/claude-sonnet-4.6", body: picture("data:image/svg+xml;base64,PHN2Zy8+"), code: 400,
-		got: []string{"messages[0].content[1]"}},
+	{
+		name: "a drawing", model: "bedrock/claude-sonnet-4.6", body: picture("data:image/svg+xml;base64,PHN2Zy8+"), code: 400,
+		got: []string{"messages[0].content[1]"},
+	},
 
 	{name: "a user after a result", model: "mistral/mistral-large-2512", body: `"messages":[` + askWeather + `,` + madeCall + `,` +
 		`` + itsResult + `,` + askWeather + `],` + oneTool},
@@ -267,8 +295,10 @@ var faithfulRequests = []faithful{
 		`"content":"w","reasoning_content":"hm","refusal":null},` + askWeather + `]`},
 	{name: "an answer that shall be stored", model: "groq/llama-3.3-70b", body: hi + `,"store":true`, got: []string{"store"}},
 	{name: "an answer that shall not be stored", model: "groq/llama-3.3-70b", body: hi + `,"store":false`, got: []string{"!store"}},
-	{name: "penalties", model: "xai/grok-4.5", body: hi + `,"presence_penalty":0.5,"frequency_penalty":0.1,"stop":["x"]`,
-		got: []string{"presence_penalty", "stop"}},
+	{
+		name: "penalties", model: "xai/grok-4.5", body: hi + `,"presence_penalty":0.5,"frequency_penalty":0.1,"stop":["x"]`,
+		got: []string{"presence_penalty", "stop"},
+	},
 	{name: "penalties of nothing", model: "xai/grok-4.3", body: hi + `,"presence_penalty":0,"frequency_penalty":0`},
 	{name: "a call without its reasoning", model: "deepseek/deepseek-v4-pro", body: loop + `,` + oneTool},
 	{name: "a call without content", model: "deepseek/deepseek-v4-flash", body: `"messages":[` + askWeather + `,` +
@@ -285,19 +315,27 @@ var faithfulRequests = []faithful{
 
 	{name: "words before a call", model: "cohere/command-a-03-2025", body: `"messages":[` + askWeather + `,` + twoCalls + `],` +
 		twoTools, sent: []string{`"tool_plan":"Let me see."`}},
-	{name: "a schema", model: "cohere/command-a-03-2025", body: schemaOf(`{"type":"object","properties":{"a":{"type":"string",` +
-		`"pattern":"^[A-Z]{3}$","minLength":3},"b":{"type":"object","properties":{"c":{"type":"integer","minimum":1}}},` +
-		`"d":{"type":"string","format":"email"}},"required":["a"],"additionalProperties":false}`),
-		sent: []string{`"pattern":"[A-Z]{3}"`}, got: []string{"response_format.minimum", "response_format.minLength",
-			"response_format.format"}},
-	{name: "strict tools", model: "cohere/command-a-03-2025", body: toolOf(`{"type":"object",`+
-		`"properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}`, `"strict":true,`),
-		got: []string{"tools.strict"}},
+	{
+		name: "a schema", model: "cohere/command-a-03-2025", body: schemaOf(`{"type":"object","properties":{"a":{"type":"string",` +
+			`"pattern":"^[A-Z]{3}$","minLength":3},"b":{"type":"object","properties":{"c":{"type":"integer","minimum":1}}},` +
+			`"d":{"type":"string","format":"email"}},"required":["a"],"additionalProperties":false}`),
+		sent: []string{`"pattern":"[A-Z]{3}"`}, got: []string{
+			"response_format.minimum", "response_format.minLength",
+			"response_format.format",
+		},
+	},
+	{
+		name: "strict tools", model: "cohere/command-a-03-2025", body: toolOf(`{"type":"object",`+
+			`"properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}`, `"strict":true,`),
+		got: []string{"tools.strict"},
+	},
 	{name: "strict tools", model: "cohere/command-r7b-12-2024", body: toolOf(`{"type":"object",`+
 		`"properties":{"a":{"type":"string"}},"additionalProperties":false}`, `"strict":true,`), sent: []string{`"strict_tools":true`}},
 
 	{name: "a picture", model: "ollama/llava", body: picture("data:image/png;base64," + redPixel), sent: []string{`"` + redPixel + `"`}},
-	{name: "a picture elsewhere", model: "ollama/llava", body: picture("https://example.org/a.png"), code: 400,
-		got: []string{"messages[0].content[1]"}},
+	{
+		name: "a picture elsewhere", model: "ollama/llava", body: picture("https://example.org/a.png"), code: 400,
+		got: []string{"messages[0].content[1]"},
+	},
 	{name: "a call", model: "ollama/llava", body: loop + `,"max_tokens":77,` + oneTool, sent: []string{`"num_predict":77`}},
 }

@@ -175,8 +175,11 @@ func TestCertificatesArePrincipals(t *testing.T) {
 	s, _, _ := serveTLS(t, func(c *config.Config) {
 		c.AdminTLS.ClientCAFile = ca
 		c.AdminCertificates = []config.Certified{
-			{Name: "deploy", Principal: "ci"}, {Name: "CN=reader", Principal: "reader"}, {Name: "both", Principal: "ci"},
-			{Name: "CN=both", Principal: "reader"}, {Name: "gone", Principal: "nobody"},
+			{Name: "deploy", Principal: "ci"},
+			{Name: "CN=reader", Principal: "reader"},
+			{Name: "both", Principal: "ci"},
+			{Name: "CN=both", Principal: "reader"},
+			{Name: "gone", Principal: "nobody"},
 		}
 	})
 	by := manage.By{Actor: "test", Access: rbac.Everything()}
