@@ -257,11 +257,11 @@ func breakdownMutations() (all []mutation) {
 		"WHERE report_day = '2026-04-02' AND name = '%s'"
 	for _, c := range []string{
 		"ledger_rows", "requests", "attempts", "input_tokens", "input_cost_nano", "output_cost_nano", "cost_nano", "baseline_cost_nano",
-		"cache_savings_nano",
 	} {
 		all = append(all, mutation{fmt.Sprintf(put, "overrun_nano", c), "breakdowns", "2026-04-02"})
 	}
 	return append(all, []mutation{
+		{fmt.Sprintf(put, "cost_nano", "cache_savings_nano"), "breakdowns", "2026-04-02"},
 		{fmt.Sprintf(put, "environment", "team_id"), "breakdowns", "2026-04-02"},
 		{fmt.Sprintf(put, "daily.overrun_nano", "daily.cost_nano"), "breakdowns", "2026-04-02"},
 		{fmt.Sprintf(put, "session", "status"), "values", "2026-04-02, status"},

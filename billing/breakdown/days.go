@@ -30,9 +30,11 @@ type day struct {
 const archivedMonths = "(SELECT substr(CAST(period AS text), 1, 7) FROM billing_periods WHERE archived_at IS NOT NULL)"
 
 // Current is the condition that a breakdown b has all columns. Routers of an earlier version
-// make breakdowns without the column that was added last.
-const Current = "EXISTS (SELECT 1 FROM spend_breakdowns p " +
-	"WHERE p.report_day = b.report_day AND p.part = 1 AND p.name = 'cache_savings_nano')"
+// make breakdowns without the column that was added last. One that lost all its columns is
+// not of an earlier version: the integrity check finds it.
+const Current = "(EXISTS (SELECT 1 FROM spend_breakdowns p " +
+	"WHERE p.report_day = b.report_day AND p.part = 1 AND p.name = 'cache_savings_nano') " +
+	"OR NOT EXISTS (SELECT 1 FROM spend_breakdowns p WHERE p.report_day = b.report_day))"
 
 // daysSQL has the days of the ledger, of which there are breakdowns with all their rows,
 // and the months of which were archived.
