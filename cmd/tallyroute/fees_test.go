@@ -114,13 +114,13 @@ func recordedFees() []recordedFee {
 		{"no container", haiku, anthropicSays(a(1000, 100, ""), `,"container":null`), 1000*1000 + 100*5000, ""},
 		{"a search and a fetch", haiku, anthropicSays(a(1000, 100, `,"server_tool_use":{"web_search_requests":2,"web_fetch_requests":1}`),
 			""), 1000*1000 + 100*5000 + 2*cent, "web_search 2 web_fetch 1"},
-		{"fast", opus, anthropicSays(a(1000, 100, `,"pace":"fast"`), ""), 1000*30_000 + 100*150_000, ""},
+		{"fast", opus, anthropicSays(a(1000, 100, `,"speed":"fast"`), ""), 1000*30_000 + 100*150_000, ""},
 		{
-			"fast, with a search", opus, anthropicSays(a(1000, 100, `,"pace":"fast"`+tool("web_search_requests", 1)), ""),
+			"fast, with a search", opus, anthropicSays(a(1000, 100, `,"speed":"fast"`+tool("web_search_requests", 1)), ""),
 			1000*30_000 + 100*150_000 + cent, "web_search 1",
 		},
 		{"in the US", opus, anthropicSays(a(1000, 100, `,"inference_geo":"us"`), ""), 1000*5500 + 100*27_500, ""},
-		{"fast in the US", opus, anthropicSays(a(1000, 100, `,"pace":"fast","inference_geo":"us"`), ""), 1000*33_000 + 100*165_000, ""},
+		{"fast in the US", opus, anthropicSays(a(1000, 100, `,"speed":"fast","inference_geo":"us"`), ""), 1000*33_000 + 100*165_000, ""},
 		{"anywhere", opus, anthropicSays(a(1000, 100, `,"inference_geo":"global"`), ""), 1000*5000 + 100*25_000, ""},
 		{"not fast", opus, anthropicSays(a(1000, 100, `,"speed":"standard"`), ""), 1000*5000 + 100*25_000, ""},
 		{

@@ -80,17 +80,6 @@ func responseKey(p billing.Pepper) envelope.Key {
 	return key
 }
 
-// ring returns the keys that encrypt what is stored. A key that can't be read at the moment
-// opens nothing.
-func (s *Service) ring(ctx context.Context, c *config.Config) *envelope.Ring {
-	keys, err := ring(ctx, s.secrets.Keeper, c, s.pepper.Pepper)
-	if err != nil {
-		s.Log.Error("what is stored encrypted cannot be opened", zap.Error(err))
-		keys = envelope.NewRing()
-	}
-	return keys
-}
-
 // ring returns the keys that encrypt stored credentials and kept responses. Without any, no
 // credential can be stored. The pepper's own key, where there is a pepper, only opens.
 func ring(ctx context.Context, from *manager.Keeper, c *config.Config, p billing.Pepper) (*envelope.Ring, error) {

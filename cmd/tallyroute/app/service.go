@@ -343,3 +343,14 @@ func pepperFits(ctx context.Context, from *manager.Keeper, c *config.Config) err
 	}
 	return nil
 }
+
+// ring returns the keys that encrypt what is stored. A key that can't be read at the moment
+// opens nothing.
+func (s *Service) ring(ctx context.Context, c *config.Config) *envelope.Ring {
+	keys, err := ring(ctx, s.secrets.Keeper, c, s.pepper.Pepper)
+	if err != nil {
+		s.Log.Error("what is stored encrypted cannot be opened", zap.Error(err))
+		keys = envelope.NewRing()
+	}
+	return keys
+}
